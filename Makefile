@@ -1,0 +1,36 @@
+# Model Diet: `make demo` and `make test` need only Python 3.11-3.13 and make.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --compile-bytecode --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(STAMP)  ## make .venv with the tested versions
+
+demo: $(STAMP)  ## train, compress and report on the embedded data (about two minutes)
+	$(PY) run.py experiment=demo
+
+test: $(STAMP)  ## the tests that CI runs
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 -m 'not slow'
+
+test-all: $(STAMP)  ## every test, the slow ones too
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2
+
+lint: $(STAMP)  ## ruff check and ruff format, without changing a file
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(STAMP)  ## let ruff put the code in order
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
