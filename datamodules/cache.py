@@ -1,0 +1,130 @@
+"""The cache: pixels of one split, decoded and resized once, in one memory-mapped file.
+
+A cache is a folder with `pixels` (uint8 N x H x W x 3, raw) and `images.json` (which items could be
+read, and why the others could not), shared by all runs with the same images and settings. With
+`keep_pixels=False` only the list is made, by decoding every file once, and pixels are decoded when
+they are used: the same pixels of the same items, slower.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL
+
+from datamodules.build_once import build_once
+from datamodules.decoding import Fit, Size, decode_crops
+from datamodules.errors import DataError
+from datamodules.pixels import DecodedPixels, Pixels, StoredPixels
+from datamodules.progress import report_progress
+from datamodules.sources.source import Item
+from datamodules.threads import map_in_order
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CachedSplit:
+    """The readable items of a split and their pixels."""
+
+    items: list[Item]
+    pixels: Pixels
+    bad: dict[str, str]  # path of an unreadable file -> what is wrong with it
+
+
+class _File(NamedTuple):
+    """One file, the numbers of its items, and their crops (K x H x W x 3) or what is wrong."""
+
+    path: str
+    numbers: list[int]
+    crops: np.ndarray | DataError
+
+
+def open_cache(
+    items: Sequence[Item],
+    *,
+    name: str,
+    size: Size,
+    fit: Fit,
+    cache_dir: Path,
+    keep_pixels: bool = True,
+) -> CachedSplit:
+    """Open the cache of some items; build it first, in threads, where there is none.
+
+    Args:
+        items: What is cached, in this order; those of one file best side by side.
+        name: Of the split, for people who look into `cache_dir`.
+        size: Height and width of the cached pixels.
+        fit: What happens to the aspect ratio: stretch, pad or crop.
+        cache_dir: Where caches are kept.
+        keep_pixels: Store the pixels; else they are decoded at each use.
+
+    Raises:
+        DataError: no image can be read, or the cache cannot be written or is damaged.
+    """
+    kind = "pixels" if keep_pixels else "list"
+    folder = cache_dir / f"{name}_{size[0]}x{size[1]}_{kind}_{_key(items, size, fit)}"
+    settings = {"name": name, "size": size, "fit": fit, "keep_pixels": keep_pixels}
+    build_once(folder, partial(_build, items=items, **settings))
+    images = json.loads((folder / "images.json").read_text())
+    kept = [items[number] for number in images["kept"]]
+    if not kept:
+        reason = next(iter(images["bad"].values()), "the split is empty")
+        raise DataError(f"None of the {len(items)} {name} images can be read: {reason}")
+    if keep_pixels:
+        pixels = StoredPixels(folder / "pixels", (len(kept), *size, 3))
+    else:
+        pixels = DecodedPixels(kept, size=size, fit=fit)
+    return CachedSplit(kept, pixels, images["bad"])
+
+
+def _key(items: Sequence[Item], size: Size, fit: Fit) -> str:
+    """Changes with whatever changes the pixels."""
+    digest = hashlib.sha256(repr((FORMAT_VERSION, PIL.__version__, size, fit)).encode())
+    for path, group in groupby(items, key=lambda item: item.path):
+        file = Path(path)
+        # A listed file that is absent is found when it is decoded.
+        status = file.stat() if file.exists() else None
+        state = (status.st_size, status.st_mtime_ns) if status else None
+        boxes = [item.box for item in group]
+        digest.update(repr((str(file.absolute()), state, boxes)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _build(
+    folder: Path, *, items: Sequence[Item], name: str, size: Size, fit: Fit, keep_pixels: bool
+) -> None:
+    kept, bad = [], {}
+    with (folder / "pixels").open("wb") as file:
+        for path, numbers, crops in _decoded(items, name, size, fit):
+            if isinstance(crops, DataError):
+                bad[path] = str(crops)
+                continue
+            kept += numbers
+            if keep_pixels:
+                # Plain writing, not through a memory map: a full disk is an error, not a crash.
+                file.write(crops.tobytes())
+    (folder / "images.json").write_text(json.dumps({"kept": kept, "bad": bad}))
+
+
+def _decoded(items: Sequence[Item], name: str, size: Size, fit: Fit) -> Iterator[_File]:
+    by_path = groupby(range(len(items)), key=lambda number: items[number].path)
+    jobs = ((path, list(numbers)) for path, numbers in by_path)
+
+    def decode(job: tuple[str, list[int]]) -> _File:
+        path, numbers = job
+        try:
+            crops = decode_crops(path, [items[n].box for n in numbers], size=size, fit=fit)
+        except DataError as error:
+            return _File(path, numbers, error)
+        return _File(path, numbers, crops)
+
+    files = sum(1 for _ in groupby(items, key=lambda item: item.path))
+    job = f"Reading {files} {name} images at {size[0]} x {size[1]}"
+    return report_progress(map_in_order(decode, jobs), total=files, job=job)

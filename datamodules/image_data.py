@@ -1,0 +1,188 @@
+"""`ImageData`: a source, its cache and its augmentation as Lightning's data module."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import get_args
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from datamodules.bad_images import allow_bad_images
+from datamodules.cache import CachedSplit, open_cache
+from datamodules.dataset import Augmentation, Batch, ImageDataset
+from datamodules.decoding import Fit, Size, as_size
+from datamodules.errors import DataError
+from datamodules.loading import make_loader, worker_count
+from datamodules.sampling import EpochSampler
+from datamodules.sources.source import Index, Source
+
+
+class ImageData(pl.LightningDataModule):
+    """Batches (uint8 N x 3 x H x W, int64 N) of the splits of a source.
+
+    Evaluation images are resized once, from the file to the network's size. Training images are
+    kept larger, so that the augmentation's random crops have pixels to choose from.
+
+    Args:
+        source: Where the images come from.
+        augmentation: Makes a training image of the network's size from (image, seed).
+        image_size: The network's input: side of a square or [H, W], in pixels.
+        batch_size: Images in a training batch.
+        eval_batch_size: Images in a validation or test batch.
+        num_workers: Processes that make batches; "auto" is none where there are 2 cores or fewer.
+        cache: Keep decoded pixels on disk; else files are decoded for every batch.
+        cache_dir: Where caches are kept, shared by all runs.
+        cache_scale: Size of cached training images relative to `image_size`.
+        fit: What happens to another aspect ratio: stretch, pad or crop.
+        max_bad_images: Unreadable files that are skipped with a warning, over all splits.
+        seed: Of order and augmentation.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        augmentation: Augmentation,
+        image_size: int | Sequence[int],
+        batch_size: int = 64,
+        eval_batch_size: int = 256,
+        num_workers: int | str = "auto",
+        cache: bool = True,
+        cache_dir: str,
+        cache_scale: float = 1.25,
+        fit: Fit = "stretch",
+        max_bad_images: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.augmentation = augmentation
+        self.image_size: Size = as_size(image_size)
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = worker_count(num_workers)
+        self.cache = cache
+        self.cache_dir = Path(cache_dir)
+        self.cache_scale = cache_scale
+        if fit not in get_args(Fit):
+            raise DataError(f"fit={fit} is not one of {', '.join(get_args(Fit))}.")
+        self.fit = fit
+        self.max_bad_images = max_bad_images
+        self.seed = seed
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes; a label is an index into them."""
+        return self.source.check()
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a labelled test split."""
+        return "test" in self._index.splits
+
+    @property
+    def class_counts(self) -> dict[str, list[int]]:
+        """Readable images of each class, by split."""
+        counts = {
+            name: Counter(i.label for i in split.items) for name, split in self._splits.items()
+        }
+        return {name: [count[c] for c in range(self.num_classes)] for name, count in counts.items()}
+
+    def prepare_data(self) -> None:
+        """Make what the source lacks, then the caches.
+
+        Raises:
+            DataError: the data cannot be used; the sentence says why.
+        """
+        self.source.prepare()
+        splits = self._splits.values()
+        bad = {path: why for split in splits for path, why in split.bad.items()}
+        allow_bad_images(bad, self.max_bad_images)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the caches."""
+        _ = self._splits
+
+    def train_dataloader(self) -> DataLoader:
+        """Augmented, shuffled training batches."""
+        return self._loader("train", self.augmentation)
+
+    def val_dataloader(self) -> DataLoader:
+        """Validation batches, in order."""
+        return self._loader("val", None)
+
+    def test_dataloader(self) -> DataLoader:
+        """Test batches, in order."""
+        if not self.has_test:
+            raise DataError("The data set has no test split: add one, or use the validation split.")
+        return self._loader("test", None)
+
+    def train_eval_batches(self) -> Iterator[Batch]:
+        """Training images without augmentation, in one fixed shuffled order.
+
+        For BatchNorm statistics, calibration and importance; each call starts anew, and every
+        training process gets the same batches.
+        """
+        dataset = self._dataset("train", None)
+        for keys in self._sampler("train", len(dataset)):
+            yield dataset[keys]
+
+    @cached_property
+    def _index(self) -> Index:
+        return self.source.read()
+
+    @cached_property
+    def _splits(self) -> dict[str, CachedSplit]:
+        return {
+            name: open_cache(
+                items,
+                name=name,
+                size=self._cached_size(name),
+                fit=self.fit,
+                cache_dir=self.cache_dir,
+                keep_pixels=self.cache,
+            )
+            for name, items in self._index.splits.items()
+        }
+
+    def _cached_size(self, split: str) -> Size:
+        # Only random crops gain from spare pixels.
+        crops = split == "train" and getattr(self.augmentation, "crops", True)
+        scale = self.cache_scale if crops else 1
+        height, width = self.image_size
+        return round(height * scale), round(width * scale)
+
+    def _dataset(self, split: str, augmentation: Augmentation | None) -> ImageDataset:
+        cached = self._splits[split]
+        return ImageDataset(
+            pixels=cached.pixels,
+            labels=[item.label for item in cached.items],
+            size=self.image_size,
+            augmentation=augmentation,
+            seed=self.seed,
+        )
+
+    def _loader(self, split: str, augmentation: Augmentation | None) -> DataLoader:
+        dataset = self._dataset(split, augmentation)
+        ranks = {}
+        if self.trainer is not None:
+            ranks = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        sampler = self._sampler(split, len(dataset), **ranks)
+        return make_loader(dataset, sampler, num_workers=self.num_workers, seed=self.seed)
+
+    def _sampler(self, split: str, size: int, **ranks: int) -> EpochSampler:
+        train = split == "train"
+        return EpochSampler(
+            size=size,
+            batch_size=self.batch_size if train else self.eval_batch_size,
+            seed=self.seed,
+            drop_last=train,  # BatchNorm cannot train on a last batch of one image
+            shuffle=train,
+            **ranks,
+        )

@@ -1,0 +1,36 @@
+"""Data loaders whose batches depend on nothing but their keys."""
+
+import torch
+from torch.utils.data import DataLoader
+
+from datamodules.dataset import ImageDataset
+from datamodules.errors import DataError
+from datamodules.sampling import EpochSampler
+from datamodules.threads import cores
+
+
+def make_loader(
+    dataset: ImageDataset, sampler: EpochSampler, *, num_workers: int, seed: int
+) -> DataLoader:
+    """A loader of the sampler's batches, the same for any number of workers."""
+    return DataLoader(
+        dataset,
+        sampler=sampler,
+        batch_size=None,  # a key of the sampler is a whole batch
+        collate_fn=tuple,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        # Without its own, each epoch would draw from torch's global generator.
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def worker_count(num_workers: int | str) -> int:
+    """How many processes "auto" or a number asks for."""
+    if num_workers == "auto":
+        # With one or two cores, workers only take them from the training threads.
+        return 0 if cores() <= 2 else min(8, cores() - 1)
+    if not isinstance(num_workers, int) or num_workers < 0:
+        raise DataError(f"num_workers={num_workers} is neither auto nor a number of processes.")
+    return num_workers

@@ -1,0 +1,52 @@
+"""Class maps: which class each category of an annotation file belongs to."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from datamodules.errors import DataError
+
+BUNDLED = Path(__file__).parent / "maps"
+
+
+def read_class_map(name: str) -> dict[str, str | None]:
+    """Category name -> class name, or None where the category is dropped.
+
+    Args:
+        name: A bundled map (`taco6`) or the path of a YAML file of `category: class` lines.
+
+    Raises:
+        DataError: there is no such map, or it is not one.
+    """
+    path = BUNDLED / f"{name}.yaml" if (BUNDLED / f"{name}.yaml").is_file() else Path(name)
+    if not path.is_file():
+        bundled = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.yaml")))
+        raise DataError(
+            f"The class map {name!r} does not exist: give the path of a YAML file or one of "
+            f"{bundled}."
+        )
+    lines = _read_yaml(path)
+    if not isinstance(lines, dict) or not all(isinstance(v, str | None) for v in lines.values()):
+        raise DataError(f"The class map {path} is not a list of `category: class or null` lines.")
+    return {str(category): label for category, label in lines.items()}
+
+
+def require_complete(class_map: Mapping[str, str | None], categories: Iterable[str]) -> None:
+    """Raise `DataError` if a category is neither mapped nor dropped."""
+    missing = sorted(set(categories) - set(class_map))
+    if missing:
+        raise DataError(
+            f"The class map lacks {len(missing)} categories of the annotations, first "
+            f"{missing[0]!r}: map each to a class, or to null to drop it."
+        )
+
+
+def _read_yaml(path: Path) -> object:
+    # OmegaConf's loader refuses a category listed twice, where plain YAML takes the last.
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"The class map {path} is not readable YAML ({reason}).") from None

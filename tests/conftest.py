@@ -1,0 +1,81 @@
+"""What several tests share: a composed configuration, a small image folder, the real data."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
+
+
+def needs_shared(*parts: str):
+    """Skips a test where the real data does not lie beside the project."""
+    path = SHARED.joinpath(*parts)
+    return pytest.mark.skipif(not path.exists(), reason=f"../shared/{'/'.join(parts)} is absent")
+
+
+@pytest.fixture
+def compose_config():
+    """Composes conf/config.yaml with overrides, in this process."""
+
+    def composed(*overrides: str, hydra: bool = False):
+        from lightning_modules import run_directory, study
+
+        run_directory.register_resolvers()
+        study.register_sweeper_defaults()
+        with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+            return compose("config", overrides=list(overrides), return_hydra_config=hydra)
+
+    return composed
+
+
+def draw_folder(root: Path, *, classes=("blue", "green", "red"), train=12, val=6, size=24) -> Path:
+    """An image folder whose classes differ in colour, learnable in an epoch or two."""
+    rng = np.random.default_rng(0)
+    for split, count in {"train": train, "val": val}.items():
+        for position, name in enumerate(classes):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 120, (size, size, 3), dtype=np.uint8)
+                pixels[..., position % 3] += 120
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small image folder with three classes."""
+    return draw_folder(tmp_path / "photos")
+
+
+@pytest.fixture
+def homes(tmp_path, monkeypatch):
+    """Sends outputs, cache and data of this process and its children below tmp_path."""
+    for name in ("OUTPUTS", "CACHE", "DATA"):
+        monkeypatch.setenv(f"MODEL_DIET_{name}", str(tmp_path / name.lower()))
+    return tmp_path
+
+
+def run_command(*words: str, check: bool = True, **settings) -> subprocess.CompletedProcess:
+    """Runs `python WORDS...` from the repository's root, as a user would type it."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=500,
+        **settings,
+    )
+    if check:
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done

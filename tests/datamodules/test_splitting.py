@@ -1,0 +1,44 @@
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datamodules.sources.splitting import stratified_split
+
+FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
+labels = st.lists(st.integers(0, 4), min_size=1, max_size=6).map(Counter)
+groups = st.dictionaries(st.text("abcdef", min_size=1, max_size=6), labels, max_size=60)
+
+
+@settings(deadline=None, max_examples=60)
+@given(groups, st.integers(0, 9))
+def test_every_group_once_and_any_order(groups, seed):
+    split_of = stratified_split(groups, FRACTIONS, seed)
+    assert set(split_of) == set(groups)
+    assert set(split_of.values()) <= set(FRACTIONS)
+    backwards = dict(reversed(groups.items()))
+    assert stratified_split(backwards, FRACTIONS, seed) == split_of
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 4), min_size=20, max_size=200), st.integers(0, 9))
+def test_single_label_groups_get_their_share(labels, seed):
+    groups = {f"g{n}": Counter([label]) for n, label in enumerate(labels)}
+    split_of = stratified_split(groups, FRACTIONS, seed)
+    for label, total in Counter(labels).items():
+        for split, fraction in FRACTIONS.items():
+            got = sum(split_of[g] == split for g, c in groups.items() if c[label])
+            assert abs(got - fraction * total) <= 1
+
+
+def test_rarest_class_reaches_every_split():
+    groups = {f"g{n}": Counter({0: 3, 1: int(n < 10)}) for n in range(100)}
+    split_of = stratified_split(groups, FRACTIONS, 0)
+    rare = Counter(split_of[f"g{n}"] for n in range(10))
+    assert rare["train"] == 7 and rare["val"] + rare["test"] == 3
+    assert Counter(split_of.values()) == {"train": 70, "val": 15, "test": 15}
+
+
+def test_seed_changes_the_split():
+    groups = {f"g{n}": Counter([n % 2]) for n in range(40)}
+    assert stratified_split(groups, FRACTIONS, 0) != stratified_split(groups, FRACTIONS, 1)
