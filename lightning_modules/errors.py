@@ -5,7 +5,7 @@ from datamodules.errors import DataError
 
 
 class ConfigError(ValueError):
-    """A mistake in the configuration, a run directory or a weights file; the text is one sentence."""
+    """A mistake in the configuration, a run directory or a weights file, in one sentence."""
 
 
 USER_ERRORS = (ConfigError, DataError, CompressionError)

@@ -1,0 +1,109 @@
+"""The engine: runs steps round by round, for plain PyTorch as for an experiment."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from compression.batchnorm import recalibrate
+from compression.cost import count_macs, count_params
+from compression.errors import CompressionError
+from compression.recipe import Entry, Recipe
+from compression.step import CompressionStep, Context
+
+FineTune = Callable[[nn.Module, CompressionStep, int], nn.Module | None]
+
+
+def check_order(steps: Sequence[CompressionStep]) -> None:
+    """Refuse a chain in which anything follows a step that must be last, such as quantisation.
+
+    Raises:
+        CompressionError: names both steps.
+    """
+    for step, following in pairwise(steps):
+        if getattr(step, "last", False):
+            raise CompressionError(
+                f"{_name(step)} must be the last step, but {_name(following)} follows it."
+            )
+
+
+def run_round(
+    step: CompressionStep, network: nn.Module, context: Context, round: int
+) -> tuple[nn.Module, Entry]:
+    """One round without its fine-tuning: plan, apply, recalibrate BatchNorm.
+
+    `network` stays as it is; the new one comes back with the entry for the recipe.
+
+    Raises:
+        CompressionError: the step cannot be done on this network.
+    """
+    entry = Entry.of(step, step.plan(network, context, round))
+    smaller = step.apply(network, entry.plan)
+    if context.train_batches is not None:
+        recalibrate(smaller, context.train_batches())
+    return smaller, entry
+
+
+def compress(
+    network: nn.Module,
+    steps: Sequence[CompressionStep],
+    *,
+    sample: Tensor,
+    batches: Iterable[tuple[Tensor, Tensor]] | None = None,
+    fine_tune: FineTune | None = None,
+    seed: int = 0,
+) -> tuple[nn.Module, Recipe]:
+    """Make any plain PyTorch network smaller, without Hydra or Lightning.
+
+    Args:
+        network: stays as it is; maps the sample to logits N x classes.
+        steps: done in this order, each in its own number of rounds.
+        sample: a batch as the network takes it, N x 3 x H x W; its size is the image size.
+        batches: (images, labels) for BatchNorm and data-driven steps; iterated more than once,
+            so a list or a `DataLoader`, not a generator.
+        fine_tune: called with (network, step, round) after each round; trains in place, or
+            returns the network to go on with.
+        seed: for steps that draw anything.
+
+    Returns:
+        The smaller network and the recipe that rebuilds its structure, with what had been done to
+        a network that carries a `recipe` already.
+
+    Raises:
+        CompressionError: the chain's order is wrong, or a step cannot be done on this network.
+    """
+    check_order(steps)
+    recipe = Recipe(list(getattr(network, "recipe", Recipe()).entries))
+    for step in steps:
+        context = _context(network, sample=sample, batches=batches, seed=seed)
+        for round in range(step.rounds):
+            network, entry = run_round(step, network, context, round)
+            recipe.entries.append(entry)
+            tuned = fine_tune(network, step, round) if fine_tune is not None else None
+            network = network if tuned is None else tuned
+        network = step.finish(network)
+    if hasattr(network, "recipe"):  # a network that carries its own history
+        network.recipe = recipe
+    return network, recipe
+
+
+def _context(
+    network: nn.Module,
+    *,
+    sample: Tensor,
+    batches: Iterable[tuple[Tensor, Tensor]] | None,
+    seed: int,
+) -> Context:
+    image_size = (sample.shape[-2], sample.shape[-1])
+    macs = count_macs(network, image_size)
+    return Context(
+        sample=sample,
+        image_size=image_size,
+        seed=seed,
+        train_batches=None if batches is None else lambda: batches,
+        entry_cost={"macs": macs, "params": count_params(network)},
+    )
+
+
+def _name(step: CompressionStep) -> str:
+    return getattr(step, "name", type(step).__name__)

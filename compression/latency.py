@@ -1,0 +1,114 @@
+"""Latency, measured fairly: several networks take turns, so that a busy machine slows them all."""
+
+import copy
+import platform
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import nn
+
+from compression.errors import CompressionError
+from compression.image_size import height_width
+from compression.onnx_export import export_onnx, onnx_session
+
+BACKENDS = ("onnxruntime", "eager")
+WARMUP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """The time of one forward pass of one batch, and under which conditions."""
+
+    median_ms: float
+    iqr_ms: float  # between the quartiles
+    device: str
+    threads: int
+    batch: int
+    backend: str
+
+
+def measure_latency(
+    networks: Sequence[nn.Module],
+    *,
+    image_size: int | Sequence[int],
+    backend: str = "onnxruntime",
+    threads: int = 1,
+    batch: int = 1,
+    repeats: int = 50,
+) -> list[Latency]:
+    """Time copies of `networks` on the CPU, one forward pass each in turn, `repeats` times.
+
+    Args:
+        networks: take uint8 N x 3 x H x W.
+        image_size: an int or [height, width] in pixels.
+        backend: `onnxruntime` is how small networks are shipped, and up to ten times faster than
+            `eager` PyTorch; exporting takes some seconds per network.
+        threads: of the backend.
+        batch: images per forward pass.
+        repeats: timed passes of each network.
+
+    Raises:
+        CompressionError: unknown backend, or a network that cannot be exported.
+    """
+    if backend not in BACKENDS:
+        raise CompressionError(f"Unknown backend {backend!r}; there are {' and '.join(BACKENDS)}.")
+    size = (batch, 3, *height_width(image_size))
+    images = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    make = _onnx_call if backend == "onnxruntime" else _eager_call
+    calls = [make(network, images, threads) for network in networks]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        times = _take_turns(calls, repeats)  # seconds, networks x repeats
+    finally:
+        torch.set_num_threads(before)
+    conditions = {"device": _cpu(), "threads": threads, "batch": batch, "backend": backend}
+    low, median, high = 1e3 * np.percentile(times, (25, 50, 75), axis=1)
+    return [
+        Latency(median_ms=float(m), iqr_ms=float(h - lo), **conditions)
+        for lo, m, h in zip(low, median, high, strict=True)
+    ]
+
+
+def _take_turns(calls: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
+    times = np.empty((len(calls), repeats))
+    for turn in range(-WARMUP, repeats):
+        for index, call in enumerate(calls):
+            start = perf_counter()
+            call()
+            if turn >= 0:
+                times[index, turn] = perf_counter() - start
+    return times
+
+
+def _onnx_call(network: nn.Module, images: np.ndarray, threads: int) -> Callable[[], object]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = export_onnx(network, Path(folder) / "network.onnx", images.shape[-2:])
+        session = onnx_session(path, threads=threads)
+    return lambda: session.run(None, {"images": images})
+
+
+def _eager_call(network: nn.Module, images: np.ndarray, threads: int) -> Callable[[], object]:
+    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
+    batch = torch.from_numpy(images)
+
+    @torch.inference_mode()
+    def call() -> object:
+        return twin(batch)
+
+    return call
+
+
+def _cpu() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or "cpu"

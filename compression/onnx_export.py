@@ -1,0 +1,96 @@
+"""An ONNX file of a network: raw uint8 pixels in, logits out, any batch size."""
+
+import contextlib
+import copy
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from compression.errors import CompressionError
+from compression.image_size import height_width
+
+TOLERANCE = 1e-3  # largest difference of two logits, relative to the largest logit
+
+
+def export_onnx(network: nn.Module, path: str | Path, image_size: int | Sequence[int]) -> Path:
+    """Write `network` to `path`, then compare its outputs in onnxruntime with PyTorch's.
+
+    The file takes `images` (uint8 N x 3 x H x W, 0..255, any N) and gives `logits` (float32
+    N x classes). The network is copied to the CPU; nothing is left at `path` if anything fails.
+
+    Raises:
+        CompressionError: the exporter cannot trace the network, or the outputs differ.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    images = _images(image_size)
+    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
+    try:
+        with _quiet():
+            torch.onnx.export(
+                twin,
+                (images,),
+                part,
+                input_names=["images"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                external_data=False,  # one file, weights inside
+                verbose=False,
+            )
+        _compare(twin, part, images)
+        part.replace(path)
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CompressionError(f"This network cannot be exported to ONNX: {reason}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def onnx_session(path: str | Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
+    """The file at `path`, ready to run on the CPU with `threads` threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _images(image_size: int | Sequence[int]) -> Tensor:
+    size = (2, 3, *height_width(image_size))  # a batch of 1 would be exported as a constant
+    return torch.randint(0, 256, size, generator=torch.Generator().manual_seed(0)).byte()
+
+
+def _compare(network: nn.Module, path: Path, images: Tensor) -> None:
+    session = onnx_session(path)
+    for batch in (images, images[:1]):
+        with torch.inference_mode():
+            expected = network(batch).numpy()
+        (found,) = session.run(None, {"images": batch.numpy()})
+        difference = np.abs(found - expected).max()
+        if not difference <= TOLERANCE * max(1.0, np.abs(expected).max()):
+            raise CompressionError(
+                f"The exported file gives other logits than the network (by {difference:.2g}); "
+                f"it was not kept."
+            )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints progress, warns and logs; none of it is for the user."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,122 @@
+"""`network.yaml`: what a saved network is, readable by a person and safe to read by a program."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from compression.errors import CompressionError
+from compression.trust import locate
+from lightning_modules.errors import ConfigError
+
+SCHEMA = 1
+FILE = "network.yaml"
+HASHED = ("recipe.json", "weights.safetensors", "probe.safetensors")
+OWN_CODE = ("lightning_modules.networks", "compression")
+BUILDERS = ("lightning_modules.networks.zoo",)  # functions that make a body
+
+KEYS = {"model", "num_classes", "class_names", "image_size", "sha256"}
+
+Description = dict[str, Any]
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Write `network.yaml` into `folder`, with the hashes of the other files, which are there.
+
+    Raises:
+        ConfigError: the description is not plain data.
+    """
+    try:
+        plain = json.loads(json.dumps({"schema": SCHEMA, **description}))
+    except TypeError as error:
+        raise ConfigError(f"A saved network's description must be plain data: {error}.") from error
+    plain["sha256"] = {name: _sha256((folder / name).read_bytes()) for name in HASHED}
+    plain["sha256"][FILE] = _own_sha256(plain)
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    (folder / FILE).write_text(f"# python scripts/describe.py RUN\n{text}", encoding="utf-8")
+
+
+def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
+    """Read and check `network.yaml` and the hashes of the files beside it.
+
+    Raises:
+        ConfigError: a file is missing, unreadable, of another schema, names foreign code, or was
+            changed since it was written; the sentence says which.
+    """
+    for name in (FILE, *HASHED):
+        if not (folder / name).is_file():
+            raise ConfigError(f"The saved network {folder} is incomplete: {name} is missing.")
+    path = folder / FILE
+    try:
+        description = yaml.safe_load(path.read_text(encoding="utf-8"))
+        schema = description["schema"]
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} cannot be read as a saved network: {reason}.") from error
+    if schema != SCHEMA:
+        raise ConfigError(
+            f"{path} has schema version {schema!r}; this installation reads version {SCHEMA}."
+        )
+    absent = KEYS - description.keys()
+    if absent:
+        raise ConfigError(f"{path} lacks {', '.join(sorted(absent))}.")
+    _check_targets(path, description["model"], trust)
+    _check_hashes(folder, description)
+    return description
+
+
+def _check_targets(path: Path, model: Any, trust: Iterable[str]) -> None:
+    """Nothing but networks of known packages may be built; an unpickler would not ask."""
+    trust = list(trust)
+    if "${" in json.dumps(model):
+        raise ConfigError(f"{path} holds an interpolation in its model, which is not resolved.")
+    for target in _targets(model):
+        try:
+            found = locate(target, [*OWN_CODE, *trust])
+        except CompressionError as error:
+            raise ConfigError(f"{path} names code that is not run: {error}") from error
+        module = getattr(found, "__module__", "")
+        network = isinstance(found, type) and issubclass(found, nn.Module)
+        own = any(module.startswith(f"{package}.") for package in OWN_CODE)
+        if own and not network and module not in BUILDERS:
+            raise ConfigError(f"{path} names code that is not run: {target!r} is no network.")
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """All `_target_` values below a node."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node["_target_"]
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
+
+
+def _check_hashes(folder: Path, description: Description) -> None:
+    hashes = description.get("sha256")
+    hashes = hashes if isinstance(hashes, dict) else {}
+    for name in (FILE, *HASHED):
+        own = name == FILE
+        found = _own_sha256(description) if own else _sha256((folder / name).read_bytes())
+        if hashes.get(name) != found:
+            raise ConfigError(
+                f"{folder / name} was changed after it was written: its sha256 is not the one in "
+                f"{FILE}."
+            )
+
+
+def _own_sha256(description: Description) -> str:
+    """Of all that `network.yaml` says except this very hash."""
+    hashes = {k: v for k, v in description["sha256"].items() if k != FILE}
+    content = json.dumps({**description, "sha256": hashes}, sort_keys=True)
+    return _sha256(content.encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,188 @@
+"""A saved network: a folder that loads anywhere, without a pickle and without the user's code.
+
+`model/` holds `network.yaml` (see `description`), `recipe.json` (how the network was compressed),
+`weights.safetensors` and `probe.safetensors` (see `probe`).
+"""
+
+import copy
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from compression.errors import CompressionError
+from compression.recipe import Recipe
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks.building import assemble, plain_node
+from lightning_modules.networks.description import (
+    Description,
+    read_description,
+    write_description,
+)
+from lightning_modules.networks.model_folder import FOLDER, find_folder, replace_folder
+from lightning_modules.networks.network import Network
+from lightning_modules.networks.probe import check_probe, make_probe
+
+
+def save_network(
+    network: Network,
+    directory: str | Path,
+    *,
+    model_cfg: DictConfig | Mapping[str, Any] | None = None,
+    recipe: Recipe | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `directory/model/` whole or not at all; an earlier one is replaced.
+
+    Args:
+        network: on any device, in any memory format; stays as it is.
+        directory: of the run; made where it is missing.
+        model_cfg: what `build_network` was given; None: `network.model_cfg`.
+        recipe: all that was done to the network since; None: `network.recipe`.
+        extra: plain data to keep in `network.yaml`.
+
+    Returns:
+        The folder `directory/model`.
+
+    Raises:
+        ConfigError: the names do not fit the classes, the logits are not finite, or a
+            description is not plain data.
+    """
+    names = network.class_names
+    if names is not None and len(names) != network.num_classes:
+        raise ConfigError(
+            f"The network has {network.num_classes} classes but {len(names)} class names."
+        )
+    folder = Path(directory) / FOLDER
+    part = folder.with_name(f".{FOLDER}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed here
+    part.mkdir(parents=True)
+    try:
+        node = plain_node(network.model_cfg if model_cfg is None else model_cfg)
+        _write(part, network, node, network.recipe if recipe is None else recipe, dict(extra or {}))
+        replace_folder(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> Network:
+    """The network of a run directory or of its `model/`, in eval mode on the CPU.
+
+    Built on the meta device, restructured as the recipe says, loaded strictly; then the probe's
+    logits must come out again (to 1e-4 of the largest; exactly on the same machine).
+
+    Args:
+        run_or_model_dir: where `save_network` wrote.
+        trust: packages outside this one whose networks and steps may be run.
+
+    Returns:
+        The network with its `class_names`, `image_size`, `model_cfg` and `recipe`.
+
+    Raises:
+        ConfigError: says which check failed.
+    """
+    folder = find_folder(run_or_model_dir)
+    trust = list(trust)
+    description = read_description(folder, trust=trust)
+    recipe = _recipe(folder)
+    state = _tensors(folder / "weights.safetensors")
+    for device in ("meta", "cpu"):  # the CPU for constructors that read the values they make
+        try:
+            with torch.device(device):
+                network = _structure(description, recipe, trust)
+        except (NotImplementedError, RuntimeError) as error:
+            if device == "meta":
+                continue
+            raise ConfigError(f"{folder} cannot be rebuilt: {error}.") from error
+        _fill(network, state)
+        if not any(t.is_meta for t in (*network.parameters(), *network.buffers())):
+            break
+    network.eval()
+    check_probe(network, _tensors(folder / "probe.safetensors"))
+    return network
+
+
+def load_recipe(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> Recipe:
+    """How a saved network was compressed; without entries where it was not.
+
+    Raises:
+        ConfigError: no saved network there, or a check of its description failed.
+    """
+    folder = find_folder(run_or_model_dir)
+    read_description(folder, trust=trust)
+    return _recipe(folder)
+
+
+def _write(
+    folder: Path, network: Network, node: dict[str, Any], recipe: Recipe, extra: dict[str, Any]
+) -> None:
+    twin = copy.deepcopy(network).to("cpu", torch.float32).eval()
+    state = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in twin.state_dict().items()
+    }
+    _fill(twin, state)  # the probe is answered by the very tensors that are written
+    save_file(state, folder / "weights.safetensors")
+    save_file(make_probe(twin, network.image_size), folder / "probe.safetensors")
+    (folder / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
+    description = {
+        "model": {**node, "pretrained": False, "weights": None},
+        "num_classes": network.num_classes,
+        "class_names": network.class_names,
+        "image_size": network.image_size,
+        "recipe": recipe.summary(),
+        "extra": extra,
+        "torch": torch.__version__,
+    }
+    write_description(folder, description)
+
+
+def _structure(description: Description, recipe: Recipe, trust: list[str]) -> Network:
+    network = assemble(
+        description["model"],
+        num_classes=description["num_classes"],
+        image_size=description["image_size"],
+    )
+    try:
+        network = recipe.replay(network, trust=trust)
+    except CompressionError as error:
+        raise ConfigError(f"The saved recipe cannot be replayed: {error}") from error
+    network.recipe = recipe
+    names = description["class_names"]
+    network.class_names = None if names is None else tuple(names)
+    return network
+
+
+def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Make the tensors of `state` those of the network, all of them and no others."""
+    complete = OrderedDict(state)
+    # Some networks (MNASNet) read a version from the metadata, which a file of tensors lacks.
+    complete._metadata = network.state_dict()._metadata
+    try:
+        network.load_state_dict(complete, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"The saved weights do not match the network: {reason}") from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except SafetensorError as error:
+        raise ConfigError(f"{path} is no safetensors file: {error}.") from error
+
+
+def _recipe(folder: Path) -> Recipe:
+    try:
+        return Recipe.from_json((folder / "recipe.json").read_text(encoding="utf-8"))
+    except (CompressionError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{folder / 'recipe.json'} cannot be read: {error}") from error

@@ -1,0 +1,63 @@
+"""The names in torchvision's families, checkable before torch is imported."""
+
+from difflib import get_close_matches
+
+from lightning_modules.errors import ConfigError
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "mnasnet": ("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
+    "shufflenet_v2": (
+        "shufflenet_v2_x0_5",
+        "shufflenet_v2_x1_0",
+        "shufflenet_v2_x1_5",
+        "shufflenet_v2_x2_0",
+    ),
+    "mobilenet_v2": ("mobilenet_v2",),
+    "mobilenet_v3": ("mobilenet_v3_small", "mobilenet_v3_large"),
+    "resnet": (
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "resnext50_32x4d",
+        "resnext101_32x8d",
+        "resnext101_64x4d",
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+    ),
+    "efficientnet": (
+        "efficientnet_b0",
+        "efficientnet_b1",
+        "efficientnet_b2",
+        "efficientnet_b3",
+        "efficientnet_b4",
+        "efficientnet_b5",
+        "efficientnet_b6",
+        "efficientnet_b7",
+        "efficientnet_v2_s",
+        "efficientnet_v2_m",
+        "efficientnet_v2_l",
+    ),
+    "squeezenet": ("squeezenet1_0", "squeezenet1_1"),
+}
+
+
+def check_variant(family: str, variant: str) -> None:
+    """Refuse what the family does not have.
+
+    Raises:
+        ConfigError: lists the families or the variants that exist, the nearest first.
+    """
+    if family not in FAMILIES:
+        raise ConfigError(
+            f"There is no model.family {family!r}; there are {', '.join(sorted(FAMILIES))}."
+        )
+    names = FAMILIES[family]
+    if variant not in names:
+        near = get_close_matches(str(variant), names, n=1)
+        guess = f" (did you mean {near[0]}?)" if near else ""
+        raise ConfigError(
+            f"There is no model.variant {variant!r} in {family}{guess}; choose one of "
+            f"{', '.join(names)}."
+        )

@@ -1,0 +1,109 @@
+import pytest
+import torch
+from torch import nn
+
+from compression import Step, compress
+from compression.engine import check_order, run_round
+from compression.errors import CompressionError
+from compression.factorization.tucker import Tucker
+from compression.recipe import Entry, Recipe
+from compression.step import round_target
+
+
+class Silence(Step):
+    """Turns a layer off; used to follow the engine."""
+
+    name = "silence"
+    version = 3
+
+    def __init__(self, *, rounds: int = 1, last: bool = False, plan: object = "2") -> None:
+        self.rounds, self.last, self.planned = rounds, last, plan
+
+    def plan(self, network, context, round):
+        return {"layer": self.planned, "macs": context.entry_cost.get("macs")}
+
+    @staticmethod
+    def restructure(network, plan):
+        network.set_submodule(plan["layer"], nn.Identity())
+        return network
+
+    def finish(self, network):
+        network.finished = True
+        return network
+
+
+def test_rounds_fine_tuning_and_finish(network, sample):
+    seen = []
+
+    def fine_tune(net, step, round):
+        assert not hasattr(net, "finished")
+        seen.append((step.name, round))
+
+    steps = [Silence(rounds=2), Silence(plan="5")]
+    steps[0].finish = lambda net: net
+    smaller, recipe = compress(network, steps, sample=sample, fine_tune=fine_tune)
+    assert seen == [("silence", 0), ("silence", 1), ("silence", 0)]
+    assert isinstance(smaller[2], nn.Identity) and isinstance(smaller[5], nn.Identity)
+    assert isinstance(network[2], nn.ReLU) and smaller.finished
+    assert len({entry.plan["macs"] for entry in recipe.entries}) == 1
+
+
+def test_fine_tuning_may_return_another_network(network, sample):
+    other = nn.Sequential()
+    assert compress(network, [Silence()], sample=sample, fine_tune=lambda *_: other)[0] is other
+
+
+def test_batchnorm_is_recalibrated(network, sample):
+    still, _ = compress(network, [Tucker()], sample=sample)
+    tuned, _ = compress(network, [Tucker()], sample=sample, batches=[(sample, None)])
+    assert torch.equal(still[1].running_mean, network[1].running_mean)
+    assert not torch.equal(tuned[1].running_mean, network[1].running_mean)
+
+
+def test_a_network_carries_its_recipe(network, sample):
+    network.recipe = Recipe([Entry("compression.earlier.Step", 1, {})])
+    smaller, recipe = compress(network, [Tucker()], sample=sample)
+    assert [e.step.rpartition(".")[2] for e in recipe.entries] == ["Step", "Tucker"]
+    assert smaller.recipe is recipe and len(network.recipe.entries) == 1
+
+
+def test_order():
+    check_order([Silence(), Silence(last=True)])
+    with pytest.raises(CompressionError, match="silence must be the last step, but tucker follows"):
+        check_order([Silence(last=True), Tucker()])
+
+
+def test_a_plan_must_be_plain_data(network, context):
+    for plan in (torch.ones(1), {1, 2}, float("nan")):
+        with pytest.raises(CompressionError, match="not plain JSON"):
+            run_round(Silence(plan=plan), network, context, 0)
+
+
+def test_round_target():
+    assert [round_target(0.4, r, 3) for r in range(3)] == pytest.approx([0.8, 0.6, 0.4])
+
+
+def test_recipe_refuses(network):
+    own = "compression.factorization.tucker.Tucker"
+    for entry, says in [
+        (Entry("os.system", 1, {}), "refused"),
+        (Entry("compression.errors.CompressionError", 1, {}), "not a compression step"),
+        (Entry("compression.nothing.Here", 1, {}), "does not exist"),
+        (Entry(own, 2, {}), "version 2"),
+        (Entry(own, 1, {}), "another architecture"),
+    ]:
+        with pytest.raises(CompressionError, match=says):
+            Recipe([entry]).replay(network)
+    for text in ("", "[]", "{}", '{"schema": 2}', '{"schema": 1, "entries": [{}]}'):
+        with pytest.raises(CompressionError, match="recipe"):
+            Recipe.from_json(text)
+
+
+def test_a_foreign_step_needs_trust(network):
+    entry = Entry.of(Silence(), {"layer": "2"})
+    recipe = Recipe([entry])
+    assert recipe.summary() == [entry.step]
+    with pytest.raises(CompressionError, match="refused"):
+        recipe.replay(network)
+    recipe.replay(network, trust=["tests"])
+    assert isinstance(network[2], nn.Identity)

@@ -1,0 +1,239 @@
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from compression import compress
+from compression.factorization.tucker import Tucker
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import build_network, load_network, load_recipe, save_network
+from lightning_modules.networks.description import _own_sha256
+from tests.conftest import ROOT
+
+IN_A_NEW_PROCESS = """
+import pickle, sys, torch
+from safetensors.torch import load_file
+def refuse(*args, **kwargs):
+    raise AssertionError("something was unpickled")
+pickle.load = pickle.loads = torch.load = pickle.Unpickler = refuse
+from lightning_modules.networks import load_network
+stored = load_file(sys.argv[2])
+network = load_network(sys.argv[1])
+assert torch.equal(network(stored["images"]), stored["logits"])
+assert network.class_names == ("blue", "green", "red") and network.image_size == (32, 48)
+"""
+
+
+@pytest.fixture
+def tuckered(network, images):
+    return compress(network, [Tucker(ratio=0.5)], sample=images, batches=[(images, None)])[0].eval()
+
+
+@pytest.fixture
+def run(tuckered, tmp_path):
+    save_network(tuckered, tmp_path / "run", extra={"data": "demo"})
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("kind", ["network", "tuckered"])
+def test_round_trip_is_exact_in_a_new_process(kind, request, images, tmp_path):
+    network = request.getfixturevalue(kind)
+    save_network(network, tmp_path)
+    logits = network(images).detach()
+    loaded = load_network(tmp_path)
+    assert torch.equal(loaded(images), logits) and not loaded.training
+    assert loaded.model_cfg == {**network.model_cfg, "pretrained": False, "weights": None}
+    assert loaded.recipe == network.recipe == load_recipe(tmp_path / "model")
+    save_file({"images": images, "logits": logits}, tmp_path / "expected.safetensors")
+    words = [sys.executable, "-c", IN_A_NEW_PROCESS, tmp_path, tmp_path / "expected.safetensors"]
+    subprocess.run(words, check=True, cwd=ROOT)
+
+
+def test_saves_any_memory_format_and_mode(tuckered, images, tmp_path):
+    expected = tuckered(images)
+    network = tuckered.train().to(memory_format=torch.channels_last)
+    save_network(network, tmp_path)
+    assert network.training
+    loaded = load_network(tmp_path)
+    assert torch.equal(loaded(images), expected)
+    assert all(t.is_contiguous() for t in loaded.state_dict().values())
+
+
+@pytest.mark.parametrize("option", ["mnasnet", "efficientnet"])
+def test_torchvision_networks_come_back(option, model_cfg, tmp_path):
+    network = build_network(model_cfg(option), num_classes=3, image_size=32).eval()
+    save_network(network, tmp_path, model_cfg=model_cfg(option))
+    assert load_network(tmp_path).body.state_dict().keys() == network.body.state_dict().keys()
+
+
+def test_a_loaded_network_trains_and_saves_again(run, images, tmp_path):
+    network = load_network(run).train()
+    network(images).sum().backward()
+    torch.optim.SGD(network.parameters(), lr=0.1).step()
+    save_network(network, run)
+    again = load_network(run)
+    assert torch.equal(again(images), network.eval()(images))
+    assert sorted(p.name for p in run.iterdir()) == ["model"]
+
+
+def test_an_interrupted_write_leaves_the_earlier_network(run, network, monkeypatch):
+    before = (run / "model" / "network.yaml").read_bytes()
+    with pytest.raises(ConfigError, match="plain data"):
+        save_network(network, run, extra={"a": object()})
+    assert (run / "model" / "network.yaml").read_bytes() == before
+    assert sorted(p.name for p in run.iterdir()) == ["model"]
+
+
+def test_nothing_worth_saving(network, tmp_path):
+    network.body.output.bias.data[0] = torch.nan
+    with pytest.raises(ConfigError, match="NaN"):
+        save_network(network, tmp_path)
+    network.class_names = ("one",)
+    with pytest.raises(ConfigError, match="1 class names"):
+        save_network(network, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def change(run, edit, *, rehash=True):
+    """Edit network.yaml as somebody would who also knows how to fix the hashes."""
+    path = run / "model" / "network.yaml"
+    content = yaml.safe_load(path.read_text())
+    edit(content)
+    if rehash:
+        for name in ("recipe.json", "weights.safetensors", "probe.safetensors"):
+            found = hashlib.sha256((run / "model" / name).read_bytes()).hexdigest()
+            content["sha256"][name] = found
+        content["sha256"]["network.yaml"] = _own_sha256(content)
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "weights.safetensors", "probe.safetensors"])
+def test_a_tampered_or_missing_file_is_named(run, name):
+    path = run / "model" / name
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{name} was changed"):
+        load_network(run)
+    path.unlink()
+    with pytest.raises(ConfigError, match=f"{name} is missing"):
+        load_network(run)
+
+
+def test_other_class_names_are_noticed(run):
+    change(run, lambda c: c["class_names"].reverse(), rehash=False)
+    with pytest.raises(ConfigError, match=r"network\.yaml was changed"):
+        load_network(run)
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (lambda c: c.update(schema=9), "schema version 9"),
+        (lambda c: c.pop("model"), "lacks model"),
+        (lambda c: c["model"].update(units=[2, 1, 1]), "do not match"),
+        (lambda c: c["model"].update(width=0.5), "another architecture"),
+        (lambda c: c.update(num_classes=4), "do not match"),
+        (lambda c: c["model"].update(mean=[0, 0, "${oc.env:HOME}"]), "interpolation"),
+        (lambda c: c.update(image_size="big"), "image size"),
+    ],
+)
+def test_a_wrong_description_is_refused(run, edit, says):
+    change(run, edit)
+    with pytest.raises(ConfigError, match=says):
+        load_network(run)
+
+
+TARGETS = [
+    "os.system",
+    "builtins.eval",
+    "torch.load",
+    "compression_evil.Thing",
+    "lightning_modules.networks.saved.os.system",
+    "lightning_modules.networks.saved.load_network",
+    "compression.recipe.json.loads",
+    "compression.onnx_export.export_onnx",
+    "lightning_modules.networks.nothing.Here",
+    {"a": 1},
+]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+@pytest.mark.parametrize("nested", [False, True])
+def test_foreign_code_is_never_run(run, target, nested, monkeypatch):
+    monkeypatch.setattr(os, "system", lambda *_: pytest.fail("os.system was called"))
+    node = {"_target_": target, "command": "true"}
+    change(run, lambda c: c["model"].update({"extra": [{"deep": node}]} if nested else node))
+    with pytest.raises(ConfigError, match="not run"):
+        load_network(run)
+
+
+def test_foreign_steps_are_never_run(run):
+    path = run / "model" / "recipe.json"
+    for step in ("os.system", "compression.step.torch.load", "compression.recipe.Recipe"):
+        recipe = {"schema": 1, "entries": [{"step": step, "version": 1, "plan": {}}]}
+        path.write_text(json.dumps(recipe))
+        change(run, lambda c: None)
+        with pytest.raises(ConfigError, match="cannot be replayed"):
+            load_network(run)
+
+
+def test_other_weights_fail_the_probe(run):
+    path = run / "model" / "weights.safetensors"
+    state = load_file(path)
+    state["body.features.init_block.bn.bias"] += 0.5
+    save_file(state, path)
+    change(run, lambda c: None)
+    with pytest.raises(ConfigError, match="probe check failed"):
+        load_network(run)
+
+
+def test_a_pickle_in_disguise_is_refused(run):
+    (run / "model" / "weights.safetensors").write_bytes(pickle.dumps({"a": 1}))
+    change(run, lambda c: None)
+    with pytest.raises(ConfigError, match="no safetensors"):
+        load_network(run)
+
+
+def test_a_directory_without_a_network(tmp_path):
+    with pytest.raises(ConfigError, match="a run directory has a folder model/"):
+        load_network(tmp_path)
+    with pytest.raises(ConfigError, match="holds no saved network"):
+        load_network(tmp_path / "absent")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "network.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="incomplete"):
+        load_network(tmp_path)
+
+
+def test_unreadable_yaml(run):
+    (run / "model" / "network.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_network(run)
+
+
+def test_a_trusted_package_may_join(tmp_path, monkeypatch, images):
+    code = (
+        "from torch import nn\n"
+        "class Body(nn.Sequential):\n"
+        "    def __init__(self, *, num_classes):\n"
+        "        scale = nn.Linear(1, 1).weight.item()  # reads a value: not possible on meta\n"
+        "        head = nn.Linear(3, num_classes)\n"
+        "        super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)\n"
+    )
+    (tmp_path / "their_package.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cfg = {"_target_": "their_package.Body"}
+    network = build_network(cfg, num_classes=3, image_size=[32, 48]).eval()
+    save_network(network, tmp_path)
+    with pytest.raises(ConfigError, match=r"their_package\.Body"):
+        load_network(tmp_path)
+    loaded = load_network(tmp_path, trust=["their_package"])
+    assert torch.equal(loaded(images), network(images))

@@ -1,0 +1,79 @@
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import build_network, load_weights
+
+
+@pytest.fixture
+def other(model_cfg):
+    """The same architecture with other values and four classes."""
+    torch.manual_seed(7)
+    return build_network(model_cfg(units=[1, 1, 1]), num_classes=4, image_size=32)
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3},
+        lambda state: {"model": {f"network.body.{k}": v for k, v in state.items()}},
+        lambda state: {"ema": {"state_dict": state}, "model": {"a": torch.ones(1)}},
+    ],
+)
+def test_reads_plain_and_nested_checkpoints(nest, network, other, tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(nest(other.body.state_dict()), path)
+    sentence = load_weights(network, path)
+    total = len(other.body.state_dict())
+    expected = f"loaded {total - 2} of {total} tensors from {path}; new: output.weight, output.bias"
+    assert sentence == expected
+    loaded, source = network.body.state_dict(), other.body.state_dict()
+    assert all(torch.equal(loaded[k], source[k]) for k in source if not k.startswith("output"))
+
+
+def test_reads_safetensors(network, other, tmp_path):
+    save_file(other.state_dict(), tmp_path / "weights.safetensors")
+    assert load_weights(network, tmp_path / "weights.safetensors").startswith("loaded ")
+    assert torch.equal(network.body.features[0].conv.weight, other.body.features[0].conv.weight)
+
+
+def test_mnasnet_loads_without_its_metadata(model_cfg, tmp_path):
+    cfg = model_cfg("mnasnet")
+    network = build_network(cfg, num_classes=3, image_size=32)
+    save_file(network.body.state_dict(), tmp_path / "w.safetensors")
+    assert "new" not in load_weights(network, tmp_path / "w.safetensors")
+
+
+def test_another_architecture_names_five_keys(network, model_cfg, tmp_path):
+    wide = build_network(model_cfg(width=0.5), num_classes=3, image_size=32)
+    torch.save(wide.body.state_dict(), tmp_path / "wide.pth")
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    with pytest.raises(ConfigError, match="12x3x3x3 there and 6x3x3x3 here") as caught:
+        load_weights(network, tmp_path / "wide.pth")
+    assert str(caught.value).count(" here") == 5
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("exit 1",)
+
+
+def test_refuses_with_a_sentence(network, tmp_path):
+    files = {
+        "code.pth": (lambda p: torch.save({"a": Evil()}, p), "refused"),
+        "broken.pth": (lambda p: p.write_bytes(b"not a zip"), "refused|damaged"),
+        "broken.safetensors": (lambda p: p.write_bytes(b"x"), "damaged"),
+        "none.pth": (lambda p: torch.save({"a": 1}, p), "no state_dict"),
+        "other.pth": (lambda p: torch.save({"a": torch.ones(1)}, p), "no tensor of it matches"),
+        "weights.txt": (lambda p: p.write_text(""), "is no .pth"),
+        "absent.pth": (lambda p: None, "There is no weights file"),
+    }
+    for name, (write, says) in files.items():
+        write(tmp_path / name)
+        with pytest.raises(ConfigError, match=says):
+            load_weights(network, tmp_path / name)
