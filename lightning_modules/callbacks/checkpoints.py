@@ -1,0 +1,43 @@
+"""Checkpoints: the last whole epoch, for resuming, and the best one on validation."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside, then renames, so that a kill never leaves half a checkpoint.
+
+    Lightning's own saving passes through the system's temporary folder, and a rename across file
+    systems is not atomic.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        torch.save(checkpoint, beside)
+        beside.replace(path)
+
+
+def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
+    """Savers of `last.ckpt` (each epoch) and `best.ckpt` (best validation macro-F1)."""
+    common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    return [
+        ModelCheckpoint(filename=Path(LAST).stem, save_top_k=1, every_n_epochs=1, **common),
+        ModelCheckpoint(filename=Path(BEST).stem, monitor="val/f1", mode="max", **common),
+    ]
+
+
+def read_checkpoint(folder: Path, name: str = LAST) -> dict[str, Any] | None:
+    """The content of a checkpoint, loaded without unpickling code, or None where there is none."""
+    path = folder / name
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None

@@ -1,0 +1,55 @@
+"""`EpochTable`: one row an epoch in the run's `metrics.csv`."""
+
+import csv
+import io
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from lightning_modules import run_directory
+
+COLUMNS = ("step", "round", "epoch", "train/loss", "val/loss", "val/f1", "val/accuracy", "lr")
+
+
+class EpochTable(pl.Callback):
+    """Writes the table anew after each epoch, in one piece.
+
+    A resumed run takes back the rows of the epochs it repeats, so that none stands twice.
+    """
+
+    def __init__(self, path: Path, *, step: str, round: int) -> None:
+        self.path = path
+        self.step, self.round = step, round
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {
+            "step": self.step,
+            "round": self.round,
+            "epoch": trainer.current_epoch,
+            **{name: round(value, 6) for name, value in figures.items()},
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._start, 3),
+        }
+        self._write([*self._earlier(trainer.current_epoch), row])
+
+    def _earlier(self, epoch: int) -> list[dict]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        here = (self.step, str(self.round))
+        return [r for r in rows if (r["step"], r["round"]) != here or int(r["epoch"]) < epoch]
+
+    def _write(self, rows: list[dict]) -> None:
+        columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        run_directory.write_text(self.path, text.getvalue())

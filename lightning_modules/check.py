@@ -1,0 +1,236 @@
+"""The check after composing: mistakes that configuration, paths and file headers show.
+
+Everything here runs before torch is imported and before anything is written, so a refusal costs a
+second and leaves nothing behind.
+"""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lightning_modules import run_directory, teacher_runs
+from lightning_modules.build import build
+from lightning_modules.command_line import leaves
+from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.networks.variants import check_variant
+
+METRICS = ("val/f1", "val/accuracy", "val/loss", "test/f1", "test/accuracy", "test/loss")
+COSTS = ("cost/macs", "cost/params", "cost/file_bytes", "cost/latency_ms")
+
+
+class CheckBeforeStart(Callback):
+    """Hydra's hook: runs `check` before the run's or study's folder exists.
+
+    Hydra only warns of ordinary exceptions in its callbacks, so a refusal is a SystemExit here.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        _refuse(check, config)
+        folder = Path(config.hydra.run.dir)
+        _refuse(_check_folder, folder, config)
+        run_directory.claim(folder)
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        _refuse(check, config, sweep=True)
+        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)  # for the study's database
+
+
+def check_trial(cfg: DictConfig) -> None:
+    """The same check for one trial of a sweep, whose values were not known at the start."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        check(cfg, sweep=True)
+
+
+def check(cfg: DictConfig, *, sweep: bool = False) -> None:
+    """Refuses a configuration that cannot work.
+
+    Raises:
+        ConfigError, DataError: one sentence on the first mistake found.
+    """
+    _check_missing(cfg)
+    _check_model(cfg.model, "model")
+    _check_numbers(cfg)
+    _check_distillation(cfg)
+    _check_compression(cfg)
+    _check_objective(cfg, sweep=sweep)
+    if sweep:
+        _check_devices(cfg)
+    classes = _check_data(cfg)
+    _check_entered(cfg, classes)
+    _check_teachers(cfg, classes, sweep=sweep)
+
+
+def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
+    try:
+        checker(*arguments, **settings)
+    except USER_ERRORS as error:
+        raise SystemExit(f"error: {error}") from None
+    except Exception:  # a bug of ours: Hydra would only warn and go on unchecked
+        raise SystemExit(traceback.format_exc()) from None
+
+
+def _check_missing(cfg: DictConfig) -> None:
+    ours = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    for key, value in leaves(OmegaConf.to_container(ours, resolve=False)):
+        if value == "???":
+            name = ".".join(key)
+            raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
+
+
+def _check_model(model: DictConfig, place: str) -> None:
+    if "family" in model:
+        check_variant(model.family, model.variant)
+    if model.get("weights") is not None:
+        if model.get("pretrained"):
+            raise ConfigError(
+                f"{place}.pretrained=true and {place}.weights={model.weights} exclude each other; "
+                "keep one of them."
+            )
+        if not Path(model.weights).is_file():
+            raise ConfigError(f"{place}.weights={model.weights}: there is no such file.")
+
+
+def _check_numbers(cfg: DictConfig) -> None:
+    _in_range(cfg, "trainer.max_epochs", lambda x: int(x) == x and x >= 0, "a whole number >= 0")
+    _in_range(cfg, "data.batch_size", lambda x: int(x) == x and x >= 2, "a whole number >= 2")
+    _in_range(cfg, "optimizer.lr", lambda x: x > 0, "above 0")
+    _in_range(cfg, "seed", lambda x: int(x) == x and x >= 0, "a whole number >= 0")
+    _among(cfg, "trainer.keep", ("last", "best"))
+    _among(cfg, "trainer.memory_format", ("auto", "contiguous", "channels_last"))
+    _among(cfg, "latency.backend", ("onnxruntime", "eager", None))
+    _among(cfg, "teacher_policy", ("train", "refuse", None))
+    size = cfg.data.image_size
+    sides = list(size) if isinstance(size, ListConfig) else [size]
+    if len(sides) > 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ConfigError(f"data.image_size={size} is no size; give pixels, as 64 or [48,64].")
+
+
+def _in_range(cfg: DictConfig, key: str, fits: Callable[[Any], bool], wanted: str) -> None:
+    value = OmegaConf.select(cfg, key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+        raise ConfigError(f"{key}={value} is not allowed; it must be {wanted}.")
+
+
+def _among(cfg: DictConfig, key: str, choices: tuple) -> None:
+    value = OmegaConf.select(cfg, key)
+    if value not in choices:
+        names = ", ".join("null" if choice is None else choice for choice in choices)
+        raise ConfigError(f"{key}={value} does not exist; there are {names}.")
+
+
+def _check_distillation(cfg: DictConfig) -> None:
+    temperature, alpha = cfg.distillation.get("temperature"), cfg.distillation.get("alpha")
+    if temperature is not None and not temperature > 0:
+        raise ConfigError(f"distillation.temperature={temperature}; it must be above 0.")
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ConfigError(f"distillation.alpha={alpha}; it must lie in 0..1.")
+
+
+def _check_compression(cfg: DictConfig) -> None:
+    for name, node in cfg.compression.items():
+        if not OmegaConf.is_dict(node) or node.get("_target_") is None:
+            raise ConfigError(
+                f"compression.{name} has settings but was not chosen; add '+compression={name}'."
+            )
+        names = node.get("teacher")
+        for teacher in [names] if isinstance(names, str) else names or []:
+            if teacher not in cfg.teacher:
+                raise ConfigError(
+                    f"compression.{name}.teacher names {teacher}, which this run does not have; "
+                    f"add '+teacher={teacher}'."
+                )
+    if cfg.from_run is not None and not cfg.compression:
+        raise ConfigError(
+            f"from_run={cfg.from_run} starts from a trained network, but no compression step was "
+            "chosen; add '+compression=tucker'."
+        )
+
+
+def _check_objective(cfg: DictConfig, *, sweep: bool) -> None:
+    names = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
+    known = (*METRICS, *COSTS)
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"objective {name} is not measured; there are {', '.join(known)}.")
+    direction = cfg.sweep.direction
+    directions = [direction] if isinstance(direction, str) else list(direction)
+    if sweep and len(directions) != len(names):
+        raise ConfigError(
+            f"sweep.direction has {len(directions)} entries for {len(names)} objectives; "
+            "give one direction (maximize or minimize) for each objective."
+        )
+
+
+def _check_devices(cfg: DictConfig) -> None:
+    strategy, devices = str(cfg.trainer.strategy), cfg.trainer.devices
+    if (
+        "ddp" in strategy
+        or "fsdp" in strategy
+        or (devices != 1 and cfg.trainer.accelerator != "cpu")
+    ):
+        raise ConfigError(
+            f"trainer.strategy={strategy} with trainer.devices={devices} cannot run inside a sweep "
+            "(-m): every process would start a sweep of its own; use trainer.devices=1 and "
+            "trainer.strategy=auto."
+        )
+
+
+def _check_data(cfg: DictConfig) -> tuple[str, ...]:
+    return build(cfg.data.source).check()
+
+
+def _check_entered(cfg: DictConfig, classes: tuple[str, ...]) -> None:
+    if cfg.from_run is None:
+        return
+    theirs = tuple(run_directory.description(Path(cfg.from_run))["class_names"])
+    if theirs != classes:
+        raise ConfigError(
+            f"{cfg.from_run} knows the classes {', '.join(theirs)}, but data={cfg.data.name} has "
+            f"{', '.join(classes)}; give the data that the run was trained on."
+        )
+
+
+def _check_teachers(cfg: DictConfig, classes: tuple[str, ...], *, sweep: bool) -> None:
+    if teacher_runs.ORIGINAL in cfg.teacher and not cfg.compression:
+        raise ConfigError(
+            "+teacher=original is the network before compression, but this run compresses "
+            "nothing; add '+compression=tucker' or take another teacher."
+        )
+    weights = [node.get("weight", 1.0) for node in cfg.teacher.values()]
+    if weights and (min(weights) < 0 or sum(weights) == 0):
+        raise ConfigError(f"The teachers' weights {weights} must be >= 0 with a sum above 0.")
+    for name, node in cfg.teacher.items():
+        if node.get("temperature") is not None and not node.temperature > 0:
+            raise ConfigError(f"teacher.{name}.temperature={node.temperature}; it must be above 0.")
+        if name != teacher_runs.ORIGINAL:
+            _check_teacher(name, node, cfg, classes, sweep=sweep)
+
+
+def _check_teacher(
+    name: str, node: DictConfig, cfg: DictConfig, classes: tuple[str, ...], *, sweep: bool
+) -> None:
+    if node.get("weights") is not None:
+        if not Path(node.weights).is_file():
+            raise ConfigError(f"teacher.{name}.weights={node.weights}: there is no such file.")
+        return
+    if node.get("model") is not None:
+        _check_model(node.model, f"teacher.{name}.model")
+    run = teacher_runs.find_run(name, node, cfg.data)
+    if run is None:
+        teacher_runs.require_training_allowed(name, cfg.teacher_policy, sweep=sweep)
+    else:
+        teacher_runs.check_classes(name, run, classes)
+
+
+def _check_folder(folder: Path, cfg: DictConfig) -> None:
+    if cfg.resume is None and any((folder / name).exists() for name in ("steps", "model")):
+        raise ConfigError(
+            f"{folder} already holds a run; continue it with resume={folder}, or choose another "
+            "hydra.run.dir."
+        )

@@ -1,0 +1,109 @@
+"""`Classifier`: a network, its loss and its optimizer, as Lightning fits them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+OptimizerFactory = Callable[[list[dict]], torch.optim.Optimizer]
+SchedulerFactory = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
+# What a restored schedule must not bring back, so that a resumed run may have more epochs.
+LENGTHS = ("total_steps", "_schedule_phases", "T_max")
+
+
+def classification_metrics(num_classes: int) -> MetricCollection:
+    """`f1` (macro: the mean over classes) and `accuracy` (share of images), both in 0..1."""
+    return MetricCollection(
+        {
+            "f1": MulticlassF1Score(num_classes, average="macro"),
+            "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+        }
+    )
+
+
+class Classifier(pl.LightningModule):
+    """Fits `network` (uint8 N x 3 x H x W -> logits N x classes) to labelled batches.
+
+    Args:
+        network: what is trained; `restore` data travels in the checkpoint beside it.
+        loss: (logits N x classes, labels N) -> scalar.
+        optimizer: makes the optimizer from parameter groups.
+        scheduler: makes the schedule from the optimizer and the number of its steps.
+        num_classes: number of classes.
+        channels_last: keep activations in channels-last memory order.
+        penalty: an extra loss of the network (sparsity training), or None.
+        origin: plain data stored in each checkpoint: what it takes to rebuild the network.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        loss: nn.Module,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory,
+        num_classes: int,
+        channels_last: bool = False,
+        penalty: Callable[[nn.Module], Tensor | None] | None = None,
+        origin: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.metrics = classification_metrics(num_classes)
+        self._make_optimizer = optimizer
+        self._make_scheduler = scheduler
+        self._penalty = penalty
+        self._origin = origin or {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits N x classes of images uint8 N x 3 x H x W."""
+        return self.network(images.contiguous(memory_format=self.memory_format))
+
+    def objective(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The scalar that one training step reduces, before the penalty."""
+        return self.loss(self(images), labels)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        loss = self.objective(*batch)
+        penalty = self._penalty(self.network) if self._penalty else None
+        if penalty is not None:
+            loss = loss + penalty
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        images, labels = batch
+        logits = self(images)
+        self.metrics.update(logits, labels)
+        loss = nn.functional.cross_entropy(logits, labels)
+        self.log("val/loss", loss, batch_size=len(images), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict({f"val/{name}": value for name, value in self.metrics.compute().items()})
+        self.metrics.reset()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        # Decay shrinks weights; on biases and normalisation it only hurts (Goyal et al. 2017).
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = self._make_optimizer(groups)
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = {"scheduler": self._make_scheduler(optimizer, steps), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["origin"] = self._origin
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for schedule in checkpoint["lr_schedulers"]:
+            for key in LENGTHS:
+                schedule.pop(key, None)

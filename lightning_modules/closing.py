@@ -1,0 +1,84 @@
+"""The closing screen: before and after, where the results are, what to type next."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = {
+    "val/f1": ("macro-F1", "{:.4f}"),
+    "val/accuracy": ("accuracy", "{:.4f}"),
+    "cost/macs": ("MACs", "{:,.0f}"),
+    "cost/params": ("parameters", "{:,.0f}"),
+    "cost/file_bytes": ("file bytes", "{:,.0f}"),
+    "cost/latency_ms": ("latency ms", "{:.3f}"),
+}
+
+
+def show(folder: Path, metrics: dict[str, Any], notes: list[str]) -> None:
+    """Prints the table of stages, what was done to the network, and the next commands."""
+    console = Console(width=None if Console().is_terminal else 110)
+    console.print()
+    console.print(_table(metrics))
+    for line in [*(f"  {note}" for note in notes), *_lines(folder, metrics)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(folder: Path, metrics: dict[str, Any]) -> list[str]:
+    run = _short(folder)
+    lines = [f"results  {run}"]
+    if "latency" in metrics:
+        how = metrics["latency"]
+        lines.append(
+            f"latency  {how['backend']}, batch {how['batch']}, {how['threads']} thread(s), "
+            f"{how['device']}; all rows measured alternately"
+        )
+    offline = sorted((folder / "wandb").glob("offline-run-*"))
+    if offline:
+        lines.append(f"W&B      wandb sync {_short(offline[-1])}")
+    return [*lines, f"next     {_next(run, metrics)}"]
+
+
+def _table(metrics: dict[str, Any]) -> Table:
+    table = Table(title="before and after")
+    table.add_column("step")
+    shown = [key for key in COLUMNS if key in metrics]
+    for key in shown:
+        table.add_column(COLUMNS[key][0], justify="right")
+    steps = metrics["steps"]
+    rows = [(step["name"], step["after"]) for step in steps]
+    if not steps[0]["name"].startswith("00"):
+        rows.insert(0, ("entered", steps[0]["before"]))
+    for name, figures in rows:
+        table.add_row(name, *(_cell(key, figures) for key in shown))
+    if len(rows) > 1:
+        first, last = rows[0][1], rows[-1][1]
+        table.add_section()
+        table.add_row("change", *(_change(key, first, last) for key in shown))
+    return table
+
+
+def _cell(key: str, figures: dict[str, float]) -> str:
+    return COLUMNS[key][1].format(figures[key]) if key in figures else ""
+
+
+def _change(key: str, first: dict[str, float], last: dict[str, float]) -> str:
+    """A difference for quality, a ratio for cost."""
+    if key not in first or key not in last:
+        return ""
+    if key.startswith("val/"):
+        return f"{last[key] - first[key]:+.4f}"
+    return f"x {last[key] / first[key]:.2f}"
+
+
+def _next(run: str, metrics: dict[str, Any]) -> str:
+    if len(metrics["steps"]) == 1 and metrics["steps"][0]["name"].startswith("00"):
+        return f"python run.py +compression=tucker from_run={run}"
+    return f"python scripts/evaluate.py {run}"
+
+
+def _short(path: Path) -> str:
+    """Relative to the current directory where that is below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,166 @@
+"""What happens to the command line before Hydra composes: `resume=`, `from_run=`, clear errors."""
+
+import contextlib
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from lightning_modules import run_directory
+from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.help_screen import help_screen
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+# What may differ between a run and its continuation: nothing that changes a weight.
+RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose")
+
+
+def expand(arguments: list[str]) -> list[str]:
+    """Replaces `resume=R` and `from_run=R` by the overrides they stand for.
+
+    Raises:
+        ConfigError: R is not a run, a resumed run would change, or an option does not exist.
+    """
+    if "--help" in arguments or "-h" in arguments:
+        print(help_screen(CONF), end="")
+        raise SystemExit
+    if any(argument.startswith(("--hydra-help", "--shell-completion")) for argument in arguments):
+        return arguments
+    check_options(arguments)
+    resumed, arguments = _take(arguments, "resume")
+    if resumed is not None:
+        return _resume(resumed, arguments)
+    entered, arguments = _take(arguments, "from_run")
+    if entered is not None:
+        return _enter(entered, arguments)
+    return arguments
+
+
+@contextlib.contextmanager
+def explaining() -> Iterator[None]:
+    """Turns a user's mistake into one sentence on stderr and exit code 1; bugs keep their trace."""
+    try:
+        yield
+    except USER_ERRORS as error:
+        raise SystemExit(f"error: {error}") from None
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SystemExit(f"error: {explain(error)}") from None
+
+
+def explain(error: Exception) -> str:
+    """Hydra's or OmegaConf's complaint as one sentence, with the nearest existing key."""
+    cause = error.__cause__
+    text = " ".join(str(error).split())
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
+        known = [str(key) for key in cause.parent_node]
+        key = str(cause.key)
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}."
+        return f"There is no key {cause.full_key}; {hint}"
+    return text
+
+
+def _take(arguments: list[str], key: str) -> tuple[str | None, list[str]]:
+    """The value of `key=` (None where absent or null) and the other arguments."""
+    values = [argument.split("=", 1)[1] for argument in arguments if key_of(argument) == key]
+    rest = [argument for argument in arguments if key_of(argument) != key]
+    value = values[-1].strip("'\"") if values else None
+    return (None if value in (None, "", "null") else value), rest
+
+
+def key_of(argument: str) -> str:
+    """`a.b` of `+a.b=value`; empty for anything that is no override."""
+    return argument.split("=", 1)[0].lstrip("+~") if "=" in argument else ""
+
+
+def _resume(value: str, arguments: list[str]) -> list[str]:
+    run = run_directory.resolve(value, run_directory.STARTED)
+    path = run / ".hydra" / "overrides.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{run} cannot be resumed: it has no .hydra/overrides.yaml.")
+    if (run / "metrics.json").is_file():
+        raise ConfigError(f"{run} is finished; to go on from its network use from_run={run}.")
+    for argument in arguments:
+        key = key_of(argument)
+        if not any(key == name or key.startswith(f"{name}.") for name in RESUMABLE):
+            raise ConfigError(
+                f"{argument} cannot change when a run is resumed; only trainer.max_epochs, "
+                "logger and callbacks can: start a new run instead."
+            )
+    earlier = [text for text in yaml.safe_load(path.read_text()) if key_of(text) != "resume"]
+    own = [f"hydra.run.dir={_quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
+    return [*earlier, *arguments, f"resume={_quote(str(run))}", *own]
+
+
+def _enter(value: str, arguments: list[str]) -> list[str]:
+    """The model and data of the entered run come first, so that explicit overrides win."""
+    run = run_directory.resolve(value, run_directory.FINISHED)
+    run_directory.description(run)
+    chosen = {key_of(argument) for argument in arguments}
+    inherited = []
+    for group in ("model", "data"):
+        if group not in chosen:
+            inherited += _group_overrides(run, group)
+    return [*inherited, *arguments, f"from_run={_quote(str(run))}"]
+
+
+def _group_overrides(run: Path, group: str) -> list[str]:
+    """Overrides that give `group` the values it had in `run`: its option, then what differed."""
+    hydra = OmegaConf.load(run / ".hydra" / "hydra.yaml")
+    option = OmegaConf.select(hydra, "hydra.runtime.choices")[group]
+    saved = OmegaConf.to_container(run_directory.saved_config(run)[group], resolve=False)
+    plain = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
+    overrides = [f"{group}={option}"]
+    for key, value in leaves(saved):
+        if value != _find(plain, key):
+            overrides.append(f"++{group}.{'.'.join(key)}={_quote(value)}")
+    return overrides
+
+
+def leaves(node: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[tuple, Any]]:
+    """All (key parts, value) pairs of a nested dict whose values are no dicts themselves."""
+    found = []
+    for key, value in node.items():
+        nested = isinstance(value, dict) and value
+        found += leaves(value, (*prefix, key)) if nested else [((*prefix, key), value)]
+    return found
+
+
+def _find(node: Any, key: tuple[str, ...]) -> Any:
+    for part in key:
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _quote(value: Any) -> str:
+    """A value in Hydra's override grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
+        return "'" + escaped.replace("'", "\\'") + "'"
+    if isinstance(value, list):
+        return "[" + ",".join(_quote(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_quote(item)}" for key, item in value.items()) + "}"
+    return str(value)
+
+
+def check_options(arguments: list[str]) -> None:
+    """Unknown options of known groups, said with all that exist (sweeps over options too)."""
+    for argument in arguments:
+        group = key_of(argument)
+        if not group or not (CONF / group).is_dir():
+            continue
+        known = sorted(path.stem for path in (CONF / group).rglob("*.yaml"))
+        names = argument.split("=", 1)[1].replace("[", "").replace("]", "").split(",")
+        for name in (name.strip(" '\"") for name in names):
+            if name in ("", "null") or not name.replace("_", "").replace("/", "").isalnum():
+                continue  # a null, or a sweep expression: Hydra's to judge
+            if not (CONF / group / f"{name}.yaml").is_file():
+                raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")

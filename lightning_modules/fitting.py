@@ -1,0 +1,185 @@
+"""`fit`: one training or fine-tuning, from the last whole epoch if it was interrupted."""
+
+import functools
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor, nn
+
+from datamodules.image_data import ImageData
+from lightning_modules.build import build
+from lightning_modules.callbacks.checkpoints import (
+    BEST,
+    LAST,
+    AtomicCheckpointIO,
+    checkpoint_callbacks,
+    read_checkpoint,
+)
+from lightning_modules.callbacks.divergence import DivergenceGuard
+from lightning_modules.callbacks.epoch_table import EpochTable
+from lightning_modules.callbacks.seeding import Seeding
+from lightning_modules.classifier import Classifier
+from lightning_modules.distiller import Distiller
+from lightning_modules.memory_format import choose_channels_last
+from lightning_modules.stages import Stage
+from lightning_modules.teachers import Teacher
+
+# Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
+OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all fits of one run share: configuration, data, directory and W&B run (or None)."""
+
+    cfg: DictConfig
+    data: ImageData
+    folder: Path
+    wandb_run: Any = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks are evaluated: the accelerator, unless the CPU was asked for."""
+        gpu = self.cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
+        return torch.device("cuda" if gpu else "cpu")
+
+    def checkpoints(self, stage: Stage) -> Path:
+        """Where a stage's checkpoints lie."""
+        return self.folder / "steps" / stage.name / "checkpoints"
+
+
+def fit(
+    network: nn.Module,
+    session: Session,
+    stage: Stage,
+    *,
+    round: int = 0,
+    teachers: Sequence[Teacher] = (),
+    origin: dict[str, Any] | None = None,
+    resume: bool = False,
+) -> int:
+    """Trains `network` in place; it comes back on the CPU, contiguous, in eval mode.
+
+    Args:
+        session: what the run's fits share.
+        stage: epochs and learning rate.
+        round: number of this fit within the stage.
+        teachers: frozen networks to learn from; none means labels only.
+        origin: stored in each checkpoint: how to rebuild the network before loading it.
+        resume: continue from the stage's `last.ckpt`.
+
+    Returns:
+        The epoch (from 0) whose weights the network has.
+    """
+    folder = session.checkpoints(stage)
+    trainer = _trainer(session, stage, round)
+    module = _module(network, session, stage, trainer, teachers=teachers, origin=origin)
+    if stage.epochs > 0:
+        trainer.fit(
+            module,
+            datamodule=session.data,
+            ckpt_path=folder / LAST if resume else None,
+            weights_only=True,
+        )
+    epoch = stage.epochs - 1
+    if session.cfg.trainer.keep == "best" and stage.epochs > 0:
+        best = read_checkpoint(folder, BEST)
+        epoch = best["epoch"]
+        module.load_state_dict(best["state_dict"])
+    network.to("cpu", memory_format=torch.contiguous_format).eval()
+    return epoch
+
+
+def _trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
+    settings = OmegaConf.to_container(session.cfg.trainer, resolve=True)
+    settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
+    own = [
+        Seeding(seed=session.cfg.seed, stream=_stream(stage, round)),
+        DivergenceGuard(stage.name),
+        EpochTable(session.folder / "metrics.csv", step=stage.name, round=round),
+        *checkpoint_callbacks(session.checkpoints(stage)),
+    ]
+    logger = False
+    if session.wandb_run is not None:
+        logger = WandbLogger(experiment=session.wandb_run, prefix=stage.name)
+    chosen = [build(node) for node in session.cfg.callbacks.values()]
+    _quieten()
+    return build(
+        settings,
+        max_epochs=stage.epochs,
+        callbacks=[*chosen, *own],
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in chosen),
+        logger=logger,
+        plugins=[AtomicCheckpointIO()],
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # our sampler shares the indices out itself
+        default_root_dir=session.folder,
+    )
+
+
+def _module(
+    network: nn.Module,
+    session: Session,
+    stage: Stage,
+    trainer: pl.Trainer,
+    *,
+    teachers: Sequence[Teacher],
+    origin: dict[str, Any] | None,
+) -> Classifier:
+    cfg, data = session.cfg, session.data
+    loss = build(cfg.loss)
+    channels_last = choose_channels_last(
+        cfg.trainer.memory_format,
+        network,
+        next(iter(data.train_dataloader())),
+        loss=loss,
+        device=trainer.strategy.root_device,
+        cache_dir=Path(cfg.cache_dir),
+    )
+    if channels_last:
+        network.to(memory_format=torch.channels_last)
+    rate = {} if stage.lr is None else {"lr": stage.lr}
+    settings: dict[str, Any] = {
+        "loss": loss,
+        "optimizer": lambda groups: build(cfg.optimizer, params=groups, **rate),
+        "scheduler": lambda optimizer, steps: build(
+            cfg.scheduler, optimizer=optimizer, total_steps=steps
+        ),
+        "num_classes": data.num_classes,
+        "channels_last": channels_last,
+        "penalty": _penalty(stage),
+        "origin": origin,
+    }
+    if not teachers:
+        return Classifier(network, **settings)
+    distillation = build(cfg.distillation)
+    return Distiller(network, teachers=teachers, distillation=distillation, **settings)
+
+
+def _penalty(stage: Stage) -> Callable[[nn.Module], Tensor | None] | None:
+    return stage.step.penalty if stage.step else None
+
+
+def _stream(stage: Stage, round: int) -> int:
+    return 1000 * int(stage.name.split("_", 1)[0]) + round
+
+
+@functools.cache
+def _quieten() -> None:
+    """Lightning's remarks on devices, workers and its own internals tell a user nothing."""
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for category in (UserWarning, FutureWarning, DeprecationWarning):
+        warnings.filterwarnings(
+            "ignore", module="(pytorch_lightning|lightning_fabric).*", category=category
+        )

@@ -1,0 +1,33 @@
+"""The configuration of a script: a finished run's own, with overrides composed over it."""
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_modules import command_line, run_directory
+
+
+def config_over(run: Path, overrides: list[str]) -> DictConfig:
+    """The run's saved configuration with Hydra overrides applied to it.
+
+    Args:
+        run: a run directory.
+        overrides: `group=option` replaces the whole group, `key=value` one value.
+
+    Raises:
+        ConfigError: the directory is no run, or an option does not exist.
+    """
+    cfg = run_directory.saved_config(run)
+    command_line.check_options(overrides)
+    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+        composed = compose("config", overrides=overrides)
+    OmegaConf.set_struct(cfg, False)
+    for override in overrides:
+        key = command_line.key_of(override)
+        # As written, so that `${data.root}` means the run's value and not the default one.
+        node = composed
+        for part in key.split("."):
+            node = node._get_node(part)
+        OmegaConf.update(cfg, key, node, merge=False)
+    return cfg

@@ -1,0 +1,153 @@
+"""Where runs live: their names, the two pointers, and what makes a directory a finished run."""
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_modules.errors import ConfigError
+
+_made: set[str] = set()  # folders that this process gave a name
+_older: set[Path] = set()  # run directories that existed before this process
+STARTED, FINISHED = "last_started", "last_finished"
+
+
+def outputs_root() -> Path:
+    """The folder of all runs: $MODEL_DIET_OUTPUTS, else `outputs` below the current directory."""
+    return Path(os.environ.get("MODEL_DIET_OUTPUTS", "outputs"))
+
+
+def run_name(root: DictConfig) -> str:
+    """`<model>_<data>[_<steps>]`, from the chosen options; free of slashes."""
+    choices = root.hydra.runtime.choices
+    parts = [choices.model, choices.data, *root.get("compression", {})]
+    return "_".join(part.replace("/", "-") for part in parts)
+
+
+@functools.cache
+def _unique_folder(name: str) -> str:
+    """A folder that did not exist, claimed at once, so that two runs of one second differ."""
+    now = datetime.now()
+    day = outputs_root() / f"{now:%Y-%m-%d}"
+    day.mkdir(parents=True, exist_ok=True)
+    for suffix in ["", *(f"_{n}" for n in range(2, 1000))]:
+        folder = day / f"{now:%H-%M-%S}_{name}{suffix}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        _made.add(str(folder))
+        return str(folder)
+    raise ConfigError(f"{day} holds a thousand runs of this second; wait a moment and try again.")
+
+
+def register_resolvers() -> None:
+    """Makes `${run_folder:}` and `${run_name:}` known to the configuration."""
+    OmegaConf.register_new_resolver(
+        "run_folder", lambda *, _root_: _unique_folder(run_name(_root_)), replace=True
+    )
+    OmegaConf.register_new_resolver("run_name", lambda *, _root_: run_name(_root_), replace=True)
+
+
+def point(pointer: str, folder: Path) -> None:
+    """Makes `outputs/<pointer>` name this run."""
+    root = outputs_root()
+    root.mkdir(parents=True, exist_ok=True)
+    write_text(root / pointer, f"{folder.resolve()}\n")
+
+
+def resolve(value: str, pointer: str) -> Path:
+    """The run directory meant by `value`: a path, or `last` for the one that `pointer` names.
+
+    Raises:
+        ConfigError: there is no such directory.
+    """
+    if value != "last":
+        folder = Path(value)
+        if not folder.is_dir():
+            raise ConfigError(f"The run directory {value} does not exist; give an existing one.")
+        return folder.resolve()
+    try:
+        folder = Path((outputs_root() / pointer).read_text().strip())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"'last' names no run: {outputs_root()} has no {pointer.replace('_', ' ')} run yet; "
+            "start one with `python run.py`, or give a run directory."
+        ) from None
+    if not folder.is_dir():
+        raise ConfigError(f"'last' names {folder}, which no longer exists; give a run directory.")
+    return folder
+
+
+def description(run: Path) -> dict[str, Any]:
+    """What `model/network.yaml` says of the run's network, read without torch.
+
+    Raises:
+        ConfigError: the directory holds no saved network.
+    """
+    folder = run if (run / "network.yaml").is_file() else run / "model"
+    try:
+        content = yaml.safe_load((folder / "network.yaml").read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{run} is not a finished run: it has no model/network.yaml; give the directory that "
+            "a finished run printed at its end."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict) or "class_names" not in content:
+        raise ConfigError(f"{folder / 'network.yaml'} cannot be read; the run is damaged.")
+    return content
+
+
+def saved_config(run: Path) -> DictConfig:
+    """The composed configuration that the run was started with.
+
+    Raises:
+        ConfigError: the directory was not made by `run.py`.
+    """
+    path = run / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{run} is not a run directory: it has no .hydra/config.yaml.")
+    return OmegaConf.load(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes beside, then renames: the file is whole or absent."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON in one piece; NaN is refused, for no reader could take it."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote."""
+    return json.loads(path.read_text())
+
+
+def claim(folder: Path) -> None:
+    """Notes, before Hydra writes to a run's folder, whether it was there already."""
+    if folder.is_dir() and str(folder) not in _made:
+        _older.add(folder.absolute())
+
+
+def discard(folder: Path) -> None:
+    """Removes what a refused run left: all of a new folder, Hydra's files in an older one."""
+    if folder.absolute() not in _older:
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # the day's folder, when this was its only run
+            folder.parent.rmdir()
+        return
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    (folder / "run.log").unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""One stage of a run: change the network, fit it, save it; skipped or continued on a resume."""
+
+import copy
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from compression.engine import run_round
+from compression.recipe import Entry, Recipe
+from compression.step import Context
+from lightning_modules import run_directory, teacher_runs
+from lightning_modules.build import build
+from lightning_modules.callbacks.checkpoints import read_checkpoint
+from lightning_modules.figures import network_figures, validation_figures
+from lightning_modules.fitting import Session, fit
+from lightning_modules.networks import Network, load_network, save_network
+from lightning_modules.stages import Stage
+from lightning_modules.teachers import Teacher
+
+log = logging.getLogger(__name__)
+
+RESULT = "result.json"  # a stage is done when this is there
+
+
+def run_stage(
+    stage: Stage, network: Network, session: Session, teachers: list[Teacher]
+) -> tuple[Network, dict[str, Any]]:
+    """Carries out a stage and saves its network under `steps/<stage>/model`.
+
+    Args:
+        stage: what is done.
+        network: as it enters the stage.
+        session: what the run's stages share.
+        teachers: all teachers of the run at this point.
+
+    Returns:
+        The network after the stage and the stage's figures: `name`, `before`, `surgery` (after
+        each round's change, not yet fine-tuned), `after`, `epoch`.
+    """
+    folder = session.folder / "steps" / stage.name
+    if (folder / RESULT).is_file():
+        return load_network(folder), run_directory.read_json(folder / RESULT)
+    chosen = [t for t in teachers if stage.teachers is None or t.name in stage.teachers]
+    taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
+    log.info(f"{stage.name}: {stage.epochs} epochs{taught}")
+    before = network_figures(network, session)
+    network, surgery, epoch = _rounds(stage, network, session, chosen, before)
+    if stage.step is not None:
+        network = stage.step.finish(network)
+    data = teacher_runs.data_identity(session.cfg.data)
+    save_network(network, folder, extra={"data": data})
+    size = (folder / "model" / "weights.safetensors").stat().st_size
+    after = {**network_figures(network, session), "cost/file_bytes": size}
+    result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}
+    result["epoch"] = epoch
+    run_directory.write_json(folder / RESULT, result)
+    return network, result
+
+
+def _rounds(
+    stage: Stage,
+    network: Network,
+    session: Session,
+    teachers: list[Teacher],
+    entry_cost: dict[str, float],
+) -> tuple[Network, list[dict[str, float]], int]:
+    """Plan, apply, fine-tune, as often as the stage says; from where a checkpoint stands."""
+    checkpoint = read_checkpoint(session.checkpoints(stage))
+    origin = checkpoint["origin"] if checkpoint else {"round": -1, "entries": [], "surgery": []}
+    earlier, entries, surgery = network.recipe.entries, list(origin["entries"]), origin["surgery"]
+    network, epoch = copy.deepcopy(network), -1
+    for round in range(stage.rounds):
+        if stage.step is not None and round < origin["round"]:
+            network = stage.step.restructure(network, entries[round]["plan"])
+        elif stage.step is not None and round == origin["round"]:
+            network = stage.step.apply(network, entries[round]["plan"])
+        elif stage.step is not None:
+            context = _context(session, network, entry_cost)
+            network, entry = run_round(stage.step, network, context, round)
+            entries.append(asdict(entry))
+            surgery.append(validation_figures(network, session))
+            for line in stage.step.describe(entry.plan):
+                log.info(f"  {line}")
+        network.recipe = Recipe([*earlier, *(Entry(**entry) for entry in entries)])
+        if round >= origin["round"]:
+            now = {"round": round, "entries": entries, "surgery": surgery}
+            resumed = round == origin["round"]
+            epoch = fit(
+                network, session, stage, round=round, teachers=teachers, origin=now, resume=resumed
+            )
+    return network, surgery, epoch
+
+
+def _context(session: Session, network: Network, entry_cost: dict[str, float]) -> Context:
+    """What a compression step may look at."""
+    data = session.data
+    return Context(
+        sample=next(iter(data.val_dataloader()))[0][:8],
+        image_size=data.image_size,
+        seed=session.cfg.seed,
+        train_batches=data.train_eval_batches,
+        val_batches=data.val_dataloader,
+        loss=build(session.cfg.loss),
+        evaluate=lambda candidate: validation_figures(candidate, session),
+        entry_cost=entry_cost,
+    )

@@ -1,0 +1,61 @@
+"""The stages of a run: training, then each compression step with its fine-tuning."""
+
+from dataclasses import dataclass
+
+from omegaconf import DictConfig, OmegaConf
+
+from compression.step import CompressionStep
+from lightning_modules.build import build
+
+# Keys of a compression node that speak of its fine-tuning, not of the step itself.
+FINE_TUNING = ("epochs", "lr", "teacher")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One directory under `steps/`.
+
+    Attributes:
+        name: `00_train`, `01_tucker`, ...
+        step: what changes the network before it is fitted; None for plain training.
+        epochs: epochs of each fit.
+        lr: peak learning rate, or None for the optimizer's.
+        teachers: names of the teachers that teach here, or None for all.
+    """
+
+    name: str
+    step: CompressionStep | None
+    epochs: int
+    lr: float | None = None
+    teachers: tuple[str, ...] | None = None
+
+    @property
+    def rounds(self) -> int:
+        return self.step.rounds if self.step else 1
+
+
+def stages_of(cfg: DictConfig) -> list[Stage]:
+    """All stages of a run, in order; training is left out where the run starts from another."""
+    stages = []
+    if cfg.from_run is None:
+        stages.append(Stage("00_train", None, _epochs(cfg, None)))
+    for number, (name, node) in enumerate(cfg.compression.items(), start=1):
+        settings = OmegaConf.to_container(node, resolve=True)
+        tuning = {key: settings.pop(key, None) for key in FINE_TUNING}
+        names = tuning["teacher"]
+        stages.append(
+            Stage(
+                name=f"{number:02d}_{name}",
+                step=build(settings),
+                epochs=_epochs(cfg, tuning["epochs"]),
+                lr=tuning["lr"],
+                teachers=(names,) if isinstance(names, str) else names and tuple(names),
+            )
+        )
+    return stages
+
+
+def _epochs(cfg: DictConfig, own: int | None) -> int:
+    epochs = cfg.trainer.max_epochs if own is None else own
+    cap = cfg.trainer.limit_epochs
+    return epochs if cap is None else min(epochs, cap)

@@ -1,0 +1,30 @@
+"""Train, distil, compress and search small image classifiers: `python run.py --help`."""
+
+import os
+import sys
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from lightning_modules import check, command_line, run_directory, study
+
+run_directory.register_resolvers()
+study.register_sweeper_defaults()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> Any:
+    """Runs one composed experiment and hands its objective(s) to the sweeper."""
+    check.check_trial(cfg)
+    from lightning_modules import experiment  # torch and Lightning: only once the checks passed
+
+    return experiment.run(cfg)
+
+
+if __name__ == "__main__":
+    # Hydra would print its own report and exit; we want the exception, to say it in one sentence.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    with command_line.explaining():
+        sys.argv[1:] = command_line.expand(sys.argv[1:])
+        main()

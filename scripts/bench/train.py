@@ -1,0 +1,135 @@
+"""Training throughput of run.py against a hand-written loop.
+
+`python scripts/bench/train.py data=image_folder data.root=photos data.image_size=80 --epochs 5`
+
+Same network, data cache, augmentation library and optimizer; whole epochs, validation included
+(ours also writes checkpoints and tables); both sides take turns; median of all epochs but the
+first. Threads, batch size and device are printed.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from torch import nn
+
+from datamodules.image_data import ImageData
+from lightning_modules import command_line, run_directory
+from lightning_modules.experiment import enter, make_data
+from lightning_modules.fitting import Session, fit
+from lightning_modules.schedules import one_cycle
+from lightning_modules.stages import stages_of
+
+STARTS: list[float] = []
+
+
+class Clock(pl.Callback):
+    """Notes when each epoch starts, and when the fit ends."""
+
+    def on_train_epoch_start(self, *_: object) -> None:
+        STARTS.append(time.perf_counter())
+
+    def on_fit_end(self, *_: object) -> None:
+        STARTS.append(time.perf_counter())
+
+
+def main() -> None:
+    """Prints images per second of both sides and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=2)
+    arguments = parser.parse_args()
+    run_directory.register_resolvers()
+    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+        fixed = ["logger=none", f"trainer.max_epochs={arguments.epochs}"]
+        cfg = compose("config", overrides=[*arguments.overrides, *fixed])
+    cfg.callbacks = {"clock": {"_target_": f"{__name__}.Clock"}}
+    data = make_data(cfg)
+    data.prepare_data()
+    data.setup()
+    ours, theirs = [], []
+    for _ in range(arguments.repeats):
+        ours += framework(cfg, data)
+        theirs += hand_written(cfg, data)
+    report(cfg, data, statistics.median(ours), statistics.median(theirs))
+
+
+def framework(cfg: DictConfig, data: ImageData) -> list[float]:
+    """Seconds of each epoch but the first, by the code that run.py calls."""
+    STARTS.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        (stage,) = stages_of(cfg)
+        fit(enter(cfg, data), Session(cfg, data, Path(folder)), stage)
+    return list(np.diff(STARTS))[1:]
+
+
+def hand_written(cfg: DictConfig, data: ImageData) -> list[float]:
+    """Seconds of each epoch but the first, by the shortest loop a practitioner would write."""
+    import albumentations
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = enter(cfg, data).to(device)
+    pixels = [image.copy() for image, _ in stored(data)]
+    labels = torch.tensor([label for _, label in stored(data)])
+    size = data.image_size
+    augment = albumentations.Compose(
+        [
+            albumentations.RandomResizedCrop(size=size, scale=(0.35, 1.0)),
+            albumentations.HorizontalFlip(),
+            albumentations.ColorJitter(0.2, 0.2, 0.2, 0.02),
+        ]
+    )
+    loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=cfg.optimizer.lr)
+    batch, epochs = cfg.data.batch_size, cfg.trainer.max_epochs
+    steps = len(labels) // batch
+    settings = {"pct_start": 0.2, "div_factor": 10.0, "final_div_factor": 1e3}
+    schedule = one_cycle(optimizer, total_steps=steps * epochs, **settings)
+    starts = []
+    for _ in range(epochs):
+        starts.append(time.perf_counter())
+        network.train()
+        order = np.random.permutation(len(labels))  # noqa: NPY002
+        for step in range(steps):
+            chosen = order[step * batch : (step + 1) * batch]
+            images = np.stack([augment(image=pixels[i])["image"] for i in chosen])
+            inputs = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
+            value = loss(network(inputs), labels[chosen].to(device))
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            schedule.step()
+        network.eval()
+        with torch.no_grad():
+            for images, truth in data.val_dataloader():
+                (network(images.to(device)).argmax(1).cpu() == truth).float().mean()
+    starts.append(time.perf_counter())
+    return list(np.diff(starts))[1:]
+
+
+def stored(data: ImageData) -> list[tuple[np.ndarray, int]]:
+    """The cached training images, uint8 h x w x 3, with their labels."""
+    dataset = data.train_dataloader().dataset
+    return [(dataset.pixels[i], int(dataset.labels[i])) for i in range(len(dataset))]
+
+
+def report(cfg: DictConfig, data: ImageData, ours: float, theirs: float) -> None:
+    """Prints the figures with what they were measured on."""
+    images = data.class_counts["train"]
+    for name, seconds in (("run.py", ours), ("hand-written", theirs)):
+        print(f"{name:13} {sum(images) / seconds:8.0f} images/s  {seconds:6.2f} s an epoch")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    print(f"ratio {theirs / ours:.3f} (run.py / hand-written throughput)")
+    print(f"{device}, {torch.get_num_threads()} threads, batch {cfg.data.batch_size}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""A run killed in the middle of an epoch and resumed ends with the uninterrupted run's weights."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import ROOT, run_command
+
+WORDS = [
+    "data=image_folder", "data.image_size=32", "data.batch_size=6", "model.units=[1,1,1]",
+    "trainer.max_epochs=6", "trainer.memory_format=contiguous", "logger=none",
+    "latency.backend=null", "+compression=tucker", "compression.tucker.ratio=0.3",
+    "compression.tucker.rounds=2", "+teacher=original",
+]  # fmt: skip
+
+
+def kill_when(run, folder, *, stage, epoch):
+    """Starts a run and kills it as soon as a stage's table shows an epoch."""
+    command = [sys.executable, "run.py", *WORDS, f"data.root={folder}", f"hydra.run.dir={run}"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    wanted, limit = f"{stage},{epoch},", time.time() + 300
+    while process.poll() is None and time.time() < limit:
+        table = run / "metrics.csv"
+        if table.is_file() and wanted in table.read_text():
+            break
+        time.sleep(0.002)
+    assert process.poll() is None, process.stderr.read()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (run / "metrics.json").exists()
+
+
+@pytest.fixture
+def uninterrupted(homes, folder):
+    run = homes / "whole"
+    run_command("run.py", *WORDS, f"data.root={folder}", f"hydra.run.dir={run}")
+    return run
+
+
+def test_resumed_runs_equal_the_uninterrupted_one(homes, folder, uninterrupted):
+    expected = load_file(uninterrupted / "model" / "weights.safetensors")
+    figures = json.loads((uninterrupted / "metrics.json").read_text())
+    table = (uninterrupted / "metrics.csv").read_text().splitlines()
+    for number, (stage, epoch) in enumerate([("00_train,0", 2), ("01_tucker,1", 1)]):
+        run = homes / f"killed{number}"
+        kill_when(run, folder, stage=stage, epoch=epoch)
+        run_command("run.py", f"resume={run}")
+        found = load_file(run / "model" / "weights.safetensors")
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+        resumed = json.loads((run / "metrics.json").read_text())
+        assert resumed["val/f1"] == figures["val/f1"]
+        assert resumed["steps"] == figures["steps"]
+        rows = (run / "metrics.csv").read_text().splitlines()
+        assert [row.rsplit(",", 1)[0] for row in rows] == [r.rsplit(",", 1)[0] for r in table]
+
+
+def test_resume_last_with_more_epochs(homes, folder):
+    run = homes / "killed"
+    kill_when(run, folder, stage="00_train,0", epoch=1)
+    run_command("run.py", "resume=last", "trainer.max_epochs=7")
+    rows = (run / "metrics.csv").read_text().splitlines()
+    assert sum(row.startswith("00_train") for row in rows) == 7
+    again = run_command("run.py", "resume=last", check=False)
+    assert again.returncode == 1
+    assert "is finished" in again.stderr

@@ -1,0 +1,142 @@
+"""The check after composing refuses, in one sentence, what cannot work."""
+
+import json
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from lightning_modules import run_directory, teacher_runs
+from lightning_modules.check import check
+from lightning_modules.errors import USER_ERRORS
+from tests.conftest import draw_folder, run_command
+
+CLASSES = ("blue", "green", "red")
+
+
+def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
+    """A run directory as far as the check reads it."""
+    (root / "model").mkdir(parents=True)
+    content = {
+        "class_names": list(classes),
+        "model": model or {"name": "other"},
+        "recipe": list(recipe),
+        "extra": {"data": data},
+    }
+    (root / "model" / "network.yaml").write_text(yaml.safe_dump(content))
+    (root / "metrics.json").write_text(json.dumps({}))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["data=image_folder"], "data.root has no value"),
+        (["data=image_folder", "data.root=/nowhere"], "/nowhere"),
+        (["data=taco", "data.root=/nowhere"], "/nowhere.*pedropro/TACO"),
+        (["model=resnet", "model.variant=resnet19"], "resnet19.*resnet18"),
+        (["model.weights=/nowhere.pth"], "model.weights=/nowhere.pth: there is no such file"),
+        (["trainer.max_epochs=-1"], "trainer.max_epochs=-1 is not allowed"),
+        (["trainer.max_epochs=2.5"], "trainer.max_epochs=2.5 is not allowed"),
+        (["data.batch_size=1"], "data.batch_size=1 is not allowed"),
+        (["data.image_size=[8,8,8]"], "is no size"),
+        (["optimizer.lr=0"], "optimizer.lr=0 is not allowed"),
+        (["seed=x"], "seed=x is not allowed"),
+        (["trainer.keep=first"], "trainer.keep=first does not exist; there are last, best"),
+        (["trainer.memory_format=rows"], "memory_format=rows"),
+        (["latency.backend=abacus"], "latency.backend=abacus"),
+        (["distillation.temperature=0"], "temperature=0; it must be above 0"),
+        (["distillation.alpha=2"], "alpha=2; it must lie in 0..1"),
+        (["+compression.tucker.epochs=3"], "tucker has settings but was not chosen"),
+        (["+compression=tucker", "compression.tucker.teacher=x"], "names x, which this run"),
+        (["+teacher=original"], "original is the network before compression"),
+        (["+teacher=resnet18", "teacher.resnet18.run=/nowhere"], "/nowhere does not exist"),
+        (["+teacher=resnet18", "teacher.resnet18.weights=/w"], "weights=/w: there is no such"),
+        (["+teacher=resnet18", "teacher.resnet18.weight=0"], "a sum above 0"),
+        (["+teacher=resnet18", "teacher.resnet18.temperature=-1"], "temperature=-1"),
+        (["+teacher=resnet18", "teacher_policy=refuse"], "no finished run on this data"),
+        (["+teacher.a.weight=2"], "teacher.a has neither `run` nor `model`"),
+        (["objective=val/f2"], "objective val/f2 is not measured; there are val/f1"),
+    ],
+)
+def test_mistakes_of_one_run(homes, compose_config, overrides, sentence):
+    with pytest.raises(USER_ERRORS, match=sentence) as refusal:
+        check(compose_config(*overrides))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["trainer.strategy=ddp", "trainer.devices=2"], "cannot run inside a sweep"),
+        (["objective=[val/f1,cost/macs]"], "1 entries for 2 objectives"),
+        (["+teacher=resnet18"], "trials of a sweep train no teachers"),
+    ],
+)
+def test_mistakes_of_a_sweep(homes, compose_config, overrides, sentence):
+    check(compose_config(*[x for x in overrides if "teacher" not in x and "obj" not in x]))
+    with pytest.raises(USER_ERRORS, match=sentence):
+        check(compose_config(*overrides), sweep=True)
+
+
+def test_the_defaults_pass(homes, compose_config):
+    check(compose_config())
+    check(compose_config(), sweep=True)
+
+
+def test_a_teacher_with_other_classes_names_both(homes, folder, compose_config):
+    run = make_finished(homes / "teacher", classes=("red", "green", "blue"))
+    with pytest.raises(USER_ERRORS, match="knows the classes red, green, blue.*blue, green, red"):
+        check(compose_config("data=image_folder", f"data.root={folder}", f"+teacher.a.run={run}"))
+
+
+def test_from_run_with_other_classes(homes, folder, compose_config):
+    run = make_finished(homes / "run", classes=("cat", "dog"))
+    with pytest.raises(USER_ERRORS, match="knows the classes cat, dog"):
+        check(
+            compose_config(
+                "data=image_folder", f"data.root={folder}", f"from_run={run}", "+compression=tucker"
+            )
+        )
+
+
+def test_from_run_without_a_step(homes, compose_config):
+    with pytest.raises(USER_ERRORS, match="no compression step was chosen"):
+        check(compose_config("from_run=/x"))
+
+
+def test_a_bare_teacher_is_the_newest_fitting_run(homes, folder, compose_config):
+    cfg = compose_config("+teacher=resnet18", "data=image_folder", f"data.root={folder}")
+    node = cfg.teacher.resnet18
+    plain = OmegaConf.to_container(node.model)
+    data = teacher_runs.data_identity(cfg.data)
+    day = run_directory.outputs_root() / "2026-01-01"
+    fitting = {"model": {**plain, "weights": None, "pretrained": False}, "data": data}
+    for name, settings in {
+        "old": fitting,
+        "compressed": {**fitting, "recipe": ["tucker: ..."]},
+        "other_model": {**fitting, "model": {**plain, "variant": "resnet34"}},
+        "other_data": {**fitting, "data": {**data, "name": "taco"}},
+    }.items():
+        make_finished(day / name, **settings)
+    assert teacher_runs.find_run("resnet18", node, cfg.data).name == "old"
+    newer = make_finished(run_directory.outputs_root() / "teachers" / "new", **fitting)
+    assert teacher_runs.find_run("resnet18", node, cfg.data) == newer
+
+
+def test_nothing_heavy_is_imported_by_the_check():
+    code = (
+        "import sys; from hydra import compose, initialize_config_dir\n"
+        "from lightning_modules import check, run_directory, study\n"
+        "run_directory.register_resolvers(); study.register_sweeper_defaults()\n"
+        "with initialize_config_dir(config_dir=sys.argv[1], version_base='1.3'):\n"
+        "    check.check(compose('config'))\n"
+        "heavy = {'torch', 'pytorch_lightning', 'albumentations', 'optuna'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    run_command("-c", code, str(run_directory.Path(__file__).parents[2] / "conf"))
+
+
+def test_draw_folder_is_what_the_check_accepts(tmp_path, homes, compose_config):
+    root = draw_folder(tmp_path / "p")
+    check(compose_config("data=image_folder", f"data.root={root}"))

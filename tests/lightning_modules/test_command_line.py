@@ -1,0 +1,88 @@
+"""`resume=` and `from_run=` become plain overrides; unknown options are named with what exists."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from lightning_modules import command_line, run_directory
+from lightning_modules.errors import ConfigError
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab c/'\\.-$:{}[],=\"", max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("xyz", min_size=1), inner),
+    max_leaves=6,
+)
+
+
+@given(PLAIN)
+def test_quoted_values_come_back_through_hydras_grammar(value):
+    override = OverridesParser.create().parse_override(f"key={command_line._quote(value)}")
+    assert override.value() == value
+
+
+def make_run(root, *, finished=False):
+    run = root / "a run"
+    (run / ".hydra").mkdir(parents=True)
+    overrides = ["model=resnet", "model.variant=resnet18", "trainer.max_epochs=3", "from_run='/x'"]
+    OmegaConf.save(OmegaConf.create(overrides), run / ".hydra" / "overrides.yaml")
+    if finished:
+        (run / "metrics.json").write_text("{}")
+    return run
+
+
+def test_resume_repeats_the_runs_overrides(homes):
+    run = make_run(homes)
+    found = command_line.expand([f"resume={run}", "trainer.max_epochs=5", "logger=none"])
+    assert found == [
+        "model=resnet",
+        "model.variant=resnet18",
+        "trainer.max_epochs=3",
+        "from_run='/x'",
+        "trainer.max_epochs=5",
+        "logger=none",
+        f"resume='{run}'",
+        f"hydra.run.dir='{run}'",
+        "hydra.output_subdir=.hydra/resume",
+    ]
+
+
+def test_resume_last_is_the_last_started_run(homes):
+    run = make_run(homes)
+    run_directory.point(run_directory.STARTED, run)
+    assert f"resume='{run}'" in command_line.expand(["resume=last"])
+
+
+@pytest.mark.parametrize("word", ["optimizer.lr=1", "seed=3", "+teacher=resnet18"])
+def test_a_resumed_run_may_not_change(homes, word):
+    with pytest.raises(ConfigError, match="only trainer.max_epochs, logger and callbacks"):
+        command_line.expand([f"resume={make_run(homes)}", word])
+
+
+def test_a_finished_run_is_not_resumed(homes):
+    with pytest.raises(ConfigError, match="is finished.*from_run="):
+        command_line.expand([f"resume={make_run(homes, finished=True)}"])
+
+
+@pytest.mark.parametrize(("key", "pointer"), [("resume", "started"), ("from_run", "finished")])
+def test_last_without_runs(homes, key, pointer):
+    with pytest.raises(ConfigError, match=f"no last {pointer} run"):
+        command_line.expand([f"{key}=last"])
+
+
+def test_a_run_directory_without_a_model(homes):
+    with pytest.raises(ConfigError, match="is not a finished run: it has no model/network.yaml"):
+        command_line.expand([f"from_run={make_run(homes)}"])
+
+
+def test_unknown_options_list_what_exists():
+    with pytest.raises(ConfigError, match="no model=mnasnett; there are: .*mnasnet.*resnet"):
+        command_line.expand(["model=mnasnett"])
+    with pytest.raises(ConfigError, match="no compression=tuker; there are: .*tucker"):
+        command_line.expand(["+compression=[tuker]"])
+
+
+@pytest.mark.parametrize("words", [["model=resnet,mnasnet"], ["~logger"], ["seed=range(3)"], []])
+def test_other_command_lines_pass_unchanged(words):
+    assert command_line.expand(words) == words

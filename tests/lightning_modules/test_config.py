@@ -1,0 +1,189 @@
+"""Every option of every group composes, and what it describes can be made."""
+
+import re
+from itertools import pairwise
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from lightning_modules.build import build
+from lightning_modules.stages import stages_of
+from tests.conftest import ROOT
+
+CONF = ROOT / "conf"
+OPTIONS = sorted(
+    (group.name, str(path.relative_to(group).with_suffix("")))
+    for group in CONF.iterdir()
+    if group.is_dir()
+    for path in group.rglob("*.yaml")
+)
+
+
+@pytest.fixture
+def composed(compose_config, homes):
+    """Composes one option, with what it cannot do without."""
+
+    def make(group, option):
+        plus = "+" if group in ("teacher", "compression") else ""
+        needs = ["data.root=/photos"] if option in ("image_folder",) else []
+        needs += ["+compression=tucker"] if option == "original" else []
+        return compose_config(f"{plus}{group}={option}", *needs)
+
+    return make
+
+
+def chosen(group, wanted=None):
+    return [option for name, option in OPTIONS if name == group and wanted in (None, option)]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_resolves(composed, group, option):
+    cfg = composed(group, option)
+    resolved = OmegaConf.to_container(cfg, resolve=True)
+    assert resolved["trainer"]["max_epochs"] >= 1
+
+
+def test_debug_options_and_experiments_reach_the_top_level(compose_config):
+    assert compose_config("debug=fast").trainer.limit_epochs == 1
+    assert compose_config("debug=limit").trainer.limit_train_batches == 0.1
+    assert compose_config("debug=overfit").augment.crop_scale is None
+    assert compose_config("debug=profile").trainer.profiler == "simple"
+    demo = compose_config("experiment=demo", "trainer.max_epochs=3")
+    assert demo.model.variant == "resnet18"
+    assert demo.trainer.max_epochs == 3
+    assert list(demo.compression) == ["tucker"]
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_file_says_how_to_use_it_and_comments_its_keys(path):
+    lines = path.read_text().splitlines()
+    if lines[0] == "# @package _global_":  # Hydra reads it only there
+        lines = lines[1:]
+    assert re.match(r"# python run\.py ", lines[0]), "the first line is the command that uses it"
+    for above, line in pairwise(lines):
+        scalar = re.match(r"\s*[\w.]+:\s+[^#\s]", line)
+        named = re.match(r"\s*(_target_|family|defaults|override .*|/\S+):", line.lstrip("- "))
+        if scalar and not named:
+            assert "#" in line + above.lstrip()[:1], f"{path.name}: no comment on {line!r}"
+
+
+@pytest.mark.parametrize("option", chosen("model"))
+def test_models(composed, option):
+    from lightning_modules.networks import build_network
+
+    network = build_network(composed("model", option).model, num_classes=4, image_size=64)
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    assert network.eval()(images).shape == (2, 4)
+
+
+@pytest.mark.parametrize("option", chosen("data"))
+def test_data_sources(composed, option):
+    source = build(composed("data", option).data.source)
+    assert callable(source.check)
+    assert callable(source.read)
+
+
+@pytest.mark.parametrize("option", chosen("augment"))
+def test_augmentations(composed, option):
+    import numpy as np
+
+    augmentation = build(composed("augment", option).augment)
+    image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    assert augmentation(image, 3).shape == (64, 64, 3)
+    assert (augmentation(image, 3) == augmentation(image, 3)).all()
+
+
+@pytest.mark.parametrize("option", chosen("teacher"))
+def test_teachers(composed, option):
+    node = composed("teacher", option).teacher[option]
+    assert node.weight == 1.0
+    if option != "original":
+        from lightning_modules.networks import build_network
+
+        assert build_network(node.model, num_classes=3, image_size=64).num_classes == 3
+
+
+@pytest.mark.parametrize("option", chosen("distillation"))
+def test_distillations(composed, option):
+    loss = build(composed("distillation", option).distillation)
+    logits = torch.randn(4, 3)
+    assert loss(logits, torch.tensor(1.0), torch.softmax(logits, 1)).ndim == 0
+
+
+@pytest.mark.parametrize("option", chosen("loss"))
+def test_losses(composed, option):
+    loss = build(composed("loss", option).loss)
+    assert loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 0])).ndim == 0
+
+
+@pytest.mark.parametrize("option", chosen("optimizer"))
+@pytest.mark.parametrize("schedule", chosen("scheduler"))
+def test_optimizers_and_schedulers(compose_config, option, schedule):
+    cfg = compose_config(f"optimizer={option}", f"scheduler={schedule}")
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}]
+    optimizer = build(cfg.optimizer, params=groups)
+    scheduler = build(cfg.scheduler, optimizer=optimizer, total_steps=20)
+    optimizer.step()
+    scheduler.step()
+    assert scheduler.get_last_lr()[0] > 0
+
+
+@pytest.mark.parametrize("option", [o for o in chosen("trainer") if o != "gpu"])
+def test_trainers(composed, option, tmp_path):
+    from lightning_modules.fitting import OWN_KEYS
+
+    node = composed("trainer", option).trainer
+    settings = {key: value for key, value in node.items() if key not in OWN_KEYS}
+    trainer = build(settings, max_epochs=node.max_epochs, logger=False)
+    assert trainer.max_epochs == 30
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
+def test_the_gpu_trainer(composed):
+    assert composed("trainer", "gpu").trainer.accelerator == "gpu"
+
+
+@pytest.mark.parametrize("option", chosen("callbacks"))
+def test_callbacks(composed, option):
+    import pytorch_lightning as pl
+
+    for node in composed("callbacks", option).callbacks.values():
+        assert isinstance(build(node), pl.Callback)
+
+
+@pytest.mark.parametrize("option", chosen("logger"))
+def test_loggers(composed, option, tmp_path):
+    from lightning_modules.wandb_run import wandb_run
+
+    with wandb_run(composed("logger", option), tmp_path, group=None) as run:
+        assert (run is None) == (option == "none")
+    assert bool(list(tmp_path.glob("wandb/offline-run-*"))) == (option == "wandb")
+
+
+@pytest.mark.parametrize("option", chosen("compression"))
+def test_compression_steps(composed, option):
+    cfg = composed("compression", option)
+    stages = stages_of(cfg)
+    assert [stage.name for stage in stages] == ["00_train", f"01_{option}"]
+    assert callable(stages[1].step.plan)
+
+
+@pytest.mark.parametrize("option", chosen("sweep"))
+def test_sweeps_name_existing_keys(composed, option):
+    from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+
+    cfg = composed("sweep", option)
+    space, fixed = create_params_from_overrides([f"{k}={v}" for k, v in cfg.sweep.params.items()])
+    assert space
+    assert not fixed
+    for key in space:
+        assert OmegaConf.select(cfg, key) is not None, f"{key} is no key of the configuration"
+
+
+def test_a_misspelt_argument_is_named(compose_config):
+    from lightning_modules.errors import ConfigError
+
+    cfg = compose_config("+optimizer.momentumm=0.9")
+    with pytest.raises(ConfigError, match=r"AdamW cannot be built.*momentumm"):
+        build(cfg.optimizer, params=[torch.nn.Parameter(torch.zeros(2))])
