@@ -32,6 +32,12 @@ def expand(arguments: list[str]) -> list[str]:
     if any(argument.startswith(("--hydra-help", "--shell-completion")) for argument in arguments):
         return arguments
     check_options(arguments)
+    # argparse wants all overrides in one piece, so a flag among them would be an error.
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    return flags + _expand([argument for argument in arguments if argument not in flags])
+
+
+def _expand(arguments: list[str]) -> list[str]:
     resumed, arguments = _take(arguments, "resume")
     if resumed is not None:
         return _resume(resumed, arguments)
@@ -105,15 +111,17 @@ def _enter(value: str, arguments: list[str]) -> list[str]:
     inherited = []
     for group in ("model", "data"):
         if group not in chosen:
-            inherited += _group_overrides(run, group)
+            inherited += _group_overrides(run, group, chosen)
     return [*inherited, *arguments, f"from_run={_quote(str(run))}"]
 
 
-def _group_overrides(run: Path, group: str) -> list[str]:
+def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     """Overrides that give `group` the values it had in `run`: its option, then what differed."""
     hydra = OmegaConf.load(run / ".hydra" / "hydra.yaml")
     option = OmegaConf.select(hydra, "hydra.runtime.choices")[group]
-    saved = OmegaConf.to_container(run_directory.saved_config(run)[group], resolve=False)
+    saved = OmegaConf.to_container(
+        run_directory.saved_config(run, allowed=chosen)[group], resolve=False
+    )
     plain = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):

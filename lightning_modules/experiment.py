@@ -113,7 +113,7 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
         network = build_network(cfg.model, num_classes=data.num_classes, image_size=size)
         network.class_names = data.class_names
         return network
-    network = load_network(cfg.from_run)
+    network = load_network(cfg.from_run, trust=run_directory.trusted_packages(cfg))
     if network.class_names != data.class_names:
         raise ConfigError(
             f"{cfg.from_run} knows the classes {', '.join(network.class_names)}, but the data has "

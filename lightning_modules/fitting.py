@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor, nn
 
 from datamodules.image_data import ImageData
+from lightning_modules import run_directory
 from lightning_modules.build import build
 from lightning_modules.callbacks.checkpoints import (
     BEST,
@@ -51,6 +52,11 @@ class Session:
         """Where networks are evaluated: the accelerator, unless the CPU was asked for."""
         gpu = self.cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
         return torch.device("cuda" if gpu else "cpu")
+
+    @property
+    def trust(self) -> set[str]:
+        """Packages whose networks and steps a saved network of this run may name."""
+        return run_directory.trusted_packages(self.cfg)
 
     def checkpoints(self, stage: Stage) -> Path:
         """Where a stage's checkpoints lie."""

@@ -43,7 +43,6 @@ def choose_channels_last(
         return setting == "channels_last"
     path = cache_dir / "memory_format" / f"{_key(network, batch[0], device)}.json"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         speedup = _measure(network, batch, loss=loss, device=device)
         run_directory.write_json(path, {"speedup": round(speedup, 3)})
     return json.loads(path.read_text())["speedup"] >= WORTHWHILE

@@ -18,13 +18,13 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
     Raises:
         ConfigError: the directory is no run, or an option does not exist.
     """
-    cfg = run_directory.saved_config(run)
+    keys = [command_line.key_of(override) for override in overrides]
+    cfg = run_directory.saved_config(run, allowed=keys)
     command_line.check_options(overrides)
     with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
         composed = compose("config", overrides=overrides)
     OmegaConf.set_struct(cfg, False)
-    for override in overrides:
-        key = command_line.key_of(override)
+    for key in keys:
         # As written, so that `${data.root}` means the run's value and not the default one.
         node = composed
         for part in key.split("."):

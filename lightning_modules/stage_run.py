@@ -39,7 +39,7 @@ def run_stage(
     """
     folder = session.folder / "steps" / stage.name
     if (folder / RESULT).is_file():
-        return load_network(folder), run_directory.read_json(folder / RESULT)
+        return load_network(folder, trust=session.trust), run_directory.read_json(folder / RESULT)
     chosen = [t for t in teachers if stage.teachers is None or t.name in stage.teachers]
     taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
     log.info(f"{stage.name}: {stage.epochs} epochs{taught}")

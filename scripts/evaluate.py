@@ -52,7 +52,7 @@ def evaluate_run(name: str, overrides: list[str]) -> list[dict[str, Any]]:
     from lightning_modules.experiment import make_data
     from lightning_modules.networks import load_network
 
-    network = load_network(run)
+    network = load_network(run, trust=run_directory.trusted_packages(cfg))
     data = make_data(cfg)
     data.prepare_data()
     data.setup()

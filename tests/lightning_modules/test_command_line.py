@@ -83,6 +83,36 @@ def test_unknown_options_list_what_exists():
         command_line.expand(["+compression=[tuker]"])
 
 
+def test_the_multirun_flag_may_stand_anywhere():
+    assert command_line.expand(["seed=0,1", "-m"]) == ["-m", "seed=0,1"]
+
+
 @pytest.mark.parametrize("words", [["model=resnet,mnasnet"], ["~logger"], ["seed=range(3)"], []])
 def test_other_command_lines_pass_unchanged(words):
     assert command_line.expand(words) == words
+
+
+def make_foreign(root, target):
+    run = root / "foreign"
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "network.yaml").write_text("class_names: [a, b]\n")
+    (run / ".hydra").mkdir()
+    content = {
+        "model": {"name": "resnet", "_target_": "lightning_modules.networks.zoo.x"},
+        "data": {"name": "d", "source": {"_target_": target}},
+        "augment": {},
+    }
+    OmegaConf.save(OmegaConf.create(content), run / ".hydra" / "config.yaml")
+    choices = {"hydra": {"runtime": {"choices": {"model": "resnet", "data": "synthetic"}}}}
+    OmegaConf.save(OmegaConf.create(choices), run / ".hydra" / "hydra.yaml")
+    return run
+
+
+def test_a_run_does_not_choose_what_is_executed(homes):
+    run = make_foreign(homes, "os.system")
+    with pytest.raises(ConfigError, match="wants to run os.system.*data.source._target_=os.system"):
+        command_line.expand([f"from_run={run}", "+compression=tucker"])
+    found = command_line.expand([f"from_run={run}", "data=synthetic"])
+    assert not any("os.system" in word for word in found)
+    found = command_line.expand([f"from_run={run}", "data.source._target_=os.system"])
+    assert found[-2:] == ["data.source._target_=os.system", f"from_run='{run}'"]

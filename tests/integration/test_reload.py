@@ -1,0 +1,57 @@
+"""A network loaded in a new process gives exactly the logits of the process that trained it."""
+
+import copy
+import json
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from lightning_modules.experiment import enter, make_data
+from lightning_modules.fitting import Session
+from lightning_modules.stage_run import run_stage
+from lightning_modules.stages import stages_of
+from lightning_modules.teachers import freeze
+from tests.conftest import run_command
+
+LOADER = """
+import pickle, sys
+import torch
+from safetensors.torch import load_file, save_file
+def refuse(*_, **__): raise AssertionError("unpickled")
+pickle.load = pickle.loads = torch.load = refuse
+from lightning_modules.networks import load_network
+torch.set_num_threads(int(sys.argv[3]))
+network = load_network(sys.argv[1])
+images = load_file(sys.argv[2])["images"]
+with torch.inference_mode():
+    save_file({"logits": network(images)}, sys.argv[2] + ".logits")
+print(network.class_names, network.image_size)
+"""
+
+
+def test_trained_and_factorised_networks_reload_exactly(homes, folder, compose_config):
+    cfg = compose_config(
+        "data=image_folder", f"data.root={folder}", "data.image_size=[32,40]", "data.batch_size=8",
+        "model=squeezenet", "trainer.max_epochs=2", "trainer.memory_format=channels_last",
+        "logger=none", "+compression=tucker",
+    )  # fmt: skip
+    data = make_data(cfg)
+    data.prepare_data()
+    data.setup()
+    network = enter(cfg, data)
+    session = Session(cfg, data, homes / "run")
+    images = next(iter(data.val_dataloader()))[0]
+    teachers = []
+    for stage in stages_of(cfg):
+        network, result = run_stage(stage, network, session, teachers)
+        teachers = [freeze("original", copy.deepcopy(network), cfg.model)]
+        with torch.inference_mode():
+            expected = network(images)
+        save_file({"images": images}, homes / "probe")
+        folder_of = homes / "run" / "steps" / stage.name
+        threads = str(torch.get_num_threads())
+        done = run_command("-c", LOADER, str(folder_of), str(homes / "probe"), threads)
+        assert torch.equal(load_file(homes / "probe.logits")["logits"], expected)
+        assert "('blue', 'green', 'red') (32, 40)" in done.stdout
+        assert json.loads((folder_of / "result.json").read_text()) == result
+    assert len(network.recipe.entries) == 1
