@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from lightning_modules import run_directory
+from lightning_modules import saved_run
+from lightning_modules.atomic_files import write_text
 
 TEMPLATE = """\
 # {name}
@@ -46,7 +47,7 @@ logits = network(images)  # uint8 N x 3 x {height} x {width}
 
 def write_card(folder: Path, metrics: dict[str, Any], cfg: DictConfig) -> None:
     """Writes `card.md` from the saved network's description and the final figures."""
-    saved = run_directory.description(folder)
+    saved = saved_run.description(folder)
     height, width = saved["image_size"]
     figures = [(key, value) for key, value in metrics.items() if "/" in key]
     text = TEMPLATE.format(
@@ -64,7 +65,7 @@ def write_card(folder: Path, metrics: dict[str, Any], cfg: DictConfig) -> None:
         recipe="\n".join(f"- {line}" for line in saved["recipe"]) or "Nothing: it was trained.",
         folder=folder,
     )
-    run_directory.write_text(folder / "card.md", text)
+    write_text(folder / "card.md", text)
 
 
 def _number(value: float) -> str:

@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lightning_modules import run_directory, teacher_runs
+from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.build import build
 from lightning_modules.command_line import leaves
 from lightning_modules.errors import USER_ERRORS, ConfigError
@@ -55,6 +55,9 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     """
     _check_missing(cfg)
     _check_model(cfg.model, "model")
+    for name, node in cfg.teacher.items():
+        if node.get("model") is not None:
+            _check_model(node.model, f"teacher.{name}.model")
     _check_numbers(cfg)
     _check_distillation(cfg)
     _check_compression(cfg)
@@ -63,7 +66,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
         _check_devices(cfg)
     classes = _check_data(cfg)
     _check_entered(cfg, classes)
-    _check_teachers(cfg, classes, sweep=sweep)
+    teacher_runs.check_teachers(cfg, classes, sweep=sweep)
 
 
 def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
@@ -188,44 +191,12 @@ def _check_data(cfg: DictConfig) -> tuple[str, ...]:
 def _check_entered(cfg: DictConfig, classes: tuple[str, ...]) -> None:
     if cfg.from_run is None:
         return
-    theirs = tuple(run_directory.description(Path(cfg.from_run))["class_names"])
+    theirs = tuple(saved_run.description(Path(cfg.from_run))["class_names"])
     if theirs != classes:
         raise ConfigError(
             f"{cfg.from_run} knows the classes {', '.join(theirs)}, but data={cfg.data.name} has "
             f"{', '.join(classes)}; give the data that the run was trained on."
         )
-
-
-def _check_teachers(cfg: DictConfig, classes: tuple[str, ...], *, sweep: bool) -> None:
-    if teacher_runs.ORIGINAL in cfg.teacher and not cfg.compression:
-        raise ConfigError(
-            "+teacher=original is the network before compression, but this run compresses "
-            "nothing; add '+compression=tucker' or take another teacher."
-        )
-    weights = [node.get("weight", 1.0) for node in cfg.teacher.values()]
-    if weights and (min(weights) < 0 or sum(weights) == 0):
-        raise ConfigError(f"The teachers' weights {weights} must be >= 0 with a sum above 0.")
-    for name, node in cfg.teacher.items():
-        if node.get("temperature") is not None and not node.temperature > 0:
-            raise ConfigError(f"teacher.{name}.temperature={node.temperature}; it must be above 0.")
-        if name != teacher_runs.ORIGINAL:
-            _check_teacher(name, node, cfg, classes, sweep=sweep)
-
-
-def _check_teacher(
-    name: str, node: DictConfig, cfg: DictConfig, classes: tuple[str, ...], *, sweep: bool
-) -> None:
-    if node.get("weights") is not None:
-        if not Path(node.weights).is_file():
-            raise ConfigError(f"teacher.{name}.weights={node.weights}: there is no such file.")
-        return
-    if node.get("model") is not None:
-        _check_model(node.model, f"teacher.{name}.model")
-    run = teacher_runs.find_run(name, node, cfg.data)
-    if run is None:
-        teacher_runs.require_training_allowed(name, cfg.teacher_policy, sweep=sweep)
-    else:
-        teacher_runs.check_classes(name, run, classes)
 
 
 def _check_folder(folder: Path, cfg: DictConfig) -> None:

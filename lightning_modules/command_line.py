@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from lightning_modules import run_directory
+from lightning_modules import run_directory, saved_run
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.help_screen import help_screen
 
@@ -106,7 +107,7 @@ def _resume(value: str, arguments: list[str]) -> list[str]:
 def _enter(value: str, arguments: list[str]) -> list[str]:
     """The model and data of the entered run come first, so that explicit overrides win."""
     run = run_directory.resolve(value, run_directory.FINISHED)
-    run_directory.description(run)
+    saved_run.description(run)
     chosen = {key_of(argument) for argument in arguments}
     inherited = []
     for group in ("model", "data"):
@@ -120,7 +121,7 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     hydra = OmegaConf.load(run / ".hydra" / "hydra.yaml")
     option = OmegaConf.select(hydra, "hydra.runtime.choices")[group]
     saved = OmegaConf.to_container(
-        run_directory.saved_config(run, allowed=chosen)[group], resolve=False
+        saved_run.saved_config(run, allowed=chosen)[group], resolve=False
     )
     plain = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
     overrides = [f"{group}={option}"]
@@ -150,8 +151,9 @@ def _quote(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
-        return "'" + escaped.replace("'", "\\'") + "'"
+        # Backslashes count only before a quote, and there each must be doubled.
+        escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
+        return f"'{escaped}'"
     if isinstance(value, list):
         return "[" + ",".join(_quote(item) for item in value) + "]"
     if isinstance(value, dict):

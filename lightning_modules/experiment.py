@@ -1,33 +1,29 @@
 """The story of one run: data, network, teachers, stages, figures, what is shipped."""
 
 import contextlib
-import copy
-import logging
 import shutil
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from datamodules.image_data import ImageData
-from lightning_modules import closing, run_directory, teacher_runs
-from lightning_modules.build import build
+from lightning_modules import closing, run_directory, saved_run, teacher_runs
+from lightning_modules.atomic_files import write_json
 from lightning_modules.card import write_card
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_figures
-from lightning_modules.fitting import Session
 from lightning_modules.networks import Network, build_network, load_network
+from lightning_modules.networks.model_folder import replace_folder
+from lightning_modules.session import Session, make_data
 from lightning_modules.stage_run import run_stage
 from lightning_modules.stages import stages_of
-from lightning_modules.teachers import Teacher, freeze, teacher_from
+from lightning_modules.teachers import gather_teachers, with_original
 from lightning_modules.wandb_run import wandb_run
-
-log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> float | list[float]:
@@ -62,17 +58,17 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         data = make_data(cfg)
         stages = stages_of(cfg)
         network = enter(cfg, data)
-        teachers = gather_teachers(cfg, data, folder)
+        teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
         data.prepare_data()
         data.setup()
     if leads:
         run_directory.point(run_directory.STARTED, folder)
-    with wandb_run(cfg, folder, group=group) as logged:
+    with _interruption(folder), wandb_run(cfg, folder, group=group) as logged:
         session = Session(cfg, data, folder, logged)
         results, networks = [], [] if cfg.from_run is None else [network]
         for stage in stages:
             if stage.step is not None and teacher_runs.ORIGINAL in cfg.teacher:
-                teachers = _with_original(teachers, network, cfg)
+                teachers = with_original(teachers, network, cfg)
             network, result = run_stage(stage, network, session, teachers)
             results.append(result)
             networks.append(network)
@@ -89,19 +85,6 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
     return metrics
 
 
-def make_data(cfg: DictConfig) -> ImageData:
-    """The data module that `cfg.data` and `cfg.augment` describe."""
-    settings = OmegaConf.to_container(cfg.data, resolve=True)
-    settings = {k: v for k, v in settings.items() if k not in ("name", "root", "source")}
-    return ImageData(
-        source=build(cfg.data.source),
-        augmentation=build(cfg.augment),
-        cache_dir=Path(cfg.cache_dir),
-        seed=cfg.seed,
-        **settings,
-    )
-
-
 def enter(cfg: DictConfig, data: ImageData) -> Network:
     """The network that the first stage gets: a new one, or that of `from_run`.
 
@@ -113,7 +96,7 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
         network = build_network(cfg.model, num_classes=data.num_classes, image_size=size)
         network.class_names = data.class_names
         return network
-    network = load_network(cfg.from_run, trust=run_directory.trusted_packages(cfg))
+    network = load_network(cfg.from_run, trust=saved_run.trusted_packages(cfg))
     if network.class_names != data.class_names:
         raise ConfigError(
             f"{cfg.from_run} knows the classes {', '.join(network.class_names)}, but the data has "
@@ -123,58 +106,8 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
     return network
 
 
-def gather_teachers(cfg: DictConfig, data: ImageData, folder: Path) -> list[Teacher]:
-    """All teachers but `original`; which runs they are is noted in the folder, for a resume."""
-    note = folder / "teachers.json"
-    known = run_directory.read_json(note) if note.is_file() else {}
-    teachers = []
-    for name, node in cfg.teacher.items():
-        if name == teacher_runs.ORIGINAL:
-            continue
-        if name not in known:
-            run = teacher_runs.find_run(name, node, cfg.data) or _train_teacher(name, node, cfg)
-            known[name] = None if run is None else str(run)
-        run = known[name]
-        log.info(f"teacher {name}: {run or node.weights}")
-        teachers.append(
-            teacher_from(
-                name,
-                node,
-                run=run and Path(run),
-                class_names=data.class_names,
-                image_size=data.image_size,
-            )
-        )
-    if teachers:
-        run_directory.write_json(note, known)
-    return teachers
-
-
-def _train_teacher(name: str, node: DictConfig, cfg: DictConfig) -> Path | None:
-    """Trains a teacher that has no finished run yet, with this command's settings.
-
-    Whether that is allowed was checked before the run started.
-    """
-    if node.get("weights") is not None:
-        return None
-    folder = run_directory.outputs_root() / "teachers"
-    folder /= f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}_{cfg.data.name}"
-    log.info(f"teacher {name}: no finished run on this data yet; training it in {folder}")
-    own = OmegaConf.merge(cfg, {"from_run": None, "resume": None})
-    OmegaConf.set_struct(own, False)
-    own.model, own.teacher, own.compression = node.model, {}, {}
-    (folder / ".hydra").mkdir(parents=True)
-    OmegaConf.save(own, folder / ".hydra" / "config.yaml")
-    conduct(own, folder, group="teachers", leads=False)
-    return folder.absolute()
-
-
-def _with_original(teachers: list[Teacher], network: Network, cfg: DictConfig) -> list[Teacher]:
-    """`teachers` and the network as it entered the first compression step."""
-    if any(teacher.name == teacher_runs.ORIGINAL for teacher in teachers):
-        return teachers
-    node = cfg.teacher[teacher_runs.ORIGINAL]
-    return [*teachers, freeze(teacher_runs.ORIGINAL, copy.deepcopy(network), node)]
+def _train_teacher(cfg: DictConfig, folder: Path) -> None:
+    conduct(cfg, folder, group="teachers", leads=False)
 
 
 def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:
@@ -184,12 +117,22 @@ def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:
 
 def _ship(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:
     """Puts the last stage's network to `model/` and the figures beside it, each in one piece."""
-    beside, model = folder / ".model", folder / "model"
+    beside = folder / ".model.part"
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(folder / "steps" / last_stage / "model", beside)
-    shutil.rmtree(model, ignore_errors=True)
-    beside.rename(model)
-    run_directory.write_json(folder / "metrics.json", metrics)
+    replace_folder(beside, folder / "model")
+    write_json(folder / "metrics.json", metrics)
+
+
+@contextlib.contextmanager
+def _interruption(folder: Path) -> Iterator[None]:
+    """Ctrl-C ends with the command that continues; Lightning itself leaves by a bare SystemExit."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise SystemExit(
+            f"interrupted; continue from the last whole epoch with: python run.py resume={folder}"
+        ) from None
 
 
 @contextlib.contextmanager

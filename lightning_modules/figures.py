@@ -9,7 +9,7 @@ from torch import nn
 from compression.cost import count_macs, count_params
 from compression.latency import measure_latency
 from lightning_modules.evaluation import evaluate
-from lightning_modules.fitting import Session
+from lightning_modules.session import Session
 
 
 def validation_figures(network: nn.Module, session: Session) -> dict[str, float]:

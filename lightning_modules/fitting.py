@@ -4,19 +4,16 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor, nn
 
-from datamodules.image_data import ImageData
-from lightning_modules import run_directory
 from lightning_modules.build import build
 from lightning_modules.callbacks.checkpoints import (
     BEST,
@@ -31,36 +28,12 @@ from lightning_modules.callbacks.seeding import Seeding
 from lightning_modules.classifier import Classifier
 from lightning_modules.distiller import Distiller
 from lightning_modules.memory_format import choose_channels_last
+from lightning_modules.session import Session
 from lightning_modules.stages import Stage
 from lightning_modules.teachers import Teacher
 
 # Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
 OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format")
-
-
-@dataclass(frozen=True)
-class Session:
-    """What all fits of one run share: configuration, data, directory and W&B run (or None)."""
-
-    cfg: DictConfig
-    data: ImageData
-    folder: Path
-    wandb_run: Any = None
-
-    @property
-    def device(self) -> torch.device:
-        """Where networks are evaluated: the accelerator, unless the CPU was asked for."""
-        gpu = self.cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
-        return torch.device("cuda" if gpu else "cpu")
-
-    @property
-    def trust(self) -> set[str]:
-        """Packages whose networks and steps a saved network of this run may name."""
-        return run_directory.trusted_packages(self.cfg)
-
-    def checkpoints(self, stage: Stage) -> Path:
-        """Where a stage's checkpoints lie."""
-        return self.folder / "steps" / stage.name / "checkpoints"
 
 
 def fit(

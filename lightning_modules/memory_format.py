@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_modules import run_directory
+from lightning_modules.atomic_files import write_json
 from lightning_modules.errors import ConfigError
 
 WORTHWHILE = 1.1  # a smaller gain is within the noise, and contiguous is the plain choice
@@ -44,7 +44,7 @@ def choose_channels_last(
     path = cache_dir / "memory_format" / f"{_key(network, batch[0], device)}.json"
     if not path.is_file():
         speedup = _measure(network, batch, loss=loss, device=device)
-        run_directory.write_json(path, {"speedup": round(speedup, 3)})
+        write_json(path, {"speedup": round(speedup, 3)})
     return json.loads(path.read_text())["speedup"] >= WORTHWHILE
 
 

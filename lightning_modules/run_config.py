@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules import command_line, run_directory
+from lightning_modules import command_line, saved_run
 
 
 def config_over(run: Path, overrides: list[str]) -> DictConfig:
@@ -19,7 +19,7 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
         ConfigError: the directory is no run, or an option does not exist.
     """
     keys = [command_line.key_of(override) for override in overrides]
-    cfg = run_directory.saved_config(run, allowed=keys)
+    cfg = saved_run.saved_config(run, allowed=keys)
     command_line.check_options(overrides)
     with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
         composed = compose("config", overrides=overrides)

@@ -1,28 +1,19 @@
-"""Where runs live: their names, the two pointers, and what makes a directory a finished run."""
+"""Where runs live: their names, the two pointers, and what a refusal removes."""
 
 import contextlib
 import functools
-import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_modules.atomic_files import write_text
 from lightning_modules.errors import ConfigError
 
 _made: set[str] = set()  # folders that this process gave a name
 _older: set[Path] = set()  # run directories that existed before this process
-# What a saved configuration may name without being asked about.
-OWN_CODE = {
-    "model": ("lightning_modules.networks.",),
-    "data": ("datamodules.",),
-    "augment": ("datamodules.", "albumentations."),
-}
 STARTED, FINISHED = "last_started", "last_finished"
 
 
@@ -89,91 +80,6 @@ def resolve(value: str, pointer: str) -> Path:
     if not folder.is_dir():
         raise ConfigError(f"'last' names {folder}, which no longer exists; give a run directory.")
     return folder
-
-
-def description(run: Path) -> dict[str, Any]:
-    """What `model/network.yaml` says of the run's network, read without torch.
-
-    Raises:
-        ConfigError: the directory holds no saved network.
-    """
-    folder = run if (run / "network.yaml").is_file() else run / "model"
-    try:
-        content = yaml.safe_load((folder / "network.yaml").read_text())
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{run} is not a finished run: it has no model/network.yaml; give the directory that "
-            "a finished run printed at its end."
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        content = None
-    if not isinstance(content, dict) or "class_names" not in content:
-        raise ConfigError(f"{folder / 'network.yaml'} cannot be read; the run is damaged.")
-    return content
-
-
-def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
-    """The composed configuration that the run was started with.
-
-    Args:
-        run: a run directory.
-        allowed: keys whose `_target_` the user names anew, so that the saved one does not count.
-
-    Raises:
-        ConfigError: the directory was not made by `run.py`, or its model or data name code that
-            is not this package's: a run from elsewhere must not choose what is executed here.
-    """
-    path = run / ".hydra" / "config.yaml"
-    if not path.is_file():
-        raise ConfigError(f"{run} is not a run directory: it has no .hydra/config.yaml.")
-    cfg = OmegaConf.load(path)
-    for group, packages in OWN_CODE.items():
-        node = OmegaConf.to_container(cfg[group], resolve=False)
-        for key, target in targets(node, group):
-            own = isinstance(target, str) and target.startswith(packages)
-            if not own and not {key, key.split(".")[0]} & set(allowed):
-                raise ConfigError(
-                    f"{run} wants to run {target}, which is not this package's code; if you trust "
-                    f"it, say so with {key}={target}."
-                )
-    return cfg
-
-
-def targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """All (key, `_target_` value) pairs below a plain configuration node."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield f"{prefix}._target_", node["_target_"]
-        for key, value in node.items():
-            yield from targets(value, f"{prefix}.{key}")
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            yield from targets(value, f"{prefix}.{number}")
-
-
-def trusted_packages(cfg: DictConfig) -> set[str]:
-    """The packages of the networks and steps that the present command itself runs."""
-    groups = OmegaConf.to_container(cfg, resolve=False)
-    found = [pair for group in ("model", "compression") for pair in targets(groups[group], group)]
-    return {str(target).split(".")[0] for _, target in found}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes beside, then renames: the file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON in one piece; NaN is refused, for no reader could take it."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """What `write_json` wrote."""
-    return json.loads(path.read_text())
 
 
 def claim(folder: Path) -> None:

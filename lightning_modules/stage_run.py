@@ -8,12 +8,14 @@ from typing import Any
 from compression.engine import run_round
 from compression.recipe import Entry, Recipe
 from compression.step import Context
-from lightning_modules import run_directory, teacher_runs
+from lightning_modules import teacher_runs
+from lightning_modules.atomic_files import read_json, write_json
 from lightning_modules.build import build
 from lightning_modules.callbacks.checkpoints import read_checkpoint
 from lightning_modules.figures import network_figures, validation_figures
-from lightning_modules.fitting import Session, fit
+from lightning_modules.fitting import fit
 from lightning_modules.networks import Network, load_network, save_network
+from lightning_modules.session import Session
 from lightning_modules.stages import Stage
 from lightning_modules.teachers import Teacher
 
@@ -39,7 +41,7 @@ def run_stage(
     """
     folder = session.folder / "steps" / stage.name
     if (folder / RESULT).is_file():
-        return load_network(folder, trust=session.trust), run_directory.read_json(folder / RESULT)
+        return load_network(folder, trust=session.trust), read_json(folder / RESULT)
     chosen = [t for t in teachers if stage.teachers is None or t.name in stage.teachers]
     taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
     log.info(f"{stage.name}: {stage.epochs} epochs{taught}")
@@ -53,7 +55,7 @@ def run_stage(
     after = {**network_figures(network, session), "cost/file_bytes": size}
     result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}
     result["epoch"] = epoch
-    run_directory.write_json(folder / RESULT, result)
+    write_json(folder / RESULT, result)
     return network, result
 
 

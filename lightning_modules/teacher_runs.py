@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules import run_directory
+from lightning_modules import run_directory, saved_run
 from lightning_modules.errors import ConfigError
 
 ORIGINAL = "original"  # the teacher that is this run's own network before compression
@@ -30,9 +30,11 @@ def find_run(name: str, node: DictConfig, data: DictConfig) -> Path | None:
     Raises:
         ConfigError: the node names a directory without a saved network, or says too little.
     """
+    if node.get("weights") is not None:
+        return None
     if node.get("run") is not None:
         folder = run_directory.resolve(str(node.run), run_directory.FINISHED)
-        run_directory.description(folder)
+        saved_run.description(folder)
         return folder
     if node.get("model") is None:
         raise ConfigError(f"teacher.{name} has neither `run` nor `model`; give teacher.{name}.run.")
@@ -40,23 +42,53 @@ def find_run(name: str, node: DictConfig, data: DictConfig) -> Path | None:
     return max(fitting, key=lambda run: (run / "metrics.json").stat().st_mtime, default=None)
 
 
-def require_training_allowed(name: str, policy: str | None, *, sweep: bool) -> None:
-    """Refuses to train a missing teacher on the way: by policy, and inside a sweep by default."""
-    if policy == "refuse" or (policy is None and sweep):
-        why = "teacher_policy=refuse" if policy else "trials of a sweep train no teachers"
+def check_teachers(cfg: DictConfig, classes: tuple[str, ...], *, sweep: bool) -> None:
+    """Refuses teachers that do not exist, cannot be trained now, or know other classes.
+
+    Args:
+        cfg: the composed configuration.
+        classes: of the student's data, in order.
+        sweep: whether this is a sweep or a trial of one.
+    """
+    if ORIGINAL in cfg.teacher and not cfg.compression:
+        raise ConfigError(
+            "+teacher=original is the network before compression, but this run compresses "
+            "nothing; add '+compression=tucker' or take another teacher."
+        )
+    weights = [node.get("weight", 1.0) for node in cfg.teacher.values()]
+    if weights and (min(weights) < 0 or sum(weights) == 0):
+        raise ConfigError(f"The teachers' weights {weights} must be >= 0 with a sum above 0.")
+    for name, node in cfg.teacher.items():
+        if node.get("temperature") is not None and not node.temperature > 0:
+            raise ConfigError(f"teacher.{name}.temperature={node.temperature}; it must be above 0.")
+        if name != ORIGINAL:
+            _check_teacher(name, node, cfg, classes, sweep=sweep)
+
+
+def _check_teacher(
+    name: str, node: DictConfig, cfg: DictConfig, classes: tuple[str, ...], *, sweep: bool
+) -> None:
+    if node.get("weights") is not None:
+        if not Path(node.weights).is_file():
+            raise ConfigError(f"teacher.{name}.weights={node.weights}: there is no such file.")
+        return
+    run = find_run(name, node, cfg.data)
+    if run is not None:
+        _check_classes(name, run, classes)
+    elif cfg.teacher_policy == "refuse" or (cfg.teacher_policy is None and sweep):
+        why = "teacher_policy=refuse" if cfg.teacher_policy else "trials of a sweep train none"
         raise ConfigError(
             f"teacher.{name} has no finished run on this data, and {why}; train it first, name one "
             f"with teacher.{name}.run=DIR, or set teacher_policy=train."
         )
 
 
-def check_classes(name: str, run: Path, class_names: tuple[str, ...]) -> None:
-    """Refuses a teacher that knows other classes, or the same ones in another order."""
-    theirs = tuple(run_directory.description(run)["class_names"])
-    if theirs != tuple(class_names):
+def _check_classes(name: str, run: Path, classes: tuple[str, ...]) -> None:
+    theirs = tuple(saved_run.description(run)["class_names"])
+    if theirs != tuple(classes):
         raise ConfigError(
             f"teacher.{name} ({run}) knows the classes {', '.join(theirs)}, but the data has "
-            f"{', '.join(class_names)}; a teacher needs the same classes in the same order."
+            f"{', '.join(classes)}; a teacher needs the same classes in the same order."
         )
 
 
@@ -68,7 +100,7 @@ def _finished_runs() -> list[Path]:
 
 def _fits(run: Path, model: DictConfig, data: DictConfig) -> bool:
     try:
-        saved = run_directory.description(run)
+        saved = saved_run.description(run)
     except ConfigError:
         return False
     return (

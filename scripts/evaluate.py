@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from lightning_modules import run_directory
+from lightning_modules import run_directory, saved_run
 from lightning_modules.command_line import explaining, key_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.run_config import config_over
@@ -42,17 +42,17 @@ def evaluate_run(name: str, overrides: list[str]) -> list[dict[str, Any]]:
         ConfigError, DataError: no such run or data, or the data has other classes.
     """
     run = run_directory.resolve(name, run_directory.FINISHED)
-    saved = run_directory.description(run)
+    saved = saved_run.description(run)
     cfg = config_over(run, overrides)
     if "data.image_size" not in map(key_of, overrides):
         cfg.data.image_size = saved["image_size"]
     check_classes(run, saved["class_names"], cfg)
 
     from lightning_modules.evaluation import evaluate  # torch: only once the checks passed
-    from lightning_modules.experiment import make_data
     from lightning_modules.networks import load_network
+    from lightning_modules.session import make_data
 
-    network = load_network(run, trust=run_directory.trusted_packages(cfg))
+    network = load_network(run, trust=saved_run.trusted_packages(cfg))
     data = make_data(cfg)
     data.prepare_data()
     data.setup()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from lightning_modules import run_directory
+from lightning_modules.atomic_files import write_text
 
 COLUMNS = ("step", "round", "epoch", "train/loss", "val/loss", "val/f1", "val/accuracy", "lr")
 
@@ -52,4 +52,4 @@ class EpochTable(pl.Callback):
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        run_directory.write_text(self.path, text.getvalue())
+        write_text(self.path, text.getvalue())

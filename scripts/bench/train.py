@@ -22,9 +22,10 @@ from torch import nn
 
 from datamodules.image_data import ImageData
 from lightning_modules import command_line, run_directory
-from lightning_modules.experiment import enter, make_data
-from lightning_modules.fitting import Session, fit
+from lightning_modules.experiment import enter
+from lightning_modules.fitting import fit
 from lightning_modules.schedules import one_cycle
+from lightning_modules.session import Session, make_data
 from lightning_modules.stages import stages_of
 
 STARTS: list[float] = []

@@ -6,8 +6,8 @@ import json
 import torch
 from safetensors.torch import load_file, save_file
 
-from lightning_modules.experiment import enter, make_data
-from lightning_modules.fitting import Session
+from lightning_modules.experiment import enter
+from lightning_modules.session import Session, make_data
 from lightning_modules.stage_run import run_stage
 from lightning_modules.stages import stages_of
 from lightning_modules.teachers import freeze

@@ -2,7 +2,7 @@
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -16,6 +16,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(max_examples=500)
 @given(PLAIN)
 def test_quoted_values_come_back_through_hydras_grammar(value):
     override = OverridesParser.create().parse_override(f"key={command_line._quote(value)}")

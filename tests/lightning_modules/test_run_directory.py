@@ -3,6 +3,7 @@
 import pytest
 
 from lightning_modules import run_directory
+from lightning_modules.atomic_files import write_json
 from lightning_modules.errors import ConfigError
 
 
@@ -31,7 +32,7 @@ def test_pointers_name_the_latest(homes):
 
 def test_nan_never_reaches_a_file(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
-        run_directory.write_json(tmp_path / "metrics.json", {"val/f1": float("nan")})
+        write_json(tmp_path / "metrics.json", {"val/f1": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 

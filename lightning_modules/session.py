@@ -1,0 +1,51 @@
+"""What all stages of one run share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from datamodules.image_data import ImageData
+from lightning_modules import saved_run
+from lightning_modules.build import build
+from lightning_modules.stages import Stage
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all fits of one run share: configuration, data, directory and W&B run (or None)."""
+
+    cfg: DictConfig
+    data: ImageData
+    folder: Path
+    wandb_run: Any = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks are evaluated: the accelerator, unless the CPU was asked for."""
+        gpu = self.cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
+        return torch.device("cuda" if gpu else "cpu")
+
+    @property
+    def trust(self) -> set[str]:
+        """Packages whose networks and steps a saved network of this run may name."""
+        return saved_run.trusted_packages(self.cfg)
+
+    def checkpoints(self, stage: Stage) -> Path:
+        """Where a stage's checkpoints lie."""
+        return self.folder / "steps" / stage.name / "checkpoints"
+
+
+def make_data(cfg: DictConfig) -> ImageData:
+    """The data module that `cfg.data` and `cfg.augment` describe."""
+    settings = OmegaConf.to_container(cfg.data, resolve=True)
+    settings = {k: v for k, v in settings.items() if k not in ("name", "root", "source")}
+    return ImageData(
+        source=build(cfg.data.source),
+        augmentation=build(cfg.augment),
+        cache_dir=Path(cfg.cache_dir),
+        seed=cfg.seed,
+        **settings,
+    )
