@@ -62,8 +62,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_distillation(cfg)
     _check_compression(cfg)
     _check_objective(cfg, sweep=sweep)
-    if sweep:
-        _check_devices(cfg)
+    _check_devices(cfg, sweep=sweep)
     classes = _check_data(cfg)
     _check_entered(cfg, classes)
     teacher_runs.check_teachers(cfg, classes, sweep=sweep)
@@ -170,18 +169,17 @@ def _check_objective(cfg: DictConfig, *, sweep: bool) -> None:
         )
 
 
-def _check_devices(cfg: DictConfig) -> None:
-    strategy, devices = str(cfg.trainer.strategy), cfg.trainer.devices
-    if (
-        "ddp" in strategy
-        or "fsdp" in strategy
-        or (devices != 1 and cfg.trainer.accelerator != "cpu")
-    ):
+def _check_devices(cfg: DictConfig, *, sweep: bool) -> None:
+    strategy, devices = cfg.trainer.strategy, cfg.trainer.devices
+    if devices in (1, "1", "auto") and strategy in ("auto", "single_device"):
+        return
+    where = f"trainer.strategy={strategy} with trainer.devices={devices}"
+    if sweep:
         raise ConfigError(
-            f"trainer.strategy={strategy} with trainer.devices={devices} cannot run inside a sweep "
-            "(-m): every process would start a sweep of its own; use trainer.devices=1 and "
-            "trainer.strategy=auto."
+            f"{where} cannot run inside a sweep (-m): every process would start a sweep of its "
+            "own; use trainer.devices=1 and trainer.strategy=auto."
         )
+    raise ConfigError(f"{where}: a run trains on one device; use trainer.devices=1.")
 
 
 def _check_data(cfg: DictConfig) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def _module(
     channels_last = choose_channels_last(
         cfg.trainer.memory_format,
         network,
-        next(iter(data.train_dataloader())),
+        next(data.train_eval_batches()),
         loss=loss,
         device=trainer.strategy.root_device,
         cache_dir=Path(cfg.cache_dir),

@@ -29,27 +29,32 @@ def run_name(root: DictConfig) -> str:
     return "_".join(part.replace("/", "-") for part in parts)
 
 
-@functools.cache
-def _unique_folder(name: str) -> str:
-    """A folder that did not exist, claimed at once, so that two runs of one second differ."""
-    now = datetime.now()
-    day = outputs_root() / f"{now:%Y-%m-%d}"
-    day.mkdir(parents=True, exist_ok=True)
+def make_folder(parent: Path, name: str) -> Path:
+    """A folder in `parent` that no other process has: `name`, or `name_2`, `name_3`, ..."""
+    parent.mkdir(parents=True, exist_ok=True)
     for suffix in ["", *(f"_{n}" for n in range(2, 1000))]:
-        folder = day / f"{now:%H-%M-%S}_{name}{suffix}"
+        folder = parent / f"{name}{suffix}"
         try:
             folder.mkdir()
         except FileExistsError:
             continue
-        _made.add(str(folder))
-        return str(folder)
-    raise ConfigError(f"{day} holds a thousand runs of this second; wait a moment and try again.")
+        return folder
+    raise ConfigError(f"{parent} holds a thousand runs called {name}; give hydra.run.dir=...")
+
+
+@functools.cache
+def _run_folder(name: str) -> str:
+    """The folder of this process's run, made at once, so that two runs of one second differ."""
+    now = datetime.now()
+    folder = make_folder(outputs_root() / f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}_{name}")
+    _made.add(str(folder))
+    return str(folder)
 
 
 def register_resolvers() -> None:
     """Makes `${run_folder:}` and `${run_name:}` known to the configuration."""
     OmegaConf.register_new_resolver(
-        "run_folder", lambda *, _root_: _unique_folder(run_name(_root_)), replace=True
+        "run_folder", lambda *, _root_: _run_folder(run_name(_root_)), replace=True
     )
     OmegaConf.register_new_resolver("run_name", lambda *, _root_: run_name(_root_), replace=True)
 

@@ -135,13 +135,15 @@ def _train_teacher(
     """
     if node.get("weights") is not None:
         return None
-    folder = run_directory.outputs_root() / "teachers"
-    folder /= f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}_{cfg.data.name}"
+    folder = run_directory.make_folder(
+        run_directory.outputs_root() / "teachers",
+        f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}_{cfg.data.name}",
+    )
     log.info(f"teacher {name}: no finished run on this data yet; training it in {folder}")
     own = OmegaConf.merge(cfg, {"from_run": None, "resume": None})
     OmegaConf.set_struct(own, False)
     own.model, own.teacher, own.compression = node.model, {}, {}
-    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra").mkdir()
     OmegaConf.save(own, folder / ".hydra" / "config.yaml")
     train(own, folder)
     return folder.absolute()

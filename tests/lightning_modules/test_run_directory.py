@@ -10,8 +10,8 @@ from lightning_modules.errors import ConfigError
 def test_two_runs_of_one_second_have_two_folders(homes, compose_config):
     names = set()
     for _ in range(3):
-        run_directory._unique_folder.cache_clear()
-        names.add(run_directory._unique_folder("mnasnet_taco"))
+        run_directory._run_folder.cache_clear()
+        names.add(run_directory._run_folder("mnasnet_taco"))
     assert len(names) == 3
 
 
