@@ -3,7 +3,7 @@
 import functools
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import WandbLogger
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_modules.build import build
 from lightning_modules.callbacks.checkpoints import (
@@ -51,7 +51,7 @@ def fit(
     Args:
         session: what the run's fits share.
         stage: epochs and learning rate.
-        round: number of this fit within the stage.
+        round: number of this fit within the stage; -1 prepares for the first plan.
         teachers: frozen networks to learn from; none means labels only.
         origin: stored in each checkpoint: how to rebuild the network before loading it.
         resume: continue from the stage's `last.ckpt`.
@@ -60,17 +60,18 @@ def fit(
         The epoch (from 0) whose weights the network has.
     """
     folder = session.checkpoints(stage)
+    epochs = stage.epochs_of(round)
     trainer = _trainer(session, stage, round)
-    module = _module(network, session, stage, trainer, teachers=teachers, origin=origin)
-    if stage.epochs > 0:
+    module = _module(network, session, stage, round, trainer, teachers=teachers, origin=origin)
+    if epochs > 0:
         trainer.fit(
             module,
             datamodule=session.data,
             ckpt_path=folder / LAST if resume else None,
             weights_only=True,
         )
-    epoch = stage.epochs - 1
-    if session.cfg.trainer.keep == "best" and stage.epochs > 0:
+    epoch = epochs - 1
+    if session.cfg.trainer.keep == "best" and epochs > 0:
         best = read_checkpoint(folder, BEST)
         epoch = best["epoch"]
         module.load_state_dict(best["state_dict"])
@@ -94,7 +95,7 @@ def _trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
     _quieten()
     return build(
         settings,
-        max_epochs=stage.epochs,
+        max_epochs=stage.epochs_of(round),
         callbacks=[*chosen, *own],
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in chosen),
         logger=logger,
@@ -110,6 +111,7 @@ def _module(
     network: nn.Module,
     session: Session,
     stage: Stage,
+    round: int,
     trainer: pl.Trainer,
     *,
     teachers: Sequence[Teacher],
@@ -136,7 +138,7 @@ def _module(
         ),
         "num_classes": data.num_classes,
         "channels_last": channels_last,
-        "penalty": _penalty(stage),
+        "penalty": stage.penalty_of(round),
         "origin": origin,
     }
     if not teachers:
@@ -145,12 +147,8 @@ def _module(
     return Distiller(network, teachers=teachers, distillation=distillation, **settings)
 
 
-def _penalty(stage: Stage) -> Callable[[nn.Module], Tensor | None] | None:
-    return stage.step.penalty if stage.step else None
-
-
 def _stream(stage: Stage, round: int) -> int:
-    return 1000 * int(stage.name.split("_", 1)[0]) + round
+    return 1000 * int(stage.name.split("_", 1)[0]) + round + 1
 
 
 @functools.cache

@@ -66,23 +66,23 @@ def _rounds(
     teachers: list[Teacher],
     entry_cost: dict[str, float],
 ) -> tuple[Network, list[dict[str, float]], int]:
-    """Plan, apply, fine-tune, as often as the stage says; from where a checkpoint stands."""
+    """Prepare; then plan, apply, fine-tune as often as asked; from where a checkpoint stands."""
+    first = -1 if stage.prepare_epochs else 0
     checkpoint = read_checkpoint(session.checkpoints(stage))
-    origin = checkpoint["origin"] if checkpoint else {"round": -1, "entries": [], "surgery": []}
+    origin = {"round": first - 1, "entries": [], "surgery": []}
+    origin = checkpoint["origin"] if checkpoint else origin
     earlier, entries, surgery = network.recipe.entries, list(origin["entries"]), origin["surgery"]
     network, epoch = copy.deepcopy(network), -1
-    for round in range(stage.rounds):
-        if stage.step is not None and round < origin["round"]:
-            network = stage.step.restructure(network, entries[round]["plan"])
-        elif stage.step is not None and round == origin["round"]:
-            network = stage.step.apply(network, entries[round]["plan"])
-        elif stage.step is not None:
-            context = _context(session, network, entry_cost)
-            network, entry = run_round(stage.step, network, context, round)
-            entries.append(asdict(entry))
-            surgery.append(validation_figures(network, session))
-            for line in stage.step.describe(entry.plan):
-                log.info(f"  {line}")
+    for round in range(first, stage.rounds):
+        if round >= 0 and stage.step is not None:
+            if round < origin["round"]:
+                network = stage.step.restructure(network, entries[round]["plan"])
+            elif round == origin["round"]:
+                network = stage.step.apply(network, entries[round]["plan"])
+            else:
+                network, entry = _surgery(stage, network, session, entry_cost, round)
+                entries.append(asdict(entry))
+                surgery.append(validation_figures(network, session))
         network.recipe = Recipe([*earlier, *(Entry(**entry) for entry in entries)])
         if round >= origin["round"]:
             now = {"round": round, "entries": entries, "surgery": surgery}
@@ -93,7 +93,16 @@ def _rounds(
     return network, surgery, epoch
 
 
-def _context(session: Session, network: Network, entry_cost: dict[str, float]) -> Context:
+def _surgery(
+    stage: Stage, network: Network, session: Session, entry_cost: dict[str, float], round: int
+) -> tuple[Network, Entry]:
+    network, entry = run_round(stage.step, network, _context(session, entry_cost), round)
+    for line in stage.step.describe(entry.plan):
+        log.info(f"  {line}")
+    return network, entry
+
+
+def _context(session: Session, entry_cost: dict[str, float]) -> Context:
     """What a compression step may look at."""
     data = session.data
     return Context(

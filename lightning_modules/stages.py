@@ -1,14 +1,16 @@
 """The stages of a run: training, then each compression step with its fine-tuning."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
 from compression.step import CompressionStep
 from lightning_modules.build import build
 
 # Keys of a compression node that speak of its fine-tuning, not of the step itself.
-FINE_TUNING = ("epochs", "lr", "teacher")
+FINE_TUNING = ("epochs", "lr", "teacher", "prepare_epochs")
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Stage:
         name: `00_train`, `01_tucker`, ...
         step: what changes the network before it is fitted; None for plain training.
         epochs: epochs of each fit.
+        prepare_epochs: epochs with the step's penalty before its first round.
         lr: peak learning rate, or None for the optimizer's.
         teachers: names of the teachers that teach here, or None for all.
     """
@@ -28,10 +31,19 @@ class Stage:
     epochs: int
     lr: float | None = None
     teachers: tuple[str, ...] | None = None
+    prepare_epochs: int = 0
 
     @property
     def rounds(self) -> int:
         return self.step.rounds if self.step else 1
+
+    def epochs_of(self, round: int) -> int:
+        """Epochs of the fit of a round; round -1 is the preparation."""
+        return self.prepare_epochs if round < 0 else self.epochs
+
+    def penalty_of(self, round: int) -> Callable[[nn.Module], Tensor | None] | None:
+        """What is added to the loss of a round's fit: only where another plan follows it."""
+        return self.step.penalty if self.step and round < self.rounds - 1 else None
 
 
 def stages_of(cfg: DictConfig) -> list[Stage]:
@@ -50,12 +62,16 @@ def stages_of(cfg: DictConfig) -> list[Stage]:
                 epochs=_epochs(cfg, tuning["epochs"]),
                 lr=tuning["lr"],
                 teachers=(names,) if isinstance(names, str) else names and tuple(names),
+                prepare_epochs=_capped(cfg, tuning["prepare_epochs"] or 0),
             )
         )
     return stages
 
 
 def _epochs(cfg: DictConfig, own: int | None) -> int:
-    epochs = cfg.trainer.max_epochs if own is None else own
+    return _capped(cfg, cfg.trainer.max_epochs if own is None else own)
+
+
+def _capped(cfg: DictConfig, epochs: int) -> int:
     cap = cfg.trainer.limit_epochs
     return epochs if cap is None else min(epochs, cap)

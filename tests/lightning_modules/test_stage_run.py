@@ -1,0 +1,123 @@
+"""The whole contract of a step, with one that records what is asked of it."""
+
+import csv
+
+import pytest
+import torch
+from torch import nn
+
+from compression import Step
+from lightning_modules.experiment import enter
+from lightning_modules.session import Session, make_data
+from lightning_modules.stage_run import run_stage
+from lightning_modules.stages import Stage
+
+calls = []
+
+
+class Shrink(Step):
+    """Sets a hook while fine-tuning, and takes a unit away in each round."""
+
+    name = "shrink"
+    rounds = 2
+
+    def plan(self, network, context, round):
+        calls.append(f"plan {round}")
+        assert context.entry_cost["cost/macs"] > 0
+        assert context.sample.dtype == torch.uint8
+        assert set(context.evaluate(network)) == {"val/f1", "val/accuracy", "val/loss"}
+        return {"unit": f"body.features.stage{round + 1}.unit2"}
+
+    @staticmethod
+    def restructure(network, plan):
+        network.set_submodule(plan["unit"], nn.Identity())
+        return network
+
+    def apply(self, network, plan):
+        calls.append("apply")
+        smaller = super().apply(network, plan)
+        smaller.fine_tuning = True
+        return smaller
+
+    def penalty(self, network):
+        calls.append("penalty")
+        return 1e-4 * sum(p.abs().sum() for p in network.parameters())
+
+    def finish(self, network):
+        calls.append("finish")
+        assert network.fine_tuning
+        del network.fine_tuning
+        return network
+
+
+@pytest.fixture
+def session(homes, folder, compose_config):
+    cfg = compose_config(
+        "data=image_folder", f"data.root={folder}", "data.image_size=32", "data.batch_size=36",
+        "model.units=[2,2,1]", "trainer.memory_format=contiguous", "logger=none",
+    )  # fmt: skip
+    data = make_data(cfg)
+    data.prepare_data()
+    data.setup()
+    return Session(cfg, data, homes / "run")
+
+
+def test_a_step_is_prepared_planned_applied_tuned_and_finished(session):
+    calls.clear()
+    network = enter(session.cfg, session.data)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    stage = Stage("01_shrink", Shrink(), epochs=2, prepare_epochs=1)
+    smaller, result = run_stage(stage, network, session, [])
+    # One batch an epoch: the penalty acts in the preparation and in all rounds but the last.
+    assert calls == [
+        *["penalty", "plan 0", "apply"], *["penalty", "penalty", "plan 1", "apply"], "finish"
+    ]  # fmt: skip
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert isinstance(smaller.body.features.stage1.unit2, nn.Identity)
+    assert isinstance(smaller.body.features.stage2.unit2, nn.Identity)
+    assert [entry.plan["unit"][-12:] for entry in smaller.recipe.entries] == [
+        "stage1.unit2", "stage2.unit2"
+    ]  # fmt: skip
+    assert len(result["surgery"]) == 2
+    assert result["after"]["cost/params"] < result["before"]["cost/params"]
+    with (session.folder / "metrics.csv").open() as file:
+        rounds = [int(row["round"]) for row in csv.DictReader(file)]
+    assert rounds == [-1, 0, 0, 1, 1]
+
+
+def test_a_done_stage_is_loaded_and_not_repeated(session, monkeypatch):
+    network = enter(session.cfg, session.data)
+    stage = Stage("00_train", None, epochs=1)
+    trained, result = run_stage(stage, network, session, [])
+    monkeypatch.setattr("lightning_modules.stage_run.fit", None)
+    again, same = run_stage(stage, network, session, [])
+    assert same == result
+    images = next(iter(session.data.val_dataloader()))[0]
+    assert torch.equal(again(images), trained(images))
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(session):
+    from lightning_modules.callbacks.checkpoints import read_checkpoint
+    from lightning_modules.errors import ConfigError
+
+    session.cfg.loss = {"_target_": f"{__name__}.GoesWrong"}
+    session.cfg.trainer.memory_format = "contiguous"
+    stage = Stage("00_train", None, epochs=5)
+    with pytest.raises(
+        ConfigError, match=r"loss became nan in 00_train, epoch 2, update \d+, lear"
+    ):
+        run_stage(stage, enter(session.cfg, session.data), session, [])
+    kept = read_checkpoint(session.checkpoints(stage))
+    assert kept["epoch"] == 1
+    assert all(t.isfinite().all() for t in kept["state_dict"].values())
+    assert not (session.folder / "steps" / "00_train" / "model").exists()
+
+
+class GoesWrong(nn.CrossEntropyLoss):
+    """No number from the third batch on."""
+
+    calls = 0
+
+    def forward(self, logits, labels):
+        self.calls += 1
+        return super().forward(logits, labels) * (float("nan") if self.calls > 2 else 1)
