@@ -171,7 +171,8 @@ def _check_objective(cfg: DictConfig, *, sweep: bool) -> None:
 
 def _check_devices(cfg: DictConfig, *, sweep: bool) -> None:
     strategy, devices = cfg.trainer.strategy, cfg.trainer.devices
-    if devices in (1, "1", "auto") and strategy in ("auto", "single_device"):
+    named = isinstance(devices, ListConfig) and len(devices) == 1  # such as [3], the fourth
+    if (named or devices in (1, "1")) and strategy in ("auto", "single_device"):
         return
     where = f"trainer.strategy={strategy} with trainer.devices={devices}"
     if sweep:

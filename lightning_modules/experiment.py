@@ -36,10 +36,20 @@ def run(cfg: DictConfig) -> float | list[float]:
 
 
 def objectives(names: str | ListConfig, metrics: dict[str, Any]) -> float | list[float]:
-    """The figures that a search improves; NaN cannot occur, for `metrics.json` refuses it."""
-    if isinstance(names, str):
-        return metrics[names]
-    return [metrics[name] for name in names]
+    """The figures that a search improves; NaN cannot occur, for `metrics.json` refuses it.
+
+    Raises:
+        ConfigError: the run measured no such thing: no test split, or no latency.
+    """
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in metrics:
+            raise ConfigError(
+                f"objective {name} was not measured: test/* needs data with a test split, "
+                "cost/latency_ms needs latency.backend=onnxruntime."
+            )
+    found = [metrics[name] for name in wanted]
+    return found[0] if isinstance(names, str) else found
 
 
 def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) -> dict[str, Any]:
