@@ -118,12 +118,13 @@ def _enter(value: str, arguments: list[str]) -> list[str]:
 
 def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     """Overrides that give `group` the values it had in `run`: its option, then what differed."""
-    hydra = OmegaConf.load(run / ".hydra" / "hydra.yaml")
-    option = OmegaConf.select(hydra, "hydra.runtime.choices")[group]
-    saved = OmegaConf.to_container(
-        saved_run.saved_config(run, allowed=chosen)[group], resolve=False
-    )
-    plain = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
+    saved = saved_run.saved_config(run, allowed=chosen)[group]
+    saved = OmegaConf.to_container(saved, resolve=False)
+    option = saved_run.choice(run, group) or saved["name"]
+    path = CONF / group / f"{option}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{run} used {group}={option}, which does not exist; give {group}=...")
+    plain = yaml.safe_load(path.read_text())
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):
         if value != _find(plain, key):

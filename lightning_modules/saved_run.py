@@ -65,6 +65,17 @@ def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
     return cfg
 
 
+def choice(run: Path, group: str) -> str | None:
+    """The option of a configuration group that the run was started with, where it is on record.
+
+    A teacher trained on the way was not started by a command of its own, so it has none.
+    """
+    path = run / ".hydra" / "hydra.yaml"
+    if not path.is_file():
+        return None
+    return OmegaConf.load(path).hydra.runtime.choices[group]
+
+
 def targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """All (key, `_target_` value) pairs below a plain configuration node."""
     if isinstance(node, dict):

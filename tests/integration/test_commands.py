@@ -104,6 +104,11 @@ def test_two_teachers_one_named_and_one_trained_on_the_way(homes, folder):
     noted = json.loads((run / "teachers.json").read_text())
     assert noted["a"] == str(homes / "teacher")
     assert (homes / "outputs" / "last_finished").read_text().strip() == str(run)
+    trained_on_the_way = noted["mobilenet_v3_large"]
+    run_command(
+        "run.py", f"from_run={trained_on_the_way}", "+compression=tucker", "logger=none",
+        "latency.backend=null", "trainer.max_epochs=1", f"hydra.run.dir={homes}/smaller",
+    )  # fmt: skip
     second = start(folder, *words, f"hydra.run.dir={homes}/again")
     assert "training it" not in second.stdout
     assert json.loads((homes / "again" / "teachers.json").read_text()) == noted
