@@ -21,8 +21,8 @@ WORDS = [
 ]  # fmt: skip
 
 
-def kill_when(run, folder, *, stage, epoch):
-    """Starts a run and kills it as soon as a stage's table shows an epoch."""
+def stop_when(run, folder, *, stage, epoch, by=signal.SIGKILL):
+    """Starts a run and stops it as soon as a stage's table shows an epoch; what it said."""
     command = [sys.executable, "run.py", *WORDS, f"data.root={folder}", f"hydra.run.dir={run}"]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -34,9 +34,10 @@ def kill_when(run, folder, *, stage, epoch):
             break
         time.sleep(0.002)
     assert process.poll() is None, process.stderr.read()
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, by)
+    _, said = process.communicate(timeout=60)
     assert not (run / "metrics.json").exists()
+    return said
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_resumed_runs_equal_the_uninterrupted_one(homes, folder, uninterrupted):
     table = (uninterrupted / "metrics.csv").read_text().splitlines()
     for number, (stage, epoch) in enumerate([("00_train,0", 2), ("01_tucker,1", 1)]):
         run = homes / f"killed{number}"
-        kill_when(run, folder, stage=stage, epoch=epoch)
+        stop_when(run, folder, stage=stage, epoch=epoch)
         run_command("run.py", f"resume={run}")
         found = load_file(run / "model" / "weights.safetensors")
         assert all(torch.equal(found[key], expected[key]) for key in expected)
@@ -65,10 +66,19 @@ def test_resumed_runs_equal_the_uninterrupted_one(homes, folder, uninterrupted):
 
 def test_resume_last_with_more_epochs(homes, folder):
     run = homes / "killed"
-    kill_when(run, folder, stage="00_train,0", epoch=1)
+    stop_when(run, folder, stage="00_train,0", epoch=1)
     run_command("run.py", "resume=last", "trainer.max_epochs=7")
     rows = (run / "metrics.csv").read_text().splitlines()
     assert sum(row.startswith("00_train") for row in rows) == 7
     again = run_command("run.py", "resume=last", check=False)
     assert again.returncode == 1
     assert "is finished" in again.stderr
+
+
+def test_ctrl_c_says_how_to_continue(homes, folder):
+    run = homes / "stopped"
+    said = stop_when(run, folder, stage="00_train,0", epoch=1, by=signal.SIGINT)
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].endswith(f"python run.py resume={run}")
+    run_command("run.py", f"resume={run}")
+    assert (run / "model" / "network.yaml").is_file()
