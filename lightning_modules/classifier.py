@@ -74,7 +74,8 @@ class Classifier(pl.LightningModule):
         penalty = self._penalty(self.network) if self._penalty else None
         if penalty is not None:
             loss = loss + penalty
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        size = len(batch[0])
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
@@ -85,7 +86,8 @@ class Classifier(pl.LightningModule):
         self.log("val/loss", loss, batch_size=len(images), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict({f"val/{name}": value for name, value in self.metrics.compute().items()})
+        figures = {f"val/{name}": value for name, value in self.metrics.compute().items()}
+        self.log_dict(figures, prog_bar=True)
         self.metrics.reset()
 
     def configure_optimizers(self) -> dict[str, Any]:

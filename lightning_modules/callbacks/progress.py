@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 def progress() -> pl.Callback:
     """A live bar on a terminal, one plain line an epoch everywhere else."""
-    return RichProgressBar() if sys.stdout.isatty() else EpochLines()
+    return RichProgressBar(leave=True) if sys.stdout.isatty() else EpochLines()
 
 
 class EpochLines(pl.Callback):
