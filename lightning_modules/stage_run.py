@@ -3,6 +3,7 @@
 import copy
 import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from compression.engine import run_round
@@ -45,18 +46,29 @@ def run_stage(
     chosen = [t for t in teachers if stage.teachers is None or t.name in stage.teachers]
     taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
     log.info(f"{stage.name}: {stage.epochs} epochs{taught}")
-    before = network_figures(network, session)
+    before = {**network_figures(network, session), **_entered_bytes(stage, session)}
     network, surgery, epoch = _rounds(stage, network, session, chosen, before)
     if stage.step is not None:
         network = stage.step.finish(network)
     data = teacher_runs.data_identity(session.cfg.data)
     save_network(network, folder, extra={"data": data})
-    size = (folder / "model" / "weights.safetensors").stat().st_size
-    after = {**network_figures(network, session), "cost/file_bytes": size}
+    after = {**network_figures(network, session), **_file_bytes(folder)}
     result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}
     result["epoch"] = epoch
     write_json(folder / RESULT, result)
     return network, result
+
+
+def _file_bytes(run: Path) -> dict[str, int]:
+    return {"cost/file_bytes": (run / "model" / "weights.safetensors").stat().st_size}
+
+
+def _entered_bytes(stage: Stage, session: Session) -> dict[str, int]:
+    """The file size of the network that enters a stage; a new network has no file."""
+    earlier = sorted(path.parent for path in session.folder.glob(f"steps/*/{RESULT}"))
+    earlier = [folder for folder in earlier if folder.name < stage.name]
+    entered = earlier[-1] if earlier else session.cfg.from_run
+    return {} if entered is None else _file_bytes(Path(entered))
 
 
 def _rounds(

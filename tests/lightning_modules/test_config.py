@@ -52,6 +52,7 @@ def test_debug_options_and_experiments_reach_the_top_level(compose_config):
     demo = compose_config("experiment=demo", "trainer.max_epochs=3")
     assert demo.model.variant == "resnet18"
     assert demo.trainer.max_epochs == 3
+    assert list(demo.teacher) == ["original"]
     assert list(demo.compression) == ["tucker"]
 
 
