@@ -128,7 +128,17 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     for key, value in leaves(saved):
         if value != _find(plain, key):
             overrides.append(f"++{group}.{'.'.join(key)}={_quote(value)}")
-    return overrides
+    gone = [f"~{group}.{'.'.join(key)}" for key in _removed(plain, saved)]
+    return overrides + gone
+
+
+def _removed(plain: dict[str, Any], saved: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Keys of `plain`, such as a block, that `saved` does not have."""
+    found = [(key,) for key in plain if key not in saved]
+    for key, value in plain.items():
+        if isinstance(value, dict) and isinstance(saved.get(key), dict):
+            found += [(key, *rest) for rest in _removed(value, saved[key])]
+    return found
 
 
 def leaves(node: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[tuple, Any]]:
@@ -167,10 +177,11 @@ def check_options(arguments: list[str]) -> None:
         group = key_of(argument)
         if not group or not (CONF / group).is_dir():
             continue
-        known = sorted(path.stem for path in (CONF / group).rglob("*.yaml"))
+        folder = CONF / group
+        known = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
         names = argument.split("=", 1)[1].replace("[", "").replace("]", "").split(",")
         for name in (name.strip(" '\"") for name in names):
             if name in ("", "null") or not name.replace("_", "").replace("/", "").isalnum():
                 continue  # a null, or a sweep expression: Hydra's to judge
-            if not (CONF / group / f"{name}.yaml").is_file():
+            if not (folder / f"{name}.yaml").is_file():
                 raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")

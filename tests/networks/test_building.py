@@ -7,7 +7,8 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from tests.conftest import ROOT
 
-OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+MODELS = ROOT / "conf" / "model"
+OPTIONS = sorted(str(p.relative_to(MODELS).with_suffix("")) for p in MODELS.rglob("*.yaml"))
 
 
 class Custom(nn.Sequential):
