@@ -31,7 +31,7 @@ def hook_count(network: nn.Module, images: torch.Tensor) -> int:
         counts.append(per_output * output.numel())
 
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             module.register_forward_hook(count)
     network(images)
     return sum(counts)

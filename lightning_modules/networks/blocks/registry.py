@@ -76,7 +76,7 @@ def find_kind(name: Any) -> Kind:
         ConfigError: there is none; the nearest names are said.
     """
     kinds = _all_kinds()
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         raise ConfigError(f"there is no kind {name!r}; {nearest(name, kinds)}")
     return kinds[name]
 

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.registry import POINT, block
 
 
@@ -10,7 +11,7 @@ class MaxPool(nn.MaxPool2d):
     """The largest of k x k. Unlike a convolution's, a `pad` of 0 is none; null is k // 2."""
 
     def __init__(self, in_channels: int, *, k: int, s: int, pad: int | None = 0) -> None:
-        super().__init__(k, s, k // 2 if pad is None else pad)
+        super().__init__(k, s, _padding(k, pad))
         self.out_channels = in_channels
         self.min_side = k - 2 * self.padding
 
@@ -20,7 +21,7 @@ class AvgPool(nn.AvgPool2d):
     """The mean of k x k, padded zeros included. A `pad` of 0 is none; null is k // 2."""
 
     def __init__(self, in_channels: int, *, k: int, s: int, pad: int | None = 0) -> None:
-        super().__init__(k, s, k // 2 if pad is None else pad)
+        super().__init__(k, s, _padding(k, pad))
         self.out_channels = in_channels
         self.min_side = k - 2 * self.padding
 
@@ -32,3 +33,9 @@ class GlobalAvgPool(nn.AdaptiveAvgPool2d):
     def __init__(self, in_channels: int) -> None:
         super().__init__(1)
         self.out_channels = in_channels
+
+
+def _padding(k: int, pad: int | None) -> int:
+    if pad is not None and pad > k // 2:
+        raise ConfigError(f"pad is at most half of k={k}, not {pad}.")
+    return k // 2 if pad is None else pad
