@@ -185,3 +185,20 @@ def check_options(arguments: list[str]) -> None:
                 continue  # a null, or a sweep expression: Hydra's to judge
             if not (folder / f"{name}.yaml").is_file():
                 raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")
+            _check_acyclic(folder / f"{name}.yaml")
+
+
+def _check_acyclic(path: Path) -> None:
+    """An alias of YAML inside its own anchor, which Hydra would follow for ever."""
+    text = path.read_text(encoding="utf-8")
+    if "&" in text and "*" in text:
+        with contextlib.suppress(yaml.YAMLError):  # Hydra's to say
+            _walk(yaml.safe_load(text), (), path)
+
+
+def _walk(node: Any, above: tuple[int, ...], path: Path) -> None:
+    if id(node) in above:
+        raise ConfigError(f"{path} has an alias (*) that stands inside its own anchor (&).")
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        _walk(child, (*above, id(node)), path)
