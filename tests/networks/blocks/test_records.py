@@ -4,12 +4,13 @@ import time
 
 import pytest
 import torch
+import torchvision
 from omegaconf import OmegaConf
 from torch import nn
 
 from compression.cost import count_macs, count_params, layer_inputs
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network, load_network, save_network
+from lightning_modules.networks import BlockNetwork, build_network, load_network, save_network
 from lightning_modules.networks.blocks.writing import to_rows
 from tests.conftest import ROOT
 
@@ -165,19 +166,33 @@ def test_survives_saving(option, model_cfg, tmp_path):
     assert to_rows(loaded) == to_rows(network)
 
 
-def test_parsing_the_largest_takes_less_than_50_ms():
-    largest = max(FOLDER.rglob("*.yaml"), key=lambda path: path.read_text().count("kind:"))
-    body = OmegaConf.to_container(OmegaConf.load(largest))
-    from lightning_modules.networks.blocks.network import BlockNetwork
-
-    settings = {key: body[key] for key in ("blocks", "depth_multiple", "width_multiple")}
+@pytest.mark.parametrize("option", ["blocks/ghostnet_like", "moga_a"])  # the most modules and rows
+def test_parsing_the_largest_takes_less_than_50_ms(option, model_cfg):
+    blocks = OmegaConf.to_container(model_cfg(option).blocks)
     times = []
     for _ in range(5):
         start = time.perf_counter()
         with torch.device("meta"):
-            BlockNetwork(num_classes=9, **settings)
+            BlockNetwork(num_classes=9, blocks=blocks)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("option", "params", "macs"),
+    [
+        ("mobilenet_v3_like", 2_542_856, 56_510_400),  # torchvision's mobilenet_v3_small
+        ("ghostnet_like", 5.2e6, 141e6),  # table 7 of the paper
+    ],
+)
+def test_the_likes_are_like(option, params, macs, model_cfg):
+    network = build_network(model_cfg(f"blocks/{option}"), num_classes=1000, image_size=224)
+    exact = isinstance(params, int)
+    assert count_params(network) == pytest.approx(params, rel=0 if exact else 0.005)
+    assert count_macs(network, 224) == pytest.approx(macs, rel=0 if exact else 0.005)
+    if exact:
+        twin = torchvision.models.mobilenet_v3_small()
+        assert (count_params(twin), count_macs(twin, 224)) == (params, macs)
 
 
 @pytest.mark.parametrize("literal", [5, 1000])
