@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.build import build
@@ -86,6 +87,11 @@ def _check_missing(cfg: DictConfig) -> None:
 
 
 def _check_model(model: DictConfig, place: str) -> None:
+    try:
+        OmegaConf.to_container(model, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"{error.full_key or place} cannot be resolved: {reason}.") from error
     if "family" in model:
         check_variant(model.family, model.variant)
     if model.get("weights") is not None:

@@ -129,7 +129,17 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     for key, value in leaves(saved):
         if value != _find(plain, key):
             overrides.append(f"++{group}.{'.'.join(key)}={_quote(value)}")
-    return overrides
+    gone = [f"~{group}.{'.'.join(key)}" for key in _removed(plain, saved)]
+    return overrides + gone
+
+
+def _removed(plain: dict[str, Any], saved: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Keys of `plain`, such as a block, that `saved` does not have."""
+    found = [(key,) for key in plain if key not in saved]
+    for key, value in plain.items():
+        if isinstance(value, dict) and isinstance(saved.get(key), dict):
+            found += [(key, *rest) for rest in _removed(value, saved[key])]
+    return found
 
 
 def leaves(node: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[tuple, Any]]:
@@ -168,10 +178,28 @@ def check_options(arguments: list[str]) -> None:
         group = key_of(argument)
         if not group or not (CONF / group).is_dir():
             continue
-        known = sorted(path.stem for path in (CONF / group).rglob("*.yaml"))
+        folder = CONF / group
+        known = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
         names = argument.split("=", 1)[1].replace("[", "").replace("]", "").split(",")
         for name in (name.strip(" '\"") for name in names):
             if name in ("", "null") or not name.replace("_", "").replace("/", "").isalnum():
                 continue  # a null, or a sweep expression: Hydra's to judge
-            if not (CONF / group / f"{name}.yaml").is_file():
+            if not (folder / f"{name}.yaml").is_file():
                 raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")
+            _check_acyclic(folder / f"{name}.yaml")
+
+
+def _check_acyclic(path: Path) -> None:
+    """An alias of YAML inside its own anchor, which Hydra would follow for ever."""
+    text = path.read_text(encoding="utf-8")
+    if "&" in text and "*" in text:
+        with contextlib.suppress(yaml.YAMLError):  # Hydra's to say
+            _walk(yaml.safe_load(text), (), path)
+
+
+def _walk(node: Any, above: tuple[int, ...], path: Path) -> None:
+    if id(node) in above:
+        raise ConfigError(f"{path} has an alias (*) that stands inside its own anchor (&).")
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        _walk(child, (*above, id(node)), path)

@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "BlockNetwork": "lightning_modules.networks.blocks.network",
     "Network": "lightning_modules.networks.network",
     "build_network": "lightning_modules.networks.building",
     "load_network": "lightning_modules.networks.saved",
     "load_recipe": "lightning_modules.networks.saved",
     "load_weights": "lightning_modules.networks.weights",
     "save_network": "lightning_modules.networks.saved",
+    "to_rows": "lightning_modules.networks.blocks.writing",
 }
 
 

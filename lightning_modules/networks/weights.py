@@ -102,14 +102,16 @@ def _tensors(content: Any, path: Path) -> State:
 
 
 def _head_keys(body: nn.Module, num_classes: int) -> set[str]:
-    """Parameter names of the last Linear or 1x1 convolution with one output per class."""
-    head = None
+    """Tensors of the last Linear or 1x1 convolution with one output per class, and its norm's."""
+    keys = set()
     for name, module in body.named_modules():
         linear = isinstance(module, nn.Linear) and module.out_features == num_classes
         pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
         if linear or (pointwise and module.out_channels == num_classes):
-            head = name
-    return set() if head is None else {f"{head}.weight", f"{head}.bias"}
+            keys = {f"{name}.weight", f"{name}.bias"}
+        elif isinstance(module, nn.BatchNorm2d) and keys and module.num_features == num_classes:
+            keys |= {f"{name}.{key}" for key in module.state_dict()}
+    return keys
 
 
 def _shape(tensor: Tensor) -> str:

@@ -35,6 +35,10 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["data=image_folder", "data.root=/nowhere"], "/nowhere"),
         (["data=taco", "data.root=/nowhere"], "/nowhere.*pedropro/TACO"),
         (["model=resnet", "model.variant=resnet19"], "resnet19.*resnet18"),
+        (
+            ["model=blocks/diet_found", "model.blocks.b3.k=${model.blocks.b3.k}"],
+            "model.blocks.b3.k cannot be resolved: Recursive interpolation",
+        ),
         (["model.weights=/nowhere.pth"], "model.weights=/nowhere.pth: there is no such file"),
         (["trainer.max_epochs=-1"], "trainer.max_epochs=-1 is not allowed"),
         (["trainer.max_epochs=2.5"], "trainer.max_epochs=2.5 is not allowed"),

@@ -84,6 +84,35 @@ def test_unknown_options_list_what_exists():
         command_line.expand(["+compression=[tuker]"])
 
 
+def test_options_of_subfolders():
+    command_line.check_options(["model=blocks/diet_found", "model=resnet,blocks/cv09_final"])
+    with pytest.raises(ConfigError, match=r"no model=diet_found; there are: .*blocks/diet_found"):
+        command_line.check_options(["model=diet_found"])
+
+
+def test_an_alias_inside_its_own_anchor(tmp_path, monkeypatch):
+    monkeypatch.setattr(command_line, "CONF", tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "fine.yaml").write_text("a: &a {k: 3}\nb: *a\nc: [*a, *a]\n")
+    command_line.check_options(["model=fine"])
+    for text in ("blocks: &a\n  b1: *a\n", "blocks: &a\n  - [1, *a]\n"):
+        (tmp_path / "model" / "loop.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=r"loop.yaml has an alias"):
+            command_line.check_options(["model=loop"])
+
+
+def test_from_run_keeps_changed_and_removed_blocks(homes, compose_config):
+    run = homes / "run"
+    (run / ".hydra").mkdir(parents=True)
+    cfg = compose_config("model=blocks/diet_found", "model.blocks.b5.out=40", "~model.blocks.b4")
+    OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
+    choices = {"hydra": {"runtime": {"choices": {"model": "blocks/diet_found"}}}}
+    OmegaConf.save(OmegaConf.create(choices), run / ".hydra" / "hydra.yaml")
+    overrides = command_line._group_overrides(run, "model", {"model"})
+    assert overrides == ["model=blocks/diet_found", "++model.blocks.b5.out=40", "~model.blocks.b4"]
+    assert compose_config(*overrides).model == cfg.model
+
+
 def test_the_multirun_flag_may_stand_anywhere():
     assert command_line.expand(["seed=0,1", "-m"]) == ["-m", "seed=0,1"]
 

@@ -7,7 +7,8 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from tests.conftest import ROOT
 
-OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+MODELS = ROOT / "conf" / "model"
+OPTIONS = sorted(str(p.relative_to(MODELS).with_suffix("")) for p in MODELS.rglob("*.yaml"))
 
 
 class Custom(nn.Sequential):
@@ -30,7 +31,7 @@ def hook_count(network: nn.Module, images: torch.Tensor) -> int:
         counts.append(per_output * output.numel())
 
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             module.register_forward_hook(count)
     network(images)
     return sum(counts)

@@ -48,6 +48,14 @@ def test_mnasnet_loads_without_its_metadata(model_cfg, tmp_path):
     assert "new" not in load_weights(network, tmp_path / "w.safetensors")
 
 
+def test_the_norm_of_a_convolutional_head_is_new_too(model_cfg, tmp_path):
+    cfg = model_cfg("blocks/cv09_final", width_multiple=0.25)
+    nine, six = (build_network(cfg, num_classes=n, image_size=32) for n in (9, 6))
+    save_file(nine.body.state_dict(), tmp_path / "w.safetensors")
+    assert "blocks.b8.0.bn.weight" in load_weights(six, tmp_path / "w.safetensors")
+    assert all(key.startswith("blocks.b8.0.") for key in six.new_tensors)
+
+
 def test_another_architecture_names_five_keys(network, model_cfg, tmp_path):
     wide = build_network(model_cfg(width=0.5), num_classes=3, image_size=32)
     torch.save(wide.body.state_dict(), tmp_path / "wide.pth")

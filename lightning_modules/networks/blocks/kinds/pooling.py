@@ -1,0 +1,41 @@
+"""MaxPool and AvgPool over windows, GlobalAvgPool over the whole map."""
+
+from torch import nn
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks.blocks.registry import POINT, block
+
+
+@block()
+class MaxPool(nn.MaxPool2d):
+    """The largest of k x k. Unlike a convolution's, a `pad` of 0 is none; null is k // 2."""
+
+    def __init__(self, in_channels: int, *, k: int, s: int, pad: int | None = 0) -> None:
+        super().__init__(k, s, _padding(k, pad))
+        self.out_channels = in_channels
+        self.min_side = k - 2 * self.padding
+
+
+@block()
+class AvgPool(nn.AvgPool2d):
+    """The mean of k x k, padded zeros included. A `pad` of 0 is none; null is k // 2."""
+
+    def __init__(self, in_channels: int, *, k: int, s: int, pad: int | None = 0) -> None:
+        super().__init__(k, s, _padding(k, pad))
+        self.out_channels = in_channels
+        self.min_side = k - 2 * self.padding
+
+
+@block(gives=POINT)
+class GlobalAvgPool(nn.AdaptiveAvgPool2d):
+    """The mean of every channel: N x C x 1 x 1."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(1)
+        self.out_channels = in_channels
+
+
+def _padding(k: int, pad: int | None) -> int:
+    if pad is not None and pad > k // 2:
+        raise ConfigError(f"pad is at most half of k={k}, not {pad}.")
+    return k // 2 if pad is None else pad

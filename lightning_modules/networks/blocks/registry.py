@@ -1,0 +1,107 @@
+"""The kinds that a row may name, and what each of them takes."""
+
+import functools
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from lightning_modules.errors import ConfigError
+
+# What flows between rows: N x C x H x W, N x C x 1 x 1, or N x C.
+MAP, POINT, FLAT = "map", "point", "flat"
+
+_KINDS: dict[str, "Kind"] = {}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of row.
+
+    Attributes:
+        name: in a row.
+        make: `make(in_channels, **arguments)`, a module with the attribute `out_channels`.
+        parameters: the arguments in their order.
+        scaled: arguments that the width multiple acts on.
+        stride: which of several repeats has the stride, `first` or `last`; `all`: every one.
+        takes: what may come in.
+        gives: what goes out; None: the same as came in.
+    """
+
+    name: str
+    make: Callable[..., nn.Module]
+    parameters: Mapping[str, inspect.Parameter]
+    scaled: tuple[str, ...]
+    stride: str
+    takes: tuple[str, ...]
+    gives: str | None
+
+    def usage(self) -> str:
+        """The arguments as in `out, k, s=1, pad=null`."""
+        return ", ".join(map(_usage, self.parameters.values())) or "no arguments"
+
+
+def block(
+    *,
+    scaled: tuple[str, ...] = (),
+    stride: str = "all",
+    takes: tuple[str, ...] = (MAP, POINT),
+    gives: str | None = None,
+) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """Class decorator: the class's name becomes a kind.
+
+    Its `__init__` takes `in_channels` and then, as keywords, the arguments of a row in their order.
+    Their annotations are checked: int (at least 1; `pad` at least 0), float (above 0; `p` at least
+    0), bool (0 or 1 will do), str, or one of these with None.
+    """
+
+    def register(cls: type[nn.Module]) -> type[nn.Module]:
+        _, _, *parameters = inspect.signature(cls.__init__).parameters.values()
+        named = {parameter.name: parameter for parameter in parameters}
+        _KINDS[cls.__name__] = Kind(cls.__name__, cls, named, scaled, stride, takes, gives)
+        return cls
+
+    return register
+
+
+def find_kind(name: Any) -> Kind:
+    """The kind called `name`.
+
+    Raises:
+        ConfigError: there is none; the nearest names are said.
+    """
+    kinds = _all_kinds()
+    if not isinstance(name, str) or name not in kinds:
+        raise ConfigError(f"there is no kind {name!r}; {nearest(name, kinds)}")
+    return kinds[name]
+
+
+def nearest(name: Any, known: Mapping[str, Any]) -> str:
+    """Ends a sentence: the nearest of the known names, or all of them."""
+    by_lower = {key.lower(): key for key in known}
+    near = get_close_matches(str(name).lower(), by_lower, n=3)
+    if near:
+        return f"did you mean {' or '.join(by_lower[key] for key in near)}?"
+    return f"there are {', '.join(known)}."
+
+
+@functools.cache
+def _all_kinds() -> dict[str, Kind]:
+    package = import_module("lightning_modules.networks.blocks.kinds")
+    for module in pkgutil.iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    return _KINDS
+
+
+def _usage(parameter: inspect.Parameter) -> str:
+    if parameter.default is parameter.empty:
+        return parameter.name
+    default = parameter.default
+    if default is None or isinstance(default, bool):
+        default = {None: "null", True: "true", False: "false"}[default]
+    return f"{parameter.name}={default}"
