@@ -22,6 +22,7 @@ from lightning_modules.networks.variants import check_variant
 
 METRICS = ("val/f1", "val/accuracy", "val/loss", "test/f1", "test/accuracy", "test/loss")
 COSTS = ("cost/macs", "cost/params", "cost/file_bytes", "cost/latency_ms")
+SCORES = ("score/macs", "score/time")
 
 
 class CheckBeforeStart(Callback):
@@ -106,6 +107,10 @@ def _check_numbers(cfg: DictConfig) -> None:
     _among(cfg, "trainer.keep", ("last", "best"))
     _among(cfg, "trainer.memory_format", ("auto", "contiguous", "channels_last"))
     _among(cfg, "latency.backend", ("onnxruntime", "eager", None))
+    _among(cfg, "score.split", ("val", "test"))
+    _in_range(cfg, "score.macs.reference_macs", lambda x: x > 0, "above 0")
+    _in_range(cfg, "score.macs.reference_f1", lambda x: 0 < x <= 1, "in 0..1")
+    _in_range(cfg, "score.time.reference_seconds", lambda x: x > 0, "above 0")
     _among(cfg, "teacher_policy", ("train", "refuse", None))
     size = cfg.data.image_size
     sides = list(size) if isinstance(size, ListConfig) else [size]
@@ -156,7 +161,7 @@ def _check_compression(cfg: DictConfig) -> None:
 
 def _check_objective(cfg: DictConfig, *, sweep: bool) -> None:
     names = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
-    known = (*METRICS, *COSTS)
+    known = (*METRICS, *COSTS, *SCORES)
     for name in names:
         if name not in known:
             raise ConfigError(f"objective {name} is not measured; there are {', '.join(known)}.")
