@@ -55,10 +55,10 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
         ConfigError, DataError: one sentence on the first mistake found.
     """
     _check_missing(cfg)
-    _check_model(cfg.model, "model")
+    check_model(cfg.model, "model")
     for name, node in cfg.teacher.items():
         if node.get("model") is not None:
-            _check_model(node.model, f"teacher.{name}.model")
+            check_model(node.model, f"teacher.{name}.model")
     _check_numbers(cfg)
     _check_distillation(cfg)
     _check_compression(cfg)
@@ -86,7 +86,8 @@ def _check_missing(cfg: DictConfig) -> None:
             raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
 
 
-def _check_model(model: DictConfig, place: str) -> None:
+def check_model(model: DictConfig, place: str) -> None:
+    """Refuses a model node whose names or files do not exist; `place` is its key."""
     if "family" in model:
         check_variant(model.family, model.variant)
     if model.get("weights") is not None:
