@@ -21,7 +21,13 @@ from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks.variants import check_variant
 
 METRICS = ("val/f1", "val/accuracy", "val/loss", "test/f1", "test/accuracy", "test/loss")
-COSTS = ("cost/macs", "cost/params", "cost/file_bytes", "cost/latency_ms")
+COSTS = (
+    "cost/macs",
+    "cost/params",
+    "cost/activation_bytes",
+    "cost/file_bytes",
+    "cost/latency_ms",
+)
 SCORES = ("score/macs", "score/time")
 
 
