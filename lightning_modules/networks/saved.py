@@ -151,7 +151,7 @@ def _write(
 
 def _structure(description: Description, recipe: Recipe, trust: list[str]) -> Network:
     network = assemble(
-        description["model"],
+        {**description["model"], "pretrained": False},  # whatever a changed file says
         num_classes=description["num_classes"],
         image_size=description["image_size"],
     )

@@ -8,6 +8,9 @@ from torch import nn
 
 from lightning_modules.errors import ConfigError
 
+# Other ways to name weights: timm would unpickle such files, and a saved run could name one.
+REFUSED = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+
 
 def timm_network(
     *,
@@ -32,6 +35,12 @@ def timm_network(
             weights to download, or no connection.
     """
     check_name(variant)
+    for key in REFUSED:
+        if key in options:
+            raise ConfigError(
+                f"model.{key} is not taken; weights come from model.pretrained=true or "
+                f"model.weights=PATH."
+            )
     if pretrained and not timm.is_model_pretrained(variant):
         raise ConfigError(
             f"timm has no weights for {variant}; leave model.pretrained=false and give a file with "

@@ -52,6 +52,12 @@ def test_options_reach_timm(model_cfg):
         outline_network(model_cfg("timm", depht=3), num_classes=3, image_size=64)
 
 
+@pytest.mark.parametrize("key", ["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"])
+def test_no_file_is_unpickled_on_the_way(key, model_cfg):
+    with pytest.raises(ConfigError, match=f"model.{key} is not taken"):
+        build_network(model_cfg("timm", **{key: "evil.pth"}), num_classes=3, image_size=64)
+
+
 def test_pretrained(model_cfg, monkeypatch):
     with pytest.raises(ConfigError, match="no weights for resnet50_clip_gap"):
         cfg = model_cfg("timm", name="resnet50_clip_gap", pretrained=True)
