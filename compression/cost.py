@@ -7,7 +7,6 @@ Two named conventions of counting MACs:
 - `leaderboard2021`: as the 2021 leaderboard counted, see `compression/leaderboard.py`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -20,8 +19,9 @@ from compression.errors import CompressionError
 from compression.image_size import height_width
 from compression.leaderboard import count_as_leaderboard
 from compression.meta_copy import meta_copy
+from compression.standard_macs import count_as_standard
 
-CONVENTIONS = ("standard", "leaderboard2021")
+CONVENTIONS = {"standard": count_as_standard, "leaderboard2021": count_as_leaderboard}
 
 
 def count_params(network: nn.Module) -> int:
@@ -37,46 +37,27 @@ def count_macs(
     Raises:
         CompressionError: unknown convention, or a size that the network cannot take.
     """
-    if convention not in CONVENTIONS:
-        raise CompressionError(
-            f"Unknown MAC convention {convention!r}; there are {' and '.join(CONVENTIONS)}."
-        )
-    if convention == "standard":
-        return sum(macs_per_layer(network, image_size).values())
-    copy = meta_copy(network)
-    with count_as_leaderboard(copy) as counts:
-        forward_shapes(copy, image_size)
-    return sum(counts.values())
+    return sum(macs_per_layer(network, image_size, convention).values())
 
 
-def macs_per_layer(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, int]:
-    """`standard` MACs by the name of the module that does them itself, children not included.
+def macs_per_layer(
+    network: nn.Module, image_size: int | Sequence[int], convention: str = "standard"
+) -> dict[str, int]:
+    """MACs by the name of the module that does them itself, children not included.
 
     The values add up to `count_macs`; modules that do none are left out.
 
     Raises:
-        CompressionError: a size that the network cannot take.
+        CompressionError: unknown convention, or a size that the network cannot take.
     """
+    if convention not in CONVENTIONS:
+        raise CompressionError(
+            f"Unknown MAC convention {convention!r}; there are {' and '.join(CONVENTIONS)}."
+        )
     copy = meta_copy(network)
-    own: Counter[str] = Counter()
-    running: list[tuple[str, int]] = []  # the modules we are inside of, and the count at entry
-
-    def enter(name: str, *_: Any) -> None:
-        running.append((name, counter.get_total_flops()))
-
-    def leave(*_: Any) -> None:
-        name, before = running.pop()
-        flops = counter.get_total_flops() - before
-        own[name] += flops
-        if running:
-            own[running[-1][0]] -= flops  # what a child does is not its parent's own
-
-    for name, module in copy.named_modules():
-        module.register_forward_pre_hook(partial(enter, name))
-        module.register_forward_hook(leave)
-    with FlopCounterMode(display=False) as counter:
+    with CONVENTIONS[convention](copy) as counts:
         forward_shapes(copy, image_size)
-    return {name: flops // 2 for name, flops in own.items() if flops}
+    return {name: macs for name, macs in counts.items() if macs}
 
 
 def layer_inputs(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, torch.Size]:

@@ -22,7 +22,14 @@ from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks.variants import check_variant
 
 METRICS = ("val/f1", "val/accuracy", "val/loss", "test/f1", "test/accuracy", "test/loss")
-COSTS = ("cost/macs", "cost/params", "cost/file_bytes", "cost/latency_ms")
+COSTS = (
+    "cost/macs",
+    "cost/params",
+    "cost/activation_bytes",
+    "cost/file_bytes",
+    "cost/latency_ms",
+)
+SCORES = ("score/macs", "score/time")
 
 
 class CheckBeforeStart(Callback):
@@ -55,10 +62,10 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
         ConfigError, DataError: one sentence on the first mistake found.
     """
     _check_missing(cfg)
-    _check_model(cfg.model, "model")
+    check_model(cfg.model, "model")
     for name, node in cfg.teacher.items():
         if node.get("model") is not None:
-            _check_model(node.model, f"teacher.{name}.model")
+            check_model(node.model, f"teacher.{name}.model")
     _check_numbers(cfg)
     _check_distillation(cfg)
     _check_compression(cfg)
@@ -86,7 +93,8 @@ def _check_missing(cfg: DictConfig) -> None:
             raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
 
 
-def _check_model(model: DictConfig, place: str) -> None:
+def check_model(model: DictConfig, place: str) -> None:
+    """Refuses a model node whose names or files do not exist; `place` is its key."""
     try:
         OmegaConf.to_container(model, resolve=True)
     except OmegaConfBaseException as error:
@@ -112,6 +120,10 @@ def _check_numbers(cfg: DictConfig) -> None:
     _among(cfg, "trainer.keep", ("last", "best"))
     _among(cfg, "trainer.memory_format", ("auto", "contiguous", "channels_last"))
     _among(cfg, "latency.backend", ("onnxruntime", "eager", None))
+    _among(cfg, "score.split", ("val", "test"))
+    _in_range(cfg, "score.macs.reference_macs", lambda x: x > 0, "above 0")
+    _in_range(cfg, "score.macs.reference_f1", lambda x: 0 < x <= 1, "in 0..1")
+    _in_range(cfg, "score.time.reference_seconds", lambda x: x > 0, "above 0")
     _among(cfg, "teacher_policy", ("train", "refuse", None))
     size = cfg.data.image_size
     sides = list(size) if isinstance(size, ListConfig) else [size]
@@ -162,7 +174,7 @@ def _check_compression(cfg: DictConfig) -> None:
 
 def _check_objective(cfg: DictConfig, *, sweep: bool) -> None:
     names = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
-    known = (*METRICS, *COSTS)
+    known = (*METRICS, *COSTS, *SCORES)
     for name in names:
         if name not in known:
             raise ConfigError(f"objective {name} is not measured; there are {', '.join(known)}.")

@@ -19,6 +19,7 @@ from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_figures
 from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.networks.model_folder import replace_folder
+from lightning_modules.scoring import add_scores, check_split
 from lightning_modules.session import Session, make_data
 from lightning_modules.stage_run import run_stage
 from lightning_modules.stages import stages_of
@@ -46,7 +47,7 @@ def objectives(names: str | ListConfig, metrics: dict[str, Any]) -> float | list
         if name not in metrics:
             raise ConfigError(
                 f"objective {name} was not measured: test/* needs data with a test split, "
-                "cost/latency_ms needs latency.backend=onnxruntime."
+                "cost/latency_ms and score/time need latency.backend=onnxruntime."
             )
     found = [metrics[name] for name in wanted]
     return found[0] if isinstance(names, str) else found
@@ -71,6 +72,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
         data.prepare_data()
         data.setup()
+        check_split(cfg.score, has_test=data.has_test)
     if leads:
         run_directory.point(run_directory.STARTED, folder)
     with _interruption(folder), wandb_run(cfg, folder, group=group) as logged:
@@ -85,6 +87,8 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         metrics = final_figures(network, session, results)
         if _wants_latency(cfg, trial=not leads):
             add_latency(metrics, networks, cfg.latency, image_size=data.image_size)
+        images = {split: sum(counts) for split, counts in data.class_counts.items()}
+        add_scores(metrics, network, cfg.score, image_size=data.image_size, images=images)
         if logged is not None:
             logged.summary.update({k: v for k, v in metrics.items() if k != "steps"})
     _ship(folder, stages[-1].name, metrics)
@@ -122,7 +126,8 @@ def _train_teacher(cfg: DictConfig, folder: Path) -> None:
 
 def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:
     """Measuring takes seconds: within a sweep only where an objective asks for it."""
-    return cfg.latency.backend is not None and (not trial or "latency" in str(cfg.objective))
+    asked = any(name in str(cfg.objective) for name in ("cost/latency_ms", "score/time"))
+    return cfg.latency.backend is not None and (not trial or asked)
 
 
 def _ship(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
+from compression.activations import activation_bytes
 from compression.cost import count_macs, count_params
 from compression.latency import measure_latency
 from lightning_modules.evaluation import evaluate
@@ -18,11 +19,13 @@ def validation_figures(network: nn.Module, session: Session) -> dict[str, float]
 
 
 def network_figures(network: nn.Module, session: Session) -> dict[str, float]:
-    """The validation figures, and `cost/macs` and `cost/params` at the data's image size."""
+    """The validation figures, and `cost/*` but for file and latency, at the data's image size."""
+    size = session.data.image_size
     return {
         **validation_figures(network, session),
-        "cost/macs": count_macs(network, image_size=session.data.image_size),
+        "cost/macs": count_macs(network, image_size=size),
         "cost/params": count_params(network),
+        "cost/activation_bytes": activation_bytes(network, size),
     }
 
 

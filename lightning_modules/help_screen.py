@@ -15,6 +15,7 @@ Groups: choose with group=option
 Examples
   python run.py                                      demo data, no download, no account
   python run.py model=mnasnet data=taco              train on TACO
+  python run.py model=timm model.name=resnet50d      any network of timm
   python run.py data=image_folder data.root=photos   train on your own images
   python run.py '+teacher=[shufflenet_g3,resnet18]'  distil from two teachers
   python run.py +compression=tucker                  train, factorise, fine-tune

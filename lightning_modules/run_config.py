@@ -1,4 +1,4 @@
-"""The configuration of a script: a finished run's own, with overrides composed over it."""
+"""The configuration of a script: overrides over a finished run's own, or over the defaults."""
 
 from pathlib import Path
 
@@ -6,6 +6,17 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules import command_line, saved_run
+
+
+def fresh_config(overrides: list[str]) -> DictConfig:
+    """`conf/config.yaml` with Hydra overrides, for a script without a run.
+
+    Raises:
+        ConfigError: an option does not exist.
+    """
+    command_line.check_options(overrides)
+    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+        return compose("config", overrides=overrides)
 
 
 def config_over(run: Path, overrides: list[str]) -> DictConfig:
@@ -20,9 +31,7 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
     """
     keys = [command_line.key_of(override) for override in overrides]
     cfg = saved_run.saved_config(run, allowed=keys)
-    command_line.check_options(overrides)
-    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
-        composed = compose("config", overrides=overrides)
+    composed = fresh_config(overrides)
     OmegaConf.set_struct(cfg, False)
     for key in keys:
         # As written, so that `${data.root}` means the run's value and not the default one.

@@ -15,10 +15,14 @@ from compression.meta_copy import meta_copy
 from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.network import Network
-from lightning_modules.networks.pixels import Pixels
+from lightning_modules.networks.outline import Outline
+from lightning_modules.networks.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from lightning_modules.networks.weights import load_weights
 
 log = logging.getLogger(__name__)
+
+# Keys of a model node that its body does not get.
+OWN_KEYS = ("name", "pretrained", "weights", "mean", "std", "input_size")
 
 
 def build_network(
@@ -27,9 +31,10 @@ def build_network(
     """The network that a model node describes, with its weights where it names some.
 
     Args:
-        model_cfg: `_target_` makes the body and gets `num_classes` and all keys but these:
-            `name`, `pretrained` (the library's own download), `weights` (a file), `mean`, `std`
-            and `input_size` (see `Pixels`).
+        model_cfg: `_target_` makes the body and gets `num_classes`, the (height, width) that it
+            will see where it has an argument `image_size`, and all keys but these: `name`,
+            `pretrained` (the library's own download), `weights` (a file), `mean`, `std` and
+            `input_size` (see `Pixels`).
         num_classes: at least 2.
         image_size: an int or [height, width] in pixels of the images to come.
 
@@ -43,6 +48,27 @@ def build_network(
     _check_images(network, node)
     if node["weights"]:
         log.info(load_weights(network, node["weights"]))
+    return network
+
+
+def outline_network(
+    model_cfg: DictConfig | Mapping[str, Any], *, num_classes: int, image_size: int | Sequence[int]
+) -> Network:
+    """The same network without weights, in milliseconds and a few megabytes whatever its size.
+
+    Its parameters lie on the meta device: it can be counted and described, not run. No file is
+    read and nothing is downloaded.
+
+    Raises:
+        ConfigError: as `build_network`.
+    """
+    node = {**plain_node(model_cfg), "pretrained": False, "weights": None}
+    try:
+        with Outline():
+            network = assemble(node, num_classes=num_classes, image_size=image_size)
+    except (NotImplementedError, RuntimeError):  # a constructor that reads its random values
+        network = assemble(node, num_classes=num_classes, image_size=image_size)
+    _check_images(network, node)
     return network
 
 
@@ -63,37 +89,48 @@ def assemble(
     """
     if not isinstance(num_classes, int) or num_classes < 2:
         raise ConfigError(f"A classifier tells at least 2 classes apart, not {num_classes!r}.")
-    try:
-        size = height_width(image_size)
-    except CompressionError as error:
-        raise ConfigError(str(error)) from None
-    body = dict(node)
-    pixels = {key: body.pop(key) for key in ("mean", "std") if key in body}
-    pixels["resize_to"] = body.pop("input_size", None)
-    extra = {"pretrained": True} if body.pop("pretrained", False) else {}
-    for key in ("name", "weights"):
-        body.pop(key, None)
-    _check_target(body.get("_target_"), extra)
-    network = Network(
-        pixels=Pixels(**pixels),
-        body=build(body, num_classes=num_classes, **extra),
-        num_classes=num_classes,
-        image_size=size,
+    size = _size(image_size)
+    body = {k: v for k, v in node.items() if k not in OWN_KEYS}
+    accepted = _parameters(body.get("_target_"))
+    resize_to = node.get("input_size")
+    extra = {"num_classes": num_classes}
+    if "image_size" in accepted and "image_size" not in body:
+        extra["image_size"] = size if resize_to is None else _size(resize_to)
+    if node.get("pretrained"):
+        _check_pretrained(body["_target_"], accepted)
+        extra["pretrained"] = True
+    made = build(body, **extra)
+    stated = getattr(made, "pretrained_cfg", None) or {}  # a timm network knows its statistics
+    pixels = Pixels(
+        mean=node.get("mean") or stated.get("mean") or IMAGENET_MEAN,
+        std=node.get("std") or stated.get("std") or IMAGENET_STD,
+        resize_to=resize_to,
     )
+    network = Network(pixels=pixels, body=made, num_classes=num_classes, image_size=size)
     network.model_cfg = dict(node)
     return network
 
 
-def _check_target(target: Any, extra: Mapping[str, Any]) -> None:
+def _size(image_size: int | Sequence[int]) -> tuple[int, int]:
+    try:
+        return height_width(image_size)
+    except CompressionError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _parameters(target: Any) -> Mapping[str, inspect.Parameter]:
+    """The arguments that a target takes, by name."""
     if not target:
         raise ConfigError("The model node needs a _target_ that makes the network's body.")
-    if not extra:
-        return
     try:
-        parameters = inspect.signature(get_object(target)).parameters.values()
+        return inspect.signature(get_object(target)).parameters
     except Exception as error:  # hydra raises what the import raised
         raise ConfigError(f"{target} cannot be built: {error}.") from error
-    if not any(p.name == "pretrained" or p.kind is p.VAR_KEYWORD for p in parameters):
+
+
+def _check_pretrained(target: str, accepted: Mapping[str, inspect.Parameter]) -> None:
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    if "pretrained" not in accepted and not open_ended:
         raise ConfigError(
             f"{target} has no weights to download; leave model.pretrained=false and give a file "
             f"with model.weights=PATH."
@@ -101,11 +138,14 @@ def _check_target(target: Any, extra: Mapping[str, Any]) -> None:
 
 
 def _check_images(network: Network, node: Mapping[str, Any]) -> None:
-    name = node.get("name") or node["_target_"]
+    name = node.get("variant") or node.get("name") or node["_target_"]
     try:
         shape = tuple(forward_shapes(meta_copy(network), network.image_size))
     except CompressionError as error:
-        raise ConfigError(f"model {name}: {error}") from error
+        raise ConfigError(
+            f"model {name}: {str(error).rstrip('.')}; give another data.image_size, or let the "
+            f"network resize them with model.input_size."
+        ) from error
     if shape != (1, network.num_classes):
         raise ConfigError(
             f"model {name} gives an output of shape {shape} for one image instead of logits "

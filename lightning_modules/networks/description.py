@@ -17,7 +17,8 @@ SCHEMA = 1
 FILE = "network.yaml"
 HASHED = ("recipe.json", "weights.safetensors", "probe.safetensors")
 OWN_CODE = ("lightning_modules.networks", "compression")
-BUILDERS = ("lightning_modules.networks.zoo",)  # functions that make a body
+# Modules whose functions make a body.
+BUILDERS = ("lightning_modules.networks.zoo", "lightning_modules.networks.timm_zoo")
 
 KEYS = {"model", "num_classes", "class_names", "image_size", "sha256"}
 

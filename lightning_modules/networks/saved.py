@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from lightning_modules.networks.description import (
 )
 from lightning_modules.networks.model_folder import FOLDER, find_folder, replace_folder
 from lightning_modules.networks.network import Network
+from lightning_modules.networks.outline import Outline
 from lightning_modules.networks.probe import check_probe, make_probe
 
 
@@ -77,8 +79,8 @@ def save_network(
 def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> Network:
     """The network of a run directory or of its `model/`, in eval mode on the CPU.
 
-    Built on the meta device, restructured as the recipe says, loaded strictly; then the probe's
-    logits must come out again (to 1e-4 of the largest; exactly on the same machine).
+    Built as an outline without weights, restructured as the recipe says, loaded strictly; then the
+    probe's logits must come out again (to 1e-4 of the largest; exactly on the same machine).
 
     Args:
         run_or_model_dir: where `save_network` wrote.
@@ -95,12 +97,13 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
     description = read_description(folder, trust=trust)
     recipe = _recipe(folder)
     state = _tensors(folder / "weights.safetensors")
-    for device in ("meta", "cpu"):  # the CPU for constructors that read the values they make
+    # Whole networks for constructors that read the random values they make.
+    for mode in (Outline(), nullcontext()):
         try:
-            with torch.device(device):
+            with mode:
                 network = _structure(description, recipe, trust)
         except (NotImplementedError, RuntimeError) as error:
-            if device == "meta":
+            if isinstance(mode, Outline):
                 continue
             raise ConfigError(f"{folder} cannot be rebuilt: {error}.") from error
         _fill(network, state)
@@ -148,7 +151,7 @@ def _write(
 
 def _structure(description: Description, recipe: Recipe, trust: list[str]) -> Network:
     network = assemble(
-        description["model"],
+        {**description["model"], "pretrained": False},  # whatever a changed file says
         num_classes=description["num_classes"],
         image_size=description["image_size"],
     )

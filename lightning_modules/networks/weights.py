@@ -26,7 +26,11 @@ def load_weights(network: Network, path: str | Path) -> str:
     """Load a .pth, .pt or .safetensors file into the body of `network`.
 
     Only the classifier's head may have another size: it then stays new. What else the file lacks
-    stays new too; what the network lacks is passed over.
+    stays new too, up to half of the network; what the network lacks is passed over, and said.
+
+    Names are those of the network's library: torchvision's or timm's for their networks, those of
+    the published checkpoints for our own (pytorchcv's for ShuffleNet v1); prefixes that training
+    programs add are taken off.
 
     Returns:
         A sentence such as "loaded 294 of 296 tensors from a.pth; new: output.weight, output.bias".
@@ -37,8 +41,12 @@ def load_weights(network: Network, path: str | Path) -> str:
     state = read_state(path)
     new = load_state(network.body, state, num_classes=network.num_classes, source=str(path))
     network.new_tensors = new
-    total = len(network.body.state_dict())
-    return f"loaded {total - len(new)} of {total} tensors from {path}" + _listed(new)
+    wanted = network.body.state_dict()
+    unused = [key for key in _renamed(state, wanted) if key not in wanted]
+    return (
+        f"loaded {len(wanted) - len(new)} of {len(wanted)} tensors from {path}"
+        f"{_listed('new', new)}{_listed('not used', unused)}"
+    )
 
 
 def read_state(path: str | Path) -> State:
@@ -71,23 +79,47 @@ def load_state(
 ) -> list[str]:
     """Load what fits of `state` into `body`, as `load_weights` says; the names that stay new."""
     wanted = body.state_dict()
-    state = {key if key in wanted else PREFIX.sub("", key): value for key, value in state.items()}
+    state = _renamed(state, wanted)
     fitting = {k: v for k, v in state.items() if k in wanted and v.shape == wanted[k].shape}
     head = _head_keys(body, num_classes)
     wrong = [key for key in wanted if key in state and key not in fitting and key not in head]
     if wrong:
         shapes = (f"{k} {_shape(state[k])} there and {_shape(wanted[k])} here" for k in wrong[:5])
         raise ConfigError(f"{source} is for another architecture: {'; '.join(shapes)}.")
-    if not set(fitting) - head:
-        raise ConfigError(
-            f"{source} is for another architecture: no tensor of it matches; it has "
-            f"{', '.join(list(state)[:5])} where the network has {', '.join(list(wanted)[:5])}."
-        )
+    _check_enough(set(fitting) - head, set(wanted) - head, state, wanted, source)
     # Some networks (MNASNet) read a version from the metadata that a plain dict lacks.
     complete = OrderedDict(fitting)
     complete._metadata = wanted._metadata
     body.load_state_dict(complete, strict=False)
     return [key for key in wanted if key not in fitting]
+
+
+def _renamed(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> State:
+    """Without the prefixes that training programs put before the names."""
+    return {key if key in wanted else PREFIX.sub("", key): value for key, value in state.items()}
+
+
+def _check_enough(
+    fitting: set[str],
+    needed: set[str],
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    source: str,
+) -> None:
+    """A few equal names, such as `conv1.weight`, are a coincidence."""
+    if len(fitting) >= len(needed) / 2 and fitting:
+        return
+    matched = (
+        f"only {len(fitting)} of {len(needed)} tensors match"
+        if fitting
+        else ("no tensor of it matches")
+    )
+    theirs = [key for key in state if key not in wanted][:5]
+    ours = [key for key in wanted if key not in state][:5]
+    raise ConfigError(
+        f"{source} is for another architecture: {matched}; it has {', '.join(theirs)} where the "
+        f"network has {', '.join(ours)}."
+    )
 
 
 def _tensors(content: Any, path: Path) -> State:
@@ -118,8 +150,8 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
-def _listed(new: list[str]) -> str:
-    if not new:
+def _listed(title: str, names: list[str]) -> str:
+    if not names:
         return ""
-    more = f" and {len(new) - 5} more" if len(new) > 5 else ""
-    return f"; new: {', '.join(new[:5])}{more}"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"; {title}: {', '.join(names[:5])}{more}"

@@ -59,6 +59,21 @@ def test_attention_is_counted():
     assert count_macs(network, 32) == linears + patches + attention
 
 
+class Token(nn.Module):
+    """Passes a parameter of its own to a layer, as class tokens are."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.layer = nn.Parameter(torch.zeros(1, 4)), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.layer(self.token)
+
+
+def test_a_parameter_may_be_an_argument():
+    assert count_macs(Token(), 8) == 8
+
+
 def test_the_network_is_left_alone(network):
     network.train()
     before = copy.deepcopy(network.state_dict())

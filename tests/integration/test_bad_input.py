@@ -50,7 +50,7 @@ def prepare(kind, tmp_path):
         ("class_without_images", [], "val/red has no images"),
         ("other_classes", [], "different classes (only in train: red; only in val: rot)"),
         ("weights", ["model.weights=/nowhere.pth"], "/nowhere.pth: there is no such file"),
-        ("weights", ["model=resnett"], "There is no model=resnett; there are: efficientnet,"),
+        ("weights", ["model=resnett"], "There is no model=resnett; there are: alexnet,"),
         ("weights", ["model=resnet", "model.variant=resnet19"], "did you mean resnet18?"),
         ("weights", ["trainer.max_epoch=3"], "no key trainer.max_epoch; did you mean max_epochs?"),
         ("weights", ["from_run=last", "+compression=tucker"], "'last' names no run"),
@@ -63,6 +63,25 @@ def test_what_the_configuration_shows(homes, tmp_path, kind, words, sentence):
     assert sentence in found
     assert seconds < 3
     assert not list((homes / "outputs").rglob("*")) if (homes / "outputs").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["model=timm", "model.name=resnet50x"], "timm has no network 'resnet50x'; did you mean"),
+        (["model=vit", "data.image_size=72"], "vit_b_16 takes square images with sides that are"),
+        (["model=inception", "model.input_size=null"], "inception_v3: The network cannot take"),
+        (["score.split=test"], "score.split=test needs data with a labelled test split"),
+    ],
+)
+def test_what_only_the_libraries_know(homes, tmp_path, words, sentence):
+    draw_folder(tmp_path / "photos")
+    typed = ["run.py", "data=image_folder", f"data.root={tmp_path / 'photos'}", *words]
+    found, _ = refused(*typed, homes=homes)
+    assert sentence in found
+    cached = [path for path in (homes / "cache").rglob("*") if path.is_file()]
+    assert not cached or "score" in words[0], "images were read before the network was checked"
+    assert not list((homes / "outputs").rglob("*"))
 
 
 COCO = {

@@ -39,6 +39,7 @@ def test_the_bare_command_runs_on_drawn_data(homes):
     assert {"val/f1", "test/f1", "cost/macs", "cost/params", "cost/latency_ms"} <= set(metrics)
     assert [step["name"] for step in metrics["steps"]] == ["00_train"]
     assert metrics["cost/latency_ms"] > 0
+    assert {"score/macs", "score/time"} <= set(metrics)
     for name in ("model/network.yaml", "card.md", "metrics.csv", "run.log", ".hydra/config.yaml"):
         assert (run / name).is_file(), name
     assert "before and after" in done.stdout

@@ -49,6 +49,8 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["trainer.keep=first"], "trainer.keep=first does not exist; there are last, best"),
         (["trainer.memory_format=rows"], "memory_format=rows"),
         (["latency.backend=abacus"], "latency.backend=abacus"),
+        (["score.split=train"], "score.split=train does not exist; there are val, test"),
+        (["score.macs.reference_f1=0"], "reference_f1=0 is not allowed"),
         (["distillation.temperature=0"], "temperature=0; it must be above 0"),
         (["distillation.alpha=2"], "alpha=2; it must lie in 0..1"),
         (["+compression.tucker.epochs=3"], "tucker has settings but was not chosen"),

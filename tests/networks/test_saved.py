@@ -151,6 +151,18 @@ def test_a_wrong_description_is_refused(run, edit, says):
         load_network(run)
 
 
+def test_loading_never_downloads(run, monkeypatch):
+    from torchvision import models
+
+    download = lambda *_, **__: pytest.fail("a download was tried")  # noqa: E731
+    monkeypatch.setattr(models._api.WeightsEnum, "get_state_dict", download)
+    other = {"_target_": "lightning_modules.networks.zoo.torchvision_network"}
+    other |= {"family": "squeezenet", "variant": "squeezenet1_1", "pretrained": True}
+    change(run, lambda c: c.update(model=other))
+    with pytest.raises(ConfigError):
+        load_network(run)
+
+
 TARGETS = [
     "os.system",
     "builtins.eval",

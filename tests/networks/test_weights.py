@@ -66,6 +66,40 @@ def test_another_architecture_names_five_keys(network, model_cfg, tmp_path):
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
 
 
+def test_a_deeper_networks_weights_are_said_to_be_left_over(model_cfg, tmp_path):
+    deep = build_network(model_cfg(units=[2, 1, 1]), num_classes=3, image_size=32)
+    shallow = build_network(model_cfg(units=[1, 1, 1]), num_classes=3, image_size=32)
+    torch.save(deep.body.state_dict(), tmp_path / "deep.pth")
+    sentence = load_weights(shallow, tmp_path / "deep.pth")
+    assert "; not used: features.stage1.unit2.compress_conv1.weight" in sentence
+    assert sentence.endswith(" and 13 more") and "new" not in sentence
+
+
+def test_some_equal_names_do_not_make_the_same_architecture(model_cfg, tmp_path):
+    resnet = build_network(model_cfg("resnet"), num_classes=3, image_size=32)
+    state = {"conv1.weight": torch.zeros(64, 3, 7, 7), "denseblock.weight": torch.zeros(3)}
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(ConfigError) as caught:
+        load_weights(resnet, tmp_path / "other.pth")
+    says = "only 1 of 120 tensors match; it has denseblock.weight where the network has bn1.weight"
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("resnet", "resnet18"), ("timm", "resnet18"), ("timm", "resnet50.a1_in1k")]
+)
+def test_reads_the_key_names_of_both_libraries(option, name, model_cfg, tmp_path):
+    import timm
+    from torchvision import models
+
+    make = timm.create_model if option == "timm" else models.get_model
+    source = make(name.partition(".")[0], num_classes=7)
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "w.pth")
+    network = build_network(model_cfg(option, variant=name), num_classes=3, image_size=64)
+    sentence = load_weights(network, tmp_path / "w.pth")
+    assert sentence.endswith("; new: fc.weight, fc.bias")
+
+
 class Evil:
     def __reduce__(self):
         return os.system, ("exit 1",)

@@ -7,11 +7,13 @@ import torch
 from torchvision import models
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network
+from lightning_modules.networks import build_network, outline_network
+from lightning_modules.networks.outline import Outline
 from lightning_modules.networks.variants import FAMILIES, check_variant
 
 MODULES = {"mobilenet_v2": "mobilenetv2", "mobilenet_v3": "mobilenetv3"}
-MODULES["shufflenet_v2"] = "shufflenetv2"
+MODULES |= {"shufflenet_v2": "shufflenetv2", "swin": "swin_transformer"}
+MODULES |= {"vit": "vision_transformer"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -21,11 +23,17 @@ def test_families_are_torchvisions(family):
     assert set(FAMILIES[family]) == {n for n, b in builders.items() if b.__module__ == module}
 
 
+def test_no_network_of_torchvision_is_missing():
+    assert {name for names in FAMILIES.values() for name in names} == set(
+        models.list_models(models)
+    )
+
+
 def test_an_unknown_variant_lists_what_exists():
     with pytest.raises(ConfigError, match=r"did you mean resnet18.*resnet18, resnet34"):
         check_variant("resnet", "resnet19")
-    with pytest.raises(ConfigError, match="mnasnet"):
-        check_variant("alexnet", "alexnet")
+    with pytest.raises(ConfigError, match="alexnet, convnext"):
+        check_variant("lenet", "lenet")
 
 
 def test_names_are_checked_without_torch():
@@ -49,6 +57,39 @@ def test_pretrained_weights_get_a_new_head(monkeypatch, model_cfg):
     network = build_network(model_cfg("squeezenet", pretrained=True), num_classes=4, image_size=64)
     assert torch.equal(network.body.features[0].weight, source["features.0.weight"])
     assert network.body.classifier[1].weight.shape[0] == 4
+
+
+@pytest.mark.parametrize("option", ["googlenet", "inception"])
+def test_plain_logits_in_training(option, model_cfg):
+    cfg = model_cfg(option, input_size=80)
+    network = build_network(cfg, num_classes=4, image_size=80).train()
+    assert network(torch.zeros(2, 3, 80, 80, dtype=torch.uint8)).shape == (2, 4)
+
+
+def test_position_embeddings_are_interpolated(monkeypatch, model_cfg):
+    with Outline():
+        source = models.vit_b_32(image_size=64).state_dict()
+    source = {name: torch.zeros(tensor.shape) for name, tensor in source.items()}
+    monkeypatch.setattr(models._api.WeightsEnum, "get_state_dict", lambda *a, **k: source)
+    cfg = model_cfg("vit", variant="vit_b_32", pretrained=True)
+    network = build_network(cfg, num_classes=4, image_size=96)
+    assert network.body.encoder.pos_embedding.shape == (1, 1 + 9, 768)
+    assert not network.body.encoder.pos_embedding.any()
+
+
+@pytest.mark.parametrize(
+    ("option", "size", "says"),
+    [
+        ("vit", 72, "vit_b_16 takes square images .* multiples of 16, not 72 x 72.*image_size=64"),
+        ("vit", [32, 64], "vit_b_16 takes square images"),
+        ("maxvit", 64, "maxvit_t takes images .* multiples of 224.*input_size=224"),
+        ("inception", 64, "inception_v3: .*64 x 64 pixels.*model.input_size"),
+        ("alexnet", 32, "alexnet: .*32 x 32 pixels"),
+    ],
+)
+def test_a_size_it_cannot_take_is_one_sentence(option, size, says, model_cfg):
+    with pytest.raises(ConfigError, match=says):
+        outline_network(model_cfg(option, input_size=None), num_classes=4, image_size=size)
 
 
 def test_pretrained_offline_is_one_sentence(monkeypatch, model_cfg):

@@ -1,0 +1,34 @@
+"""The size of a network's weights file, without writing it."""
+
+import json
+
+import torch
+from torch import Tensor, nn
+
+# Names of the format, in the order in which it sorts tensors of different types.
+DTYPES = {torch.int64: "I64", torch.float32: "F32", torch.uint8: "U8", torch.bool: "BOOL"}
+
+
+def file_bytes(network: nn.Module) -> int:
+    """Bytes of `weights.safetensors`: float32 tensors, and a header with names and shapes."""
+    state = network.state_dict()
+    order = list(DTYPES.values())
+    entries = sorted((order.index(_dtype(t)), name) for name, t in state.items())
+    header, end = {}, 0
+    for position, name in entries:
+        start, end = end, end + _bytes(state[name])
+        header[name] = {
+            "dtype": order[position],
+            "shape": list(state[name].shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":"))
+    return 8 + -(-len(text) // 8) * 8 + end  # the header's length, the header padded, the data
+
+
+def _dtype(tensor: Tensor) -> str:
+    return DTYPES[torch.float32 if tensor.is_floating_point() else tensor.dtype]
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * (4 if tensor.is_floating_point() else tensor.element_size())

@@ -1,0 +1,70 @@
+"""All that one pass without values shows of a network: shapes, MACs and memory."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compression.activations import watch_memory
+from compression.cost import forward_shapes
+from compression.leaderboard import count_as_leaderboard
+from compression.meta_copy import meta_copy
+from compression.standard_macs import count_as_standard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What one image costs.
+
+    Attributes:
+        shapes: of each module's last output by its name, 1 x C x H x W; in the order of being
+            called, for modules that give one tensor.
+        macs: by convention, then by module name, children not included.
+        activation_bytes: most memory that feature maps take at once, see `activations`.
+    """
+
+    shapes: dict[str, torch.Size]
+    macs: dict[str, Counter[str]]
+    activation_bytes: int
+
+
+def survey(network: nn.Module, image_size: int | Sequence[int]) -> Survey:
+    """Pass one image of `image_size` (an int, or [height, width] in pixels) through a copy.
+
+    Raises:
+        CompressionError: the network cannot take images of that size.
+    """
+    copy = meta_copy(network)
+    with (
+        count_as_standard(copy) as standard,
+        count_as_leaderboard(copy) as leaderboard,
+        _record_shapes(copy) as shapes,
+        watch_memory(copy) as memory,
+    ):
+        forward_shapes(copy, image_size)
+    macs = {"standard": standard, "leaderboard2021": leaderboard}
+    return Survey(shapes=shapes, macs=macs, activation_bytes=memory.peak)
+
+
+@contextmanager
+def _record_shapes(network: nn.Module) -> Iterator[dict[str, torch.Size]]:
+    shapes: dict[str, torch.Size] = {}
+
+    def record(name: str, _: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            shapes[name] = output.shape
+
+    hooks = [
+        module.register_forward_hook(partial(record, name))
+        for name, module in network.named_modules()
+    ]
+    try:
+        yield shapes
+    finally:
+        for hook in hooks:
+            hook.remove()

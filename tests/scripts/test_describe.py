@@ -1,0 +1,65 @@
+"""`scripts/describe.py`, as a user types it."""
+
+import pytest
+from PIL import Image
+
+from lightning_modules.networks import save_network
+from tests.conftest import run_command
+
+
+def describe(*words, check=True):
+    return run_command("scripts/describe.py", *words, check=check)
+
+
+def test_a_model_without_a_run(homes):
+    picture = homes / "bars.png"
+    done = describe(
+        "num_classes=9", "model.head=conv", "--f1", "0.6", "image_size=80", "--figure", str(picture)
+    )
+    assert "shufflenet_g3, 80 x 80 pixels, 9 classes" in done.stdout
+    assert "features.stage2.unit8" in done.stdout
+    assert "MACs        1,467,600 standard, 1,688,940 leaderboard2021" in done.stdout
+    assert "score       0.4026 at F1 0.6" in done.stdout
+    assert Image.open(picture).width > 500
+
+
+def test_a_finished_run(homes, compose_config):
+    import torch
+
+    from lightning_modules.networks import build_network
+
+    torch.manual_seed(0)
+    cfg = compose_config("data.image_size=[32,48]", "model.units=[1,1,1]")
+    network = build_network(cfg.model, num_classes=3, image_size=[32, 48])
+    network.class_names = ("a", "b", "c")
+    run = homes / "run"
+    save_network(network, run)
+    (run / ".hydra").mkdir()
+    from omegaconf import OmegaConf
+
+    OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
+    done = describe(str(run), "--layers", "--convention", "leaderboard2021")
+    assert "32 x 48 pixels, 3 classes" in done.stdout
+    assert "features.stage3.unit1.expand_bn3" in done.stdout
+    assert "64 x 64 pixels" in describe(str(run), "image_size=64").stdout
+    done = describe(str(run), "model=resnet", check=False)
+    assert "has its own model" in done.stderr and done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["model=resnet", "model.variant=resnet19"], "did you mean resnet18"),
+        (["model=timm", "model.name=resnet50x"], "did you mean resnet50"),
+        (["model=vit", "image_size=72"], "multiples of 16"),
+        (["image_size=x"], "'x' is no whole number"),
+        (["one", "two"], "One network at a time"),
+        (["nowhere"], "nowhere does not exist"),
+        (["--f1", "1.5"], "an F1 lies in 0..1"),
+        (["model=lenet"], "There is no model=lenet"),
+    ],
+)
+def test_mistakes_are_one_sentence(words, says, homes):
+    done = describe(*words, check=False)
+    assert done.returncode == 1 and says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
