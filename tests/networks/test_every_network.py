@@ -22,7 +22,9 @@ from lightning_modules.networks.variants import FAMILIES
 
 pytestmark = pytest.mark.slow
 
-SIZES = (32, 64, 80, 96, 128, 160, 224, 240, 256)  # the smallest that a network takes is used
+# The smallest that a network takes is used; at 32 many end in a map of 1 x 1, and BatchNorm over
+# two such values gives the deepest ones infinite gradients.
+SIZES = (64, 80, 96, 128, 160, 224, 240, 256)
 DESCRIBED = ("regnet_y_128gf", "vit_h_14")  # 2.5 GB of weights each
 TORCHVISION = [(family, name) for family, names in FAMILIES.items() for name in names]
 TIMM = [
