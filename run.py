@@ -23,8 +23,6 @@ def main(cfg: DictConfig) -> Any:
 
 
 if __name__ == "__main__":
-    # Threads that wait by spinning make two runs on one machine up to ten times slower each.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra would print its own report and exit; we want the exception, to say it in one sentence.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     with command_line.explaining():

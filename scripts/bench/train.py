@@ -8,13 +8,10 @@ first. Threads, batch size and device are printed.
 """
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.py does, before torch is imported
 
 import numpy as np
 import pytorch_lightning as pl
