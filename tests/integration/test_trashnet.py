@@ -19,11 +19,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def all_cores(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-
-
 def run(folder, *words):
     run_command("run.py", *DATA, *words, f"hydra.run.dir={folder}")
     return json.loads((folder / "metrics.json").read_text())
