@@ -44,14 +44,13 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int, width: int, *, act: str = "ReLU", gate: str) -> None:
         super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(1)
         self.reduce = nn.Linear(channels, width)
         self.act = activation(act)
         self.expand = nn.Linear(width, channels)
         self.gate = activation(gate)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.act(self.reduce(self.pool(x).flatten(1)))  # N x width
+        y = self.act(self.reduce(x.mean((2, 3))))  # N x width
         return x * self.gate(self.expand(y)).unflatten(1, (-1, 1, 1))
 
 
@@ -69,10 +68,9 @@ class ChannelAttention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         kernel = int(abs(math.log2(channels) / 2 + 0.5)) | 1  # odd
-        self.pool = nn.AdaptiveAvgPool2d(1)
         self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
         self.gate = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(self.pool(x).flatten(2).transpose(1, 2))  # N x 1 x C
+        y = self.conv(x.mean((2, 3)).unsqueeze(1))  # N x 1 x C
         return x * self.gate(y).transpose(1, 2).unsqueeze(3)

@@ -200,3 +200,8 @@ def test_refuses_a_literal_head_of_other_data(literal):
     rows = [*DIET_FOUND[:-1], [1, "Linear", [literal]]]
     with pytest.raises(ConfigError, match=rf"row 11 .*gives {literal} numbers.*has 9 classes"):
         build_network(node(rows), num_classes=9, image_size=80)
+
+
+def test_the_leaderboard_counted_diet_found_so(model_cfg):
+    network = build_network(model_cfg("blocks/diet_found"), num_classes=9, image_size=64)
+    assert count_macs(network, 64, "leaderboard2021") == 497_033

