@@ -22,6 +22,7 @@ def torchvision_network(
     num_classes: int,
     image_size: tuple[int, int] = (224, 224),
     pretrained: bool = False,
+    bn_momentum: float | None = None,
     **options: Any,
 ) -> nn.Module:
     """A network of torchvision: normalised N x 3 x H x W -> logits N x `num_classes`.
@@ -33,6 +34,7 @@ def torchvision_network(
         image_size: (height, width) in pixels, for networks that are made for one size.
         pretrained: start from torchvision's default ImageNet weights, downloaded once; a head of
             another size starts anew, position embeddings are interpolated.
+        bn_momentum: share of each batch in the running BatchNorm statistics; None: torchvision's.
         options: passed on to torchvision, such as `dropout` or `width_mult`.
 
     Raises:
@@ -45,6 +47,9 @@ def torchvision_network(
         network = models.get_model(variant, weights=None, num_classes=num_classes, **fixed)
     except ValueError as error:
         raise ConfigError(f"{variant} cannot be built: {str(error).rstrip('.')}.") from error
+    for module in network.modules():
+        if bn_momentum is not None and isinstance(module, nn.BatchNorm2d):
+            module.momentum = bn_momentum
     if pretrained:
         state = _download(variant)
         if family == "vit":

@@ -99,3 +99,10 @@ def test_pretrained_offline_is_one_sentence(monkeypatch, model_cfg):
     monkeypatch.setattr(models._api.WeightsEnum, "get_state_dict", offline)
     with pytest.raises(ConfigError, match="could not download"):
         build_network(model_cfg("mnasnet", pretrained=True), num_classes=4, image_size=64)
+
+
+def test_mnasnet_keeps_up_with_short_trainings(model_cfg):
+    """With torchvision's momentum of 0.0003 the statistics are still those of initialisation."""
+    network = build_network(model_cfg("mnasnet"), num_classes=3, image_size=32)
+    momenta = {m.momentum for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    assert momenta == {0.1}
