@@ -208,7 +208,13 @@ def _check_data(cfg: DictConfig) -> tuple[str, ...]:
 def _check_entered(cfg: DictConfig, classes: tuple[str, ...]) -> None:
     if cfg.from_run is None:
         return
-    theirs = tuple(saved_run.description(Path(cfg.from_run))["class_names"])
+    saved = saved_run.description(Path(cfg.from_run))
+    theirs = tuple(saved["class_names"])
+    if not saved_run.same_structure(saved["model"], cfg.model):
+        raise ConfigError(
+            f"{cfg.from_run} holds another network than model={cfg.model.name} so configured; "
+            "leave model out, and the run's own is taken."
+        )
     if theirs != classes:
         raise ConfigError(
             f"{cfg.from_run} knows the classes {', '.join(theirs)}, but data={cfg.data.name} has "

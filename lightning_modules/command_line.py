@@ -127,7 +127,7 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     plain = yaml.safe_load(path.read_text())
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):
-        if value != _find(plain, key):
+        if value != _find(plain, key) and key[0] not in saved_run.WEIGHT_SOURCES:
             overrides.append(f"++{group}.{'.'.join(key)}={_quote(value)}")
     gone = [f"~{group}.{'.'.join(key)}" for key in _removed(plain, saved)]
     return overrides + gone

@@ -15,6 +15,7 @@ OWN_CODE = {
     "data": ("datamodules.",),
     "augment": ("datamodules.", "albumentations."),
 }
+WEIGHT_SOURCES = ("pretrained", "weights")  # model keys that do not shape the network
 
 
 def description(run: Path) -> dict[str, Any]:
@@ -63,6 +64,15 @@ def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
                     f"it, say so with {key}={target}."
                 )
     return cfg
+
+
+def same_structure(saved: dict[str, Any], model: DictConfig) -> bool:
+    """Whether a configured model node shapes the network that was saved.
+
+    A key that the saved node lacks did not exist when the network was made, so it says nothing.
+    """
+    wanted = OmegaConf.to_container(model, resolve=True)
+    return all(wanted.get(key) == saved[key] for key in saved if key not in WEIGHT_SOURCES)
 
 
 def choice(run: Path, group: str) -> str | None:

@@ -10,7 +10,6 @@ from lightning_modules import run_directory, saved_run
 from lightning_modules.errors import ConfigError
 
 ORIGINAL = "original"  # the teacher that is this run's own network before compression
-WEIGHT_SOURCES = ("pretrained", "weights")  # model keys that do not shape the network
 
 
 def data_identity(data: DictConfig) -> dict[str, Any]:
@@ -106,9 +105,5 @@ def _fits(run: Path, model: DictConfig, data: DictConfig) -> bool:
     return (
         not saved["recipe"]
         and saved["extra"].get("data") == data_identity(data)
-        and _structure(saved["model"]) == _structure(OmegaConf.to_container(model, resolve=True))
+        and saved_run.same_structure(saved["model"], model)
     )
-
-
-def _structure(model: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in model.items() if key not in WEIGHT_SOURCES}

@@ -97,13 +97,25 @@ def test_a_teacher_with_other_classes_names_both(homes, folder, compose_config):
 
 
 def test_from_run_with_other_classes(homes, folder, compose_config):
-    run = make_finished(homes / "run", classes=("cat", "dog"))
+    model = OmegaConf.to_container(compose_config().model, resolve=True)
+    run = make_finished(homes / "run", classes=("cat", "dog"), model=model)
     with pytest.raises(USER_ERRORS, match="knows the classes cat, dog"):
         check(
             compose_config(
                 "data=image_folder", f"data.root={folder}", f"from_run={run}", "+compression=tucker"
             )
         )
+
+
+def test_from_run_with_another_model(homes, folder, compose_config):
+    overrides = ["data=image_folder", f"data.root={folder}", "+compression=tucker"]
+    model = OmegaConf.to_container(compose_config(*overrides).model, resolve=True)
+    run = make_finished(homes / "run", model={**model, "weights": None})
+    weights = folder / "w.pth"
+    weights.touch()
+    check(compose_config(*overrides, f"from_run={run}", f"model.weights={weights}"))
+    with pytest.raises(USER_ERRORS, match="holds another network than model=shufflenet_g3"):
+        check(compose_config(*overrides, f"from_run={run}", "model.units=[2,5,2]"))
 
 
 def test_from_run_without_a_step(homes, compose_config):
