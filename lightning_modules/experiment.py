@@ -102,8 +102,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
 def enter(cfg: DictConfig, data: ImageData) -> Network:
     """The network that the first stage gets: a new one, or that of `from_run`.
 
-    Raises:
-        ConfigError: the entered run has other classes, or another model was asked for.
+    That the entered run has this data's classes and the configured model was checked before.
     """
     size = data.image_size
     if cfg.from_run is None:
@@ -111,11 +110,6 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
         network.class_names = data.class_names
         return network
     network = load_network(cfg.from_run, trust=saved_run.trusted_packages(cfg))
-    if network.class_names != data.class_names:
-        raise ConfigError(
-            f"{cfg.from_run} knows the classes {', '.join(network.class_names)}, but the data has "
-            f"{', '.join(data.class_names)}; give the data that the run was trained on."
-        )
     network.image_size = size
     return network
 
