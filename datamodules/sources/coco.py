@@ -8,7 +8,7 @@ from datamodules.errors import DataError
 from datamodules.sources.class_map import read_class_map, require_complete
 from datamodules.sources.coco_file import read_coco, require_images_present
 from datamodules.sources.source import Index, Item
-from datamodules.sources.splitting import stratified_split
+from datamodules.stratification import stratified_split
 
 
 class Coco:

@@ -1,9 +1,10 @@
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.sources.splitting import stratified_split
+from datamodules.stratification import stratified_split
 
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=6).map(Counter)
@@ -42,3 +43,27 @@ def test_rarest_class_reaches_every_split():
 def test_seed_changes_the_split():
     groups = {f"g{n}": Counter([n % 2]) for n in range(40)}
     assert stratified_split(groups, FRACTIONS, 0) != stratified_split(groups, FRACTIONS, 1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_rare_classes_can_be_trained_on_and_measured(count):
+    groups = {f"g{n}": Counter([int(n < count)]) for n in range(80)}
+    split_of = stratified_split(groups, FRACTIONS, 3)
+    rare = Counter(split_of[f"g{n}"] for n in range(count))
+    assert rare["train"] >= 1 and rare["val"] == 1
+
+
+def test_a_class_in_one_image_is_trained_on():
+    groups = {f"g{n}": Counter([int(n == 5)]) for n in range(20)}
+    assert stratified_split(groups, FRACTIONS, 0)["g5"] == "train"
+
+
+@settings(deadline=None, max_examples=60)
+@given(groups, st.integers(0, 9), st.data())
+def test_known_groups_stay_and_new_ones_fill_up(groups, seed, data):
+    first = stratified_split(groups, FRACTIONS, seed)
+    subset = data.draw(st.sets(st.sampled_from(sorted(groups)))) if groups else set()
+    known = {group: first[group] for group in subset}
+    again = stratified_split(groups, FRACTIONS, seed, known={**known, "gone": "val"})
+    assert set(again) == set(groups)
+    assert all(again[group] == split for group, split in known.items())
