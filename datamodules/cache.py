@@ -21,7 +21,7 @@ import PIL
 from datamodules.build_once import build_once
 from datamodules.decoding import Fit, Size, decode_crops
 from datamodules.errors import DataError
-from datamodules.pixels import DecodedPixels, Pixels, StoredPixels
+from datamodules.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
 from datamodules.progress import report_progress
 from datamodules.sources.source import Item
 from datamodules.threads import map_in_order
@@ -36,6 +36,14 @@ class CachedSplit:
     items: list[Item]
     pixels: Pixels
     bad: dict[str, str]  # path of an unreadable file -> what is wrong with it
+
+    def only(self, items: Sequence[Item]) -> "CachedSplit":
+        """Those of `items` that can be read, and their pixels."""
+        position = {item: number for number, item in enumerate(self.items)}
+        kept = [item for item in items if item in position]
+        paths = {item.path for item in items}
+        bad = {path: why for path, why in self.bad.items() if path in paths}
+        return CachedSplit(kept, ChosenPixels(self.pixels, [position[i] for i in kept]), bad)
 
 
 class _File(NamedTuple):
@@ -91,7 +99,8 @@ def _key(items: Sequence[Item], size: Size, fit: Fit) -> str:
         file = Path(path)
         # A listed file that is absent is found when it is decoded.
         status = file.stat() if file.exists() else None
-        state = (status.st_size, status.st_mtime_ns) if status else None
+        # The time of the last change is set by the system: a copy with an old date is noticed.
+        state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
         boxes = [item.box for item in group]
         digest.update(repr((str(file.absolute()), state, boxes)).encode())
     return digest.hexdigest()[:16]

@@ -11,12 +11,17 @@ from torch.utils.data import DataLoader
 
 from datamodules.bad_images import allow_bad_images
 from datamodules.cache import CachedSplit, open_cache
+from datamodules.class_balance import class_weights
 from datamodules.dataset import Augmentation, Batch, ImageDataset
 from datamodules.decoding import Fit, Size, as_size
 from datamodules.errors import DataError
 from datamodules.loading import make_loader, worker_count
+from datamodules.pixels import Pixels
 from datamodules.sampling import EpochSampler
-from datamodules.sources.source import Index, Source
+from datamodules.sources.source import Index, Item, Source
+from datamodules.splits import Splits, pool
+
+LABELLED = ("train", "val", "test")
 
 
 class ImageData(pl.LightningDataModule):
@@ -27,10 +32,13 @@ class ImageData(pl.LightningDataModule):
 
     Args:
         source: Where the images come from.
+        splits: Which images are trained, validated and tested on.
         augmentation: Makes a training image of the network's size from (image, seed).
         image_size: The network's input: side of a square or [H, W], in pixels.
         batch_size: Images in a training batch.
         eval_batch_size: Images in a validation or test batch.
+        sampling: How often classes come in training: `natural`, or with the weights of
+            `datamodules.class_balance`: `balanced`, `sqrt`, `effective_number`.
         num_workers: Processes that make batches; "auto" is none where there are 2 cores or fewer.
         cache: Keep decoded pixels on disk; else files are decoded for every batch.
         cache_dir: Where caches are kept, shared by all runs.
@@ -44,10 +52,12 @@ class ImageData(pl.LightningDataModule):
         self,
         *,
         source: Source,
+        splits: Splits | None = None,
         augmentation: Augmentation,
         image_size: int | Sequence[int],
         batch_size: int = 64,
         eval_batch_size: int = 256,
+        sampling: str = "natural",
         num_workers: int | str = "auto",
         cache: bool = True,
         cache_dir: str,
@@ -58,10 +68,12 @@ class ImageData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.source = source
+        self.splits = splits or Splits()
         self.augmentation = augmentation
         self.image_size: Size = as_size(image_size)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
+        self.sampling = sampling
         self.num_workers = worker_count(num_workers)
         self.cache = cache
         self.cache_dir = Path(cache_dir)
@@ -71,6 +83,7 @@ class ImageData(pl.LightningDataModule):
         self.fit = fit
         self.max_bad_images = max_bad_images
         self.seed = seed
+        self._caches: dict[str, CachedSplit] = {}
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -88,11 +101,17 @@ class ImageData(pl.LightningDataModule):
 
     @property
     def class_counts(self) -> dict[str, list[int]]:
-        """Readable images of each class, by split."""
-        counts = {
-            name: Counter(i.label for i in split.items) for name, split in self._splits.items()
-        }
+        """Readable images of each class, by labelled split."""
+        counts = {name: Counter(i.label for i in self.items(name)) for name in self._labelled}
         return {name: [count[c] for c in range(self.num_classes)] for name, count in counts.items()}
+
+    def items(self, split: str) -> list[Item]:
+        """The readable items of a split, in the order of its indices."""
+        return self._cached(split).items
+
+    def pixels(self, split: str) -> Pixels:
+        """The pixels of a split by index: uint8 H x W x 3, of the size they are kept at."""
+        return self._cached(split).pixels
 
     def prepare_data(self) -> None:
         """Make what the source lacks, then the caches.
@@ -101,13 +120,13 @@ class ImageData(pl.LightningDataModule):
             DataError: the data cannot be used; the sentence says why.
         """
         self.source.prepare()
-        splits = self._splits.values()
-        bad = {path: why for split in splits for path, why in split.bad.items()}
+        bad = {p: why for split in self._labelled for p, why in self._cached(split).bad.items()}
         allow_bad_images(bad, self.max_bad_images)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the caches."""
-        _ = self._splits
+        for split in self._labelled:
+            self._cached(split)
 
     def train_dataloader(self) -> DataLoader:
         """Augmented, shuffled training batches."""
@@ -123,6 +142,12 @@ class ImageData(pl.LightningDataModule):
             raise DataError("The data set has no test split: add one, or use the validation split.")
         return self._loader("test", None)
 
+    def predict_dataloader(self) -> DataLoader:
+        """Batches of the unlabelled images, in order; their labels are -1."""
+        if "predict" not in self._index.splits:
+            raise DataError("The data set has no unlabelled images: put some into data.root/test.")
+        return self._loader("predict", None)
+
     def train_eval_batches(self) -> Iterator[Batch]:
         """Training images without augmentation, in one fixed shuffled order.
 
@@ -135,21 +160,31 @@ class ImageData(pl.LightningDataModule):
 
     @cached_property
     def _index(self) -> Index:
-        return self.source.read()
+        return self.splits.apply(self.source.read(), write=True)
 
-    @cached_property
-    def _splits(self) -> dict[str, CachedSplit]:
-        return {
-            name: open_cache(
-                items,
-                name=name,
-                size=self._cached_size(name),
-                fit=self.fit,
-                cache_dir=self.cache_dir,
-                keep_pixels=self.cache,
-            )
-            for name, items in self._index.splits.items()
-        }
+    @property
+    def _labelled(self) -> list[str]:
+        return [split for split in LABELLED if split in self._index.splits]
+
+    def _cached(self, split: str) -> CachedSplit:
+        if split not in self._caches:
+            self._caches[split] = self._open(split)
+        return self._caches[split]
+
+    def _open(self, split: str) -> CachedSplit:
+        items, name = self._index.splits[split], split
+        if self.splits.num_folds is not None and split in ("train", "val"):
+            # One cache for all folds: each picks its own from it.
+            items, name = pool(self._index.splits), "folds"
+        cached = open_cache(
+            items,
+            name=name,
+            size=self._cached_size(split),
+            fit=self.fit,
+            cache_dir=self.cache_dir,
+            keep_pixels=self.cache,
+        )
+        return cached if name == split else cached.only(self._index.splits[split])
 
     def _cached_size(self, split: str) -> Size:
         # Only random crops gain from spare pixels.
@@ -159,10 +194,9 @@ class ImageData(pl.LightningDataModule):
         return round(height * scale), round(width * scale)
 
     def _dataset(self, split: str, augmentation: Augmentation | None) -> ImageDataset:
-        cached = self._splits[split]
         return ImageDataset(
-            pixels=cached.pixels,
-            labels=[item.label for item in cached.items],
+            pixels=self.pixels(split),
+            labels=[item.label for item in self.items(split)],
             size=self.image_size,
             augmentation=augmentation,
             seed=self.seed,
@@ -184,5 +218,11 @@ class ImageData(pl.LightningDataModule):
             seed=self.seed,
             drop_last=train,  # BatchNorm cannot train on a last batch of one image
             shuffle=train,
+            weights=self._weights() if train and self.sampling != "natural" else None,
             **ranks,
         )
+
+    def _weights(self) -> list[float]:
+        """How often each training image is drawn, relative to the others."""
+        of_class = class_weights(self.class_counts["train"], self.sampling)
+        return [of_class[item.label] for item in self.items("train")]

@@ -46,3 +46,14 @@ class DecodedPixels:
     def __getitem__(self, index: int) -> np.ndarray:
         item = self.items[index]
         return decode_crops(item.path, [item.box], size=self.size, fit=self.fit)[0]
+
+
+class ChosenPixels:
+    """Some images of others, under new indices."""
+
+    def __init__(self, pixels: Pixels, positions: Sequence[int]) -> None:
+        self.pixels = pixels
+        self.positions = positions
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.pixels[self.positions[index]]

@@ -1,11 +1,16 @@
 """Which images make which batch: a pure function of (seed, epoch), never of a hidden state."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
 
 Key = tuple[int, int]  # epoch, index of the image in its split
+
+# An image that comes a second time in epoch e is augmented as in epoch e + REPEAT, else the two
+# would be equal. Odd, so that they differ too where the epoch counts modulo a few views.
+REPEAT = 1_000_003
 
 
 class EpochSampler(Sampler[list[Key]]):
@@ -21,6 +26,8 @@ class EpochSampler(Sampler[list[Key]]):
         seed: Of the order.
         drop_last: Leave out a last batch that is not full, unless it is the only one.
         shuffle: A new order in each epoch; else 0, 1, 2, ...
+        weights: How often each image is drawn, relative to the others; None draws each once. An
+            epoch stays as long: with weights, some images come several times and others not.
         rank: Number of this process among `world_size`; each gets every `world_size`-th image, and
             the first images again where they do not divide evenly.
         world_size: Number of training processes.
@@ -34,6 +41,7 @@ class EpochSampler(Sampler[list[Key]]):
         seed: int,
         drop_last: bool,
         shuffle: bool = True,
+        weights: Sequence[float] | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -41,6 +49,7 @@ class EpochSampler(Sampler[list[Key]]):
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self.weights = None if weights is None else np.asarray(weights, np.float64)
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
@@ -56,17 +65,47 @@ class EpochSampler(Sampler[list[Key]]):
         return -(-self.share // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch, mine = self.epoch, self._order(self.epoch)[self.rank :: self.world_size]
+        mine = self._keys(self.epoch)[self.rank :: self.world_size]
         for start in range(0, self.share, self.batch_size):
             batch = mine[start : min(start + self.batch_size, self.share)]
-            yield [(epoch, int(index)) for index in batch]
+            yield [(int(draw), int(index)) for draw, index in batch]
 
-    def _order(self, epoch: int) -> np.ndarray:
-        """The images of all processes, as many for each."""
+    def _keys(self, epoch: int) -> np.ndarray:
+        """The keys of all processes, as many for each: int64 N x 2."""
         order = np.arange(self.size)
+        draws = np.full(self.size, epoch)
         if self.shuffle:
-            order = np.random.default_rng((self.seed, epoch)).permutation(self.size)
-        return np.resize(order, -(-self.size // self.world_size) * self.world_size)
+            rng = np.random.default_rng((self.seed, epoch))
+            order = rng.permutation(self.size)
+            if self.weights is not None:
+                order = _systematic_sample(self.weights, order, rng)
+                draws = epoch + REPEAT * _occurrences(order)
+        total = -(-self.size // self.world_size) * self.world_size
+        return np.resize(np.stack([draws, order], axis=1), (total, 2))
+
+
+def _systematic_sample(
+    weights: np.ndarray, order: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """As many indices as there are weights, each drawn in proportion to its weight.
+
+    Systematic sampling (Madow 1949): an image that is due x times comes floor(x) or ceil(x) times,
+    so that the classes' shares are exact, where independent draws would leave them to chance.
+    """
+    due = np.cumsum(weights[order])
+    ticks = (np.arange(len(order)) + rng.random()) * (due[-1] / len(order))
+    drawn = order[np.searchsorted(due, ticks, side="right").clip(max=len(order) - 1)]
+    return rng.permutation(drawn)
+
+
+def _occurrences(order: np.ndarray) -> np.ndarray:
+    """How often each entry stood in `order` before: 0 for the first time."""
+    seen: Counter[int] = Counter()
+    counts = np.empty_like(order)
+    for position, index in enumerate(order.tolist()):
+        counts[position] = seen[index]
+        seen[index] += 1
+    return counts
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:

@@ -15,9 +15,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.build import build
 from lightning_modules.command_line import leaves
+from lightning_modules.data_splits import make_splits
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks.variants import check_variant
 
@@ -120,6 +122,7 @@ def _check_numbers(cfg: DictConfig) -> None:
     _among(cfg, "trainer.keep", ("last", "best"))
     _among(cfg, "trainer.memory_format", ("auto", "contiguous", "channels_last"))
     _among(cfg, "latency.backend", ("onnxruntime", "eager", None))
+    _among(cfg, "sampling", ("natural", *SCHEMES[1:]))
     _among(cfg, "score.split", ("val", "test"))
     _in_range(cfg, "score.macs.reference_macs", lambda x: x > 0, "above 0")
     _in_range(cfg, "score.macs.reference_f1", lambda x: 0 < x <= 1, "in 0..1")
@@ -202,7 +205,16 @@ def _check_devices(cfg: DictConfig, *, sweep: bool) -> None:
 
 
 def _check_data(cfg: DictConfig) -> tuple[str, ...]:
-    return build(cfg.data.source).check()
+    if cfg.data.train_on_all and cfg.trainer.keep == "best":
+        raise ConfigError(
+            "data.train_on_all=true leaves no images to find the best epoch on; use "
+            "trainer.keep=last."
+        )
+    splits, source = make_splits(cfg), build(cfg.data.source)
+    classes = source.check()
+    if source.is_made:
+        splits.apply(source.read())
+    return classes
 
 
 def _check_entered(cfg: DictConfig, classes: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.image_data import ImageData
 from lightning_modules import saved_run
 from lightning_modules.build import build
+from lightning_modules.data_splits import SPLIT_KEYS, make_splits
 from lightning_modules.stages import Stage
 
 
@@ -41,10 +42,14 @@ class Session:
 def make_data(cfg: DictConfig) -> ImageData:
     """The data module that `cfg.data` and `cfg.augment` describe."""
     settings = OmegaConf.to_container(cfg.data, resolve=True)
-    settings = {k: v for k, v in settings.items() if k not in ("name", "root", "source")}
+    settings = {
+        k: v for k, v in settings.items() if k not in ("name", "root", "source", *SPLIT_KEYS)
+    }
     return ImageData(
         source=build(cfg.data.source),
+        splits=make_splits(cfg),
         augmentation=build(cfg.augment),
+        sampling=cfg.sampling,
         cache_dir=Path(cfg.cache_dir),
         seed=cfg.seed,
         **settings,

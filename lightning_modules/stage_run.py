@@ -9,10 +9,10 @@ from typing import Any
 from compression.engine import run_round
 from compression.recipe import Entry, Recipe
 from compression.step import Context
-from lightning_modules import teacher_runs
 from lightning_modules.atomic_files import read_json, write_json
 from lightning_modules.build import build
 from lightning_modules.callbacks.checkpoints import read_checkpoint
+from lightning_modules.data_splits import data_identity
 from lightning_modules.figures import network_figures, validation_figures
 from lightning_modules.fitting import fit
 from lightning_modules.networks import Network, load_network, save_network
@@ -50,7 +50,7 @@ def run_stage(
     network, surgery, epoch = _rounds(stage, network, session, chosen, before)
     if stage.step is not None:
         network = stage.step.finish(network)
-    data = teacher_runs.data_identity(session.cfg.data)
+    data = data_identity(session.cfg.data)
     save_network(network, folder, extra={"data": data})
     after = {**network_figures(network, session), **_file_bytes(folder)}
     result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}

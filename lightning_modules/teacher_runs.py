@@ -1,23 +1,14 @@
 """Which finished run a teacher node means; read from files, without torch."""
 
-import os
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lightning_modules import run_directory, saved_run
+from lightning_modules.data_splits import data_identity
 from lightning_modules.errors import ConfigError
 
 ORIGINAL = "original"  # the teacher that is this run's own network before compression
-
-
-def data_identity(data: DictConfig) -> dict[str, Any]:
-    """What makes two runs' data the same: the source's settings, with an absolute root."""
-    source = OmegaConf.to_container(data.source, resolve=True)
-    if "root" in source:
-        source["root"] = os.path.realpath(source["root"])
-    return {"name": data.name, "source": source}
 
 
 def find_run(name: str, node: DictConfig, data: DictConfig) -> Path | None:

@@ -1,18 +1,16 @@
 """COCO detection files: every box becomes one square picture of one class."""
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
-from datamodules.errors import DataError
 from datamodules.sources.class_map import read_class_map, require_complete
 from datamodules.sources.coco_file import read_coco, require_images_present
 from datamodules.sources.source import Index, Item
-from datamodules.stratification import stratified_split
 
 
 class Coco:
-    """Crops of a COCO detection set, split by image and stratified by class.
+    """Crops of a COCO detection set, not yet split.
 
     Each box is clipped to its image, widened by `margin` and squared around its centre; what then
     lies outside the image is padded when the crop is cut.
@@ -23,11 +21,10 @@ class Coco:
         class_map: Name or path of a class map; None makes every category a class.
         margin: Added on every side, as a fraction of the box's longer side.
         min_size: Boxes whose longer side is shorter are dropped, in pixels.
-        val_fraction: Share of the validation split.
-        test_fraction: Share of the test split; 0 makes none.
-        seed: Of the splits, which depend on it and on the annotations only.
         how_to_get: Sentence for a user who has no such data yet.
     """
+
+    is_made = True
 
     def __init__(
         self,
@@ -37,9 +34,6 @@ class Coco:
         class_map: str | None = None,
         margin: float = 0.1,
         min_size: int = 16,
-        val_fraction: float = 0.15,
-        test_fraction: float = 0.15,
-        seed: int = 0,
         how_to_get: str = "",
     ) -> None:
         self.root = Path(root)
@@ -47,14 +41,6 @@ class Coco:
         self.class_map = class_map
         self.margin = margin
         self.min_size = min_size
-        train_fraction = 1 - val_fraction - test_fraction
-        if min(train_fraction, val_fraction) <= 0 or test_fraction < 0:
-            raise DataError(
-                f"val_fraction={val_fraction} and test_fraction={test_fraction} leave a split "
-                "empty: give val more than 0 and both together less than 1."
-            )
-        self.fractions = {"train": train_fraction, "val": val_fraction, "test": test_fraction}
-        self.seed = seed
         self.how_to_get = how_to_get
 
     def check(self) -> tuple[str, ...]:
@@ -68,10 +54,10 @@ class Coco:
         """Nothing to make: the images are the user's."""
 
     def read(self) -> Index:
-        """Read the annotations, make the crops and split them.
+        """Read the annotations and make the crops.
 
         Raises:
-            DataError: the annotations cannot be used, or a split would stay empty.
+            DataError: the annotations cannot be used.
         """
         return self._index(read_coco(self.annotations, self.how_to_get))
 
@@ -79,7 +65,7 @@ class Coco:
         class_of = self._class_of_category(content["categories"])
         names = tuple(sorted(set(class_of.values())))
         items = self._items(content, {c: names.index(name) for c, name in class_of.items()})
-        return Index(names, self._split(items))
+        return Index(names, {"unsplit": items})
 
     def _class_of_category(self, categories: list[dict]) -> dict[int, str]:
         """Category id -> class name, without the dropped categories."""
@@ -118,18 +104,3 @@ class Coco:
         side = max(1, round(max(x1 - x0, y1 - y0) * (1 + 2 * self.margin)))
         left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
         return left, top, left + side, top + side
-
-    def _split(self, items: list[Item]) -> dict[str, list[Item]]:
-        groups: dict[str, Counter[int]] = defaultdict(Counter)
-        for item in items:
-            groups[item.group][item.label] += 1
-        fractions = {split: f for split, f in self.fractions.items() if f > 0}
-        split_of = stratified_split(groups, fractions, self.seed)
-        splits = {split: [i for i in items if split_of[i.group] == split] for split in fractions}
-        for split, members in splits.items():
-            if not members:
-                raise DataError(
-                    f"{self.annotations} gives {len(items)} crops in {len(groups)} images, too "
-                    f"few for a {split} split: add images or change min_size and the fractions."
-                )
-        return splits

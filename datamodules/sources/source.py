@@ -5,10 +5,10 @@ from typing import NamedTuple, Protocol
 
 
 class Item(NamedTuple):
-    """One labelled picture: a whole image or a box of one."""
+    """One picture: a whole image or a box of one."""
 
     path: str
-    label: int
+    label: int  # index into the class names; -1 where nobody knows
     # (x0, y0, x1, y1) in pixels of the EXIF-oriented image; may reach outside, where the crop is
     # padded. None is the whole image.
     box: tuple[int, int, int, int] | None
@@ -18,7 +18,11 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """All items of a data set, by split ("train", "val" and, where there is one, "test")."""
+    """All items of a data set by split.
+
+    The splits are `train`, `val` and `test` (labelled), `predict` (unlabelled), and `unsplit`: what
+    a source without ready splits leaves to `datamodules.splits.Splits`.
+    """
 
     class_names: tuple[str, ...]
     splits: dict[str, list[Item]]
@@ -26,6 +30,10 @@ class Index:
 
 class Source(Protocol):
     """Where images come from. Building and checking one imports neither torch nor OpenCV."""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether `read` can be called before `prepare`."""
 
     def check(self) -> tuple[str, ...]:
         """The class names; `DataError` for every mistake that paths and file headers show.

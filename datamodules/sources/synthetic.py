@@ -26,7 +26,7 @@ class Synthetic:
         image_size: Height and width of a scene in pixels.
         ambiguity: Probability that an object borrows its shape, its surface or its colour (each
             by its own lot) from another class; 0 is easiest.
-        seed: Of the drawing and of the splits.
+        seed: Of the drawing.
     """
 
     def __init__(
@@ -45,6 +45,11 @@ class Synthetic:
         settings = (DRAWING_VERSION, scenes, self.image_size, float(ambiguity), seed)
         name = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
         self.folder = Path(root) / f"synthetic_{name}"
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the scenes are drawn."""
+        return self.folder.is_dir()
 
     def check(self) -> tuple[str, ...]:
         """The class names; `DataError` for settings that cannot be drawn; draws nothing."""
@@ -68,7 +73,7 @@ class Synthetic:
 
     def read(self) -> Index:
         """The drawn boxes as crops."""
-        return Coco(root=str(self.folder), seed=self.seed).read()
+        return Coco(root=str(self.folder)).read()
 
     def _draw(self, folder: Path) -> None:
         (folder / "images").mkdir()

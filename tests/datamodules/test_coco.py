@@ -7,6 +7,7 @@ import pytest
 from datamodules.errors import DataError
 from datamodules.sources.coco import Coco
 from datamodules.sources.coco_file import read_coco
+from datamodules.splits import Splits
 
 ONE_EACH = [[(n % 2, [10, 10, 40, 20])] for n in range(20)]
 
@@ -22,7 +23,7 @@ def test_crops_are_squares_around_widened_boxes(make_coco):
     source = Coco(root=str(make_coco(boxes)), margin=0.1)
     assert source.check() == ("box", "can")
     index = source.read()
-    items = [item for split in index.splits.values() for item in split]
+    items = index.splits["unsplit"]
     # Longer side 40, widened by 4 on both sides, about the centre (30, 20): reaches outside.
     assert {item.box for item in items} == {(6, -4, 54, 44)}
     assert index.class_names == ("box", "can")
@@ -40,15 +41,15 @@ def test_boxes_are_clipped_or_dropped(make_coco):
         (0, [10, 10, float("nan"), 30]),
     ]
     root = make_coco([odd, *ONE_EACH])
-    splits = Coco(root=str(root), margin=0, min_size=8).read().splits
-    boxes = [i.box for items in splits.values() for i in items if i.group == "0.png"]
+    items = Coco(root=str(root), margin=0, min_size=8).read().splits["unsplit"]
+    boxes = [i.box for i in items if i.group == "0.png"]
     assert boxes == [(90, 70, 100, 80)]
 
 
 def test_splits_by_image_stratified_and_fixed(make_coco):
     boxes = [[(n % 3 == 0, [10, 10, 40, 20]), (1, [30, 30, 30, 30])] for n in range(40)]
     root = make_coco(boxes)
-    index = Coco(root=str(root)).read()
+    index = Splits().apply(Coco(root=str(root)).read())
     groups = {split: {i.group for i in items} for split, items in index.splits.items()}
     assert {split: len(found) for split, found in groups.items()} == {
         "train": 28,
@@ -59,12 +60,13 @@ def test_splits_by_image_stratified_and_fixed(make_coco):
     content = json.loads((root / "annotations.json").read_text())
     content["images"].reverse()
     (root / "annotations.json").write_text(json.dumps(content))
-    again = Coco(root=str(root)).read()
+    again = Splits().apply(Coco(root=str(root)).read())
     assert {s: {i.group for i in items} for s, items in again.splits.items()} == groups
 
 
 def test_no_test_split(make_coco):
-    splits = Coco(root=str(make_coco(ONE_EACH)), test_fraction=0).read().splits
+    index = Coco(root=str(make_coco(ONE_EACH))).read()
+    splits = Splits(test_fraction=0).apply(index).splits
     assert {split: len(items) for split, items in splits.items()} == {"train": 17, "val": 3}
 
 
@@ -137,16 +139,6 @@ def test_absent_images_are_counted(make_coco):
     assert message.endswith("Clone it.")
 
 
-def test_too_few_images_to_split(make_coco):
-    assert "too few for a" in _check(make_coco([[(0, [10, 10, 40, 20])]]))
-
-
-@pytest.mark.parametrize("fractions", [(0, 0.1), (0.5, 0.5), (0.2, -0.1)])
-def test_impossible_fractions(tmp_path, fractions):
-    with pytest.raises(DataError, match="leave a split empty"):
-        Coco(root=str(tmp_path), val_fraction=fractions[0], test_fraction=fractions[1])
-
-
 # Counted from the official file with a list of category ids instead of the map's names.
 TACO6_IDS = {
     "Metal": {0, 8, 10, 11, 12, 28, 50, 52},
@@ -178,8 +170,7 @@ def test_taco6_maps_all_60_categories(taco_root):
 
 
 def test_taco6_class_counts_and_splits(taco_root):
-    source = Coco(root=str(taco_root), class_map="taco6", min_size=0)
-    index = source.read()
+    index = Splits().apply(Coco(root=str(taco_root), class_map="taco6", min_size=0).read())
     items = [item for split in index.splits.values() for item in split]
     counts = Counter(index.class_names[item.label] for item in items)
     assert counts == {
@@ -191,7 +182,7 @@ def test_taco6_class_counts_and_splits(taco_root):
         "Styrofoam": 140,
     }
     for label, name in enumerate(index.class_names):
-        for split, fraction in source.fractions.items():
+        for split, fraction in {"train": 0.7, "val": 0.15, "test": 0.15}.items():
             got = sum(item.label == label for item in index.splits[split])
             assert got == pytest.approx(fraction * counts[name], abs=3), (name, split)
     groups = [{item.group for item in split} for split in index.splits.values()]

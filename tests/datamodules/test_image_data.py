@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from datamodules.augmentation import Albumentations
 from datamodules.decoding import decode_crops
@@ -13,6 +11,7 @@ from datamodules.errors import DataError
 from datamodules.image_data import ImageData
 from datamodules.sampling import sample_seed
 from datamodules.sources.image_folder import ImageFolder
+from datamodules.splits import Splits
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -179,55 +178,82 @@ def test_wrong_settings(make_data, changes, word):
         make_data(**changes)
 
 
-def _compose(data: str, augment: str, root: Path):
-    files = {
-        "data": CONF / "data" / f"{data}.yaml",
-        "augment": CONF / "augment" / f"{augment}.yaml",
-    }
-    cfg = OmegaConf.create({group: OmegaConf.load(file) for group, file in files.items()})
-    cfg.data.root = str(root)
-    return cfg
+@pytest.fixture
+def configured(compose_config, homes):
+    """The data module that options and overrides describe."""
 
+    def make(*overrides: str) -> ImageData:
+        from lightning_modules.session import make_data
 
-def _built(cfg, tmp_path) -> ImageData:
-    settings = OmegaConf.to_container(cfg.data, resolve=True)
-    settings = {k: v for k, v in settings.items() if k not in ("name", "root", "source")}
-    source, augmentation = (
-        instantiate(node, _convert_="all") for node in (cfg.data.source, cfg.augment)
-    )
-    return ImageData(
-        source=source, augmentation=augmentation, cache_dir=str(tmp_path / "cache"), **settings
-    )
+        return make_data(compose_config(*overrides))
+
+    return make
 
 
 @pytest.mark.parametrize("augment", sorted(p.stem for p in (CONF / "augment").glob("*.yaml")))
-def test_every_recipe_makes_batches(make_folder, tmp_path, augment):
-    cfg = _compose("image_folder", augment, make_folder())
-    cfg.data.image_size = [16, 24]
-    data = _built(cfg, tmp_path)
+def test_every_recipe_makes_batches(make_folder, configured, augment):
+    data = configured(
+        "data=image_folder", f"data.root={make_folder()}", f"augment={augment}",
+        "data.image_size=[16,24]",
+    )  # fmt: skip
     data.prepare_data()
     (images, labels), *_ = data.train_dataloader()
     assert images.shape == (11, 3, 16, 24) and len(labels) == 11
 
 
-def test_synthetic_from_its_file(tmp_path):
-    cfg = _compose("synthetic", "none", tmp_path)
-    cfg.data.source.scenes = 24
-    data = _built(cfg, tmp_path)
+def test_synthetic_from_its_file(configured):
+    data = configured("data=synthetic", "augment=none", "data.source.scenes=24")
     data.prepare_data()
     assert data.num_classes == 6 and data.has_test
     assert next(iter(data.val_dataloader()))[0].shape[1:] == (3, 64, 64)
 
 
-def test_taco_says_how_to_get_it(tmp_path):
+def test_taco_says_how_to_get_it(configured):
     with pytest.raises(DataError, match=r"annotations.json does not exist.*download.py"):
-        _built(_compose("taco", "none", tmp_path), tmp_path).source.check()
+        configured("data=taco").source.check()
 
 
-@pytest.mark.parametrize("file", sorted(CONF.glob("data/*.yaml")) + sorted(CONF.glob("augment/*")))
-def test_every_key_has_a_comment(file):
-    first, *lines = file.read_text().splitlines()
-    assert first.startswith("# python run.py")
-    for before, line in zip([first, *lines], lines, strict=False):
-        explained = "#" in line or before.strip().startswith("#")
-        assert explained or line.endswith(":") or "_target_" in line, line
+def test_folds_share_their_caches(make_data, make_folder, tmp_path):
+    root = make_folder({"train": {"can": 9, "box": 9}, "val": {"can": 3, "box": 3}})
+    validated = []
+    for fold in range(3):
+        data = make_data(root, splits=Splits(fold=fold, num_folds=3))
+        assert data.class_counts == {"train": [8, 8], "val": [4, 4]}
+        for split, size in (("train", (10, 15)), ("val", (8, 12))):
+            for item, number in zip(data.items(split), range(16), strict=False):
+                (expected,) = decode_crops(item.path, [None], size=size, fit="stretch")
+                assert np.array_equal(data.pixels(split)[number], expected)
+        validated += data.items("val")
+        assert _equal(_epochs(data), _epochs(make_data(root, cache=False, splits=data.splits)))
+    assert len(set(validated)) == len(validated) == 24
+    folders = {path.name[:11] for path in (tmp_path / "cache").glob("*_pixels_*/")}
+    assert folders == {"folds_10x15", "folds_8x12_"}
+
+
+def test_unlabelled_images_are_predicted_on(make_data, make_folder):
+    root = make_folder()
+    for split in ("val", "test"):
+        (root / split).mkdir(exist_ok=True)
+    for number, path in enumerate(sorted((root / "val").rglob("*.png"))):
+        (root / "test" / f"{number}.png").write_bytes(path.read_bytes())
+    data = make_data(root)
+    assert not data.has_test and set(data.class_counts) == {"train", "val"}
+    predicted = torch.cat([images for images, _ in data.predict_dataloader()])
+    known = torch.cat([images for images, _ in data.val_dataloader()])
+    assert torch.equal(predicted, known)
+    assert all((labels == -1).all() for _, labels in data.predict_dataloader())
+    (root / "test").rename(root / "elsewhere")
+    with pytest.raises(DataError, match="no unlabelled images"):
+        make_data(root).predict_dataloader()
+
+
+def test_rare_classes_come_more_often(make_data, make_folder):
+    root = make_folder({"train": {"can": 4, "box": 36}, "val": {"can": 1, "box": 1}})
+    natural = make_data(root, batch_size=40)
+    balanced = make_data(root, batch_size=40, sampling="balanced")
+    ((_, labels),) = natural.train_dataloader()
+    assert labels.sum() == 4  # box is class 0
+    ((images, labels),) = balanced.train_dataloader()
+    assert labels.sum() == 20
+    assert len(images[labels == 1].unique(dim=0)) == 20, "repeated images are augmented anew"
+    assert _equal(_epochs(balanced), _epochs(make_data(root, batch_size=40, sampling="balanced")))

@@ -16,7 +16,7 @@ def test_reads_sorted_classes_and_items(make_folder):
     expected = [("a/0000.png", 0), ("b/0000.png", 1), ("b/0001.png", 1)]
     found = [(i.path.removeprefix(f"{root}/train/"), i.label) for i in index.splits["train"]]
     assert found == expected
-    assert all(i.box is None and i.group == i.path for i in index.splits["train"])
+    assert all(i.box is None and i.path == f"{root}/{i.group}" for i in index.splits["train"])
 
 
 def test_test_split_and_upper_case_suffix(make_folder):
@@ -38,16 +38,62 @@ def _check(root) -> str:
 
 def test_missing_root(tmp_path):
     message = _check(tmp_path / "nowhere")
-    assert "nowhere does not exist" in message and "{train,val[,test]}/<class>" in message
+    assert "nowhere does not exist" in message and "[train/]<class>" in message
+    with pytest.raises(DataError, match="Fetch it.$"):
+        ImageFolder(root=str(tmp_path / "nowhere"), how_to_get="Fetch it.").check()
 
 
 def test_empty_root(tmp_path):
     message = _check(tmp_path)
-    assert "has no train folder" in message and "{train,val[,test]}/<class>" in message
+    assert "holds no class folders" in message and "[train/]<class>" in message
 
 
-def test_missing_val(make_folder):
-    assert "has no val folder" in _check(make_folder({"train": {"a": 1}}))
+def test_class_folders_without_splits_are_unsplit(make_folder, tmp_path):
+    root = make_folder({".": {"a": 2, "b": 1}})
+    index = ImageFolder(root=str(root)).read()
+    assert index.class_names == ("a", "b")
+    found = [(i.group, i.label) for i in index.splits["unsplit"]]
+    assert found == [("a/0000.png", 0), ("a/0001.png", 0), ("b/0000.png", 1)]
+    assert list(index.splits) == ["unsplit"]
+
+
+def test_without_val_train_is_unsplit(make_folder):
+    index = ImageFolder(root=str(make_folder({"train": {"a": 3}, "test": {"a": 2}}))).read()
+    assert {split: len(items) for split, items in index.splits.items()} == {"unsplit": 3, "test": 2}
+
+
+def test_val_without_train(make_folder):
+    assert "has a val folder but no train folder" in _check(make_folder({"val": {"a": 1}}))
+
+
+@pytest.mark.parametrize("counts", [{"train": {"a": 2, "b": 1}, "val": {"a": 1, "b": 1}},
+                                    {".": {"a": 2, "b": 1}}])  # fmt: skip
+def test_images_in_a_test_folder_are_unlabelled(make_folder, counts):
+    root = make_folder(counts)
+    make_folder({"test": {"x": 2}}, root=root)
+    for path in (root / "test" / "x").iterdir():
+        path.rename(root / "test" / path.name)
+    (root / "test" / "x").rmdir()
+    index = ImageFolder(root=str(root)).read()
+    assert index.class_names == ("a", "b")
+    assert "test" not in index.splits
+    found = [(i.group, i.label) for i in index.splits["predict"]]
+    assert found == [("test/0000.png", -1), ("test/0001.png", -1)]
+
+
+def test_classes_may_be_called_like_splits(make_folder):
+    root = make_folder({"train": {"train": 1, "test": 1}, "val": {"train": 1, "test": 1}})
+    assert ImageFolder(root=str(root)).check() == ("test", "train")
+
+
+def test_folders_in_class_folders_and_loops_of_links(make_folder):
+    root = make_folder({"train": {"a": 1}, "val": {"a": 1}})
+    make_folder({"deep": {"er": 2}}, root=root / "train" / "a")
+    (root / "train" / "a" / "loop").symlink_to(root / "train")
+    (root / "train" / "a" / "self.jpg").symlink_to(root / "train" / "a" / "self.jpg")
+    found = [i.group for i in ImageFolder(root=str(root)).read().splits["train"]]
+    assert found == ["train/a/0000.png", "train/a/deep/er/0000.png", "train/a/deep/er/0001.png",
+                     "train/a/self.jpg"]  # fmt: skip
 
 
 def test_split_without_classes(make_folder):

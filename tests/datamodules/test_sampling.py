@@ -1,7 +1,11 @@
+from collections import Counter
+
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from datamodules.sampling import EpochSampler, sample_seed
+from datamodules.sampling import REPEAT, EpochSampler, sample_seed
 
 
 def _sampler(**changes) -> EpochSampler:
@@ -53,6 +57,31 @@ def test_ranks_share_the_images(size):
     assert {len(s) for s in samplers} == {len(list(samplers[0]))}
     assert set().union(*shares) == set(range(size))
     assert sum(map(len, shares)) == -(-size // 3) * 3
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(0, 5), min_size=2, max_size=40), st.integers(0, 5))
+def test_weighted_images_come_as_often_as_they_are_due(weights, epoch):
+    assume(sum(weights) > 0.1)
+    sampler = _sampler(size=len(weights), weights=weights)
+    sampler.set_epoch(epoch)
+    drawn = Counter(_indices(sampler))
+    assert sum(drawn.values()) == len(weights)
+    for index, weight in enumerate(weights):
+        due = weight * len(weights) / sum(weights)
+        assert abs(drawn[index] - due) < 1 + 1e-9
+
+
+def test_repeated_images_have_keys_of_their_own():
+    sampler = _sampler(size=6, weights=[10, 1, 0, 0, 0, 0])
+    sampler.set_epoch(2)
+    keys = [key for batch in sampler for key in batch]
+    assert len(set(keys)) == 6 and {index for _, index in keys} <= {0, 1}
+    assert sorted(epoch for epoch, index in keys if index == 0)[:2] == [2, 2 + REPEAT]
+
+
+def test_equal_weights_draw_each_image_once():
+    assert sorted(_indices(_sampler(weights=[3.0] * 10))) == list(range(10))
 
 
 def test_sample_seeds_differ_and_fill_64_bits():

@@ -25,7 +25,7 @@ def test_six_classes_as_a_coco_set(tmp_path):
     assert not list(tmp_path.iterdir())
     source.prepare()
     index = source.read()
-    assert index.class_names == names and list(index.splits) == ["train", "val", "test"]
+    assert index.class_names == names and list(index.splits) == ["unsplit"]
     content = read_coco(source.folder / "annotations.json")
     assert len(content["images"]) == 24
     per_image = np.bincount([a["image_id"] for a in content["annotations"]], minlength=24)

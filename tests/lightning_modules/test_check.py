@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from lightning_modules import run_directory, teacher_runs
 from lightning_modules.check import check
+from lightning_modules.data_splits import data_identity
 from lightning_modules.errors import USER_ERRORS
 from tests.conftest import draw_folder, run_command
 
@@ -127,7 +128,7 @@ def test_a_bare_teacher_is_the_newest_fitting_run(homes, folder, compose_config)
     cfg = compose_config("+teacher=resnet18", "data=image_folder", f"data.root={folder}")
     node = cfg.teacher.resnet18
     plain = OmegaConf.to_container(node.model)
-    data = teacher_runs.data_identity(cfg.data)
+    data = data_identity(cfg.data)
     day = run_directory.outputs_root() / "2026-01-01"
     fitting = {"model": {**plain, "weights": None, "pretrained": False}, "data": data}
     for name, settings in {

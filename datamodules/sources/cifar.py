@@ -1,0 +1,94 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009): downloaded once and written out as an image folder."""
+
+import errno
+import shutil
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from datamodules.build_once import build_once
+from datamodules.errors import DataError
+from datamodules.progress import report_progress
+from datamodules.sources.cifar_classes import CIFAR10, CIFAR100
+from datamodules.sources.image_folder import ImageFolder
+from datamodules.sources.source import Index
+from datamodules.threads import map_in_order
+
+# What the disk refuses, not the network: `build_once` says it.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+CLASS_NAMES = {"CIFAR10": CIFAR10, "CIFAR100": CIFAR100}
+
+
+class Cifar:
+    """60 000 pictures of 32 x 32 pixels: 50 000 to train and validate on, 10 000 to test on.
+
+    Args:
+        root: Folder in which `cifar10/` or `cifar100/` is made (about 170 MB are downloaded).
+        variant: Torchvision's class: `CIFAR10` or `CIFAR100` (with its 100 fine labels).
+
+    Raises:
+        DataError: there is no such variant.
+    """
+
+    def __init__(self, *, root: str, variant: str = "CIFAR10") -> None:
+        if variant not in CLASS_NAMES:
+            raise DataError(f"variant={variant} is neither CIFAR10 nor CIFAR100.")
+        self.variant = variant
+        self.folder = Path(root) / variant.lower()
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the images are there."""
+        return self.folder.is_dir()
+
+    def check(self) -> tuple[str, ...]:
+        """The class names, sorted; downloads nothing."""
+        return tuple(sorted(CLASS_NAMES[self.variant]))
+
+    def prepare(self) -> None:
+        """Download and write out the images unless they are there.
+
+        Raises:
+            DataError: the download fails or is not what its authors published (by checksum).
+        """
+        build_once(self.folder, self._write)
+
+    def read(self) -> Index:
+        """The images: `unsplit`, and the test split of the authors."""
+        return ImageFolder(root=str(self.folder)).read()
+
+    def _write(self, folder: Path) -> None:
+        import torchvision
+
+        archive = folder / "archive"
+        dataset = getattr(torchvision.datasets, self.variant)
+        for split in ("train", "test"):
+            try:
+                pictures = dataset(root=str(archive), train=split == "train", download=True)
+            except (OSError, RuntimeError, HTTPException) as error:
+                if getattr(error, "errno", None) in DISK_ERRORS:
+                    raise
+                raise DataError(
+                    f"{self.variant} cannot be downloaded from {dataset.url} ({error}): try again, "
+                    f"or put the class folders train/ and test/ into {self.folder}."
+                ) from error
+            _write_pictures(pictures, folder / split)
+        shutil.rmtree(archive)
+
+
+def _write_pictures(pictures: Any, folder: Path) -> None:
+    """Write `folder/<class>/<number>.png`."""
+    for name in pictures.classes:
+        (folder / name).mkdir(parents=True)
+    paths = [folder / pictures.classes[c] / f"{n:05d}.png" for n, c in enumerate(pictures.targets)]
+    job = f"Writing {len(paths)} {folder.name} images"
+    jobs = zip(paths, pictures.data, strict=True)
+    for _ in report_progress(map_in_order(_write_png, jobs), total=len(paths), job=job):
+        pass
+
+
+def _write_png(job: tuple[Path, Any]) -> None:
+    from PIL import Image
+
+    path, pixels = job
+    Image.fromarray(pixels).save(path, compress_level=1)

@@ -1,0 +1,186 @@
+"""Which images are trained on, validated on and tested on: fractions, folds, or all of them."""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from datamodules.errors import DataError
+from datamodules.sources.source import Index, Item
+from datamodules.split_file import read_split_file, write_split_file
+from datamodules.stratification import groups_per_label, stratified_split
+
+log = logging.getLogger(__name__)
+
+
+class Splits:
+    """Turns what a source found into train, val and test.
+
+    Images are shared out stratified by class, an image with all its boxes to one split, and the
+    result is kept in a file that later runs follow. Ready splits stay as they are, but for folds
+    and `train_on_all`, which share out train and val anew.
+
+    Args:
+        val_fraction: Share of the validation split, where the source has none.
+        test_fraction: Share of the test split, where the source has none; 0 makes none.
+        seed: Of the sharing out.
+        file: CSV file of image and split; made where it is absent, and followed where it exists.
+        num_folds: Share train and val out into this many folds; None does not.
+        fold: Which of them, from 0, is the validation split.
+        train_on_all: Train on the validation split too.
+
+    Raises:
+        DataError: fractions, folds or `train_on_all` do not go together.
+    """
+
+    def __init__(
+        self,
+        *,
+        val_fraction: float = 0.15,
+        test_fraction: float = 0.15,
+        seed: int = 0,
+        file: str | None = None,
+        num_folds: int | None = None,
+        fold: int | None = None,
+        train_on_all: bool = False,
+    ) -> None:
+        _check_fractions(val_fraction, test_fraction)
+        _check_folds(fold, num_folds, train_on_all)
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.seed = seed
+        self.file = None if file is None else Path(file)
+        self.num_folds = num_folds
+        self.fold = fold
+        self.train_on_all = train_on_all
+
+    def apply(self, index: Index, *, write: bool = False) -> Index:
+        """The index with train, val and, where there is one, test.
+
+        Args:
+            index: What the source found; the order of its items is kept.
+            write: Write the file where it lacks images, and say what cannot be split.
+
+        Raises:
+            DataError: a split would stay empty, or the file is not a list of splits.
+        """
+        splits = dict(index.splits)
+        unsplit = splits.pop("unsplit", [])
+        if unsplit:
+            splits = {**self._share_out(index, unsplit, ready=splits, write=write), **splits}
+        if self.num_folds is not None:
+            splits = {**splits, **self._folds(index, splits, write=write)}
+        if self.train_on_all:
+            splits["train"] = pool(splits)
+            if write:
+                log.warning(
+                    "data.train_on_all: the validation images are trained on too, so val/* says "
+                    "nothing of new images."
+                )
+        return Index(index.class_names, splits)
+
+    def _share_out(
+        self, index: Index, items: list[Item], *, ready: Mapping[str, list[Item]], write: bool
+    ) -> dict[str, list[Item]]:
+        """`train`, `val` and, unless it is ready, `test`."""
+        test = 0 if "test" in ready else self.test_fraction
+        shares = {"train": 1 - self.val_fraction - test, "val": self.val_fraction, "test": test}
+        shares = {split: share for split, share in shares.items() if share > 0}
+        split_of = self._assign(index, items, shares, self.file, write=write)
+        shared = {split: [i for i in items if split_of[i.group] == split] for split in shares}
+        for split, members in shared.items():
+            if not members:
+                raise DataError(
+                    f"{len(items)} pictures in {len(set(split_of))} images are too few for a "
+                    f"{split} split: add images or change the fractions in data.split."
+                )
+        return shared
+
+    def _folds(
+        self, index: Index, splits: Mapping[str, list[Item]], *, write: bool
+    ) -> dict[str, list[Item]]:
+        """`train` and `val` of the chosen fold."""
+        items, count = pool(splits), self.num_folds
+        images = len({item.group for item in items})
+        if images < count:
+            raise DataError(f"data.num_folds={count} is more than the {images} images there are.")
+        shares = {str(n): 1 / count for n in range(count)}
+        file = self.file and self.file.with_name(f"{self.file.stem}_{count}_folds.csv")
+        fold_of = self._assign(index, items, shares, file, write=write)
+        return {
+            "train": [item for item in items if fold_of[item.group] != str(self.fold)],
+            "val": [item for item in items if fold_of[item.group] == str(self.fold)],
+        }
+
+    def _assign(
+        self,
+        index: Index,
+        items: Sequence[Item],
+        shares: Mapping[str, float],
+        file: Path | None,
+        *,
+        write: bool,
+    ) -> dict[str, str]:
+        """Image -> one of the shares: as the file says, and stratified where it says nothing."""
+        groups = _groups(items)
+        known = read_split_file(file, tuple(shares)) if file else {}
+        found = stratified_split(groups, shares, self.seed, known=known)
+        if write:
+            _warn_of_rare_classes(index.class_names, groups, parts=max(2, self.num_folds or 0))
+            if file and found.keys() - known.keys():
+                write_split_file(file, {**known, **found}, new=bool(known))
+        return found
+
+
+def pool(splits: Mapping[str, list[Item]]) -> list[Item]:
+    """The items of train and val, in an order that does not depend on how they are split."""
+    return sorted([*splits["train"], *splits["val"]], key=lambda i: (i.group, i.path))
+
+
+def _groups(items: Sequence[Item]) -> dict[str, Counter[int]]:
+    groups: dict[str, Counter[int]] = defaultdict(Counter)
+    for item in items:
+        groups[item.group][item.label] += 1
+    return groups
+
+
+def _warn_of_rare_classes(
+    class_names: Sequence[str], groups: Mapping[str, Counter[int]], *, parts: int
+) -> None:
+    found = groups_per_label(groups)
+    rare = [f"{class_names[c]} ({found[c]})" for c in sorted(found) if found[c] < parts]
+    if rare:
+        log.warning(
+            "Classes with fewer than %d images cannot be split and are missing on one side: %s; "
+            "add images, or leave them out.",
+            parts,
+            ", ".join(rare),
+        )
+
+
+def _check_fractions(val: float, test: float) -> None:
+    if min(1 - val - test, val) <= 0 or test < 0:
+        raise DataError(
+            f"data.split.val_fraction={val} and data.split.test_fraction={test} leave a split "
+            "empty: give val more than 0 and both together less than 1."
+        )
+
+
+def _check_folds(fold: int | None, num_folds: int | None, train_on_all: bool) -> None:
+    if fold is None and num_folds is None:
+        return
+    if fold is None or num_folds is None:
+        raise DataError(
+            f"data.fold={fold} and data.num_folds={num_folds}: give both, as in data.fold=0 "
+            "data.num_folds=5, or neither."
+        )
+    if num_folds < 2 or not 0 <= fold < num_folds:
+        raise DataError(
+            f"data.fold={fold} is not one of data.num_folds={num_folds} folds: there must be at "
+            "least 2, numbered from 0."
+        )
+    if train_on_all:
+        raise DataError(
+            f"data.train_on_all=true and data.fold={fold} exclude each other: the fold would be "
+            "trained on; keep one of them."
+        )

@@ -1,0 +1,43 @@
+"""From the configuration to the splits of its data; imports no torch."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from datamodules.splits import Splits
+
+FOLD_KEYS = ("fold", "num_folds", "train_on_all")
+SPLIT_KEYS = ("split", *FOLD_KEYS)
+
+
+def make_splits(cfg: DictConfig) -> Splits:
+    """The splits that `cfg.data` describes.
+
+    Without `data.split.file` they are remembered below the cache, one file for each source and
+    each way to share it out, so that images which join later change no split.
+    """
+    settings = OmegaConf.to_container(cfg.data.split, resolve=True)
+    if settings["file"] is None:
+        identity = [source_identity(cfg.data), settings]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        settings["file"] = Path(cfg.cache_dir) / "splits" / f"{cfg.data.name}_{digest}.csv"
+    return Splits(**settings, **{key: cfg.data[key] for key in FOLD_KEYS})
+
+
+def source_identity(data: DictConfig) -> dict[str, Any]:
+    """The source's settings, with an absolute root."""
+    source = OmegaConf.to_container(data.source, resolve=True)
+    if "root" in source:
+        source["root"] = os.path.realpath(source["root"])
+    return source
+
+
+def data_identity(data: DictConfig) -> dict[str, Any]:
+    """What makes two runs' data the same: the source and how it is split."""
+    splits = {key: data[key] for key in FOLD_KEYS}
+    settings = OmegaConf.to_container(data.split, resolve=True)
+    return {"name": data.name, "source": source_identity(data), "split": {**settings, **splits}}
