@@ -1,5 +1,7 @@
 """Making a folder once: whole or not at all, also when several processes want it."""
 
+import contextlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
     from filelock import FileLock
 
     if folder.is_dir():
+        _note_use(folder)
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +33,12 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
             f"{folder} cannot be written ({error.strerror or error}): free some space, get the "
             "right to write there, or choose another place."
         ) from error
+
+
+def _note_use(folder: Path) -> None:
+    """A folder's time is that of its last use, by which old ones are found."""
+    with contextlib.suppress(OSError):  # another user's cache can be used as well
+        os.utime(folder)
 
 
 def _build_and_rename(folder: Path, build: Callable[[Path], None]) -> None:

@@ -1,0 +1,219 @@
+"""What images cost: `python scripts/bench/data.py data=image_folder data.root=photos`
+
+Microseconds per image on one core for decoding, for reading from the cache and for augmenting,
+their ratios, how long training waits for its batches, and how fast and in how much memory a cache
+is built. Medians of several alternating measurements; a machine's other work moves the figures, so
+look at the ratios.
+"""
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from datamodules.cache import open_cache
+from datamodules.decoding import decode_crops
+from datamodules.image_data import ImageData
+from datamodules.sources.source import Item
+from datamodules.threads import cores
+from lightning_modules import run_directory
+from lightning_modules.command_line import explaining
+from lightning_modules.run_config import fresh_config
+from lightning_modules.session import make_data
+
+SAMPLE = 512  # images of each measurement
+
+
+def main() -> None:
+    """Parses the command line and prints every figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements of each kind")
+    parser.add_argument("--build", type=int, default=20_000, help="images of the built cache")
+    parser.add_argument("--memory", type=int, default=50_000, help="images of the memory figure")
+    arguments = parser.parse_args()
+    run_directory.register_resolvers()
+    overrides = [*arguments.overrides, "logger=none", "callbacks=progress"]
+    cfg = fresh_config(overrides)
+    data = make_data(cfg)
+    data.prepare_data()
+    report_single_images(overrides, data, arguments.repeats)
+    report_building(data, arguments.build)
+    report_memory(data, arguments.memory)
+    report_waiting(cfg, data)
+
+
+def report_single_images(overrides: list[str], data: ImageData, repeats: int) -> None:
+    """One core: decoding, the cache, and each back end of the recipe, in turns."""
+    items = data.items("train")[:SAMPLE]
+    size = data.image_size
+
+    def decode() -> None:
+        for item in items:
+            decode_crops(item.path, [item.box], size=size, fit=data.fit)
+
+    jobs = {
+        "decode and resize": decode,
+        "cache, no augmentation": loading(overrides, "augment=none"),
+        "cache, albumentations": loading(overrides, "augment.backend=albumentations"),
+        "cache, torchvision": loading(overrides, "augment.backend=torchvision"),
+    }
+    spent = {name: [] for name in jobs}
+    for _, (name, job) in itertools.product(range(repeats), jobs.items()):
+        spent[name].append(seconds(job) / len(items) * 1e6)
+    reference = statistics.median(spent["decode and resize"])
+    for name, values in spent.items():
+        median = statistics.median(values)
+        print(f"{name:<24} {median:7.1f} us an image   x {reference / median:.2f}")
+
+
+def loading(overrides: list[str], *more: str) -> Callable[[], None]:
+    """A job that makes the first training batches, as the loop gets them."""
+    data = make_data(fresh_config([*overrides, *more]))
+    data.prepare_data()
+    dataset = data.train_dataloader().dataset
+    keys = [(0, index) for index in range(min(SAMPLE, len(dataset)))]
+
+    def job() -> None:
+        for start in range(0, len(keys), data.batch_size):
+            dataset[keys[start : start + data.batch_size]]
+
+    job()
+    return job
+
+
+def report_building(data: ImageData, count: int) -> None:
+    """A cache of `count` images in all cores, against one core that only decodes."""
+    items = repeated(data.items("train"), count)
+    sample = items[:2000]
+
+    def decode() -> None:
+        for item in sample:
+            decode_crops(item.path, [item.box], size=data.image_size, fit=data.fit)
+
+    alone = [seconds(decode) / len(sample)]
+    with tempfile.TemporaryDirectory() as folder:
+        building = seconds(lambda: build(data, items, folder)) / count
+    alone.append(seconds(decode) / len(sample))
+    one = statistics.mean(alone)
+    print(
+        f"building a cache         {1 / building:7.0f} images/s of {count} on {cores()} cores; "
+        f"one core decodes {1 / one:.0f}: x {one / building:.2f}"
+    )
+
+
+def build(data: ImageData, items: list[Item], folder: str) -> None:
+    """Builds the cache of some items in a folder of its own."""
+    settings = {"size": data.image_size, "fit": data.fit, "cache_dir": Path(folder)}
+    open_cache(items, name="bench", **settings)
+
+
+def repeated(items: list[Item], count: int) -> list[Item]:
+    """The items again and again, as if they were so many files."""
+    return list(itertools.islice(itertools.cycle(items), count))
+
+
+def report_memory(data: ImageData, count: int) -> None:
+    """Anonymous memory of a process that builds and holds a cache of `count` images."""
+    context = get_context("fork")
+    peak = context.Value("d", 0.0)
+    process = context.Process(target=build_and_watch, args=(data, count, peak))
+    process.start()
+    process.join()
+    print(f"memory                   {peak.value:7.0f} MB RssAnon for {count} images")
+
+
+def build_and_watch(data: ImageData, count: int, peak: Any) -> None:
+    """Notes the largest anonymous memory while a cache is built and once it is open."""
+    import threading
+
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            peak.value = max(peak.value, anonymous_megabytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with tempfile.TemporaryDirectory() as folder:
+        build(data, repeated(data.items("train"), count), folder)
+        peak.value = max(peak.value, anonymous_megabytes())
+    done.set()
+    watcher.join()
+
+
+def anonymous_megabytes() -> float:
+    """RssAnon of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1000
+
+
+def report_waiting(cfg: DictConfig, data: ImageData) -> None:
+    """Three epochs of training: which share of the time the loop waits for a batch."""
+    import torch
+
+    from lightning_modules.experiment import enter
+    from lightning_modules.fitting import fit
+    from lightning_modules.session import Session
+    from lightning_modules.stages import stages_of
+
+    cfg.trainer.max_epochs = 3
+    (stage,) = stages_of(cfg)
+    waits: list[float] = []
+    loader = data.train_dataloader
+
+    def watched() -> Any:
+        return Watched(loader(), waits)
+
+    data.train_dataloader = watched
+    with tempfile.TemporaryDirectory() as folder:
+        spent = seconds(lambda: fit(enter(cfg, data), Session(cfg, data, Path(folder)), stage))
+    print(
+        f"waiting while training   {sum(waits) / spent:7.1%} of {spent:.1f} s ({cfg.model.name}, "
+        f"{torch.get_num_threads()} threads, batch {data.batch_size}, {data.num_workers} workers)"
+    )
+
+
+class Watched:
+    """A loader that notes how long each batch was waited for."""
+
+    def __init__(self, loader: Any, waits: list[float]) -> None:
+        self.loader = loader
+        self.waits = waits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self.loader)
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            self.waits.append(time.perf_counter() - start)
+            if batch is None:
+                return
+            yield batch
+
+
+def seconds(job: Callable[[], Any]) -> float:
+    """How long a job takes."""
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise")
+    with explaining():
+        main()
