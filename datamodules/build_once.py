@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from datamodules.errors import DataError
+from datamodules.errors import unwritable
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> None:
@@ -29,10 +29,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
             if not folder.is_dir():
                 _build_and_rename(folder, build)
     except OSError as error:
-        raise DataError(
-            f"{folder} cannot be written ({error.strerror or error}): free some space, get the "
-            "right to write there, or choose another place."
-        ) from error
+        raise unwritable(folder, error) from error
 
 
 def _note_use(folder: Path) -> None:

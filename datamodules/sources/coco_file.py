@@ -81,7 +81,7 @@ def _require_known_categories(path: Path, content: dict) -> None:
 def _require_inside(path: Path, images: list[dict]) -> None:
     for image in images:
         name = image["file_name"]
-        if Path(name).is_absolute() or Path(os.path.normpath(name)).parts[0] == os.pardir:
+        if Path(name).is_absolute() or Path(os.path.normpath(name)).parts[:1] == (os.pardir,):
             raise DataError(
                 f"{path} lists the image {name!r}, which is outside its folder: list the images "
                 "relative to data.root."

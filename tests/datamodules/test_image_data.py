@@ -209,7 +209,8 @@ def test_synthetic_from_its_file(configured):
 
 
 def test_taco_says_how_to_get_it(configured):
-    with pytest.raises(DataError, match=r"annotations.json does not exist.*download.py"):
+    said = r"annotations.json does not exist.*python scripts/download.py taco root="
+    with pytest.raises(DataError, match=said):
         configured("data=taco").source.check()
 
 

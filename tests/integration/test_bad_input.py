@@ -94,7 +94,7 @@ COCO = {
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "pedropro/TACO"),
+        (None, "Get TACO with `python scripts/download.py taco root="),
         ("{not json", "JSON"),
         (json.dumps({"images": []}), "annotations"),
         (

@@ -34,7 +34,10 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
     [
         (["data=image_folder"], "data.root has no value"),
         (["data=image_folder", "data.root=/nowhere"], "/nowhere"),
-        (["data=taco", "data.root=/nowhere"], "/nowhere.*pedropro/TACO"),
+        (
+            ["data=taco", "data.root=/nowhere"],
+            "/nowhere.*python scripts/download.py taco root=/nowhere",
+        ),
         (["model=resnet", "model.variant=resnet19"], "resnet19.*resnet18"),
         (
             ["model=blocks/diet_found", "model.blocks.b3.k=${model.blocks.b3.k}"],

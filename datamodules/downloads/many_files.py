@@ -1,0 +1,111 @@
+"""Fetching many files at the same time."""
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+
+from datamodules.downloads.failure import Failure
+from datamodules.downloads.fetching import Fetcher, Target
+from datamodules.downloads.hosts import Hosts
+from datamodules.downloads.limits import Limits
+from datamodules.downloads.meter import Meter
+from datamodules.downloads.report import write_missing
+from datamodules.errors import DataError, unwritable
+
+PATIENCE = 2.0  # seconds for threads to end; what they leave is good to be continued anyway
+
+Result = tuple[Target, Exception | None]
+
+
+def fetch_one(target: Target, *, limits: Limits, job: str) -> None:
+    """Fetch a file without which nothing goes on.
+
+    Raises:
+        DataError: it could not be had, which `missing.csv` beside it says too.
+    """
+    missing = fetch_all([target], limits=limits, job=job)
+    write_missing(target.path.parent, missing)
+    for reason in missing.values():
+        raise DataError(
+            f"{target.path} could not be had from {target.url}: {reason}; the same command tries "
+            "again."
+        )
+
+
+def fetch_all(targets: Sequence[Target], *, limits: Limits, job: str) -> dict[Target, str]:
+    """Fetch the files in parallel, and show how far it is.
+
+    Args:
+        targets: Different paths.
+        limits: Tries, seconds, bytes and threads.
+        job: What is shown beside the bar.
+
+    Returns:
+        Target -> reason, of the files that could not be had, in the order of `targets`.
+
+    Raises:
+        DataError: the disk is full or may not be written; nothing more was tried.
+    """
+    if not targets:
+        return {}
+    stop, done = threading.Event(), queue.Queue()
+    waiting: queue.SimpleQueue[Target] = queue.SimpleQueue()
+    for target in targets:
+        waiting.put(target)
+    with Meter(job, len(targets)) as meter:
+        shared = {"limits": limits, "hosts": Hosts(limits, stop), "meter": meter, "stop": stop}
+        # Daemons: after Ctrl-C a thread that waits for a server does not hold the program up.
+        threads = [
+            threading.Thread(target=_work, args=(Fetcher(**shared), waiting, done), daemon=True)
+            for _ in range(min(limits.workers, len(targets)))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            reasons = _collect(done, len(targets), meter)
+        finally:
+            stop.set()
+            _join(threads)
+    return {target: reasons[target] for target in targets if target in reasons}
+
+
+def _work(fetcher: Fetcher, waiting: queue.SimpleQueue, done: queue.Queue) -> None:
+    while not fetcher.stop.is_set():
+        try:
+            target = waiting.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            fetcher.fetch(target)
+            done.put((target, None))
+        except Exception as error:  # all of them are for the thread that collects
+            done.put((target, error))
+
+
+def _collect(done: queue.Queue, count: int, meter: Meter) -> dict[Target, str]:
+    reasons = {}
+    for _ in range(count):
+        target, error = _next(done)
+        if isinstance(error, OSError):
+            raise unwritable(target.path, error) from error
+        if isinstance(error, Failure):
+            reasons[target] = str(error)
+        elif error is not None:
+            raise error
+        meter.finished(failed=error is not None)
+    return reasons
+
+
+def _next(done: queue.Queue) -> Result:
+    while True:
+        try:
+            return done.get(timeout=1.0)  # without a timeout Ctrl-C would not be heard everywhere
+        except queue.Empty:
+            continue
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    end = time.monotonic() + PATIENCE
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0.0))
