@@ -124,6 +124,14 @@ def test_another_part_than_was_asked_for(server, tmp_path, limits, named):
     assert [request.range for request in server.log] == [None, "bytes=50000-", None]
 
 
+def test_a_server_that_sends_less_than_the_rest(server, tmp_path, limits):
+    headers = {"Content-Range": "bytes 50000-59999/102400", "Content-Length": "10000"}
+    server.add("/a", CONTENT, Reply(drop_after=50_000), Reply(headers=headers, drop_after=10_000))
+    fetch(server.url("/a"), tmp_path / "a", limits())
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert [request.range for request in server.log] == [None, "bytes=50000-", "bytes=60000-"]
+
+
 def test_a_range_beyond_the_end(server, tmp_path, limits):
     server.add("/a", CONTENT, Reply(drop_after=50_000), Reply(status=416, body=b"no"))
     fetch(server.url("/a"), tmp_path / "a", limits())
