@@ -10,7 +10,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes beside, then renames: the file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
+    beside.write_text(text, encoding="utf-8")
     beside.replace(path)
 
 

@@ -47,7 +47,8 @@ class CheckBeforeStart(Callback):
         run_directory.claim(folder)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        _refuse(check, config, sweep=True)
+        if not set(_missing(config)) & set(run_directory.swept_keys(config)):
+            _refuse(check, config, sweep=True)  # else there is nothing to check before the trials
         Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)  # for the study's database
 
 
@@ -88,11 +89,14 @@ def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
 
 
 def _check_missing(cfg: DictConfig) -> None:
+    for name in _missing(cfg):
+        raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
+
+
+def _missing(cfg: DictConfig) -> list[str]:
     ours = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
-    for key, value in leaves(OmegaConf.to_container(ours, resolve=False)):
-        if value == "???":
-            name = ".".join(key)
-            raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
+    found = leaves(OmegaConf.to_container(ours, resolve=False))
+    return [".".join(key) for key, value in found if value == "???"]
 
 
 def check_model(model: DictConfig, place: str) -> None:

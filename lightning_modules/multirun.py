@@ -1,0 +1,77 @@
+"""What a multirun (`-m`) does around its trials: it outlives failures and ends with the spread."""
+
+import logging
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from lightning_modules import run_directory
+from lightning_modules.atomic_files import write_text
+from lightning_modules.errors import USER_ERRORS
+from lightning_modules.run_records import FAILED, study_records
+
+log = logging.getLogger(__name__)
+
+
+class CloseMultirun(Callback):
+    """Hydra's hook: notes trials that fail, and closes with mean and spread over repetitions.
+
+    Hydra only warns of ordinary exceptions in its callbacks; then the sweep ends as Hydra's own.
+    """
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        folder = Path(config.hydra.runtime.output_dir)
+        if job_return.status == JobStatus.COMPLETED:
+            (folder / FAILED).unlink(missing_ok=True)  # of an earlier try, now resumed
+        elif config.hydra.mode == RunMode.MULTIRUN:
+            reason = note_failure(folder, job_return._return_value)
+            if run_directory.searches(config):
+                return  # a search must see that the trial failed
+            log.error(f"trial {config.hydra.job.num} failed: {reason}")
+            # The plain sweeper would stop at the first one; `close` says it after the last trial.
+            job_return.status = JobStatus.COMPLETED
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        try:
+            close(Path(config.hydra.sweep.dir), config)
+        except Exception:  # a bug of ours: Hydra would only warn, and failed trials go unnoticed
+            raise SystemExit(traceback.format_exc()) from None
+
+
+def note_failure(folder: Path, error: Exception) -> str:
+    """Writes `failed.txt`: one line, and below it the traceback of a bug; returns that line."""
+    reason = " ".join(str(error).split())
+    details = ""
+    if not isinstance(error, USER_ERRORS):
+        reason = f"{type(error).__name__}: {reason} (traceback in {folder / FAILED})"
+        details = "\n" + "".join(traceback.format_exception(error))
+    write_text(folder / FAILED, f"{reason}\n{details}")
+    return reason
+
+
+def close(study: Path, config: DictConfig) -> None:
+    """Shows and writes the summary where a configuration was tried more than once.
+
+    Raises:
+        SystemExit: trials of a plain multirun failed. A search goes on without its failed trials.
+    """
+    from lightning_modules import spread_table  # rich: not before it is needed
+    from lightning_modules.spread import summarise
+
+    objective = config.objective if isinstance(config.objective, str) else config.objective[0]
+    records = study_records(study)
+    summary = summarise(records, objective=objective)
+    if summary.repeats:
+        spread_table.write(summary, study)
+        spread_table.show(summary)
+        print(f"summary  {study}: summary.csv, summary.md")
+    if summary.failures and not run_directory.searches(config):
+        if not summary.repeats:
+            print(*spread_table.notes(summary), sep="\n")
+        count = f"{len(summary.failures)} of {len(records)} trials"
+        raise SystemExit(f"error: {count} failed; the reasons stand above and in their failed.txt.")

@@ -1,0 +1,146 @@
+"""What runs and trials left behind: configuration and figures, or why there are none."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_modules import run_directory
+from lightning_modules.atomic_files import read_json
+from lightning_modules.configurations import select
+from lightning_modules.errors import ConfigError
+
+FAILED = "failed.txt"  # in a trial that raised: the reason in one line, then a bug's traceback
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times faster where it is compiled
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run or trial.
+
+    Attributes:
+        name: as it is shown.
+        folder: its run directory.
+        config: as composed, interpolations as written; None where it cannot be read.
+        choices: the option of each configuration group, such as `{"model": "resnet"}`.
+        figures: the numbers of `metrics.json` by name, such as `val/f1`; empty after a failure.
+        finished: when the figures were written, seconds since 1970.
+        failure: why there are no figures, in one sentence; None for a usable run.
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any] | None = None
+    choices: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    finished: float = 0.0
+    failure: str | None = None
+
+
+def find_records(names: Sequence[str]) -> list[Record]:
+    """The records of all runs and studies named, each run once.
+
+    Args:
+        names: run directories, `last`, study directories, or names of those under
+            `outputs/studies/`.
+
+    Raises:
+        ConfigError: there is no such directory.
+    """
+    found: dict[Path, Record] = {}
+    for name in names:
+        folder, name = _folder(name), name.rstrip("/")
+        trials = [] if (folder / ".hydra").is_dir() else study_records(folder, prefix=f"{name}/")
+        for record in trials or [read_record(folder, name)]:
+            found.setdefault(record.folder, record)
+    return list(found.values())
+
+
+def study_records(study: Path, *, prefix: str = "") -> list[Record]:
+    """The records of a study's trials, in order: of all runs in it and in its folders."""
+    trials = [path.parent for pattern in ("*/.hydra", "*/*/.hydra") for path in study.glob(pattern)]
+    trials.sort(key=lambda path: (len(path.name), path.name))  # 2 before 10
+    return [read_record(trial, f"{prefix}{trial.relative_to(study)}") for trial in trials]
+
+
+def read_record(folder: Path, name: str) -> Record:
+    """The record of one run directory; whatever is wrong with it becomes its `failure`."""
+    try:
+        config = _configuration(folder)
+        choices = _choices(folder, config)
+    except FileNotFoundError:
+        reason = "it is neither a run (it has no .hydra/config.yaml) nor a study with trials."
+        return Record(name, folder, failure=reason)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return Record(name, folder, failure="its .hydra folder cannot be read; it is damaged.")
+    try:
+        finished, figures = (folder / "metrics.json").stat().st_mtime, _figures(folder)
+        failure = _failure(folder)
+    except FileNotFoundError:
+        failure = _failure(folder) or f"it did not finish; continue it with resume={folder}."
+    except (OSError, ValueError):
+        failure = "its metrics.json cannot be read; it is damaged."
+    if failure is not None:
+        return Record(name, folder, config, choices, failure=failure)
+    return Record(name, folder, config, choices, figures, finished)
+
+
+def _folder(name: str) -> Path:
+    if name != "last" and not Path(name).is_dir():
+        study = run_directory.outputs_root() / "studies" / name
+        if not study.is_dir():
+            raise ConfigError(f"There is neither a run directory nor a study called {name}.")
+        return study.resolve()
+    return run_directory.resolve(name, run_directory.FINISHED)
+
+
+def _configuration(folder: Path) -> dict[str, Any]:
+    """What the run was composed from; a resumed run may have got other epochs."""
+    resumed = folder / ".hydra" / "resume" / "config.yaml"
+    path = resumed if resumed.is_file() else folder / ".hydra" / "config.yaml"
+    config = _mapping(path)
+    json.dumps(config, default=str)  # an alias inside its own anchor is a ValueError here
+    return config
+
+
+def _choices(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+    """A teacher trained on the way was not started by Hydra and has only its names on record."""
+    path = folder / ".hydra" / "hydra.yaml"
+    found = select(_mapping(path), "hydra.runtime.choices") if path.is_file() else None
+    if not isinstance(found, dict):
+        found = {group: select(config, f"{group}.name") for group in ("model", "data")}
+    return {group: option for group, option in found.items() if isinstance(option, str)}
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no mapping.")
+    return content
+
+
+def _figures(folder: Path) -> dict[str, float]:
+    """All numbers of `metrics.json` whose name has a slash: `val/f1`, `cost/macs`, ..."""
+    metrics = read_json(folder / "metrics.json")
+    if not isinstance(metrics, dict):
+        raise ValueError("metrics.json holds no mapping.")
+    figures = {key: value for key, value in metrics.items() if "/" in key}
+    if not figures or not all(map(_is_number, figures.values())):
+        raise ValueError("metrics.json has no figures, or some that are no numbers.")
+    return figures
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+
+
+def _failure(folder: Path) -> str | None:
+    path = folder / FAILED
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[0] if lines else "it failed."
