@@ -41,7 +41,8 @@ def _lines(folder: Path, metrics: dict[str, Any]) -> list[str]:
 
 
 def _table(metrics: dict[str, Any]) -> Table:
-    table = Table(title="before and after")
+    fold = f", fold {metrics['fold']} of 0..{metrics['num_folds'] - 1}" if "fold" in metrics else ""
+    table = Table(title=f"before and after{fold}")
     table.add_column("step")
     shown = [key for key in COLUMNS if key in metrics]
     for key in shown:

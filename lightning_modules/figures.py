@@ -46,8 +46,16 @@ def final_figures(
         "kept": session.cfg.trainer.keep,
         "epoch": results[-1]["epoch"],
         "seed": session.cfg.seed,
+        **_fold(session.cfg.data),
         "steps": results,
     }
+
+
+def _fold(data: DictConfig) -> dict[str, int]:
+    """Which part of a cross-validation this run is, where it is one."""
+    if data.get("fold") is None:
+        return {}
+    return {"fold": data.fold, "num_folds": data.num_folds}
 
 
 def add_latency(

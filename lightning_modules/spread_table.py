@@ -13,7 +13,7 @@ from lightning_modules.closing import COLUMNS
 from lightning_modules.configurations import as_text
 from lightning_modules.spread import FIGURES, Row, Spread, Summary
 
-TITLE = "mean (standard deviation) over seeds and folds, best {objective} first"
+TITLE = "mean (sd) over seeds and folds, best {objective} first"
 STANDARD_ERROR = "se is sd / sqrt(runs); folds share training images, so over folds it is too small"
 
 

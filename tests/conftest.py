@@ -1,5 +1,6 @@
 """What several tests share: a composed configuration, a small image folder, the real data."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +65,25 @@ def homes(tmp_path, monkeypatch):
     for name in ("OUTPUTS", "CACHE", "DATA"):
         monkeypatch.setenv(f"MODEL_DIET_{name}", str(tmp_path / name.lower()))
     return tmp_path
+
+
+@pytest.fixture
+def leave(compose_config):
+    """Leaves a run directory as far as a summary reads it; `metrics.json` where f1 is given."""
+
+    def left(folder, *overrides, f1=None, **figures):
+        cfg = compose_config(*overrides, hydra=True)
+        choices = {"hydra": {"runtime": {"choices": dict(cfg.hydra.runtime.choices)}}}
+        config = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        (folder / ".hydra").mkdir(parents=True)
+        OmegaConf.save(OmegaConf.create(choices), folder / ".hydra" / "hydra.yaml")
+        OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+        if f1 is not None:
+            metrics = {"val/f1": f1, "seed": cfg.seed, "kept": "last", **figures}
+            (folder / "metrics.json").write_text(json.dumps(metrics))
+        return folder
+
+    return left
 
 
 def run_command(*words: str, check: bool = True, **settings) -> subprocess.CompletedProcess:

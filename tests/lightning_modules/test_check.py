@@ -7,7 +7,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from lightning_modules import run_directory, teacher_runs
-from lightning_modules.check import check
+from lightning_modules.check import CheckBeforeStart, check
 from lightning_modules.data_splits import data_identity
 from lightning_modules.errors import USER_ERRORS
 from tests.conftest import draw_folder, run_command
@@ -87,6 +87,16 @@ def test_mistakes_of_one_run(homes, compose_config, overrides, sentence):
 def test_mistakes_of_a_sweep(homes, compose_config, overrides, sentence):
     with pytest.raises(USER_ERRORS, match=sentence):
         check(compose_config(*overrides), sweep=True)
+
+
+def test_a_key_without_a_value_may_be_swept_over(homes, folder, compose_config):
+    hook = CheckBeforeStart()
+    cfg = compose_config("data=image_folder", hydra=True)
+    cfg.hydra.overrides.task = ["data=image_folder"]
+    with pytest.raises(SystemExit, match=r"data\.root has no value"):
+        hook.on_multirun_start(cfg)
+    cfg.hydra.overrides.task = ["data=image_folder", "data.root=a,b"]
+    hook.on_multirun_start(cfg)
 
 
 def test_the_defaults_pass(homes, compose_config):

@@ -1,0 +1,124 @@
+"""A multirun outlives failed trials, closes with the spread and says what failed."""
+
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf, open_dict
+
+from lightning_modules import multirun
+from lightning_modules.errors import ConfigError
+from lightning_modules.multirun import CloseMultirun, close, note_failure
+
+
+@pytest.fixture
+def trial(homes, compose_config):
+    """The configuration of a trial as Hydra hands it to the hook."""
+
+    def made(*overrides, mode="MULTIRUN"):
+        cfg = compose_config(f"hydra.mode={mode}", *overrides, hydra=True)
+        with open_dict(cfg):
+            cfg.hydra.runtime.output_dir = str(homes / "trial")
+            cfg.hydra.job.num = 3
+        (homes / "trial").mkdir()
+        return cfg
+
+    return made
+
+
+def job(status, value):
+    done = JobReturn()
+    done.status, done.return_value = status, value
+    return done
+
+
+def test_a_failed_trial_of_a_plain_sweep_does_not_end_it(homes, trial, caplog):
+    done = job(JobStatus.FAILED, ConfigError("optimizer.lr=-1 is not allowed."))
+    CloseMultirun().on_job_end(trial(), done)
+    assert done.status == JobStatus.COMPLETED
+    text = (homes / "trial" / "failed.txt").read_text()
+    assert text == "optimizer.lr=-1 is not allowed.\n"
+    assert "trial 3 failed: optimizer.lr=-1 is not allowed." in caplog.text
+
+
+def test_a_search_sees_its_failed_trials(homes, trial, caplog):
+    done = job(JobStatus.FAILED, ConfigError("no."))
+    CloseMultirun().on_job_end(trial("hydra/sweeper=optuna"), done)
+    assert done.status == JobStatus.FAILED
+    assert (homes / "trial" / "failed.txt").read_text() == "no.\n"
+    assert caplog.text == ""  # the sweeper says it
+
+
+def test_a_single_run_fails_as_before(homes, trial):
+    done = job(JobStatus.FAILED, ConfigError("no."))
+    CloseMultirun().on_job_end(trial(mode="RUN"), done)
+    assert done.status == JobStatus.FAILED
+    assert not (homes / "trial" / "failed.txt").exists()
+
+
+def test_a_trial_that_succeeds_in_the_end_is_no_failure(homes, trial):
+    cfg = trial(mode="RUN")
+    (homes / "trial" / "failed.txt").write_text("of the first try\n")
+    CloseMultirun().on_job_end(cfg, job(JobStatus.COMPLETED, 0.5))
+    assert not (homes / "trial" / "failed.txt").exists()
+
+
+def test_bugs_leave_their_traceback(tmp_path):
+    try:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate")
+    except RuntimeError as error:
+        reason = note_failure(tmp_path, error)
+    assert reason.startswith("RuntimeError: CUDA out of memory. Tried to allocate (traceback in")
+    first, blank, *rest = (tmp_path / "failed.txt").read_text().splitlines()
+    assert (first, blank) == (reason, "")
+    assert "test_multirun.py" in "".join(rest)
+
+
+@pytest.fixture
+def study(homes, leave):
+    """Two seeds of two learning rates; one trial failed."""
+    folder = homes / "study"
+    for number, (lr, seed) in enumerate([(0.01, 0), (0.01, 1), (0.02, 0), (0.02, 1)]):
+        f1 = None if number == 1 else 0.1 * number
+        words = (f"optimizer.lr={lr}", f"seed={seed}")
+        trial = leave(folder / "trials" / str(number), *words, f1=f1)
+        if f1 is None:
+            (trial / "failed.txt").write_text("The loss became nan.\n")
+    return folder
+
+
+def test_the_close_of_a_plain_multirun(study, compose_config, capsys):
+    with pytest.raises(SystemExit, match="error: 1 of 4 trials failed"):
+        close(study, compose_config(hydra=True))
+    shown = capsys.readouterr().out
+    assert "failed   trials/1 (seed=1): The loss became nan." in shown
+    assert (study / "summary.csv").read_text().splitlines()[1].startswith("0.02,2,2,0,0,0.25,")
+    assert (study / "summary.md").is_file()
+
+
+def test_the_close_of_a_search(study, compose_config, capsys):
+    close(study, compose_config("hydra/sweeper=optuna", hydra=True))
+    assert "0.2500" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_without_repetitions_only_failures_are_said(homes, leave, compose_config, capsys, failed):
+    study = homes / "study"
+    leave(study / "trials" / "0", "optimizer.lr=1e-3", f1=0.5)
+    leave(study / "trials" / "1", "optimizer.lr=1e-2", f1=None if failed else 0.6)
+    if failed:
+        with pytest.raises(SystemExit, match="error: 1 of 2 trials failed"):
+            close(study, compose_config(hydra=True))
+        assert capsys.readouterr().out.startswith("failed   trials/1 (seed=0): it did not finish")
+    else:
+        close(study, compose_config(hydra=True))
+        assert capsys.readouterr().out == ""
+    assert not (study / "summary.csv").exists()
+
+
+def test_a_bug_in_the_close_is_no_silent_success(homes, compose_config, monkeypatch):
+    def broken(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(multirun, "close", broken)
+    cfg = OmegaConf.create({"hydra": {"sweep": {"dir": str(homes)}}})
+    with pytest.raises(SystemExit, match="no space left"):
+        CloseMultirun().on_multirun_end(cfg)
