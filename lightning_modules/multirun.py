@@ -48,7 +48,7 @@ def note_failure(folder: Path, error: Exception) -> str:
     reason = " ".join(str(error).split())
     details = ""
     if not isinstance(error, USER_ERRORS):
-        reason = f"{type(error).__name__}: {reason} (traceback in {folder / FAILED})"
+        reason = f"{type(error).__name__}: {reason} (traceback in {FAILED})"
         details = "\n" + "".join(traceback.format_exception(error))
     write_text(folder / FAILED, f"{reason}\n{details}")
     return reason

@@ -1,0 +1,23 @@
+"""The closing screen and `metrics.json` say which fold of a cross-validation a run is."""
+
+from omegaconf import OmegaConf
+
+from lightning_modules import closing, figures
+
+STEP = {"name": "00_train", "before": {}, "after": {"val/f1": 0.5}}
+
+
+def test_a_fold_is_in_the_title(tmp_path, capsys):
+    metrics = {"val/f1": 0.5, "steps": [STEP]}
+    closing.show(tmp_path, metrics, [])
+    assert "before and after, " not in capsys.readouterr().out
+    closing.show(tmp_path, {**metrics, "fold": 1, "num_folds": 5}, [])
+    title = " ".join(capsys.readouterr().out.split("┏")[0].split())
+    assert title == "before and after, fold 1 of 0..4"
+
+
+def test_a_fold_is_in_the_figures():
+    data = OmegaConf.create({"fold": 0, "num_folds": 5})
+    assert figures._fold(data) == {"fold": 0, "num_folds": 5}
+    assert figures._fold(OmegaConf.create({"fold": None, "num_folds": 5})) == {}
+    assert figures._fold(OmegaConf.create({})) == {}
