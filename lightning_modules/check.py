@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -18,10 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.build import build
-from lightning_modules.command_line import leaves
+from lightning_modules.command_line import explain, leaves
 from lightning_modules.data_splits import make_splits
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks.variants import check_variant
+from lightning_modules.sweeps import sample_trials
 
 METRICS = ("val/f1", "val/accuracy", "val/loss", "test/f1", "test/accuracy", "test/loss")
 COSTS = (
@@ -47,9 +49,33 @@ class CheckBeforeStart(Callback):
         run_directory.claim(folder)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        if not set(_missing(config)) & set(run_directory.swept_keys(config)):
-            _refuse(check, config, sweep=True)  # else there is nothing to check before the trials
+        _refuse(check_multirun, config)
         Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)  # for the study's database
+
+
+def check_multirun(cfg: DictConfig) -> None:
+    """Refuses a sweep of which no trial can run; a single bad trial is left to fail alone.
+
+    Raises:
+        ConfigError, DataError: one sentence on the first mistake found.
+    """
+    mistake = _mistake(cfg)
+    for trial in sample_trials(cfg):  # composing the first one shows misspelt keys
+        if mistake is None:
+            break
+        earlier, mistake = mistake, _mistake(trial)
+        if str(mistake) == str(earlier):  # it has nothing to do with the values swept over
+            break
+    if mistake is not None:
+        raise mistake
+
+
+def _mistake(cfg: DictConfig) -> Exception | None:
+    try:
+        check(cfg, sweep=True)
+    except USER_ERRORS as error:
+        return error
+    return None
 
 
 def check_trial(cfg: DictConfig) -> None:
@@ -84,19 +110,18 @@ def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
         checker(*arguments, **settings)
     except USER_ERRORS as error:
         raise SystemExit(f"error: {error}") from None
+    except HydraException as error:
+        raise SystemExit(f"error: {explain(error)}") from None
     except Exception:  # a bug of ours: Hydra would only warn and go on unchecked
         raise SystemExit(traceback.format_exc()) from None
 
 
 def _check_missing(cfg: DictConfig) -> None:
-    for name in _missing(cfg):
-        raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
-
-
-def _missing(cfg: DictConfig) -> list[str]:
     ours = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
-    found = leaves(OmegaConf.to_container(ours, resolve=False))
-    return [".".join(key) for key, value in found if value == "???"]
+    for key, value in leaves(OmegaConf.to_container(ours, resolve=False)):
+        if value == "???":
+            name = ".".join(key)
+            raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
 
 
 def check_model(model: DictConfig, place: str) -> None:

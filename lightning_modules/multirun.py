@@ -10,10 +10,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lightning_modules import run_directory
 from lightning_modules.atomic_files import write_text
 from lightning_modules.errors import USER_ERRORS
 from lightning_modules.run_records import FAILED, study_records
+from lightning_modules.sweeps import searches
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class CloseMultirun(Callback):
             (folder / FAILED).unlink(missing_ok=True)  # of an earlier try, now resumed
         elif config.hydra.mode == RunMode.MULTIRUN:
             reason = note_failure(folder, job_return._return_value)
-            if run_directory.searches(config):
+            if searches(config):
                 return  # a search must see that the trial failed
             log.error(f"trial {config.hydra.job.num} failed: {reason}")
             # The plain sweeper would stop at the first one; `close` says it after the last trial.
@@ -61,7 +61,7 @@ def close(study: Path, config: DictConfig) -> None:
         SystemExit: trials of a plain multirun failed. A search goes on without its failed trials.
     """
     from lightning_modules import spread_table  # rich: not before it is needed
-    from lightning_modules.spread import summarise
+    from lightning_modules.summary import summarise
 
     objective = config.objective if isinstance(config.objective, str) else config.objective[0]
     records = study_records(study)
@@ -70,7 +70,7 @@ def close(study: Path, config: DictConfig) -> None:
         spread_table.write(summary, study)
         spread_table.show(summary)
         print(f"summary  {study}: summary.csv, summary.md")
-    if summary.failures and not run_directory.searches(config):
+    if summary.failures and not searches(config):
         if not summary.repeats:
             print(*spread_table.notes(summary), sep="\n")
         count = f"{len(summary.failures)} of {len(records)} trials"

@@ -7,11 +7,11 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.atomic_files import write_text
 from lightning_modules.errors import ConfigError
+from lightning_modules.sweeps import searches, swept_keys
 
 _made: set[str] = set()  # folders that this process gave a name
 _older: set[Path] = set()  # run directories that existed before this process
@@ -27,17 +27,6 @@ def run_name(root: DictConfig) -> str:
     """`<model>_<data>[_<steps>]`, from the chosen options; free of slashes."""
     choices = root.hydra.runtime.choices
     return _joined([choices.model, choices.data, *root.get("compression", {})])
-
-
-def searches(root: DictConfig) -> bool:
-    """Whether a sweeper with a search space and a budget (Optuna) chooses the trials."""
-    return root.hydra.runtime.choices["hydra/sweeper"] != "basic"
-
-
-def swept_keys(root: DictConfig) -> list[str]:
-    """The keys to which a multirun's command line gives several values."""
-    parsed = OverridesParser.create().parse_overrides(list(root.hydra.overrides.task))
-    return [override.key_or_group for override in parsed if override.is_sweep_override()]
 
 
 def study_name(root: DictConfig) -> str:

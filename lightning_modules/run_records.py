@@ -82,7 +82,7 @@ def read_record(folder: Path, name: str) -> Record:
         failure = _failure(folder)
     except FileNotFoundError:
         failure = _failure(folder) or f"it did not finish; continue it with resume={folder}."
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError, RecursionError):
         failure = "its metrics.json cannot be read; it is damaged."
     if failure is not None:
         return Record(name, folder, config, choices, failure=failure)

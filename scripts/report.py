@@ -9,7 +9,7 @@ from lightning_modules.command_line import explaining
 from lightning_modules.configurations import REPETITION
 from lightning_modules.errors import ConfigError
 from lightning_modules.run_records import find_records
-from lightning_modules.spread import Summary, summarise
+from lightning_modules.summary import Summary, summarise
 
 
 def main() -> None:

@@ -4,13 +4,14 @@ import json
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lightning_modules import run_directory, teacher_runs
+from lightning_modules import run_directory, study, teacher_runs
 from lightning_modules.check import CheckBeforeStart, check
 from lightning_modules.data_splits import data_identity
 from lightning_modules.errors import USER_ERRORS
-from tests.conftest import draw_folder, run_command
+from tests.conftest import ROOT, draw_folder, run_command
 
 CLASSES = ("blue", "green", "red")
 
@@ -89,14 +90,45 @@ def test_mistakes_of_a_sweep(homes, compose_config, overrides, sentence):
         check(compose_config(*overrides), sweep=True)
 
 
-def test_a_key_without_a_value_may_be_swept_over(homes, folder, compose_config):
-    hook = CheckBeforeStart()
-    cfg = compose_config("data=image_folder", hydra=True)
-    cfg.hydra.overrides.task = ["data=image_folder"]
-    with pytest.raises(SystemExit, match=r"data\.root has no value"):
-        hook.on_multirun_start(cfg)
-    cfg.hydra.overrides.task = ["data=image_folder", "data.root=a,b"]
-    hook.on_multirun_start(cfg)
+@pytest.fixture
+def check_sweep(homes, folder):
+    """Checks a multirun's command line as Hydra's hook does."""
+
+    def checked(*words, root=True):
+        run_directory.register_resolvers()
+        study.register_sweeper_defaults()
+        words = ["data=image_folder", *([f"data.root={folder}"] if root else []), *words]
+        plain = [word for word in words if "," not in word]  # as Hydra composes the parent
+        with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+            cfg = compose("config", overrides=plain, return_hydra_config=True)
+            cfg.hydra.overrides.task = words
+            CheckBeforeStart().on_multirun_start(cfg)
+
+    return checked
+
+
+def test_a_sweep_starts_when_a_trial_can_run(check_sweep, folder, homes):
+    check_sweep("data.fold=0,1,7", "data.num_folds=3")
+    check_sweep(f"data.root=/nowhere,{folder}", root=False)
+    check_sweep("optimizer.lr=-1,-2")  # each trial says so itself
+    assert len(list((homes / "outputs" / "studies").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["seed=0,1"], "data.root has no value"),
+        (["data.root=/x,/y"], "/y does not exist"),
+        (["data.fold=7,8", "data.num_folds=3"], "data.fold=8 is not one of"),
+        (["seed=0,1", "trainer.strategy=ddp"], "cannot run inside a sweep"),
+        (["seed=0,1", "optimizer.lrr=1,2"], "no key optimizer.lrr; did you mean lr"),
+        (["data.fold=0,1", "data.num_folds=3", "optimizer.lrr=1,2"], "no key optimizer.lrr"),
+    ],
+)
+def test_a_sweep_without_a_trial_that_can_run_leaves_nothing(check_sweep, homes, words, sentence):
+    with pytest.raises(SystemExit, match=f"error: .*{sentence}"):
+        check_sweep(*words, root="data.root" not in "".join([sentence, *words]))
+    assert not (homes / "outputs").exists()
 
 
 def test_the_defaults_pass(homes, compose_config):

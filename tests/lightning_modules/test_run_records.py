@@ -20,7 +20,17 @@ def test_a_finished_run(homes, leave):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "", "[]", "{}", '{"seed": 1}', '{"val/f1": "x"}', '{"val/f1": NaN}', '{"val/f1": true}'],
+    [
+        "{",
+        "[" * 100000,
+        '{"val/f1": 1' + "0" * 400 + "}",
+        "[]",
+        "{}",
+        '{"seed": 1}',
+        '{"val/f1": "x"}',
+        '{"val/f1": NaN}',
+        '{"val/f1": true}',
+    ],
 )
 def test_damaged_figures(homes, leave, text):
     run = leave(homes / "run")

@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from lightning_modules.spread import summarise
 from lightning_modules.spread_table import cells, notes, show, to_csv, to_markdown, write
-from tests.lightning_modules.test_spread import record
+from lightning_modules.summary import summarise
+from tests.lightning_modules.test_summary import record
 
 
 @pytest.fixture
