@@ -26,7 +26,7 @@ from datamodules.progress import report_progress
 from datamodules.sources.source import Item
 from datamodules.threads import map_in_order
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _key(items: Sequence[Item], size: Size, fit: Fit) -> str:
         status = file.stat() if file.exists() else None
         # The time of the last change is set by the system: a copy with an old date is noticed.
         state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
-        boxes = [item.box for item in group]
+        boxes = [(item.box, item.size) for item in group]
         digest.update(repr((str(file.absolute()), state, boxes)).encode())
     return digest.hexdigest()[:16]
 
@@ -129,7 +129,8 @@ def _decoded(items: Sequence[Item], name: str, size: Size, fit: Fit) -> Iterator
     def decode(job: tuple[str, list[int]]) -> _File:
         path, numbers = job
         try:
-            crops = decode_crops(path, [items[n].box for n in numbers], size=size, fit=fit)
+            boxes, annotated = [items[n].box for n in numbers], items[numbers[0]].size
+            crops = decode_crops(path, boxes, size=size, fit=fit, annotated=annotated)
         except DataError as error:
             return _File(path, numbers, error)
         return _File(path, numbers, crops)

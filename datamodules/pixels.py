@@ -45,7 +45,10 @@ class DecodedPixels:
 
     def __getitem__(self, index: int) -> np.ndarray:
         item = self.items[index]
-        return decode_crops(item.path, [item.box], size=self.size, fit=self.fit)[0]
+        (crop,) = decode_crops(
+            item.path, [item.box], size=self.size, fit=self.fit, annotated=item.size
+        )
+        return crop
 
 
 class ChosenPixels:

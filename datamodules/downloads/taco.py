@@ -6,7 +6,6 @@ Proença and Simões, "TACO: Trash Annotations in Context for Litter Detection",
 
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -56,7 +55,7 @@ def download_taco(
     """
     with sole_writer(root):
         _provide_annotations(root / ANNOTATIONS, url, annotations, limits)
-        content = read_coco(root / ANNOTATIONS)
+        content = _read(root / ANNOTATIONS)
         targets = _targets(root, content["images"])
         lacking = _lacking(targets, _sizes(content["images"]), verify=verify)
         missing = fetch_all(lacking, limits=limits, job="taco")
@@ -64,6 +63,12 @@ def download_taco(
         _write_available(root, content, {target.path for target in missing})
     fetched = len(lacking) - len(missing)
     return Report(root=root, total=len(targets), fetched=fetched, missing=missing)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The annotation file with all its fields, which must be those of a COCO detection file."""
+    read_coco(path)
+    return json.loads(path.read_text("utf-8-sig"))
 
 
 def _provide_annotations(path: Path, url: str, given: Path | None, limits: Limits) -> None:
@@ -88,16 +93,14 @@ def _targets(root: Path, images: list[dict[str, Any]]) -> list[Target]:
     """One for each listed image.
 
     Raises:
-        DataError: a name is listed twice, or is not that of an image.
+        DataError: a name is not that of an image.
     """
     names = [os.path.normpath(image["file_name"]) for image in images]
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise DataError(f"The annotations in {root} list the image {name!r} {count} times.")
-        if Path(name).suffix.lower() not in IMAGE_SUFFIXES or not name.isprintable():
+    for name in names:
+        if not name.lower().endswith(IMAGE_SUFFIXES) or not name.isprintable():
             raise DataError(
                 f"The annotations in {root} list {name!r}, which is no image's name: it must end "
-                f"in {', '.join(sorted(IMAGE_SUFFIXES))}."
+                f"in {', '.join(IMAGE_SUFFIXES)}."
             )
     return [
         Target(str(image.get("flickr_url") or ""), root / name, partial(check_image, size=size))
@@ -106,7 +109,7 @@ def _targets(root: Path, images: list[dict[str, Any]]) -> list[Target]:
 
 
 def _sizes(images: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    return [(image["width"], image["height"]) for image in images]
+    return [(int(image["width"]), int(image["height"])) for image in images]
 
 
 def _lacking(

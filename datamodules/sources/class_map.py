@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datamodules.errors import DataError
+from datamodules.sources.names import is_name
 
 BUNDLED = Path(__file__).parent / "maps"
 
@@ -17,16 +18,16 @@ def read_class_map(name: str) -> dict[str, str | None]:
     Raises:
         DataError: there is no such map, or it is not one.
     """
-    path = BUNDLED / f"{name}.yaml" if (BUNDLED / f"{name}.yaml").is_file() else Path(name)
-    if not path.is_file():
-        bundled = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.yaml")))
-        raise DataError(
-            f"The class map {name!r} does not exist: give the path of a YAML file or one of "
-            f"{bundled}."
-        )
+    path = _bundled().get(str(name), Path(str(name)))
     lines = _read_yaml(path)
-    if not isinstance(lines, dict) or not all(isinstance(v, str | None) for v in lines.values()):
+    if not isinstance(lines, dict):
         raise DataError(f"The class map {path} is not a list of `category: class or null` lines.")
+    for category, label in lines.items():
+        if label is not None and not is_name(label):
+            raise DataError(
+                f"The class map {path} gives {category!r} the class {label!r}, which is no name: "
+                "give a name (in quotes if YAML takes it for something else), or null to drop it."
+            )
     return {str(category): label for category, label in lines.items()}
 
 
@@ -40,13 +41,23 @@ def require_complete(class_map: Mapping[str, str | None], categories: Iterable[s
         )
 
 
+def _bundled() -> dict[str, Path]:
+    return {path.stem: path for path in BUNDLED.glob("*.yaml")}
+
+
 def _read_yaml(path: Path) -> object:
     # OmegaConf's loader refuses a category listed twice, where plain YAML takes the last.
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     try:
-        return OmegaConf.to_container(OmegaConf.load(path))
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        if path.is_file():
+            return OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, OmegaConfBaseException, OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"The class map {path} is not readable YAML ({reason}).") from None
+    raise DataError(
+        f"The class map {str(path)!r} does not exist: give the path of a YAML file or one of "
+        f"{', '.join(sorted(_bundled()))}."
+    )

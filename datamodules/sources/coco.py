@@ -1,26 +1,35 @@
-"""COCO detection files: every box becomes one square picture of one class."""
+"""COCO detection files: every box becomes one picture of one class."""
 
-import os
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
+from functools import cached_property
 from pathlib import Path
 
+from datamodules.errors import DataError
 from datamodules.sources.class_map import read_class_map, require_complete
-from datamodules.sources.coco_file import read_coco, require_images_present
+from datamodules.sources.coco_file import CocoFile, Id, read_coco
+from datamodules.sources.cropping import BoxCount, Cropping
+from datamodules.sources.listed_files import require_present
 from datamodules.sources.source import Index, Item
+
+log = logging.getLogger(__name__)
 
 
 class Coco:
     """Crops of a COCO detection set, not yet split.
 
     Each box is clipped to its image, widened by `margin` and squared around its centre; what then
-    lies outside the image is padded when the crop is cut.
+    lies outside the image is padded when the crop is cut. Crowds (`iscrowd: 1`) are left out.
+    Annotated sizes and boxes are those of the image turned upright, as EXIF says.
 
     Args:
         root: Folder of the images and of the annotation file.
         annotations: The annotation file, relative to `root`.
-        class_map: Name or path of a class map; None makes every category a class.
-        margin: Added on every side, as a fraction of the box's longer side.
+        class_map: Name or path of a class map; None makes every category a class. A class without
+            any box is left out.
+        margin: Added to a box at both ends, as a fraction of its width and of its height.
         min_size: Boxes whose longer side is shorter are dropped, in pixels.
+        square: Make boxes squares of the longer side; else they keep their aspect ratio.
         how_to_get: Sentence for a user who has no such data yet.
     """
 
@@ -33,25 +42,28 @@ class Coco:
         annotations: str = "annotations.json",
         class_map: str | None = None,
         margin: float = 0.1,
-        min_size: int = 16,
+        min_size: float = 16,
+        square: bool = True,
         how_to_get: str = "",
     ) -> None:
         self.root = Path(root)
         self.annotations = self.root / annotations
         self.class_map = class_map
-        self.margin = margin
-        self.min_size = min_size
+        self.cropping = Cropping(margin, min_size, square)
         self.how_to_get = how_to_get
+        self._notes: list[str] = []
 
     def check(self) -> tuple[str, ...]:
         """The class names; `DataError` for unusable annotations or absent images."""
-        content = read_coco(self.annotations, self.how_to_get)
-        class_names = self._index(content).class_names
-        require_images_present(self.root, content["images"], self.how_to_get)
-        return class_names
+        items = (item for split in self._index.splits.values() for item in split)
+        require_present(self.root, dict.fromkeys(item.group for item in items), self.how_to_get)
+        return self._index.class_names
 
     def prepare(self) -> None:
-        """Nothing to make: the images are the user's."""
+        """Say, once, what of the annotations is not used; the images are the user's."""
+        _ = self._index
+        while self._notes:
+            log.info("%s: %s.", self.annotations, self._notes.pop(0))
 
     def read(self) -> Index:
         """Read the annotations and make the crops.
@@ -59,48 +71,63 @@ class Coco:
         Raises:
             DataError: the annotations cannot be used.
         """
-        return self._index(read_coco(self.annotations, self.how_to_get))
+        return self._index
 
-    def _index(self, content: dict[str, list[dict]]) -> Index:
-        class_of = self._class_of_category(content["categories"])
-        names = tuple(sorted(set(class_of.values())))
-        items = self._items(content, {c: names.index(name) for c, name in class_of.items()})
-        return Index(names, {"unsplit": items})
+    @cached_property
+    def _index(self) -> Index:
+        file = read_coco(self.annotations, self.how_to_get)
+        class_of = self._class_of_category(file.categories)
+        names = sorted(set(class_of.values()))
+        label_of = {category: names.index(name) for category, name in class_of.items()}
+        count = BoxCount(len(file.boxes))
+        items = self._items(file, label_of, count)
+        if not items:
+            raise DataError(f"{self.annotations} leaves nothing to learn from: {count}.")
+        used, items = _without_empty_classes(names, items)
+        self._notes = _notes(file, count, [name for name in names if name not in used])
+        return Index(used, {"unsplit": items})
 
-    def _class_of_category(self, categories: list[dict]) -> dict[int, str]:
+    def _class_of_category(self, categories: dict[Id, str]) -> dict[Id, str]:
         """Category id -> class name, without the dropped categories."""
-        names = {category["id"]: category["name"] for category in categories}
         if self.class_map is None:
-            return names
+            return categories
         class_map = read_class_map(self.class_map)
-        require_complete(class_map, names.values())
-        return {i: class_map[name] for i, name in names.items() if class_map[name] is not None}
+        require_complete(class_map, categories.values())
+        return {i: class_map[name] for i, name in categories.items() if class_map[name] is not None}
 
-    def _items(self, content: dict[str, list[dict]], label_of: dict[int, int]) -> list[Item]:
-        """One item per usable box, those of one image side by side."""
-        boxes = defaultdict(list)
-        for annotation in content["annotations"]:
-            if annotation["category_id"] in label_of:
-                boxes[annotation["image_id"]].append(annotation)
+    def _items(self, file: CocoFile, label_of: dict[Id, int], count: BoxCount) -> list[Item]:
+        """One item per usable box, those of one image side by side; notes the fate of all."""
+        boxes_of = defaultdict(list)
+        for box in file.boxes:
+            boxes_of[box.image_id].append(box)
         items = []
-        for image in content["images"]:
-            for annotation in boxes[image["id"]]:
-                box = self._crop_box(annotation["bbox"], image["width"], image["height"])
-                if box is not None:
-                    name = os.path.normpath(image["file_name"])
-                    label = label_of[annotation["category_id"]]
-                    items.append(Item(str(self.root / name), label, box, name))
+        for image in file.images:
+            path = str(self.root / image.name)
+            size = image.width, image.height
+            boxes = boxes_of.pop(image.id, ())
+            for label, crop in self.cropping.crops(image, boxes, label_of, count):
+                items.append(Item(path, label, crop, image.name, size))
+        count.dropped["of unlisted images"] = sum(map(len, boxes_of.values()))
         return items
 
-    def _crop_box(
-        self, bbox: list[float], width: int, height: int
-    ) -> tuple[int, int, int, int] | None:
-        """The square of a box (x, y, w, h in pixels); None where too little is in the image."""
-        x0, y0 = max(bbox[0], 0), max(bbox[1], 0)
-        x1, y1 = min(bbox[0] + bbox[2], width), min(bbox[1] + bbox[3], height)
-        # Written so that a NaN anywhere drops the box.
-        if not (x1 > x0 and y1 > y0 and max(x1 - x0, y1 - y0) >= self.min_size):
-            return None
-        side = max(1, round(max(x1 - x0, y1 - y0) * (1 + 2 * self.margin)))
-        left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
-        return left, top, left + side, top + side
+
+def _without_empty_classes(
+    names: list[str], items: list[Item]
+) -> tuple[tuple[str, ...], list[Item]]:
+    """The names of the classes that have items, and the items with labels into these names."""
+    used = sorted({item.label for item in items})
+    if len(used) < len(names):
+        label_of = {old: new for new, old in enumerate(used)}
+        items = [item._replace(label=label_of[item.label]) for item in items]
+    return tuple(names[label] for label in used), items
+
+
+def _notes(file: CocoFile, count: BoxCount, empty: list[str]) -> list[str]:
+    """What a user should know of the annotations that were read."""
+    notes = [str(count)] if count.clipped or count.dropped.total() else []
+    ids = Counter(box.id for box in file.boxes if box.id is not None)
+    if repeated := sum(n > 1 for n in ids.values()):
+        notes.append(f"{repeated} annotation ids occur twice or more, and all their boxes are read")
+    if empty:
+        notes.append(f"no box is left of {', '.join(empty)}, so these classes are left out")
+    return notes

@@ -1,21 +1,46 @@
 """Reading a COCO annotation file, with a sentence for everything that is wrong with it."""
 
 import json
-import os
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from datamodules.errors import DataError
-
-NUMBER = (int, float)
-REQUIRED_FIELDS = {
-    "images": {"id": (int, str), "file_name": str, "width": NUMBER, "height": NUMBER},
-    "annotations": {"image_id": (int, str), "category_id": (int, str), "bbox": list},
-    "categories": {"id": (int, str), "name": str},
-}
+from datamodules.sources.coco_fields import FIELDS, KEPT, Id, rows
+from datamodules.sources.listed_files import inside_root
 
 
-def read_coco(path: Path, how_to_get: str = "") -> dict[str, list[dict]]:
-    """The lists `images`, `annotations` and `categories`, with the fields this package reads.
+class CocoImage(NamedTuple):
+    """A listed image: its file name, normalised and relative to the root, and its upright size."""
+
+    id: Id
+    name: str
+    width: int
+    height: int
+
+
+class CocoBox(NamedTuple):
+    """A box (x, y, width, height in pixels of the upright image) of one category."""
+
+    id: Id | None
+    image_id: Id
+    category_id: Id
+    bbox: tuple[float, float, float, float]
+    crowd: bool
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """What this package reads of an annotation file; ids of images and categories are unique."""
+
+    images: list[CocoImage]
+    boxes: list[CocoBox]
+    categories: dict[Id, str]
+
+
+def read_coco(path: Path, how_to_get: str = "") -> CocoFile:
+    """Read the images, boxes and categories, and nothing else (polygons take most of such files).
 
     Args:
         path: The annotation file.
@@ -24,65 +49,61 @@ def read_coco(path: Path, how_to_get: str = "") -> dict[str, list[dict]]:
     Raises:
         DataError: the file is absent, not JSON, not COCO, or lists images outside its folder.
     """
-    if not path.is_file():
-        raise DataError(
-            f"The annotation file {path} does not exist: the expected tree is "
-            f"root/{path.name} and the images it lists, relative to root. {how_to_get}".strip()
-        )
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"The annotation file {path} is not JSON ({error}).") from None
-    for key, fields in REQUIRED_FIELDS.items():
+    content = _read_json(path, how_to_get)
+    values = {}
+    for key in FIELDS:
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list):
             raise DataError(f"{path} is not a COCO detection file: it has no list {key!r}.")
-        _require_fields(path, key, fields, entries)
-    _require_known_categories(path, content)
-    _require_inside(path, content["images"])
-    return content
+        values[key] = rows(path, key, entries)
+    _require_unique(path, "image id", (row[0] for row in values["images"]))
+    _require_unique(path, "category id", (row[0] for row in values["categories"]))
+    names = inside_root(path, [row[1] for row in values["images"]])
+    _require_unique(path, "image file", names)
+    images = [
+        CocoImage(id, name, int(width), int(height))
+        for name, (id, _, width, height) in zip(names, values["images"], strict=True)
+    ]
+    boxes = [CocoBox(*ids, tuple(bbox), bool(crowd)) for *ids, bbox, crowd in values["annotations"]]
+    file = CocoFile(images, boxes, dict(values["categories"]))
+    _require_known_categories(path, file)
+    return file
 
 
-def require_images_present(root: Path, images: list[dict], how_to_get: str = "") -> None:
-    """Raise `DataError` with the count and the first name of listed images that are absent."""
-    absent = [image["file_name"] for image in images if not (root / image["file_name"]).is_file()]
-    if absent:
-        raise DataError(
-            f"{len(absent)} of {len(images)} images listed by the annotations are not in {root}, "
-            f"first {absent[0]!r}: download them or remove them from the file. {how_to_get}".strip()
-        )
+def _read_json(path: Path, how_to_get: str) -> Any:
+    try:
+        if path.is_file():
+            return json.loads(path.read_text("utf-8-sig"), object_hook=_read_fields)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"The annotation file {path} cannot be read ({reason}).") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"The annotation file {path} is not JSON ({error}).") from None
+    raise DataError(
+        f"The annotation file {path} does not exist: the expected tree is root/{path.name} and "
+        f"the images it lists, relative to root. {how_to_get}".strip()
+    )
 
 
-def _require_fields(path: Path, key: str, fields: dict, entries: list) -> None:
-    for number, entry in enumerate(entries):
-        for field, kind in fields.items():
-            value = entry.get(field) if isinstance(entry, dict) else None
-            if not isinstance(value, kind) or (field == "bbox" and not _is_box(value)):
-                raise DataError(
-                    f"{path} is not a COCO detection file: entry {number} of {key!r} has no "
-                    f"valid {field!r}."
-                )
+def _read_fields(entry: dict[str, Any]) -> dict[str, Any]:
+    # While the file is read: what is dropped here never piles up in memory.
+    return {key: value for key, value in entry.items() if key in KEPT}
 
 
-def _is_box(value: list) -> bool:
-    return len(value) == 4 and all(isinstance(v, NUMBER) for v in value)
-
-
-def _require_known_categories(path: Path, content: dict) -> None:
-    known = {category["id"] for category in content["categories"]}
-    for number, annotation in enumerate(content["annotations"]):
-        if annotation["category_id"] not in known:
+def _require_unique(path: Path, what: str, values: Iterable[Hashable]) -> None:
+    first: dict[Hashable, int] = {}
+    for number, value in enumerate(values):
+        if first.setdefault(value, number) != number:
             raise DataError(
-                f"{path} lacks the category {annotation['category_id']!r} of annotation "
-                f"{number}: add it to 'categories' or remove the annotation."
+                f"{path} has the {what} {value!r} twice (entries {first[value]} and {number}): "
+                "give each its own, or merge the two entries."
             )
 
 
-def _require_inside(path: Path, images: list[dict]) -> None:
-    for image in images:
-        name = image["file_name"]
-        if Path(name).is_absolute() or Path(os.path.normpath(name)).parts[:1] == (os.pardir,):
+def _require_known_categories(path: Path, file: CocoFile) -> None:
+    for number, box in enumerate(file.boxes):
+        if box.category_id not in file.categories:
             raise DataError(
-                f"{path} lists the image {name!r}, which is outside its folder: list the images "
-                "relative to data.root."
+                f"{path} lacks the category {box.category_id!r} of annotation {number}: add it to "
+                "'categories' or remove the annotation."
             )

@@ -3,17 +3,21 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels
+
 
 class Item(NamedTuple):
     """One picture: a whole image or a box of one."""
 
     path: str
     label: int  # index into the class names; -1 where nobody knows
-    # (x0, y0, x1, y1) in pixels of the EXIF-oriented image; may reach outside, where the crop is
-    # padded. None is the whole image.
-    box: tuple[int, int, int, int] | None
+    # In the EXIF-oriented image; may reach outside, where the crop is padded. None is the whole.
+    box: Box | None
     # The identity of the image: items of one group never fall into two splits.
     group: str
+    # (width, height) in pixels of the EXIF-oriented image, where an annotation says it: a file of
+    # another size would give wrong crops, and is refused.
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

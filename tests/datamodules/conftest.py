@@ -1,4 +1,8 @@
+import contextlib
 import json
+import os
+import signal
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +39,9 @@ def make_coco(tmp_path):
         root.mkdir(parents=True, exist_ok=True)
         names = names or [f"{n}.png" for n in range(len(boxes))]
         for name in names:
-            if ".." not in name and not name.startswith("/"):
+            if not (root / name).is_dir() and Path(os.path.normpath(root / name)).is_relative_to(
+                root
+            ):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", (100, 80), (90, 90, 90)).save(root / name)
         content = {
@@ -54,3 +60,76 @@ def make_coco(tmp_path):
         return root
 
     return make
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user of the machine can enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def as_nobody():
+    """Calls a function without the rights of the superuser and gives the text it returns."""
+
+    def call(function) -> str:
+        if os.geteuid() != 0:
+            return function()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                text = function()
+            except BaseException as error:
+                text = repr(error)
+            os.write(writing, text.encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            text = pipe.read()
+        os.waitpid(child, 0)
+        return text
+
+    return call
+
+
+@contextlib.contextmanager
+def at_most(seconds: int):
+    """Fails what hangs."""
+
+    def give_up(*_):
+        raise AssertionError(f"did not end within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# What each EXIF orientation does to the upright image (EXIF 2.3, section 4.6.4).
+STORED = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+def oriented(path: Path, upright: np.ndarray, orientation: int, **settings) -> str:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(STORED[orientation](upright))
+    Image.fromarray(stored).save(path, exif=exif, **settings)
+    return str(path)

@@ -27,11 +27,10 @@ def test_six_classes_as_a_coco_set(tmp_path):
     index = source.read()
     assert index.class_names == names and list(index.splits) == ["unsplit"]
     content = read_coco(source.folder / "annotations.json")
-    assert len(content["images"]) == 24
-    per_image = np.bincount([a["image_id"] for a in content["annotations"]], minlength=24)
+    assert len(content.images) == 24
+    per_image = np.bincount([box.image_id for box in content.boxes], minlength=24)
     assert per_image.min() >= 2 and per_image.max() <= 3
-    for annotation in content["annotations"]:
-        x, y, w, h = annotation["bbox"]
+    for x, y, w, h in [box.bbox for box in content.boxes]:
         assert x >= 0 and y >= 0 and x + w <= 128 and y + h <= 96 and min(w, h) > 0
 
 

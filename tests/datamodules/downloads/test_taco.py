@@ -11,7 +11,8 @@ from datamodules.downloads.root_folder import default_root
 from datamodules.downloads.taco import download_taco
 from datamodules.errors import DataError
 from datamodules.sources.coco import Coco
-from datamodules.sources.coco_file import read_coco, require_images_present
+from datamodules.sources.coco_file import read_coco
+from datamodules.sources.listed_files import require_present
 from tests.conftest import ROOT
 from tests.datamodules.downloads.conftest import image_bytes
 from tests.file_server import Reply
@@ -107,7 +108,8 @@ def test_what_could_not_be_had(server, annotations, file, tmp_path, limits):
     rest = json.loads((root / "annotations_available.json").read_text())
     assert [image["file_name"] for image in rest["images"]] == names[5:]
     assert {box["image_id"] for box in rest["annotations"]} == {5}
-    require_images_present(root, read_coco(root / "annotations_available.json")["images"])
+    available = read_coco(root / "annotations_available.json")
+    require_present(root, [image.name for image in available.images])
 
     annotations["images"][4]["flickr_url"] = server.url("/4_o.jpeg")
     (root / "annotations.json").write_text(json.dumps(annotations))
@@ -155,10 +157,10 @@ def test_an_old_file_stays_until_the_new_one_is_right(server, annotations, file,
         ("a/../../b.jpg", "outside its folder"),
         ("annotations.json", "which is no image's name"),
         ("batch_1/run.py", "which is no image's name"),
-        ("", "which is no image's name"),
-        ("a\0.jpg", "which is no image's name"),
+        ("", "has no valid 'file_name'"),
+        ("a\0.jpg", "has no valid 'file_name'"),
         ("a\x1b[31m.jpg", "which is no image's name"),
-        ("./batch_0//000000.JPG", "list the image 'batch_0/000000.JPG' 2 times"),
+        ("./batch_0//000000.JPG", "has the image file 'batch_0/000000.JPG' twice"),
     ],
 )
 def test_names_that_are_refused(server, annotations, file, tmp_path, limits, name, said):

@@ -1,0 +1,59 @@
+"""Cutting boxes out of an image: fitted to an aspect ratio, resized, padded outside."""
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from datamodules.sources.source import Box
+
+Size = tuple[int, int]  # height, width in pixels
+Fit = Literal["stretch", "pad", "crop"]
+
+OUTSIDE = (128, 128, 128)  # what a crop shows beyond the image: no edge that looks like an object
+
+
+def fitted(box: Box, size: Size, fit: Fit) -> Box:
+    """The box with the aspect ratio of `size`, unless it may be stretched."""
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    if fit == "stretch" or width * size[0] == height * size[1]:
+        return box
+    ratio = size[1] / size[0]
+    choose = {"pad": max, "crop": min}[fit]
+    new_width = max(1, round(choose(width, height * ratio)))
+    new_height = max(1, round(choose(height, width / ratio)))
+    left, top = x0 + (width - new_width) // 2, y0 + (height - new_height) // 2
+    return left, top, left + new_width, top + new_height
+
+
+def cut(image: Image.Image, box: Box, size: Size, scale: int = 1) -> np.ndarray:
+    """One crop: the part of the box inside the image, resized into place; the rest is grey.
+
+    Args:
+        image: An RGB image.
+        box: In pixels of the image's file.
+        size: Height and width of the crop.
+        scale: How many pixels of the file, in each direction, a pixel of `image` stands for.
+
+    Returns:
+        uint8 H x W x 3.
+    """
+    x0, y0, x1, y1 = box
+    width, height = image.width * scale, image.height * scale
+    inside = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    crop = np.full((*size, 3), OUTSIDE, np.uint8)
+    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        return crop
+    left, right = _span(inside[0] - x0, inside[2] - x0, size[1] / (x1 - x0), size[1])
+    top, bottom = _span(inside[1] - y0, inside[3] - y0, size[0] / (y1 - y0), size[0])
+    target = right - left, bottom - top
+    part = tuple(side / scale for side in inside)
+    crop[top:bottom, left:right] = image.resize(target, Image.Resampling.BILINEAR, box=part)
+    return crop
+
+
+def _span(start: int, stop: int, scale: float, length: int) -> tuple[int, int]:
+    """Where start..stop of the box falls in a crop of `length` pixels: one pixel at least."""
+    first = min(round(start * scale), length - 1)
+    return first, max(round(stop * scale), first + 1)

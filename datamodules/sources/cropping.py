@@ -1,0 +1,118 @@
+"""What becomes of annotated boxes: clipped, widened and squared into crops, or dropped."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from datamodules.errors import DataError
+from datamodules.sources.coco_file import CocoBox, CocoImage, Id
+from datamodules.sources.source import Box
+
+Corners = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
+
+
+@dataclass
+class BoxCount:
+    """How many boxes were clipped to their image, and how many dropped, by reason."""
+
+    boxes: int
+    clipped: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        total = f"clipped {self.clipped}, dropped {self.dropped.total()} of {self.boxes} boxes"
+        by_reason = (+self.dropped).most_common()
+        reasons = ", ".join(f"{count} {reason}" for reason, count in by_reason)
+        return f"{total} ({reasons})" if reasons else total
+
+
+@dataclass(frozen=True)
+class Cropping:
+    """How a box becomes a crop.
+
+    Args:
+        margin: Added to a box at both ends, as a fraction of its width and of its height.
+        min_size: Boxes whose longer side is shorter are dropped, in pixels.
+        square: Make boxes squares of the longer side; else they keep their aspect ratio.
+    """
+
+    margin: float
+    min_size: float
+    square: bool
+
+    def __post_init__(self) -> None:
+        for name, most in (("margin", 10), ("min_size", 1e6)):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 <= value <= most:
+                raise DataError(f"{name}={value} is not allowed: give a number in 0..{most:g}.")
+        if not isinstance(self.square, bool):
+            raise DataError(f"square={self.square} is not allowed: give true or false.")
+
+    def crops(
+        self,
+        image: CocoImage,
+        boxes: Iterable[CocoBox],
+        label_of: Mapping[Id, int],
+        count: BoxCount,
+    ) -> Iterator[tuple[int, Box]]:
+        """The label and the crop of each box that is used; notes the fate of all in `count`.
+
+        Args:
+            image: The image of all these boxes.
+            boxes: The boxes.
+            label_of: The labels of the categories that are used.
+            count: Where clipped and dropped boxes are added up.
+        """
+        found: set[tuple[int, Box]] = set()
+        for box in boxes:
+            corners = _clip(box.bbox, image)
+            reason = self._why_dropped(box, corners, label_of)
+            crop = None if reason else (label_of[box.category_id], self._widen(corners))
+            if crop in found:
+                reason = "repeated"
+            if reason is not None:
+                count.dropped[reason] += 1
+                continue
+            found.add(crop)
+            count.clipped += corners != _corners(box.bbox)
+            yield crop
+
+    def _why_dropped(
+        self, box: CocoBox, corners: Corners, label_of: Mapping[Id, int]
+    ) -> str | None:
+        width, height = corners[2] - corners[0], corners[3] - corners[1]
+        if box.category_id not in label_of:
+            return "of dropped categories"
+        if box.crowd:
+            return "crowds"
+        if not (width > 0 and height > 0):
+            return "outside the image or without area"
+        if max(width, height) < self.min_size:
+            return f"shorter than min_size={self.min_size}"
+        return None
+
+    def _widen(self, corners: Corners) -> Box:
+        """The crop about a box's centre; may reach outside of the image."""
+        x0, y0, x1, y1 = corners
+        width, height = x1 - x0, y1 - y0
+        if self.square:
+            width = height = max(width, height)
+        left, right = self._ends(x0 + x1, width)
+        top, bottom = self._ends(y0 + y1, height)
+        return left, top, right, bottom
+
+    def _ends(self, ends: float, length: float) -> tuple[int, int]:
+        whole = max(1, round(length * (1 + 2 * self.margin)))
+        start = round((ends - whole) / 2)
+        return start, start + whole
+
+
+def _corners(bbox: Corners) -> Corners:
+    """(x0, y0, x1, y1) of (x, y, width, height)."""
+    return bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
+
+
+def _clip(bbox: Corners, image: CocoImage) -> Corners:
+    """The part of a box inside the image: without area where there is none."""
+    x0, y0, x1, y1 = _corners(bbox)
+    return max(x0, 0), max(y0, 0), min(x1, image.width), min(y1, image.height)
