@@ -36,6 +36,7 @@ class CachedSplit:
     items: list[Item]
     pixels: Pixels
     bad: dict[str, str]  # path of an unreadable file -> what is wrong with it
+    key: str  # changes with the pixels
 
     def only(self, items: Sequence[Item]) -> "CachedSplit":
         """Those of `items` that can be read, and their pixels."""
@@ -89,7 +90,7 @@ def open_cache(
         pixels = StoredPixels(folder / "pixels", (len(kept), *size, 3))
     else:
         pixels = DecodedPixels(kept, size=size, fit=fit)
-    return CachedSplit(kept, pixels, images["bad"])
+    return CachedSplit(kept, pixels, images["bad"], folder.name)
 
 
 def _key(items: Sequence[Item], size: Size, fit: Fit) -> str:
