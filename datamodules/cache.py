@@ -44,7 +44,9 @@ class CachedSplit:
         kept = [item for item in items if item in position]
         paths = {item.path for item in items}
         bad = {path: why for path, why in self.bad.items() if path in paths}
-        return CachedSplit(kept, ChosenPixels(self.pixels, [position[i] for i in kept]), bad)
+        positions = [position[item] for item in kept]
+        key = hashlib.sha256(repr((self.key, positions)).encode()).hexdigest()[:16]
+        return CachedSplit(kept, ChosenPixels(self.pixels, positions), bad, key)
 
 
 class _File(NamedTuple):

@@ -1,6 +1,10 @@
 """Text in pictures: a font that has the letters, and text that fits the place it gets."""
 
-from PIL import ImageFont
+from collections.abc import Sequence
+
+from PIL import ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
 
 # Pillow's own font knows little beyond ASCII; the others are those of common systems, by script.
 SYSTEM_FONTS = (
@@ -59,6 +63,24 @@ def wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
         else:
             lines.append(shorten(word, font, width))
     return lines
+
+
+def line_height(font: ImageFont.FreeTypeFont) -> int:
+    """From one line to the next, in pixels."""
+    return sum(font.getmetrics())
+
+
+def write_lines(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    lines: Sequence[str],
+    font: ImageFont.FreeTypeFont,
+    colour: Colour,
+) -> None:
+    """Write lines one below the other from their upper left corner on."""
+    left, top = corner
+    for number, line in enumerate(lines):
+        draw.text((left, top + number * line_height(font)), line, fill=colour, font=font)
 
 
 def _without_middle(text: str, kept: int) -> str:

@@ -19,6 +19,7 @@ from datamodules.decoding import as_size
 from datamodules.sources.source import Index
 from lightning_modules.build import build
 from lightning_modules.command_line import explaining
+from lightning_modules.data_splits import make_splits
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.model_folder import replace_folder
 from lightning_modules.run_config import fresh_config
@@ -72,7 +73,7 @@ def read_index(cfg: DictConfig) -> Index:
     """What the configured source finds, split as for training."""
     source = build(cfg.data.source)
     source.prepare()
-    return source.read()
+    return make_splits(cfg).apply(source.read())
 
 
 def _check_free(folder: Path) -> None:

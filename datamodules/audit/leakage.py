@@ -7,7 +7,7 @@ and only these are compared by the perceptual hash of an audit.
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -42,8 +42,14 @@ class Leak(NamedTuple):
 
     earlier: str
     later: str
-    count: int  # of images of the later split
+    count: int  # of such images of the later split
+    total: int  # of its images
     first: tuple[str, str]  # two files
+
+    def __str__(self) -> str:
+        images = f"{self.count} of {self.total} {self.later} images"
+        verb = "is" if self.count == 1 else "are"
+        return f"{images} {verb} all but equal to {self.earlier} images"
 
 
 def warn_of_leakage(splits: Mapping[str, CachedSplit], *, cache_dir: Path, audit: str) -> None:
@@ -61,11 +67,9 @@ def warn_of_leakage(splits: Mapping[str, CachedSplit], *, cache_dir: Path, audit
     build_once(folder, lambda part: _write(part / "leaks.json", find_leaks(splits)))
     leaks = [Leak(*leak) for leak in json.loads((folder / "leaks.json").read_text())]
     if leaks:
-        found = (f"{leak.count} {leak.later} images equal {leak.earlier} images" for leak in leaks)
         log.warning(
-            "All but for details, %s (the first: %s and %s), which flatters the figures; see all "
-            "with: %s",
-            " and ".join(found),
+            "%s (the first: %s and %s), which flatters the figures; see all with: %s",
+            ", ".join(map(str, leaks)),
             *leaks[0].first,
             audit,
         )
@@ -85,7 +89,7 @@ def find_leaks(splits: Mapping[str, CachedSplit]) -> list[Leak]:
         if found:
             j = min(found)
             files = splits[earlier].items[found[j]].path, splits[later].items[j].path
-            leaks.append(Leak(earlier, later, len(found), files))
+            leaks.append(Leak(earlier, later, len(found), len(splits[later].items), files))
     return leaks
 
 
@@ -97,7 +101,7 @@ def _owners(split: CachedSplit) -> set[str]:
     return {item.group for item in split.items}
 
 
-def _thumbnails(splits: Sequence[CachedSplit]) -> Iterator[np.ndarray]:
+def _thumbnails(splits: Sequence[CachedSplit]) -> list[np.ndarray]:
     """For each split N x 16 x 16, made in threads."""
     total = sum(len(split.items) for split in splits)
     jobs = [
@@ -105,10 +109,10 @@ def _thumbnails(splits: Sequence[CachedSplit]) -> Iterator[np.ndarray]:
         for split in splits
         for start in range(0, len(split.items), CHUNK)
     ]
-    done = map_in_order(_chunk, jobs)
-    chunks = list(report_progress(done, total=len(jobs), job=f"Comparing {total} images"))
-    whole = np.concatenate(chunks)
-    return iter(np.split(whole, np.cumsum([len(split.items) for split in splits])[:-1]))
+    job = f"Comparing {total} images across splits"
+    chunks = report_progress(map_in_order(_chunk, jobs), total=len(jobs), job=job)
+    ends = np.cumsum([len(split.items) for split in splits])[:-1]
+    return np.split(np.concatenate(list(chunks)), ends)
 
 
 def _chunk(job: tuple[Pixels, range]) -> np.ndarray:
