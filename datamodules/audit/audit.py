@@ -71,8 +71,8 @@ def audit(index: Index, *, image_size: Size, distance: int = DISTANCE) -> Audit:
         raise DataError(f"A distance of {distance} bits is not in 0..64, the bits of a hash.")
     pictures, bad = read_pictures(index.splits)
     if not pictures:
-        reason = f"{bad[0].path}: {bad[0].reason}" if bad else "there are none"
-        raise DataError(f"None of the images can be read; the first: {reason}.")
+        first = f"{bad[0].path}: {bad[0].reason}" if bad else "there are none"
+        raise DataError(f"None of the {len(bad)} image files can be read; the first: {first}.")
     return Audit(
         index=index,
         pictures=pictures,
