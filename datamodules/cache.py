@@ -36,6 +36,7 @@ class CachedSplit:
     items: list[Item]
     pixels: Pixels
     bad: dict[str, str]  # path of an unreadable file -> what is wrong with it
+    key: str  # changes with the pixels
 
     def only(self, items: Sequence[Item]) -> "CachedSplit":
         """Those of `items` that can be read, and their pixels."""
@@ -43,7 +44,9 @@ class CachedSplit:
         kept = [item for item in items if item in position]
         paths = {item.path for item in items}
         bad = {path: why for path, why in self.bad.items() if path in paths}
-        return CachedSplit(kept, ChosenPixels(self.pixels, [position[i] for i in kept]), bad)
+        positions = [position[item] for item in kept]
+        key = hashlib.sha256(repr((self.key, positions)).encode()).hexdigest()[:16]
+        return CachedSplit(kept, ChosenPixels(self.pixels, positions), bad, key)
 
 
 class _File(NamedTuple):
@@ -89,7 +92,7 @@ def open_cache(
         pixels = StoredPixels(folder / "pixels", (len(kept), *size, 3))
     else:
         pixels = DecodedPixels(kept, size=size, fit=fit)
-    return CachedSplit(kept, pixels, images["bad"])
+    return CachedSplit(kept, pixels, images["bad"], folder.name)
 
 
 def _key(items: Sequence[Item], size: Size, fit: Fit) -> str:

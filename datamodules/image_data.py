@@ -9,6 +9,7 @@ from typing import get_args
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from datamodules.audit.leakage import warn_of_leakage
 from datamodules.bad_images import allow_bad_images
 from datamodules.cache import CachedSplit, open_cache
 from datamodules.class_balance import class_weights
@@ -46,6 +47,7 @@ class ImageData(pl.LightningDataModule):
         fit: What happens to another aspect ratio: stretch, pad or crop.
         max_bad_images: Unreadable files that are skipped with a warning, over all splits.
         seed: Of order and augmentation.
+        audit_command: What a person types to see the duplicates that a warning of leakage is about.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ImageData(pl.LightningDataModule):
         fit: Fit = "stretch",
         max_bad_images: int = 0,
         seed: int = 0,
+        audit_command: str = "python scripts/audit_data.py data=...",
     ) -> None:
         super().__init__()
         self.source = source
@@ -83,6 +86,8 @@ class ImageData(pl.LightningDataModule):
         self.fit = fit
         self.max_bad_images = max_bad_images
         self.seed = seed
+        self.audit_command = audit_command
+        self._compared = False  # Lightning prepares the data anew for each fit
         self._caches: dict[str, CachedSplit] = {}
 
     @cached_property
@@ -122,6 +127,10 @@ class ImageData(pl.LightningDataModule):
         self.source.prepare()
         bad = {p: why for split in self._labelled for p, why in self._cached(split).bad.items()}
         allow_bad_images(bad, self.max_bad_images)
+        if self.cache and not self._compared:
+            splits = {split: self._cached(split) for split in self._labelled}
+            warn_of_leakage(splits, cache_dir=self.cache_dir, audit=self.audit_command)
+            self._compared = True
 
     def setup(self, stage: str | None = None) -> None:
         """Open the caches."""

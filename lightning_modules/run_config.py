@@ -19,6 +19,13 @@ def fresh_config(overrides: list[str]) -> DictConfig:
         return compose("config", overrides=overrides)
 
 
+def fresh_choices(overrides: list[str]) -> dict[str, str]:
+    """Group -> option in `fresh_config` of the same overrides."""
+    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+        composed = compose("config", overrides=overrides, return_hydra_config=True)
+    return OmegaConf.to_container(composed.hydra.runtime.choices)
+
+
 def config_over(run: Path, overrides: list[str]) -> DictConfig:
     """The run's saved configuration with Hydra overrides applied to it.
 

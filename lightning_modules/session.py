@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.image_data import ImageData
 from lightning_modules import saved_run
+from lightning_modules.audit_command import audit_command
 from lightning_modules.build import build
 from lightning_modules.data_splits import SPLIT_KEYS, make_splits
 from lightning_modules.stages import Stage
@@ -52,5 +53,6 @@ def make_data(cfg: DictConfig) -> ImageData:
         sampling=cfg.sampling,
         cache_dir=Path(cfg.cache_dir),
         seed=cfg.seed,
+        audit_command=audit_command(cfg),
         **settings,
     )

@@ -12,6 +12,7 @@ from datamodules.image_data import ImageData
 from datamodules.sampling import sample_seed
 from datamodules.sources.image_folder import ImageFolder
 from datamodules.splits import Splits
+from tests.datamodules.audit.conftest import scene
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -87,7 +88,7 @@ def test_training_images_are_augmented_by_seed_epoch_and_index(make_data):
 
 def test_no_spare_pixels_without_random_crops(make_data, tmp_path):
     make_data(augmentation=Albumentations(image_size=[8, 12]))
-    assert sorted(p.name[:10] for p in (tmp_path / "cache").glob("*/")) == [
+    assert sorted(p.name[:10] for p in (tmp_path / "cache").glob("*_8x12_*/")) == [
         "train_8x12",
         "val_8x12_p",
     ]
@@ -157,6 +158,45 @@ def test_bad_images_up_to_a_number(make_data, make_folder, caplog):
     assert cached.class_counts["train"] == [5, 5]
     assert "0002.png cannot be decoded" in caplog.text
     assert _equal(_epochs(cached), _epochs(decoded))
+
+
+LARGER = {"image_size": [32, 48], "augmentation": Albumentations(image_size=[32, 48])}
+
+
+def _leaking(make_folder):
+    """A folder whose validation split has a copy of a training image."""
+    root = make_folder()
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        scene(number).save(path)
+    scene(1).save(root / "val" / "can" / "copy.png")
+    return root
+
+
+def test_leakage_is_said_once(make_data, make_folder, caplog):
+    command = "python scripts/audit_data.py data=x"
+    data = make_data(_leaking(make_folder), **LARGER, audit_command=command)
+    data.prepare_data()  # as Lightning does before each fit
+    (record,) = caplog.records
+    assert record.getMessage().startswith("1 of 5 val images is all but equal to train images")
+    assert record.getMessage().endswith(f"see all with: {command}")
+
+
+@pytest.mark.parametrize("changes", [{"splits": Splits(train_on_all=True)}, {"cache": False}])
+def test_leakage_is_not_looked_for(make_data, make_folder, changes, caplog):
+    make_data(_leaking(make_folder), **LARGER, **changes)
+    assert "all but equal" not in caplog.text
+
+
+def test_folds_have_their_own_leakage(make_data, make_folder, caplog):
+    root, said = _leaking(make_folder), []
+    for fold in range(3):
+        caplog.clear()
+        data = make_data(root, **LARGER, splits=Splits(num_folds=3, fold=fold))
+        copies = {"train/box/0001.png", "val/can/copy.png"}
+        apart = len(copies & {item.group for item in data.items("val")}) == 1
+        assert ("all but equal" in caplog.text) == apart
+        said.append(apart)
+    assert any(said)
 
 
 def test_test_split(make_data, make_folder, tmp_path):

@@ -1,0 +1,62 @@
+"""Whether two pictures show the same: a perceptual hash finds candidates, a thumbnail confirms.
+
+The hash alone calls any two small things in the middle of a plain ground alike. On TrashNet, 31 of
+2.2 million pairs differ in 6 bits or fewer; 23 of these correlate by 0.95 or more, and all 23 show
+the same thing in the same place. At 8 bits (56 pairs, 27 of them correlated) others join them, such
+as a brown bottle's neck and a green one's. Of 1 500 drawn pictures no two are called alike.
+"""
+
+import numpy as np
+from PIL import Image
+
+THUMBNAIL = 16  # side of a thumbnail, in pixels
+DISTANCE = 6  # bits of 64 in which the hashes of look-alikes may differ
+CORRELATION = 0.95  # least correlation of the thumbnails of look-alikes
+# The 8 lowest frequencies of 16 values: DCT of type II.
+LOWEST = np.cos(np.pi / THUMBNAIL * np.outer(np.arange(8), np.arange(THUMBNAIL) + 0.5))
+PLAIN = 4.0  # standard deviation of a thumbnail's grey levels below which there is nothing to see
+
+
+def perceptual_hash(image: Image.Image) -> int:
+    """64 bits, the signs of an image's lowest frequencies (pHash, Zauner 2010, by imagehash)."""
+    import imagehash
+
+    return int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes(), "little")
+
+
+def thumbnail(image: Image.Image) -> np.ndarray:
+    """Grey levels of an image at 16 x 16 pixels, uint8."""
+    # By whole factors at first, which is faster, but to no less than 64 x 64: else the same image
+    # in another size would get another thumbnail.
+    size = (THUMBNAIL, THUMBNAIL)
+    small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=4)
+    return np.asarray(small.convert("L"))
+
+
+def thumbnail_hashes(thumbnails: np.ndarray) -> np.ndarray:
+    """A coarser perceptual hash of each of N x 16 x 16 thumbnails, 300 times as fast: uint64 N."""
+    frequencies = (LOWEST @ thumbnails @ LOWEST.T).reshape(len(thumbnails), -1)  # N x 64
+    bits = frequencies > np.median(frequencies, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+
+
+def is_plain(thumbnails: np.ndarray) -> np.ndarray:
+    """For each of N x 16 x 16 thumbnails whether it is nearly of one grey level."""
+    return thumbnails.std(axis=(1, 2)) < PLAIN
+
+
+def unit_vectors(thumbnails: np.ndarray) -> np.ndarray:
+    """N x 256, float32, whose scalar products are the correlations of N x 16 x 16 thumbnails.
+
+    Brightness and contrast drop out; a plain thumbnail correlates with nothing.
+    """
+    vectors = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    vectors -= vectors.mean(1, keepdims=True)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    vectors[is_plain(thumbnails)] = 0
+    return vectors
+
+
+def correlations(vectors: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Correlation of each pair of rows (i, j)."""
+    return np.einsum("nd,nd->n", vectors[i], vectors[j])

@@ -1,0 +1,134 @@
+"""Reading every picture of a data set once: its size, its kind of file and its fingerprint."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from datamodules.audit.damage import what_is_wrong
+from datamodules.audit.likeness import perceptual_hash, thumbnail
+from datamodules.decoding import OUTSIDE, Box, decode_image
+from datamodules.errors import DataError
+from datamodules.progress import report_progress
+from datamodules.sources.source import Item
+from datamodules.threads import map_in_order
+
+REDUCED = 64  # side at which pictures are compared by their looks, in pixels
+
+
+@dataclass(frozen=True)
+class File:
+    """What a file's header says."""
+
+    bytes: int
+    format: str  # as Pillow names it: JPEG, PNG, ...
+    mode: str  # as Pillow names it: RGB, L, CMYK, ...
+    frames: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One readable item of a split."""
+
+    split: str
+    item: Item
+    width: int  # of the box where there is one, in pixels
+    height: int
+    file: File
+    file_digest: bytes  # of the file's bytes and the box
+    pixel_digest: bytes  # of the decoded pixels, upright and in RGB
+    phash: int
+    thumbnail: np.ndarray  # uint8 16 x 16
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that cannot be decoded."""
+
+    split: str
+    items: Sequence[Item]
+    reason: str
+
+    @property
+    def path(self) -> str:
+        return self.items[0].path
+
+
+def read_pictures(
+    splits: Mapping[str, Sequence[Item]],
+) -> tuple[list[Picture], list[BadFile]]:
+    """Decode every file of the splits in threads, showing progress.
+
+    Of items of one file that lie side by side, the file is decoded once.
+    """
+    jobs = [
+        (split, list(items))
+        for split, all_items in splits.items()
+        for _, items in groupby(all_items, key=lambda item: item.path)
+    ]
+    pictures: list[Picture] = []
+    bad: list[BadFile] = []
+    results = map_in_order(_read, jobs)
+    for found in report_progress(results, total=len(jobs), job=f"Reading {len(jobs)} files"):
+        if isinstance(found, BadFile):
+            bad.append(found)
+        else:
+            pictures += found
+    return pictures, bad
+
+
+def _read(job: tuple[str, list[Item]]) -> list[Picture] | BadFile:
+    split, items = job
+    path = items[0].path
+    try:
+        image = decode_image(path)
+    except DataError as error:
+        return BadFile(split, items, what_is_wrong(path, error))
+    return list(_pictures(split, items, image))
+
+
+def _pictures(split: str, items: list[Item], image: Image.Image) -> Iterator[Picture]:
+    path = Path(items[0].path)
+    file = _file(path)
+    content = path.read_bytes()
+    for item in items:
+        picture = image if item.box is None else _cut(image, item.box)
+        small = picture.resize((REDUCED, REDUCED), Image.Resampling.BILINEAR, reducing_gap=4)
+        yield Picture(
+            split=split,
+            item=item,
+            width=picture.width,
+            height=picture.height,
+            file=file,
+            file_digest=_digest(repr(item.box).encode(), content),
+            pixel_digest=_digest(repr(picture.size).encode(), picture.tobytes()),
+            phash=perceptual_hash(small),
+            thumbnail=thumbnail(small),
+        )
+
+
+def _file(path: Path) -> File:
+    with Image.open(path) as image:
+        frames = getattr(image, "n_frames", 1)
+        return File(path.stat().st_size, image.format or "", image.mode, frames)
+
+
+def _cut(image: Image.Image, box: Box) -> Image.Image:
+    """The box in its own size, grey where it reaches outside the image."""
+    x0, y0, x1, y1 = box
+    inside = (max(x0, 0), max(y0, 0), min(x1, image.width), min(y1, image.height))
+    crop = Image.new("RGB", (x1 - x0, y1 - y0), OUTSIDE)
+    if inside[0] < inside[2] and inside[1] < inside[3]:
+        crop.paste(image.crop(inside), (inside[0] - x0, inside[1] - y0))
+    return crop
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()

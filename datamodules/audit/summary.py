@@ -1,0 +1,100 @@
+"""The audit for the screen."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from datamodules.audit.audit import Audit
+from datamodules.audit.duplicates import KINDS, Group
+from datamodules.audit.tables import QUANTILES, count_rows, size_rows
+
+MOST_CLASSES = 40  # rows; counts.csv has all
+NAMED = 5  # of each kind of finding
+
+
+def summary(audit: Audit) -> Iterator[RenderableType]:
+    """Tables and sentences, to be printed one after the other."""
+    yield f"files below {audit.folder}"
+    yield _counts(audit)
+    yield _sizes(audit)
+    yield from _extremes(audit)
+    yield _duplicates(audit)
+    groups = audit.duplicates[KINDS[-1]]
+    conflicts = [group for group in groups if group.across_classes]
+    leaks = [group for group in groups if group.across_splits]
+    yield from _named(
+        "label conflicts (groups across classes)", [_pair(audit, group) for group in conflicts]
+    )
+    leaking = [_pair(audit, group, by_split=True) for group in leaks]
+    yield from _named("leakage (groups across splits)", leaking)
+    corrupt = [f"{b.split} {audit.file_name(b.items[0])}: {b.reason}" for b in audit.bad]
+    yield from _named("corrupt files", corrupt)
+    odd = [f"{o.picture.split} {audit.name(o.picture.item)}: {o.what}" for o in audit.oddities]
+    yield from _named("odd pictures", odd)
+
+
+def _counts(audit: Audit) -> Table:
+    table = Table(title="items of each class")
+    table.add_column("class")
+    for split in [*audit.index.splits, "total"]:
+        table.add_column(split, justify="right")
+    rows = sorted(count_rows(audit), key=lambda row: -row[-1])
+    for row in rows[:MOST_CLASSES]:
+        table.add_row(*map(str, row))
+    table.add_section()
+    name = f"all {len(rows)} classes"
+    table.add_row(name, *(str(sum(column)) for column in list(zip(*rows, strict=True))[1:]))
+    return table
+
+
+def _sizes(audit: Audit) -> Table:
+    table = Table(title="sizes in pixels")
+    for column in ("split", "what", *QUANTILES):
+        table.add_column(column, justify="right" if column in QUANTILES else "left")
+    for split, what, *values in size_rows(audit):
+        table.add_row(split, what, *(f"{value:g}" for value in values))
+    return table
+
+
+def _extremes(audit: Audit) -> Iterator[str]:
+    for word, choose in (("smallest", min), ("largest", max)):
+        picture = choose(audit.pictures, key=lambda p: p.width * p.height)
+        size = f"{picture.width} x {picture.height}"
+        yield f"{word} picture: {size}, {picture.split} {audit.name(picture.item)}"
+
+
+def _duplicates(audit: Audit) -> Table:
+    table = Table(title="duplicates (each row includes those above it)")
+    table.add_column("duplicates")
+    for column in ("groups", "pictures", "groups across classes", "groups across splits"):
+        table.add_column(column, justify="right")
+    for kind, groups in audit.duplicates.items():
+        pictures = sum(len(group.members) for group in groups)
+        across = sum(g.across_classes for g in groups), sum(g.across_splits for g in groups)
+        table.add_row(kind, *map(str, (len(groups), pictures, *across)))
+    return table
+
+
+def _named(what: str, found: Sequence[str]) -> Iterator[str]:
+    """A heading with the number found, and the first few."""
+    yield f"{what}: {len(found) or 'none'}"
+    yield from (f"  {line}" for line in found[:NAMED])
+    if len(found) > NAMED:
+        yield f"  and {len(found) - NAMED} more"
+
+
+def _pair(audit: Audit, group: Group, *, by_split: bool = False) -> str:
+    """The first picture of a group and the first that differs in class, or in split."""
+    first = audit.pictures[group.members[0]]
+
+    def differs(member: int) -> bool:
+        other = audit.pictures[member]
+        if by_split:
+            return other.split != first.split
+        return other.item.label != first.item.label
+
+    second = audit.pictures[next(filter(differs, group.members))]
+    return " = ".join(
+        f"{p.split} {audit.class_of(p.item)} ({audit.name(p.item)})" for p in (first, second)
+    )

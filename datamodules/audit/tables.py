@@ -1,0 +1,88 @@
+"""The audit as CSV files."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.audit.audit import Audit
+from datamodules.audit.duplicates import KINDS, counterpart, kind_of
+
+PLACE = ("split", "class", "path", "box")
+QUANTILES = {"smallest": 0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "largest": 1}
+
+
+def write_tables(audit: Audit, folder: Path) -> None:
+    """Write counts.csv, sizes.csv, pictures.csv, corrupt.csv, odd.csv and duplicates.csv."""
+    splits = list(audit.index.splits)
+    _write(folder / "counts.csv", ("class", *splits, "total"), count_rows(audit))
+    _write(folder / "sizes.csv", ("split", "what", *QUANTILES), size_rows(audit))
+    kind = ("width", "height", "file_bytes", "format", "mode")
+    _write(folder / "pictures.csv", (*PLACE, *kind), _picture_rows(audit))
+    _write(folder / "corrupt.csv", ("split", "class", "path", "reason"), _bad_rows(audit))
+    _write(folder / "odd.csv", (*PLACE, "what"), _odd_rows(audit))
+    how = ("across_classes", "across_splits", "duplicate_of", "kind", "distance")
+    _write(folder / "duplicates.csv", ("group", *PLACE, *how), _duplicate_rows(audit))
+
+
+def count_rows(audit: Audit) -> Iterator[tuple]:
+    """Class, items in each split, items in all."""
+    total = sum(audit.counts.values(), Counter())
+    for name in [*audit.index.class_names, *(total.keys() - set(audit.index.class_names))]:
+        yield name, *(count[name] for count in audit.counts.values()), total[name]
+
+
+def size_rows(audit: Audit) -> Iterator[tuple]:
+    """Split, what is measured, its quantiles: width and height in pixels, and width / height."""
+    for split in audit.index.splits:
+        found = [(p.width, p.height) for p in audit.pictures if p.split == split]
+        if found:
+            width, height = np.array(found).T
+            measured = {"width": width, "height": height, "width / height": width / height}
+            for what, values in measured.items():
+                quantiles = np.quantile(values, list(QUANTILES.values()), method="nearest")
+                yield split, what, *(round(value, 3) for value in quantiles.tolist())
+
+
+def _picture_rows(audit: Audit) -> Iterator[tuple]:
+    for p in audit.pictures:
+        facts = (p.width, p.height, p.file.bytes, p.file.format, p.file.mode)
+        yield *_place(audit, p.split, p.item), *facts
+
+
+def _bad_rows(audit: Audit) -> Iterator[tuple]:
+    for bad in audit.bad:
+        classes = sorted({audit.class_of(item) for item in bad.items})
+        yield bad.split, " ".join(classes), bad.path, bad.reason
+
+
+def _odd_rows(audit: Audit) -> Iterator[tuple]:
+    for odd in audit.oddities:
+        yield *_place(audit, odd.picture.split, odd.picture.item), odd.what
+
+
+def _duplicate_rows(audit: Audit) -> Iterator[tuple]:
+    """One row for each member of a group of look-alikes, which include all duplicates."""
+    for number, group in enumerate(audit.duplicates[KINDS[-1]], start=1):
+        across = ("yes" if group.across_classes else "no", "yes" if group.across_splits else "no")
+        for member in group.members:
+            picture = audit.pictures[member]
+            other = audit.pictures[counterpart(member, group, audit.pictures)]
+            distance = (picture.phash ^ other.phash).bit_count()
+            how = (audit.name(other.item), kind_of(picture, other), distance)
+            yield number, *_place(audit, picture.split, picture.item), *across, *how
+
+
+def _place(audit: Audit, split: str, item: Any) -> tuple:
+    box = "" if item.box is None else " ".join(map(str, item.box))
+    return split, audit.class_of(item), item.path, box
+
+
+def _write(path: Path, header: Iterable[str], rows: Iterable[tuple]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(header)
+        table.writerows(rows)

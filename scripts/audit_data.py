@@ -1,0 +1,105 @@
+"""What is in a data set and what is wrong with it: `python scripts/audit_data.py data=...`."""
+
+import argparse
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from datamodules.audit.audit import audit
+from datamodules.audit.likeness import DISTANCE
+from datamodules.audit.sheets import write_sheets
+from datamodules.audit.summary import summary
+from datamodules.audit.tables import write_tables
+from datamodules.decoding import as_size
+from datamodules.sources.source import Index
+from lightning_modules.build import build
+from lightning_modules.command_line import explaining
+from lightning_modules.data_splits import make_splits
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks.model_folder import replace_folder
+from lightning_modules.run_config import fresh_config
+
+OURS = "duplicates.csv"  # in every audit's folder
+
+
+def main() -> None:
+    """Parses the command line, audits, prints the summary and writes tables and pictures."""
+    flags = _parser().parse_intermixed_args()
+    cfg = fresh_config(flags.words)
+    folder = Path(flags.out or Path(cfg.outputs_dir) / "audit" / cfg.data.name)
+    _check_free(folder)
+    size = cfg.data.image_size
+    found = audit(
+        read_index(cfg),
+        image_size=as_size(size if isinstance(size, int) else list(size)),
+        distance=flags.distance,
+    )
+    console = Console(width=None if sys.stdout.isatty() else 140, record=True)
+    for text in summary(found):
+        console.print(text, markup=False, highlight=False, soft_wrap=isinstance(text, str))
+    with _written_whole(folder) as part:
+        write_tables(found, part)
+        write_sheets(found, part)
+        console.save_text(str(part / "summary.txt"))
+    print(f"tables and pictures: {folder}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Counts the images of each class and split, measures their sizes, names the "
+        "files that cannot be read, and finds duplicates: across classes they are label "
+        "conflicts, across splits leakage. Changes nothing in the data.",
+        usage="%(prog)s data=NAME [key=value ...] [--out DIR] [--distance N]",
+    )
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--out", metavar="DIR", help="default: outputs/audit/<data>")
+    parser.add_argument(
+        "--distance",
+        type=int,
+        default=DISTANCE,
+        metavar="N",
+        help="bits of 64 in which the perceptual hashes of look-alikes may differ, default "
+        f"{DISTANCE}; their thumbnails must correlate as well",
+    )
+    return parser
+
+
+def read_index(cfg: DictConfig) -> Index:
+    """What the configured source finds, split as for training."""
+    source = build(cfg.data.source)
+    source.prepare()
+    return make_splits(cfg).apply(source.read())
+
+
+def _check_free(folder: Path) -> None:
+    """Refuses a folder that holds anything but an earlier audit, which is replaced."""
+    if folder.exists() and not (folder.is_dir() and (folder / OURS).is_file()):
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+        raise ConfigError(f"{folder} exists and is no audit; give another --out.")
+
+
+@contextlib.contextmanager
+def _written_whole(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write into, which then takes its place."""
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        replace_folder(part, folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"{folder} cannot be written ({reason}); give another --out.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    with explaining():
+        main()

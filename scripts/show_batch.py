@@ -1,0 +1,110 @@
+"""What the network will see, as a picture: `python scripts/show_batch.py data=... augment=...`."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datamodules.contact_sheet import Section, save_contact_sheet
+from datamodules.tile import Tile
+from lightning_modules.command_line import explaining
+from lightning_modules.errors import ConfigError
+from lightning_modules.run_config import fresh_choices, fresh_config
+
+if TYPE_CHECKING:  # they load torch, which waits until the configuration is composed
+    import torch
+
+    from datamodules.dataset import Batch
+    from datamodules.image_data import ImageData
+
+SPLITS = ("train", "val", "test")
+NAMED = ("data", "augment", "mixing")  # groups that decide what is seen, where there are such
+SIDE, MOST = 192, 320  # of a shown picture, in pixels
+LEAST_SHARE = 0.005  # of a class in a mixed picture that is worth a line
+
+
+def main() -> None:
+    """Parses the command line, makes the batches and draws them."""
+    flags = _parser().parse_intermixed_args()
+    cfg = fresh_config(flags.words)
+    choices = fresh_choices(flags.words)
+    chosen = {group: choices[group] for group in NAMED if group in choices}
+    name = "_".join([*chosen.values(), flags.split]).replace("/", "-")
+    out = Path(flags.out or Path(cfg.outputs_dir) / "batches" / f"{name}.png")
+    _check(flags, out)
+
+    from lightning_modules.session import make_data
+
+    data = make_data(cfg)
+    data.prepare_data()
+    data.setup()
+    tiles = list(islice(_tiles(data, flags.split, flags.epoch), flags.rows * flags.columns))
+    words = [f"{group}={option}" for group, option in chosen.items()]
+    words = [*words, "train"] if flags.split == "train" else [words[0], flags.split, "as they are"]
+    words += [f"seed {cfg.seed}", f"epoch {flags.epoch}", "{} x {} pixels".format(*data.image_size)]
+    sheet = {"title": ", ".join(words), "columns": flags.columns, "side": _side(data.image_size)}
+    print(save_contact_sheet(out, [Section(tiles)], **sheet))
+
+
+def _tiles(data: "ImageData", split: str, epoch: int) -> Iterator[Tile]:
+    for images, targets in seen_batches(data, split=split, epoch=epoch):
+        for picture, target in zip(pictures(images), targets, strict=True):
+            yield Tile(picture, caption(target, data.class_names))
+
+
+def _side(size: Sequence[int]) -> int:
+    """Of a shown picture: a whole multiple of its own near `SIDE`, or at most `MOST`."""
+    return min(max(1, round(SIDE / max(size))) * max(size), MOST)
+
+
+def seen_batches(data: "ImageData", *, split: str, epoch: int) -> Iterator["Batch"]:
+    """What the network gets in an epoch: images N x 3 x H x W and targets.
+
+    Targets are class indices, int64 N, or what mixing makes of them: shares, float N x C.
+    """
+    loader = getattr(data, f"{split}_dataloader")()
+    loader.sampler.set_epoch(epoch)
+    yield from loader
+
+
+def pictures(images: "torch.Tensor") -> "Sequence":
+    """A batch N x 3 x H x W of values in 0..255 as uint8 N x H x W x 3, for drawing."""
+    levels = images.float().round().clamp(0, 255).byte()
+    return levels.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def caption(target: "torch.Tensor", class_names: Sequence[str]) -> list[str]:
+    """The class of one picture, or the shares of the mixed ones, the largest first."""
+    if target.ndim == 0:
+        return [class_names[target]]
+    shares = sorted(zip(target.tolist(), class_names, strict=True), reverse=True)
+    return [f"{share:.0%} {name}" for share, name in shares if share >= LEAST_SHARE]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Saves a labelled picture of what the network gets in an epoch, after the "
+        "augmentation; needs no network.",
+        usage="%(prog)s [data=NAME] [augment=NAME] [key=value ...] [--flags]",
+    )
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--rows", type=int, default=4, help="default 4")
+    parser.add_argument("--columns", type=int, default=6, help="default 6")
+    parser.add_argument("--epoch", type=int, default=0, help="default 0, the first")
+    parser.add_argument("--split", choices=SPLITS, default="train", help="default train")
+    parser.add_argument("--out", metavar="FILE", help="default: below outputs/batches")
+    return parser
+
+
+def _check(flags: argparse.Namespace, out: Path) -> None:
+    for flag, least in (("rows", 1), ("columns", 1), ("epoch", 0)):
+        if getattr(flags, flag) < least:
+            raise ConfigError(f"--{flag} {getattr(flags, flag)}: it must be {least} or more.")
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {out}: the picture is a PNG; give a name that ends with .png.")
+
+
+if __name__ == "__main__":
+    with explaining():
+        main()

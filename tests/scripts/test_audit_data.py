@@ -1,0 +1,86 @@
+"""`scripts/audit_data.py`, as a user types it."""
+
+import csv
+import shutil
+
+import pytest
+from PIL import Image
+
+from lightning_modules.command_line import explaining
+from scripts import audit_data
+from tests.conftest import run_command
+
+
+def audit(*words):
+    return run_command("scripts/audit_data.py", *words)
+
+
+def refused(monkeypatch, *words):
+    """What is said of a command that cannot be carried out, in this process."""
+    monkeypatch.setattr("sys.argv", ["audit_data.py", *words])
+    with pytest.raises(SystemExit) as refusal, explaining():
+        audit_data.main()
+    (sentence,) = str(refusal.value).splitlines()
+    return sentence
+
+
+def test_a_folder_with_everything_wrong(homes, folder):
+    """One duplicate in each way, one corrupt file; the second audit replaces the first."""
+    shutil.copy(folder / "train" / "red" / "0.png", folder / "val" / "blue" / "copy.png")
+    shutil.copy(folder / "train" / "red" / "1.png", folder / "train" / "red" / "copy.png")
+    (folder / "train" / "red" / "bad.jpg").write_text("no image")
+    done = audit("data=image_folder", f"data.root={folder}")
+    out = homes / "outputs" / "audit" / "image_folder"
+    assert done.stdout.splitlines()[-1] == f"tables and pictures: {out}"
+    assert "label conflicts (groups across classes): 1" in done.stdout
+    assert "  train train/red/bad.jpg: not an image: it begins with b'no image'" in done.stdout
+    assert "label conflicts" in (out / "summary.txt").read_text()
+    with (out / "duplicates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["across_classes"], row["across_splits"]) for row in rows} == {
+        ("yes", "yes"),
+        ("no", "no"),
+    }
+    assert Image.open(out / "duplicates.png").width > 500
+    (folder / "train" / "red").rename(folder / "train" / "rot")
+    (folder / "val" / "red").rename(folder / "val" / "rot")
+    audit("data=image_folder", f"data.root={folder}", "--distance", "0")
+    names = sorted(path.name for path in out.glob("class_*.png"))
+    assert names == ["class_00_blue.png", "class_01_green.png", "class_02_rot.png"]
+    assert [path.name for path in out.parent.iterdir()] == ["image_folder"]
+
+
+def test_drawn_crops_are_split_as_for_training(homes):
+    done = audit("data=synthetic", "data.source.scenes=24", "--out", str(homes / "mine"))
+    line = next(line for line in done.stdout.splitlines() if "all 6 classes" in line)
+    train, val, test, total = (int(cell) for cell in line.split("│")[2:6])
+    assert train + val + test == total and 24 * 2 <= total <= 24 * 3 and min(val, test) > 0
+    assert not (homes / "cache").exists()  # nothing is cached or written for training
+    assert (homes / "mine" / "counts.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["data=image_folder", "data.root=/nowhere"], "/nowhere does not exist: set data.root"),
+        (["data=nothing"], "There is no data=nothing"),
+        (["--out", "OTHER"], "exists and is no audit; give another --out"),
+        (["--distance", "65"], "A distance of 65 bits is not in 0..64"),
+    ],
+)
+def test_mistakes_are_one_sentence(homes, folder, words, says, monkeypatch):
+    other = homes / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("keep")
+    words = [str(other) if word == "OTHER" else word for word in words]
+    base = [] if words[0].startswith("data") else ["data=image_folder", f"data.root={folder}"]
+    assert says in refused(monkeypatch, *base, *words)
+    assert [path.name for path in other.iterdir()] == ["notes.txt"]
+    assert not (homes / "outputs").exists()
+
+
+def test_nothing_readable(homes, folder, monkeypatch):
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"")
+    said = refused(monkeypatch, "data=image_folder", f"data.root={folder}")
+    assert "None of the 54 image files can be read" in said and "the file is empty" in said
