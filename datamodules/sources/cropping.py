@@ -84,7 +84,7 @@ class Cropping:
         if box.category_id not in label_of:
             return "of dropped categories"
         if box.crowd:
-            return "crowds"
+            return "of crowds"
         if not (width > 0 and height > 0):
             return "outside the image or without area"
         if max(width, height) < self.min_size:

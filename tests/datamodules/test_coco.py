@@ -123,7 +123,7 @@ def test_crowds_and_unlisted_images_are_counted(make_coco, caplog, tmp_path):
     items = _items(root, class_map=str(tmp_path / "map.yaml"))
     assert {item.group for item in items} == {f"{n}.png" for n in range(20) if n not in (3, 5)}
     assert _said(root, caplog, class_map=str(tmp_path / "map.yaml")) == [
-        "ROOT/annotations.json: clipped 0, dropped 4 of 22 boxes (2 crowds, 1 of dropped "
+        "ROOT/annotations.json: clipped 0, dropped 4 of 22 boxes (2 of crowds, 1 of dropped "
         "categories, 1 of unlisted images)."
     ]
 
