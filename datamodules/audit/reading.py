@@ -11,7 +11,8 @@ from PIL import Image
 
 from datamodules.audit.damage import what_is_wrong
 from datamodules.audit.likeness import perceptual_hash, thumbnail
-from datamodules.decoding import OUTSIDE, Box, decode_image
+from datamodules.crops import OUTSIDE
+from datamodules.decoding import Box, decode_image
 from datamodules.errors import DataError
 from datamodules.progress import report_progress
 from datamodules.sources.source import Item
