@@ -65,15 +65,22 @@ def decode_crops(
     return np.stack([cut(image, area, size, scale) for area in areas])
 
 
-def decode_image(path: str) -> Image.Image:
+def decode_image(path: str, *, annotated: tuple[int, int] | None = None) -> Image.Image:
     """The first frame of a file, in RGB, turned upright as its EXIF orientation says.
 
     Transparent images are laid on white; 16-bit ones keep their upper 8 bits.
 
+    Args:
+        path: The image file.
+        annotated: Width and height that it must have, where they are known.
+
     Raises:
-        DataError: the file is absent, truncated, too large to be safe, or not an image.
+        DataError: the file is absent, truncated, too large to be safe, not an image, or has another
+            size than the annotated one.
     """
-    return _decode(path)[0]
+    image, _ = _decode(path)
+    _require_size(path, image.size, annotated)
+    return image
 
 
 def _decode(path: str, whole: tuple[Size, Fit] | None = None) -> tuple[Image.Image, int]:

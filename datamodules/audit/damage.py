@@ -26,6 +26,8 @@ def what_is_wrong(path: str, error: DataError) -> str:
     if file.stat().st_size == 0:
         return "the file is empty"
     cause = error.__cause__
+    if cause is None:  # it decodes, but is not what the annotations are about
+        return str(error)
     if isinstance(cause, UnidentifiedImageError):
         with file.open("rb") as opened:
             return f"not an image: it begins with {opened.read(SHOWN_BYTES)!r}"

@@ -86,7 +86,7 @@ def _read(job: tuple[str, list[Item]]) -> list[Picture] | BadFile:
     split, items = job
     path = items[0].path
     try:
-        image = decode_image(path)
+        image = decode_image(path, annotated=items[0].size)
     except DataError as error:
         return BadFile(split, items, what_is_wrong(path, error))
     return list(_pictures(split, items, image))

@@ -50,12 +50,22 @@ def test_boxes_are_pictures_of_their_own(tmp_path):
     assert (pictures[2].thumbnail == OUTSIDE[0]).all()
 
 
+def test_another_size_than_annotated_is_damage(tmp_path):
+    scene(0, (48, 64)).save(tmp_path / "a.png")
+    item = _item(tmp_path / "a.png", (0, 0, 9, 9))._replace(size=(640, 480))
+    pictures, (bad,) = read_pictures({"train": [item]})
+    assert not pictures
+    assert "is 64 x 48 pixels and annotated as 640 x 480" in bad.reason
+
+
 def test_a_file_is_decoded_once(tmp_path, monkeypatch):
     from datamodules.audit import reading
 
     calls = []
     decode = reading.decode_image
-    monkeypatch.setattr(reading, "decode_image", lambda path: calls.append(path) or decode(path))
+    monkeypatch.setattr(
+        reading, "decode_image", lambda path, **size: calls.append(path) or decode(path, **size)
+    )
     path = tmp_path / "a.png"
     scene(0).save(path)
     read_pictures({"train": [_item(path, (n, 0, n + 9, 9)) for n in range(5)]})
