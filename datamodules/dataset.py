@@ -1,6 +1,7 @@
 """Batches of one split: keys in, uint8 tensors out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,10 +9,21 @@ from torch.utils.data import Dataset
 
 from datamodules.decoding import Size, resize
 from datamodules.pixels import Pixels
-from datamodules.sampling import Key, sample_seed
+from datamodules.sampling import Key
 
-Augmentation = Callable[[np.ndarray, int], np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Augmentation(Protocol):
+    """Makes a training image uint8 H x W x 3 of uint8 h x w x 3.
+
+    A pure function, so that runs are equal for any number of workers: all draws follow from a seed
+    of its own, the epoch and the index of the image in its split.
+    """
+
+    crops: bool  # whether images with spare pixels are wanted
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray: ...
 
 
 class ImageDataset(Dataset[Batch]):
@@ -21,8 +33,7 @@ class ImageDataset(Dataset[Batch]):
         pixels: The split's images, each uint8 h x w x 3.
         labels: Their class indices.
         size: Height and width of the batches.
-        augmentation: Called with an image and a seed; None only resizes.
-        seed: With epoch and index, decides the augmentation.
+        augmentation: Called with an image, its epoch and index; None only resizes.
     """
 
     def __init__(
@@ -32,13 +43,11 @@ class ImageDataset(Dataset[Batch]):
         labels: Sequence[int],
         size: Size,
         augmentation: Augmentation | None = None,
-        seed: int = 0,
     ) -> None:
         self.pixels = pixels
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.size = size
         self.augmentation = augmentation
-        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,4 +62,4 @@ class ImageDataset(Dataset[Batch]):
     def _image(self, epoch: int, index: int) -> np.ndarray:
         if self.augmentation is None:
             return resize(self.pixels[index], self.size)
-        return self.augmentation(self.pixels[index], sample_seed(self.seed, epoch, index))
+        return self.augmentation(self.pixels[index], epoch, index)

@@ -34,7 +34,7 @@ class ImageData(pl.LightningDataModule):
     Args:
         source: Where the images come from.
         splits: Which images are trained, validated and tested on.
-        augmentation: Makes a training image of the network's size from (image, seed).
+        augmentation: Makes a training image of the network's size from (image, epoch, index).
         image_size: The network's input: side of a square or [H, W], in pixels.
         batch_size: Images in a training batch.
         eval_batch_size: Images in a validation or test batch.
@@ -46,7 +46,7 @@ class ImageData(pl.LightningDataModule):
         cache_scale: Size of cached training images relative to `image_size`.
         fit: What happens to another aspect ratio: stretch, pad or crop.
         max_bad_images: Unreadable files that are skipped with a warning, over all splits.
-        seed: Of order and augmentation.
+        seed: Of the order.
         audit_command: What a person types to see the duplicates that a warning of leakage is about.
     """
 
@@ -208,7 +208,6 @@ class ImageData(pl.LightningDataModule):
             labels=[item.label for item in self.items(split)],
             size=self.image_size,
             augmentation=augmentation,
-            seed=self.seed,
         )
 
     def _loader(self, split: str, augmentation: Augmentation | None) -> DataLoader:

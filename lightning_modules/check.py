@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from datamodules.augmentation.backends import require_library
 from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.build import build
@@ -96,6 +97,8 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
         if node.get("model") is not None:
             check_model(node.model, f"teacher.{name}.model")
     _check_numbers(cfg)
+    _check_augment(cfg)
+    _check_mixing(cfg)
     _check_distillation(cfg)
     _check_compression(cfg)
     _check_objective(cfg, sweep=sweep)
@@ -174,6 +177,27 @@ def _among(cfg: DictConfig, key: str, choices: tuple) -> None:
     if value not in choices:
         names = ", ".join("null" if choice is None else choice for choice in choices)
         raise ConfigError(f"{key}={value} does not exist; there are {names}.")
+
+
+def _check_augment(cfg: DictConfig) -> None:
+    """Builds the recipe without its library, unless it has transforms of the library's own."""
+    node = OmegaConf.to_container(cfg.augment, resolve=True)
+    recipe, *transforms = [str(target) for _, target in saved_run.targets(node, "augment")]
+    own = "datamodules.augmentation."
+    if not recipe.startswith(own):
+        return
+    for name in transforms:
+        require_library(name, cfg.augment.backend)
+    if all(name.startswith(own) for name in transforms):
+        build(cfg.augment, lazy=True)
+
+
+def _check_mixing(cfg: DictConfig) -> None:
+    for name in ("alpha", "mixup_alpha"):
+        if name in cfg.mixing:
+            _in_range(cfg, f"mixing.{name}", lambda x: x > 0, "above 0")
+    if "probability" in cfg.mixing:
+        _in_range(cfg, "mixing.probability", lambda x: 0 <= x <= 1, "in 0..1")
 
 
 def _check_distillation(cfg: DictConfig) -> None:

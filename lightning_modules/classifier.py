@@ -35,6 +35,7 @@ class Classifier(pl.LightningModule):
         scheduler: makes the schedule from the optimizer and the number of its steps.
         num_classes: number of classes.
         channels_last: keep activations in channels-last memory order.
+        mixing: (images, labels) -> images and targets of a training batch, or None.
         penalty: an extra loss of the network (sparsity training), or None.
         origin: plain data stored in each checkpoint: what it takes to rebuild the network.
     """
@@ -48,6 +49,7 @@ class Classifier(pl.LightningModule):
         scheduler: SchedulerFactory,
         num_classes: int,
         channels_last: bool = False,
+        mixing: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
         penalty: Callable[[nn.Module], Tensor | None] | None = None,
         origin: dict[str, Any] | None = None,
     ) -> None:
@@ -58,6 +60,7 @@ class Classifier(pl.LightningModule):
         self.metrics = classification_metrics(num_classes)
         self._make_optimizer = optimizer
         self._make_scheduler = scheduler
+        self._mixing = mixing
         self._penalty = penalty
         self._origin = origin or {}
 
@@ -70,7 +73,7 @@ class Classifier(pl.LightningModule):
         return self.loss(self(images), labels)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        loss = self.objective(*batch)
+        loss = self.objective(*(self._mixing(*batch) if self._mixing else batch))
         penalty = self._penalty(self.network) if self._penalty else None
         if penalty is not None:
             loss = loss + penalty

@@ -141,6 +141,8 @@ def _module(
         "penalty": stage.penalty_of(round),
         "origin": origin,
     }
+    if cfg.mixing._target_ is not None:
+        settings["mixing"] = build(cfg.mixing, num_classes=data.num_classes)
     if not teachers:
         return Classifier(network, **settings)
     distillation = build(cfg.distillation)

@@ -13,7 +13,7 @@ from lightning_modules.errors import ConfigError
 OWN_CODE = {
     "model": ("lightning_modules.networks.",),
     "data": ("datamodules.",),
-    "augment": ("datamodules.", "albumentations."),
+    "augment": ("datamodules.", "albumentations.", "torchvision.transforms."),
 }
 WEIGHT_SOURCES = ("pretrained", "weights")  # model keys that do not shape the network
 

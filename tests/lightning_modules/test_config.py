@@ -47,7 +47,8 @@ def test_every_option_composes_and_resolves(composed, group, option):
 def test_debug_options_and_experiments_reach_the_top_level(compose_config):
     assert compose_config("debug=fast").trainer.limit_epochs == 1
     assert compose_config("debug=limit").trainer.limit_train_batches == 0.1
-    assert compose_config("debug=overfit").augment.crop_scale is None
+    overfit = compose_config("debug=overfit")
+    assert overfit.augment.crop_scale is None and overfit.mixing._target_ is None
     assert compose_config("debug=profile").trainer.profiler == "simple"
     demo = compose_config("experiment=demo", "trainer.max_epochs=3")
     assert demo.model.variant == "resnet18"
@@ -89,10 +90,22 @@ def test_data_sources(composed, option):
 def test_augmentations(composed, option):
     import numpy as np
 
-    augmentation = build(composed("augment", option).augment)
+    node = composed("augment", option).augment
+    assert {"backend", "seed", "image_size"} <= set(node)
+    augmentation = build(node)
     image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
-    assert augmentation(image, 3).shape == (64, 64, 3)
-    assert (augmentation(image, 3) == augmentation(image, 3)).all()
+    assert augmentation(image, 0, 3).shape == (64, 64, 3)
+    assert (augmentation(image, 0, 3) == augmentation(image, 0, 3)).all()
+
+
+@pytest.mark.parametrize("option", chosen("mixing"))
+def test_mixings(composed, option):
+    node = composed("mixing", option).mixing
+    assert (node._target_ is None) == (option == "none")
+    if option != "none":
+        images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
+        mixed, targets = build(node, num_classes=3)(images, torch.tensor([0, 1, 2, 0]))
+        assert mixed.shape == images.shape and targets.shape == (4, 3)
 
 
 @pytest.mark.parametrize("option", chosen("teacher"))

@@ -1,0 +1,43 @@
+"""`Operation`: one random change of an image, said once for every backend."""
+
+from collections.abc import Callable
+from random import Random
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from datamodules.augmentation.ranges import number
+
+# Changes uint8 h x w x 3 into uint8 of any size, with draws from a generator; never in place.
+Step = Callable[[np.ndarray, Random], np.ndarray]
+
+
+class Operation:
+    """Ranges and a probability, and how each backend makes a transform of them.
+
+    A backend's method gets the library (so that no operation imports it) and returns one of its
+    transforms, which knows its probability, or a `Step`, which is then done with probability `p`.
+
+    Args:
+        p: Probability.
+
+    Attributes:
+        backends: The libraries that can make it.
+    """
+
+    backends: tuple[str, ...] = ("albumentations", "torchvision")
+
+    def __init__(self, *, p: float) -> None:
+        self.p = number(self._place("p"), p, 0, 1)
+
+    def for_albumentations(self, A: ModuleType) -> Any:
+        """A transform of `albumentations`, or a Step."""
+        raise NotImplementedError
+
+    def for_torchvision(self, v2: ModuleType) -> Any:
+        """A transform of `torchvision.transforms.v2`, or a Step."""
+        raise NotImplementedError
+
+    def _place(self, argument: str) -> str:
+        return f"{type(self).__name__}.{argument}"

@@ -1,0 +1,35 @@
+"""AutoAugment (Cubuk et al. 2019): a policy that was searched for one data set."""
+
+from types import ModuleType
+from typing import Any
+
+from datamodules.augmentation.operation import Operation
+from datamodules.decoding import OUTSIDE
+from datamodules.errors import DataError
+
+POLICIES = ("imagenet", "cifar10", "svhn")
+
+
+class AutoAugment(Operation):
+    """One of the policy's 25 pairs of operations, drawn for each image; torchvision's only.
+
+    Args:
+        policy: The data set that it was found on: imagenet, cifar10 or svhn.
+        p: Probability.
+    """
+
+    backends = ("torchvision",)
+
+    def __init__(self, *, policy: str, p: float = 1) -> None:
+        super().__init__(p=p)
+        if policy not in POLICIES:
+            raise DataError(f"policy={policy} does not exist; there are {', '.join(POLICIES)}.")
+        self.policy = policy
+
+    def for_torchvision(self, v2: ModuleType) -> Any:
+        augment = v2.AutoAugment(
+            v2.AutoAugmentPolicy(self.policy),
+            interpolation=v2.InterpolationMode.BILINEAR,
+            fill=list(OUTSIDE),
+        )
+        return v2.RandomApply([augment], p=self.p)

@@ -1,0 +1,60 @@
+"""Tiles of the image in a random order."""
+
+from collections.abc import Sequence
+from itertools import groupby, pairwise, product
+from random import Random
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.ranges import grid
+from datamodules.errors import DataError
+
+
+class GridShuffle(Operation):
+    """Cuts the image into a grid and lets tiles of the same size change places.
+
+    Where the sides do not divide evenly, some rows and columns (drawn too) are a pixel larger.
+
+    Args:
+        tiles: Rows and columns of the grid.
+        p: Probability.
+    """
+
+    def __init__(self, *, tiles: Sequence[int], p: float) -> None:
+        super().__init__(p=p)
+        self.tiles = grid(self._place("tiles"), tiles)
+        if self.tiles == (1, 1):
+            raise DataError(f"{self._place('tiles')}=[1, 1] is one tile: give two or more.")
+
+    def for_albumentations(self, A: ModuleType) -> Any:
+        return A.RandomGridShuffle(grid=self.tiles, p=self.p)
+
+    def for_torchvision(self, v2: ModuleType) -> Step:
+        return self.shuffle
+
+    def shuffle(self, image: np.ndarray, random: Random) -> np.ndarray:
+        """Uint8 H x W x 3 to the same."""
+        rows = _spans(image.shape[0], self.tiles[0], random)
+        columns = _spans(image.shape[1], self.tiles[1], random)
+        places = sorted(product(rows, columns), key=_size)
+        shuffled = np.empty_like(image)
+        for _, alike in groupby(places, key=_size):
+            targets = list(alike)
+            for source, target in zip(random.sample(targets, len(targets)), targets, strict=True):
+                shuffled[target] = image[source]
+        return shuffled
+
+
+def _spans(length: int, count: int, random: Random) -> list[slice]:
+    """`length` pixels in `count` parts whose lengths differ by one at most, in random order."""
+    lengths = [(length + part) // count for part in range(count)]
+    random.shuffle(lengths)
+    ends = [sum(lengths[:part]) for part in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
+
+
+def _size(place: tuple[slice, slice]) -> tuple[int, ...]:
+    return tuple(span.stop - span.start for span in place)

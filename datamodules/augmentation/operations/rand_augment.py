@@ -1,0 +1,142 @@
+"""RandAugment (Cubuk et al. 2020): n random operations, all of one strength."""
+
+from collections.abc import Callable
+from random import Random
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.ranges import whole
+from datamodules.decoding import OUTSIDE
+
+MAX_LEVEL = 30
+
+
+class RandAugment(Operation):
+    """Draws n of the paper's 14 operations, with replacement, each as likely.
+
+    Args:
+        n: How many operations an image goes through.
+        level: Their strength, a whole number in 0..max_level.
+        max_level: What the strongest is called: 30, or 10 for the numbers of AutoAugment's scale.
+        p: Probability.
+    """
+
+    def __init__(self, *, n: int, level: int, max_level: int = MAX_LEVEL, p: float = 1) -> None:
+        super().__init__(p=p)
+        self.n = whole(self._place("n"), n, 0, 100)
+        self.max_level = whole(self._place("max_level"), max_level, 1, 1000)
+        self.level = whole(self._place("level"), level, 0, self.max_level)
+
+    def for_albumentations(self, A: ModuleType) -> Step:
+        return self.augment
+
+    def for_torchvision(self, v2: ModuleType) -> Any:
+        augment = v2.RandAugment(
+            num_ops=self.n,
+            magnitude=self.level,
+            num_magnitude_bins=self.max_level + 1,
+            interpolation=v2.InterpolationMode.BILINEAR,
+            fill=list(OUTSIDE),
+        )
+        return v2.RandomApply([augment], p=self.p)
+
+    def augment(self, image: np.ndarray, random: Random) -> np.ndarray:
+        """Uint8 H x W x 3 to the same."""
+        picture = Image.fromarray(image)
+        for _ in range(self.n):
+            change = random.choice(CHANGES)
+            strength = self.level / self.max_level
+            picture = change(picture, random.choice((-strength, strength)))
+        return np.asarray(picture)
+
+
+# The operations, by Pillow, as in the paper's own code: each of an image and a strength in -1..1,
+# whose sign tells the direction where there are two.
+
+
+def identity(image: Image.Image, strength: float) -> Image.Image:
+    return image
+
+
+def auto_contrast(image: Image.Image, strength: float) -> Image.Image:
+    return ImageOps.autocontrast(image)
+
+
+def equalize(image: Image.Image, strength: float) -> Image.Image:
+    return ImageOps.equalize(image)
+
+
+def rotate(image: Image.Image, strength: float) -> Image.Image:
+    """By up to 30 degrees."""
+    return image.rotate(30 * strength, Image.Resampling.BILINEAR, fillcolor=OUTSIDE)
+
+
+def solarize(image: Image.Image, strength: float) -> Image.Image:
+    """Inverts values from 255 (weakest) or 0 (strongest) on."""
+    return ImageOps.solarize(image, 255 * (1 - abs(strength)))
+
+
+def color(image: Image.Image, strength: float) -> Image.Image:
+    """Saturation times 0.1 to 1.9."""
+    return ImageEnhance.Color(image).enhance(1 + 0.9 * strength)
+
+
+def posterize(image: Image.Image, strength: float) -> Image.Image:
+    """Keeps 8 (weakest) to 4 bits of each value."""
+    return ImageOps.posterize(image, round(8 - 4 * abs(strength)))
+
+
+def contrast(image: Image.Image, strength: float) -> Image.Image:
+    """Times 0.1 to 1.9."""
+    return ImageEnhance.Contrast(image).enhance(1 + 0.9 * strength)
+
+
+def brightness(image: Image.Image, strength: float) -> Image.Image:
+    """Times 0.1 to 1.9."""
+    return ImageEnhance.Brightness(image).enhance(1 + 0.9 * strength)
+
+
+def sharpness(image: Image.Image, strength: float) -> Image.Image:
+    """Times 0.1 (blurred) to 1.9."""
+    return ImageEnhance.Sharpness(image).enhance(1 + 0.9 * strength)
+
+
+def shear_x(image: Image.Image, strength: float) -> Image.Image:
+    """Moves each row by up to 0.3 of its distance from the top."""
+    return _affine(image, 1, 0.3 * strength, 0, 0, 1, 0)
+
+
+def shear_y(image: Image.Image, strength: float) -> Image.Image:
+    """Moves each column by up to 0.3 of its distance from the left."""
+    return _affine(image, 1, 0, 0, 0.3 * strength, 1, 0)
+
+
+def translate_x(image: Image.Image, strength: float) -> Image.Image:
+    """By up to 150 / 331 of the width."""
+    return _affine(image, 1, 0, int(strength * image.width * 150 / 331), 0, 1, 0)
+
+
+def translate_y(image: Image.Image, strength: float) -> Image.Image:
+    """By up to 150 / 331 of the height."""
+    return _affine(image, 1, 0, 0, 0, 1, int(strength * image.height * 150 / 331))
+
+
+def _affine(image: Image.Image, *matrix: float) -> Image.Image:
+    """Pixel (x, y) of the result is that at (a x + b y + c, d x + e y + f)."""
+    return image.transform(
+        image.size,
+        Image.Transform.AFFINE,
+        matrix,
+        resample=Image.Resampling.BILINEAR,
+        fillcolor=OUTSIDE,
+    )
+
+
+CHANGES: tuple[Callable[[Image.Image, float], Image.Image], ...] = (
+    identity, auto_contrast, equalize, rotate, solarize, color, posterize, contrast, brightness,
+    sharpness, shear_x, shear_y, translate_x, translate_y,
+)  # fmt: skip

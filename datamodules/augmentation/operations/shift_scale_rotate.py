@@ -1,0 +1,53 @@
+"""Small shifts, changes of size and turns about the middle, in one resampling."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import cv2
+
+from datamodules.augmentation.operation import Operation
+from datamodules.augmentation.ranges import interval, number
+from datamodules.decoding import OUTSIDE
+
+
+class ShiftScaleRotate(Operation):
+    """An affine change without shear; what comes from outside the image is grey.
+
+    Args:
+        shift: Largest shift, as a part of the side, in both directions of both axes.
+        scale: Smallest and largest factor of the size.
+        rotate: Smallest and largest angle in degrees, clockwise.
+        p: Probability.
+    """
+
+    def __init__(
+        self, *, shift: float, scale: Sequence[float], rotate: Sequence[float], p: float
+    ) -> None:
+        super().__init__(p=p)
+        self.shift = number(self._place("shift"), shift, 0, 1)
+        self.scale = interval(self._place("scale"), scale, 1e-3, 1e3)
+        self.rotate = interval(self._place("rotate"), rotate, -180, 180)
+
+    def for_albumentations(self, A: ModuleType) -> Any:
+        shifts = (-self.shift, self.shift)
+        least, most = self.rotate
+        return A.Affine(
+            translate_percent={"x": shifts, "y": shifts},
+            scale=self.scale,
+            keep_ratio=True,
+            rotate=(-most, -least),  # it turns the other way round
+            border_mode=cv2.BORDER_CONSTANT,
+            fill=OUTSIDE,
+            p=self.p,
+        )
+
+    def for_torchvision(self, v2: ModuleType) -> Any:
+        affine = v2.RandomAffine(
+            degrees=self.rotate,
+            translate=(self.shift, self.shift),
+            scale=self.scale,
+            interpolation=v2.InterpolationMode.BILINEAR,
+            fill=list(OUTSIDE),
+        )
+        return v2.RandomApply([affine], p=self.p)

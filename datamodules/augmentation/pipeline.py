@@ -1,0 +1,73 @@
+"""`Pipeline`: a recipe's steps and the generators they draw from, for one thread."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from datamodules.augmentation.operation import Operation, Step
+from datamodules.errors import DataError
+from datamodules.sampling import sample_seed
+
+
+class Pipeline(ABC):
+    """Does the steps of a recipe, in order, with draws that follow from (seed, epoch, index).
+
+    All steps draw from the same streams, one after the other: with generators for each, seeded
+    alike, two operations of p=0.5 would always go together. Generators have a state, so a pipeline
+    belongs to one thread.
+
+    Args:
+        transforms: Operations, or the library's own transforms, which the pipeline may change.
+        seed: Of all draws.
+
+    Raises:
+        DataError: a transform is none of the library.
+    """
+
+    library: str
+
+    def __init__(self, transforms: Sequence[Any], *, seed: int) -> None:
+        self.seed = seed
+        self.random = Random()
+        self.steps = [self._step(transform) for transform in transforms]
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """Uint8 h x w x 3 to an image of any size; `image` itself stays as it is."""
+        self.reseed(sample_seed(self.seed, epoch, index))
+        return self.run(image)
+
+    def reseed(self, seed: int) -> None:
+        """Start all streams anew from a 64-bit number."""
+        self.random.seed(seed)
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Do all steps."""
+        for step in self.steps:
+            image = step(image, self.random)
+        return image
+
+    @abstractmethod
+    def make(self, operation: Operation) -> Any:
+        """The library's transform for an operation, or a Step."""
+
+    @abstractmethod
+    def adapt(self, transform: Any) -> Step | None:
+        """A Step that does a transform of the library; None where it is not one."""
+
+    def _step(self, transform: Any) -> Step:
+        if isinstance(transform, Operation):
+            made = self.make(transform)
+            return self.adapt(made) or _sometimes(made, transform.p)
+        step = self.adapt(transform)
+        if step is None:
+            raise DataError(f"{transform!r} in the augmentation is no transform of {self.library}.")
+        return step
+
+
+def _sometimes(step: Step, p: float) -> Step:
+    if p == 1:
+        return step
+    return lambda image, random: step(image, random) if random.random() < p else image

@@ -1,0 +1,101 @@
+"""`Recipe`: what happens to a training image, as a pure function of (seed, epoch, index)."""
+
+import copy
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from datamodules.augmentation.backends import pipeline_class, require_backend, require_support
+from datamodules.augmentation.operations.random_resized_crop import RandomResizedCrop
+from datamodules.augmentation.ranges import whole
+from datamodules.decoding import as_size, resize
+from datamodules.errors import DataError
+
+if TYPE_CHECKING:
+    from datamodules.augmentation.pipeline import Pipeline
+
+
+class Recipe:
+    """A random resized crop, then transforms, then a resize where these changed the size.
+
+    Threads may call it at the same time: each has generators and transforms of its own.
+
+    Args:
+        image_size: Size of the result: side of a square or [H, W], in pixels.
+        backend: Whose transforms are used, albumentations or torchvision: the same ranges and
+            probabilities, other pixels.
+        seed: With epoch and index, decides every draw.
+        crop_scale: Smallest and largest part of the area that is kept; None does not crop.
+        crop_ratio: Narrowest and widest aspect ratio of the part, relative to the result's.
+        transforms: Operations, or transforms of the backend's own, in order; a mapping gives each a
+            name by which a command line can change it.
+        lazy: Import the backend's library at the first image instead of here.
+
+    Attributes:
+        crops: Whether images with spare pixels are wanted.
+
+    Raises:
+        DataError: a value is not allowed, or the backend cannot make one of the transforms.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int | Sequence[int],
+        backend: str = "albumentations",
+        seed: int = 0,
+        crop_scale: Sequence[float] | None = None,
+        crop_ratio: Sequence[float] = (3 / 4, 4 / 3),
+        transforms: Sequence[Any] | Mapping[str, Any] = (),
+        lazy: bool = False,
+    ) -> None:
+        require_backend(backend)
+        self.backend = backend
+        self.size = as_size(image_size)
+        self.seed = whole("augment.seed", seed, 0, 2**64 - 1)
+        self.crops = crop_scale is not None
+        self.transforms = in_order(transforms)
+        if self.crops:
+            crop = RandomResizedCrop(size=self.size, scale=crop_scale, ratio=crop_ratio)
+            self.transforms.insert(0, crop)
+        for transform in self.transforms:
+            require_support(transform, backend)
+        self._threads = threading.local()
+        if not lazy:
+            self._pipeline()
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """Augment image `index` in an epoch: uint8 h x w x 3 of any size to uint8 H x W x 3.
+
+        Raises:
+            DataError: a transform of the backend's own gave something else than uint8 pixels.
+        """
+        pixels = self._pipeline()(image, epoch, index)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3:
+            raise DataError(
+                f"The augmentation gives {pixels.dtype} of shape {pixels.shape}, not uint8 pixels: "
+                "leave out conversions and normalisation, which the network does itself."
+            )
+        return resize(pixels, self.size)
+
+    def _pipeline(self) -> "Pipeline":
+        """The one of this thread."""
+        pipeline = getattr(self._threads, "pipeline", None)
+        if pipeline is None:
+            make = pipeline_class(self.backend)
+            pipeline = make(copy.deepcopy(self.transforms), seed=self.seed)
+            self._threads.pipeline = pipeline
+        return pipeline
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_threads"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _threads=threading.local())
+
+
+def in_order(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+    """The transforms of a sequence, or of a mapping from names to them."""
+    return list(transforms.values() if isinstance(transforms, Mapping) else transforms)

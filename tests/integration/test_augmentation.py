@@ -1,0 +1,49 @@
+"""Strong augmentation and mixing as commands: the same weights for any number of workers."""
+
+import json
+
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import run_command
+
+WORDS = [
+    "data=image_folder", "data.image_size=[24,32]", "data.batch_size=8", "model.units=[1,1,1]",
+    "trainer.max_epochs=2", "trainer.memory_format=contiguous", "logger=none",
+    "latency.backend=null", "augment=strong", "mixing=cutmix", "mixing.alpha=1.0",
+]  # fmt: skip
+
+
+def trained(homes, folder, name, *words):
+    run = homes / name
+    run_command("run.py", *WORDS, *words, f"data.root={folder}", f"hydra.run.dir={run}")
+    assert json.loads((run / "metrics.json").read_text())["val/f1"] >= 0
+    return load_file(run / "model" / "weights.safetensors")
+
+
+def same(first, second):
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_equal_weights_for_any_number_of_workers(homes, folder):
+    alone = trained(homes, folder, "alone", "data.num_workers=0")
+    helped = trained(homes, folder, "helped", "data.num_workers=2")
+    assert same(alone, helped)
+    # The other library, a teacher and the other mixing; the teacher sees the mixtures too.
+    other = trained(
+        homes, folder, "other", "data.num_workers=2", "augment.backend=torchvision",
+        "mixing=cutmix_or_mixup", f"+teacher.a.run={homes}/alone",
+    )  # fmt: skip
+    assert not same(alone, other)
+
+
+def test_autoaugment_without_torchvision_is_one_sentence(homes, folder):
+    done = run_command(
+        "run.py", *WORDS, f"data.root={folder}", "augment=autoaugment",
+        "augment.backend=albumentations", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: AutoAugment cannot be made by albumentations; set augment.backend=torchvision."
+    )
+    assert not (homes / "outputs").exists()
