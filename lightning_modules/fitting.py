@@ -28,6 +28,7 @@ from lightning_modules.callbacks.seeding import Seeding
 from lightning_modules.classifier import Classifier
 from lightning_modules.distiller import Distiller
 from lightning_modules.memory_format import choose_channels_last
+from lightning_modules.mixing import configured_mixing
 from lightning_modules.session import Session
 from lightning_modules.stages import Stage
 from lightning_modules.teachers import Teacher
@@ -138,11 +139,10 @@ def _module(
         ),
         "num_classes": data.num_classes,
         "channels_last": channels_last,
+        "mixing": configured_mixing(cfg, data.num_classes),
         "penalty": stage.penalty_of(round),
         "origin": origin,
     }
-    if cfg.mixing._target_ is not None:
-        settings["mixing"] = build(cfg.mixing, num_classes=data.num_classes)
     if not teachers:
         return Classifier(network, **settings)
     distillation = build(cfg.distillation)

@@ -1,9 +1,11 @@
 """Mixing two images of a training batch and their labels: CutMix and MixUp."""
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
 
 
@@ -39,6 +41,13 @@ class Mixing:
         if torch.rand(()) < self.probability:
             return self.transform(images, labels)
         return images, nn.functional.one_hot(labels, self.num_classes).float()
+
+
+def configured_mixing(cfg: DictConfig, num_classes: int) -> Mixing | None:
+    """What `cfg.mixing` describes; None where batches stay as they are."""
+    if cfg.mixing._target_ is None:
+        return None
+    return build(cfg.mixing, num_classes=num_classes)
 
 
 def cut_mix(*, alpha: float, probability: float, num_classes: int) -> Mixing:

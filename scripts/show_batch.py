@@ -1,10 +1,12 @@
 """What the network will see, as a picture: `python scripts/show_batch.py data=... augment=...`."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
 
 from datamodules.contact_sheet import Section, save_contact_sheet
 from datamodules.tile import Tile
@@ -19,8 +21,9 @@ if TYPE_CHECKING:  # they load torch, which waits until the configuration is com
     from datamodules.image_data import ImageData
 
 SPLITS = ("train", "val", "test")
-NAMED = ("data", "augment", "mixing")  # groups that decide what is seen, where there are such
+NAMED = ("data", "augment", "mixing")  # groups that decide what is seen
 SIDE, MOST = 192, 320  # of a shown picture, in pixels
+TRAINING = 1  # the stream of random draws that the first fit of a run has
 LEAST_SHARE = 0.005  # of a class in a mixed picture that is worth a line
 
 
@@ -29,7 +32,8 @@ def main() -> None:
     flags = _parser().parse_intermixed_args()
     cfg = fresh_config(flags.words)
     choices = fresh_choices(flags.words)
-    chosen = {group: choices[group] for group in NAMED if group in choices}
+    groups = [g for g in NAMED if g != "mixing" or choices[g] != "none"]
+    chosen = {group: choices[group] for group in groups}
     name = "_".join([*chosen.values(), flags.split]).replace("/", "-")
     out = Path(flags.out or Path(cfg.outputs_dir) / "batches" / f"{name}.png")
     _check(flags, out)
@@ -39,7 +43,8 @@ def main() -> None:
     data = make_data(cfg)
     data.prepare_data()
     data.setup()
-    tiles = list(islice(_tiles(data, flags.split, flags.epoch), flags.rows * flags.columns))
+    batches = seen_batches(data, cfg, split=flags.split, epoch=flags.epoch)
+    tiles = list(islice(_tiles(batches, data.class_names), flags.rows * flags.columns))
     words = [f"{group}={option}" for group, option in chosen.items()]
     words = [*words, "train"] if flags.split == "train" else [words[0], flags.split, "as they are"]
     words += [f"seed {cfg.seed}", f"epoch {flags.epoch}", "{} x {} pixels".format(*data.image_size)]
@@ -47,10 +52,10 @@ def main() -> None:
     print(save_contact_sheet(out, [Section(tiles)], **sheet))
 
 
-def _tiles(data: "ImageData", split: str, epoch: int) -> Iterator[Tile]:
-    for images, targets in seen_batches(data, split=split, epoch=epoch):
+def _tiles(batches: Iterable["Batch"], class_names: Sequence[str]) -> Iterator[Tile]:
+    for images, targets in batches:
         for picture, target in zip(pictures(images), targets, strict=True):
-            yield Tile(picture, caption(target, data.class_names))
+            yield Tile(picture, caption(target, class_names))
 
 
 def _side(size: Sequence[int]) -> int:
@@ -58,14 +63,22 @@ def _side(size: Sequence[int]) -> int:
     return min(max(1, round(SIDE / max(size))) * max(size), MOST)
 
 
-def seen_batches(data: "ImageData", *, split: str, epoch: int) -> Iterator["Batch"]:
-    """What the network gets in an epoch: images N x 3 x H x W and targets.
+def seen_batches(
+    data: "ImageData", cfg: DictConfig, *, split: str, epoch: int
+) -> Iterator["Batch"]:
+    """What the network gets in an epoch of `00_train`: images N x 3 x H x W and targets.
 
     Targets are class indices, int64 N, or what mixing makes of them: shares, float N x C.
     """
+    from lightning_modules.callbacks.seeding import seed_step
+    from lightning_modules.mixing import configured_mixing
+
     loader = getattr(data, f"{split}_dataloader")()
     loader.sampler.set_epoch(epoch)
-    yield from loader
+    mixing = configured_mixing(cfg, data.num_classes) if split == "train" else None
+    for step, batch in enumerate(loader, start=epoch * len(loader)):
+        seed_step(cfg.seed, TRAINING, step)
+        yield mixing(*batch) if mixing else batch
 
 
 def pictures(images: "torch.Tensor") -> "Sequence":

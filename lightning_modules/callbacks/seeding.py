@@ -19,5 +19,10 @@ class Seeding(pl.Callback):
         self.stream = stream  # which fit of the run: no two of them share their draws
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        words = np.random.SeedSequence([self.seed, self.stream, trainer.global_step])
-        torch.manual_seed(int(words.generate_state(1, np.uint64)[0]))
+        seed_step(self.seed, self.stream, trainer.global_step)
+
+
+def seed_step(seed: int, stream: int, step: int) -> None:
+    """Seeds torch's global generator for one weight update of one fit."""
+    words = np.random.SeedSequence([seed, stream, step])
+    torch.manual_seed(int(words.generate_state(1, np.uint64)[0]))

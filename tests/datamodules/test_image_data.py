@@ -159,7 +159,7 @@ def test_bad_images_up_to_a_number(make_data, make_folder, caplog):
     assert _equal(_epochs(cached), _epochs(decoded))
 
 
-LARGER = {"image_size": [32, 48], "augmentation": Albumentations(image_size=[32, 48])}
+LARGER = {"image_size": [32, 48], "augmentation": Recipe(image_size=[32, 48])}
 
 
 def _leaking(make_folder):

@@ -1,5 +1,7 @@
 """`scripts/show_batch.py`: its picture shows the pixels that training gets."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,22 @@ def test_mistakes_are_one_sentence(homes, words, typed, says, monkeypatch):
     with pytest.raises(SystemExit, match=says), explaining():
         show_batch.main()
     assert not (homes / "outputs").exists()
+
+
+def test_mixed_batches_are_those_of_training(homes, words, compose_config):
+    """The draws of the first update, as the training's own callback seeds them."""
+    from lightning_modules.callbacks.seeding import Seeding
+    from lightning_modules.mixing import configured_mixing
+
+    cfg = compose_config(*words, "mixing=cutmix", "seed=3")
+    data = make_data(cfg)
+    data.prepare_data()
+    batches = list(show_batch.seen_batches(data, cfg, split="train", epoch=1))
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(1)
+    first, *_ = loader
+    trainer = SimpleNamespace(global_step=len(loader))
+    Seeding(seed=3, stream=show_batch.TRAINING).on_train_batch_start(trainer)
+    images, targets = configured_mixing(cfg, data.num_classes)(*first)
+    assert torch.equal(batches[0][0], images) and torch.equal(batches[0][1], targets)
+    assert batches[0][1].shape == (2, 3)

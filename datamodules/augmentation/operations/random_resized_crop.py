@@ -11,7 +11,7 @@ import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
 from datamodules.augmentation.ranges import interval
-from datamodules.decoding import Size
+from datamodules.crops import Size
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
