@@ -1,5 +1,8 @@
 """`build`: the only place where a configuration node becomes an object."""
 
+import inspect
+from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -33,3 +36,16 @@ def build(node: DictConfig | dict, **extra: Any) -> Any:
         if "argument" not in str(error):
             raise
         raise ConfigError(f"{target} cannot be built: {error}") from error
+
+
+def takes(node: Mapping[str, Any], argument: str) -> bool:
+    """Whether the target of `node` has an argument of that name.
+
+    Raises:
+        ConfigError: the target does not exist.
+    """
+    target = node.get("_target_")
+    try:
+        return argument in inspect.signature(resolve_name(target)).parameters
+    except Exception as error:  # whatever the import raises
+        raise ConfigError(f"{target} cannot be built: {error}.") from error

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from torch import nn
 
+from lightning_modules.auxiliary.building import build_auxiliary
 from lightning_modules.build import build
 from lightning_modules.callbacks.checkpoints import (
     BEST,
@@ -27,6 +28,7 @@ from lightning_modules.callbacks.epoch_table import EpochTable
 from lightning_modules.callbacks.seeding import Seeding
 from lightning_modules.classifier import Classifier
 from lightning_modules.distiller import Distiller
+from lightning_modules.losses.building import build_loss
 from lightning_modules.memory_format import choose_channels_last
 from lightning_modules.mixing import configured_mixing
 from lightning_modules.session import Session
@@ -119,7 +121,8 @@ def _module(
     origin: dict[str, Any] | None,
 ) -> Classifier:
     cfg, data = session.cfg, session.data
-    loss = build(cfg.loss)
+    counts = data.class_counts["train"]
+    loss = build_loss(cfg.loss, class_counts=counts, network=network)
     channels_last = choose_channels_last(
         cfg.trainer.memory_format,
         network,
@@ -140,6 +143,7 @@ def _module(
         "num_classes": data.num_classes,
         "channels_last": channels_last,
         "mixing": configured_mixing(cfg, data.num_classes),
+        "auxiliary": build_auxiliary(cfg.auxiliary, network, class_counts=counts, seed=cfg.seed),
         "penalty": stage.penalty_of(round),
         "origin": origin,
     }
