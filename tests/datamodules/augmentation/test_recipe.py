@@ -20,9 +20,12 @@ from datamodules.augmentation.operations.color_jitter import ColorJitter
 from datamodules.augmentation.operations.cutout import Cutout
 from datamodules.augmentation.operations.flip import HorizontalFlip, VerticalFlip
 from datamodules.augmentation.operations.grid_shuffle import GridShuffle
+from datamodules.augmentation.operations.random_resized_crop import RandomResizedCrop
 from datamodules.augmentation.operations.rotate90 import Rotate90
 from datamodules.augmentation.recipe import Recipe
 from datamodules.errors import DataError
+from lightning_modules.build import build
+from lightning_modules.check import check
 from tests.conftest import ROOT, run_command
 
 BACKENDS = ("albumentations", "torchvision")
@@ -165,6 +168,22 @@ def test_own_transforms_of_each_library():
     ):
         recipe = Recipe(image_size=[20, 24], backend=backend, transforms=[transform])
         assert np.array_equal(recipe(NOISE, 0, 0), mirrored)
+
+
+@pytest.mark.parametrize(
+    ("backend", "node", "kind"),
+    [
+        ("albumentations", "{_target_: albumentations.Blur, blur_limit: [3, 7], p: 1}", A.Blur),
+        ("torchvision", "{_target_: torchvision.transforms.v2.RandomInvert}", v2.RandomInvert),
+    ],
+)
+def test_the_command_line_adds_and_removes(compose_config, backend, node, kind):
+    words = [f"+augment.transforms.more={node}", "~augment.transforms.color"]
+    cfg = compose_config("augment=simple", f"augment.backend={backend}", *words)
+    check(cfg)
+    recipe = build(cfg.augment)
+    assert [type(t) for t in recipe.transforms] == [RandomResizedCrop, HorizontalFlip, kind]
+    assert recipe(NOISE, 0, 0).shape == (64, 64, 3)
 
 
 def test_own_random_transforms_are_pure_and_left_alone():
