@@ -204,6 +204,19 @@ def test_no_test_split(make_coco):
     assert {split: len(items) for split, items in splits.items()} == {"train": 17, "val": 3}
 
 
+@pytest.mark.parametrize("absolute", [True, False])
+def test_annotations_beside_the_images(make_coco, tmp_path, absolute):
+    """As COCO 2017 has it: `train2017/` and `annotations/instances_train2017.json`."""
+    root = make_coco(ONE_EACH)
+    (tmp_path / "annotations").mkdir()
+    file = (root / "annotations.json").rename(tmp_path / "annotations" / "train.json")
+    source = Coco(
+        root=str(root), annotations=str(file) if absolute else "../annotations/train.json"
+    )
+    assert source.check() == ("box", "can")
+    assert source.read().splits["unsplit"][0].path == str(root / "0.png")
+
+
 def test_class_map_file(make_coco, tmp_path):
     (tmp_path / "map.yaml").write_text("can: Metal\nbox: null\n")
     index = Coco(root=str(make_coco(ONE_EACH)), class_map=str(tmp_path / "map.yaml")).read()
