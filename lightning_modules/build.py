@@ -1,9 +1,11 @@
 """`build`: the only place where a configuration node becomes an object."""
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
 from lightning_modules.errors import USER_ERRORS, ConfigError
@@ -33,3 +35,16 @@ def build(node: DictConfig | dict, **extra: Any) -> Any:
         if "argument" not in str(error):
             raise
         raise ConfigError(f"{target} cannot be built: {error}") from error
+
+
+def takes(node: Mapping[str, Any], argument: str) -> bool:
+    """Whether the target of `node` has an argument of that name.
+
+    Raises:
+        ConfigError: the target does not exist.
+    """
+    target = node.get("_target_")
+    try:
+        return argument in inspect.signature(get_object(target)).parameters
+    except Exception as error:  # hydra raises what the import raised
+        raise ConfigError(f"{target} cannot be built: {error}.") from error

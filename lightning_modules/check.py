@@ -23,6 +23,7 @@ from lightning_modules.build import build
 from lightning_modules.command_line import explain, leaves
 from lightning_modules.data_splits import make_splits
 from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.losses.limits import check_limits
 from lightning_modules.networks.variants import check_variant
 from lightning_modules.sweeps import sample_trials
 
@@ -100,6 +101,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_augment(cfg)
     _check_mixing(cfg)
     _check_distillation(cfg)
+    _check_loss(cfg)
     _check_compression(cfg)
     _check_objective(cfg, sweep=sweep)
     _check_devices(cfg, sweep=sweep)
@@ -129,11 +131,7 @@ def _check_missing(cfg: DictConfig) -> None:
 
 def check_model(model: DictConfig, place: str) -> None:
     """Refuses a model node whose names or files do not exist; `place` is its key."""
-    try:
-        OmegaConf.to_container(model, resolve=True)
-    except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"{error.full_key or place} cannot be resolved: {reason}.") from error
+    _resolved(model, place)
     if "family" in model:
         check_variant(model.family, model.variant)
     if model.get("weights") is not None:
@@ -144,6 +142,14 @@ def check_model(model: DictConfig, place: str) -> None:
             )
         if not Path(model.weights).is_file():
             raise ConfigError(f"{place}.weights={model.weights}: there is no such file.")
+
+
+def _resolved(node: DictConfig, place: str) -> dict[str, Any]:
+    try:
+        return OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"{error.full_key or place} cannot be resolved: {reason}.") from error
 
 
 def _check_numbers(cfg: DictConfig) -> None:
@@ -206,6 +212,19 @@ def _check_distillation(cfg: DictConfig) -> None:
         raise ConfigError(f"distillation.temperature={temperature}; it must be above 0.")
     if alpha is not None and not 0 <= alpha <= 1:
         raise ConfigError(f"distillation.alpha={alpha}; it must lie in 0..1.")
+
+
+def check_loss(loss: DictConfig, place: str) -> None:
+    """Refuses a node of one of our losses with impossible values; `place` is its key."""
+    settings = _resolved(loss, place)
+    if str(settings.get("_target_")).startswith("lightning_modules.losses."):
+        check_limits(settings, place)
+
+
+def _check_loss(cfg: DictConfig) -> None:
+    if cfg.model.get("cosine_scale") is not None:
+        _in_range(cfg, "model.cosine_scale", lambda x: x > 0, "above 0")
+    check_loss(cfg.loss, "loss")
 
 
 def _check_compression(cfg: DictConfig) -> None:
@@ -275,6 +294,11 @@ def _check_entered(cfg: DictConfig, classes: tuple[str, ...]) -> None:
         return
     saved = saved_run.description(Path(cfg.from_run))
     theirs = tuple(saved["class_names"])
+    if cfg.model.get("cosine_scale") is not None and "cosine_scale" not in saved["model"]:
+        raise ConfigError(
+            f"{cfg.from_run} was trained without the cosine head that loss=arcface needs; take "
+            "another loss here, or a run that was trained with loss=arcface."
+        )
     if not saved_run.same_structure(saved["model"], cfg.model):
         raise ConfigError(
             f"{cfg.from_run} holds another network than model={cfg.model.name} so configured; "

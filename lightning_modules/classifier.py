@@ -30,7 +30,7 @@ class Classifier(pl.LightningModule):
 
     Args:
         network: what is trained; `restore` data travels in the checkpoint beside it.
-        loss: (logits N x classes, labels N) -> scalar.
+        loss: (logits N x classes, targets int64 N or N x classes) -> scalar.
         optimizer: makes the optimizer from parameter groups.
         scheduler: makes the schedule from the optimizer and the number of its steps.
         num_classes: number of classes.

@@ -17,6 +17,7 @@ from lightning_modules.atomic_files import write_json
 from lightning_modules.card import write_card
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_figures
+from lightning_modules.losses.building import check_loss
 from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.networks.model_folder import replace_folder
 from lightning_modules.scoring import add_scores, check_split
@@ -69,6 +70,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         data = make_data(cfg)
         stages = stages_of(cfg)
         network = enter(cfg, data)
+        check_loss(cfg.loss, network)
         teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
         data.prepare_data()
         data.setup()

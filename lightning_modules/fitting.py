@@ -27,6 +27,7 @@ from lightning_modules.callbacks.epoch_table import EpochTable
 from lightning_modules.callbacks.seeding import Seeding
 from lightning_modules.classifier import Classifier
 from lightning_modules.distiller import Distiller
+from lightning_modules.losses.building import build_loss
 from lightning_modules.memory_format import choose_channels_last
 from lightning_modules.mixing import configured_mixing
 from lightning_modules.session import Session
@@ -119,7 +120,8 @@ def _module(
     origin: dict[str, Any] | None,
 ) -> Classifier:
     cfg, data = session.cfg, session.data
-    loss = build(cfg.loss)
+    counts = data.class_counts["train"]
+    loss = build_loss(cfg.loss, class_counts=counts, network=network)
     channels_last = choose_channels_last(
         cfg.trainer.memory_format,
         network,

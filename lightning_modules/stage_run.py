@@ -10,11 +10,11 @@ from compression.engine import run_round
 from compression.recipe import Entry, Recipe
 from compression.step import Context
 from lightning_modules.atomic_files import read_json, write_json
-from lightning_modules.build import build
 from lightning_modules.callbacks.checkpoints import read_checkpoint
 from lightning_modules.data_splits import data_identity
 from lightning_modules.figures import network_figures, validation_figures
 from lightning_modules.fitting import fit
+from lightning_modules.losses.building import build_loss
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.session import Session
 from lightning_modules.stages import Stage
@@ -123,7 +123,7 @@ def _context(session: Session, entry_cost: dict[str, float]) -> Context:
         seed=session.cfg.seed,
         train_batches=data.train_eval_batches,
         val_batches=data.val_dataloader,
-        loss=build(session.cfg.loss),
+        loss=build_loss(session.cfg.loss, class_counts=data.class_counts["train"]),
         evaluate=lambda candidate: validation_figures(candidate, session),
         entry_cost=entry_cost,
     )

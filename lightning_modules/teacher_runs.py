@@ -93,8 +93,9 @@ def _fits(run: Path, model: DictConfig, data: DictConfig) -> bool:
         saved = saved_run.description(run)
     except ConfigError:
         return False
+    head = {"cosine_scale": model.get("cosine_scale")}  # it follows the loss: any teaches as well
     return (
         not saved["recipe"]
         and saved["extra"].get("data") == data_identity(data)
-        and saved_run.same_structure(saved["model"], model)
+        and saved_run.same_structure({**saved["model"], **head}, model)
     )

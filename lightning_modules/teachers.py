@@ -143,6 +143,8 @@ def _train_teacher(
     own = OmegaConf.merge(cfg, {"from_run": None, "resume": None})
     OmegaConf.set_struct(own, False)
     own.model, own.teacher, own.compression = node.model, {}, {}
+    if "cosine_scale" in cfg.model:  # the head that the loss needs
+        own.model.cosine_scale = cfg.model.cosine_scale
     (folder / ".hydra").mkdir()
     OmegaConf.save(own, folder / ".hydra" / "config.yaml")
     train(own, folder)

@@ -14,6 +14,7 @@ from compression.image_size import height_width
 from compression.meta_copy import meta_copy
 from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
+from lightning_modules.networks.cosine_head import put_cosine_head
 from lightning_modules.networks.network import Network
 from lightning_modules.networks.outline import Outline
 from lightning_modules.networks.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
@@ -22,7 +23,7 @@ from lightning_modules.networks.weights import load_weights
 log = logging.getLogger(__name__)
 
 # Keys of a model node that its body does not get.
-OWN_KEYS = ("name", "pretrained", "weights", "mean", "std", "input_size")
+OWN_KEYS = ("name", "pretrained", "weights", "mean", "std", "input_size", "cosine_scale")
 
 
 def build_network(
@@ -34,7 +35,7 @@ def build_network(
         model_cfg: `_target_` makes the body and gets `num_classes`, the (height, width) that it
             will see where it has an argument `image_size`, and all keys but these: `name`,
             `pretrained` (the library's own download), `weights` (a file), `mean`, `std` and
-            `input_size` (see `Pixels`).
+            `input_size` (see `Pixels`), `cosine_scale` (see `cosine_head`).
         num_classes: at least 2.
         image_size: an int or [height, width] in pixels of the images to come.
 
@@ -108,6 +109,9 @@ def assemble(
     )
     network = Network(pixels=pixels, body=made, num_classes=num_classes, image_size=size)
     network.model_cfg = dict(node)
+    if node.get("cosine_scale") is not None:
+        _check_images(network, node)
+        put_cosine_head(network, size, scale=node["cosine_scale"], name=_name(node))
     return network
 
 
@@ -137,8 +141,12 @@ def _check_pretrained(target: str, accepted: Mapping[str, inspect.Parameter]) ->
         )
 
 
+def _name(node: Mapping[str, Any]) -> str:
+    return node.get("variant") or node.get("name") or node["_target_"]
+
+
 def _check_images(network: Network, node: Mapping[str, Any]) -> None:
-    name = node.get("variant") or node.get("name") or node["_target_"]
+    name = _name(node)
     try:
         shape = tuple(forward_shapes(meta_copy(network), network.image_size))
     except CompressionError as error:

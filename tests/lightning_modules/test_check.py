@@ -73,6 +73,15 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["score.macs.reference_f1=0"], "reference_f1=0 is not allowed"),
         (["distillation.temperature=0"], "temperature=0; it must be above 0"),
         (["distillation.alpha=2"], "alpha=2; it must lie in 0..1"),
+        (["loss.class_weights=rare"], "loss.class_weights=rare does not exist; there are none, b"),
+        (["loss.label_smoothing=2"], "loss.label_smoothing=2 is not allowed; it must be a share"),
+        (["loss=focal", "loss.gamma=-1"], "loss.gamma=-1 is not allowed; .* at least 0"),
+        (["loss=logit_adjustment", "loss.tau=-1"], "loss.tau=-1 is not allowed"),
+        (["loss=arcface", "loss.margin=3"], "loss.margin=3 is not allowed; .* 0..1.57"),
+        (["loss=arcface", "model.cosine_scale=0"], "_scale=0 is not allowed; .* above 0"),
+        (["loss=arcface", "~model.cosine_scale"], "loss.scale cannot be resolved"),
+        (["loss=f1_focal", "loss.f1_weight=-1"], "loss.f1_weight=-1 is not allowed"),
+        (["loss=custom"], "loss._target_ has no value; give it as loss._target_="),
         (["+compression.tucker.epochs=3"], "tucker has settings but was not chosen"),
         (["+compression=tucker", "compression.tucker.teacher=x"], "names x, which this run"),
         (["+teacher=original"], "original is the network before compression"),
@@ -179,6 +188,19 @@ def test_from_run_with_another_model(homes, folder, compose_config):
         check(compose_config(*overrides, f"from_run={run}", "model.units=[2,5,2]"))
 
 
+def test_from_run_and_the_head_that_a_loss_wants(homes, folder, compose_config):
+    overrides = ["data=image_folder", f"data.root={folder}", "+compression=tucker"]
+    plain = OmegaConf.to_container(compose_config(*overrides).model, resolve=True)
+    run = make_finished(homes / "plain", model=plain)
+    with pytest.raises(USER_ERRORS, match="plain was trained without the cosine head that loss=ar"):
+        check(compose_config(*overrides, "loss=arcface", f"from_run={run}"))
+    run = make_finished(homes / "cosine", model={**plain, "cosine_scale": 16.0})
+    check(compose_config(*overrides, "loss=arcface", f"from_run={run}"))
+    check(compose_config(*overrides, "+model.cosine_scale=16", f"from_run={run}"))
+    with pytest.raises(USER_ERRORS, match="holds another network"):
+        check(compose_config(*overrides, f"from_run={run}"))
+
+
 def test_from_run_without_a_step(homes, compose_config):
     with pytest.raises(USER_ERRORS, match="no compression step was chosen"):
         check(compose_config("from_run=/x"))
@@ -201,6 +223,14 @@ def test_a_bare_teacher_is_the_newest_fitting_run(homes, folder, compose_config)
     assert teacher_runs.find_run("resnet18", node, cfg.data).name == "old"
     newer = make_finished(run_directory.outputs_root() / "teachers" / "new", **fitting)
     assert teacher_runs.find_run("resnet18", node, cfg.data) == newer
+
+
+def test_a_teacher_may_have_the_head_of_another_loss(homes, folder, compose_config):
+    cfg = compose_config("+teacher=resnet18", "data=image_folder", f"data.root={folder}")
+    model = {**OmegaConf.to_container(cfg.teacher.resnet18.model), "cosine_scale": 16.0}
+    run = run_directory.outputs_root() / "teachers" / "arcface"
+    make_finished(run, model=model, data=teacher_runs.data_identity(cfg.data))
+    assert teacher_runs.find_run("resnet18", cfg.teacher.resnet18, cfg.data) == run
 
 
 def test_nothing_heavy_is_imported_by_the_check():

@@ -125,10 +125,35 @@ def test_distillations(composed, option):
     assert loss(logits, torch.tensor(1.0), torch.softmax(logits, 1)).ndim == 0
 
 
-@pytest.mark.parametrize("option", chosen("loss"))
-def test_losses(composed, option):
-    loss = build(composed("loss", option).loss)
-    assert loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 0])).ndim == 0
+@pytest.mark.parametrize("option", [o for o in chosen("loss") if o != "custom"])
+@pytest.mark.parametrize("scheme", ["none", "balanced"])
+def test_losses(compose_config, option, scheme):
+    from lightning_modules.losses.building import build_loss
+
+    cfg = compose_config(f"loss={option}", f"loss.class_weights={scheme}")
+    loss = build_loss(cfg.loss, class_counts=[9, 3, 1])
+    logits = torch.randn(4, 3, requires_grad=True)
+    hard, soft = torch.tensor([0, 1, 2, 0]), torch.softmax(torch.randn(4, 3), dim=1)
+    for targets in (hard, soft):
+        value = loss(logits, targets)
+        value.backward()
+        assert value.ndim == 0
+        assert logits.grad.isfinite().all()
+
+
+def test_a_loss_of_ones_own_needs_no_counts(compose_config):
+    from lightning_modules.losses.building import build_loss
+
+    cfg = compose_config("loss=custom", "loss._target_=torch.nn.MultiMarginLoss", "+loss.margin=2")
+    loss = build_loss(cfg.loss, class_counts=[9, 3, 1])
+    assert loss.margin == 2
+    assert loss(torch.zeros(1, 3), torch.tensor([0])) == pytest.approx(4 / 3)
+
+
+def test_arcface_brings_its_head(compose_config):
+    cfg = compose_config("loss=arcface", "model=resnet", "model.cosine_scale=30")
+    assert cfg.loss.scale == cfg.model.cosine_scale == 30
+    assert "cosine_scale" not in compose_config("model=resnet").model
 
 
 @pytest.mark.parametrize("option", chosen("optimizer"))

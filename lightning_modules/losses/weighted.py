@@ -1,0 +1,87 @@
+"""What the losses share: hard and soft targets, label smoothing, class weights, the mean."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from datamodules.class_balance import class_weights as weights_from
+from lightning_modules.errors import ConfigError
+from lightning_modules.losses.limits import check_limits
+
+
+class WeightedLoss(nn.Module):
+    """The base of losses (logits N x classes, targets) -> scalar.
+
+    Targets are class indices int64 N, or probabilities N x classes that sum to 1, as mixing two
+    images makes them; an index is the same as its one-hot row. All is computed in float32, also
+    under half-precision autocast.
+
+    Args:
+        class_weights: none, balanced, sqrt or effective_number, see `class_balance`.
+        beta: of effective_number.
+        label_smoothing: share of every target that is spread evenly over all classes.
+        class_counts: training images of each class; needed for all weights but none.
+
+    Raises:
+        ConfigError: a value that is not allowed, or weights without counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        class_weights: str = "none",
+        beta: float = 0.999,
+        label_smoothing: float = 0.0,
+        class_counts: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        check_limits(
+            {"class_weights": class_weights, "beta": beta, "label_smoothing": label_smoothing}
+        )
+        self.label_smoothing = label_smoothing
+        weights = None
+        if class_weights != "none":
+            counts = require_counts(class_counts, f"class_weights={class_weights}")
+            weights = torch.tensor(weights_from(counts, class_weights, beta))
+        self.register_buffer("class_weights", weights, persistent=False)  # the counts give it
+
+    def weigh(self, values: Tensor) -> Tensor:
+        """`values` (... x classes), each class times its weight."""
+        return values if self.class_weights is None else values * self.class_weights.to(values)
+
+    def mean(self, terms: Tensor, targets: Tensor) -> Tensor:
+        """The targets' mean of a loss that each class would have.
+
+        As in torch's `cross_entropy`, the sum over the images is divided by the sum of their
+        weights; of a soft target's weight each class has its share. (For soft targets torch divides
+        by N instead, so that there a one-hot row differs from its index.)
+
+        Args:
+            terms: N x classes, the loss if that class were the image's.
+            targets: N x classes, probabilities.
+        """
+        smooth = self.label_smoothing
+        softened = (1 - smooth) * targets + smooth / targets.shape[1]
+        total = self.weigh(targets).sum()
+        # Nothing is to be learnt from a batch whose classes all have the weight 0.
+        return self.weigh(softened * terms).sum() * torch.where(total > 0, 1 / total, 0.0)
+
+
+def probabilities(targets: Tensor, num_classes: int) -> Tensor:
+    """Class indices int64 N, or floating N x classes, as float32 N x classes."""
+    if targets.ndim == 1:
+        targets = functional.one_hot(targets, num_classes)
+    return targets.float()
+
+
+def require_counts(class_counts: Sequence[int] | None, what: str) -> Sequence[int]:
+    """The counts, or a sentence where there are none.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if class_counts is None:
+        raise ConfigError(f"{what} needs class_counts, the training images of each class.")
+    return class_counts
