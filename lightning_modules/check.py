@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from datamodules.augmentation.backends import require_library
 from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
+from lightning_modules.auxiliary.settings import check_auxiliary_nodes
 from lightning_modules.build import build
 from lightning_modules.command_line import explain, leaves
 from lightning_modules.data_splits import make_splits
@@ -102,6 +103,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_mixing(cfg)
     _check_distillation(cfg)
     _check_loss(cfg)
+    check_auxiliary_nodes(_resolved(cfg.auxiliary, "auxiliary"))
     _check_compression(cfg)
     _check_objective(cfg, sweep=sweep)
     _check_devices(cfg, sweep=sweep)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+from lightning_modules.auxiliary.objectives import Auxiliary
+
 OptimizerFactory = Callable[[list[dict]], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
 # What a restored schedule must not bring back, so that a resumed run may have more epochs.
@@ -36,6 +38,7 @@ class Classifier(pl.LightningModule):
         num_classes: number of classes.
         channels_last: keep activations in channels-last memory order.
         mixing: (images, labels) -> images and targets of a training batch, or None.
+        auxiliary: extra losses on feature maps, or None; trained, but no part of the network.
         penalty: an extra loss of the network (sparsity training), or None.
         origin: plain data stored in each checkpoint: what it takes to rebuild the network.
     """
@@ -50,12 +53,14 @@ class Classifier(pl.LightningModule):
         num_classes: int,
         channels_last: bool = False,
         mixing: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        auxiliary: Auxiliary | None = None,
         penalty: Callable[[nn.Module], Tensor | None] | None = None,
         origin: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
+        self.auxiliary = Auxiliary(network) if auxiliary is None else auxiliary
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.metrics = classification_metrics(num_classes)
         self._make_optimizer = optimizer
@@ -69,15 +74,21 @@ class Classifier(pl.LightningModule):
         return self.network(images.contiguous(memory_format=self.memory_format))
 
     def objective(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The scalar that one training step reduces, before the penalty."""
+        """The scalar that one training step reduces, before auxiliary losses and the penalty."""
         return self.loss(self(images), labels)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        loss = self.objective(*(self._mixing(*batch) if self._mixing else batch))
+        images, targets = self._mixing(*batch) if self._mixing else batch
+        with self.auxiliary.features:
+            loss = self.objective(images, targets)
+            extra = self.auxiliary(images, targets)
+        size = len(images)
+        for name, value in extra.items():
+            loss = loss + value
+            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
         penalty = self._penalty(self.network) if self._penalty else None
         if penalty is not None:
             loss = loss + penalty
-        size = len(batch[0])
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         return loss
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig
 from datamodules.image_data import ImageData
 from lightning_modules import closing, run_directory, saved_run, teacher_runs
 from lightning_modules.atomic_files import write_json
+from lightning_modules.auxiliary.building import check_auxiliary
 from lightning_modules.card import write_card
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_figures
@@ -71,6 +72,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         stages = stages_of(cfg)
         network = enter(cfg, data)
         check_loss(cfg.loss, network)
+        check_auxiliary(cfg.auxiliary, network)
         teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
         data.prepare_data()
         data.setup()

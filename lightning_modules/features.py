@@ -77,7 +77,7 @@ def find_module(network: nn.Module, path: str) -> nn.Module:
         ConfigError: there is none; says the nearest names.
     """
     modules = {name: module for name, module in network.named_modules() if name}
-    for name in (path, f"body.{path}"):
+    for name in _names(path):
         if name in modules:
             return modules[name]
     names = list(dict.fromkeys(name.removeprefix("body.") for name in modules))
@@ -85,6 +85,15 @@ def find_module(network: nn.Module, path: str) -> nn.Module:
     raise ConfigError(
         f"The network has no module {path!r}; the nearest names are {', '.join(near)}."
     )
+
+
+def has_module(network: nn.Module, path: str) -> bool:
+    """Whether `find_module` would find one."""
+    return any(name in _names(path) for name, _ in network.named_modules() if name)
+
+
+def _names(path: str) -> tuple[str, str]:
+    return path, f"body.{path}"
 
 
 def feature_shapes(

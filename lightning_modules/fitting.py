@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from torch import nn
 
+from lightning_modules.auxiliary.building import build_auxiliary
 from lightning_modules.build import build
 from lightning_modules.callbacks.checkpoints import (
     BEST,
@@ -142,6 +143,7 @@ def _module(
         "num_classes": data.num_classes,
         "channels_last": channels_last,
         "mixing": configured_mixing(cfg, data.num_classes),
+        "auxiliary": build_auxiliary(cfg.auxiliary, network, class_counts=counts, seed=cfg.seed),
         "penalty": stage.penalty_of(round),
         "origin": origin,
     }

@@ -13,6 +13,7 @@ from lightning_modules.data_splits import data_identity
 from lightning_modules.errors import USER_ERRORS
 from tests.conftest import ROOT, draw_folder, run_command
 
+AUXILIARY = ["auxiliary=classifiers", "auxiliary.classifiers.at={pool: 1}"]
 CLASSES = ("blue", "green", "red")
 
 
@@ -81,6 +82,18 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["loss=arcface", "model.cosine_scale=0"], "_scale=0 is not allowed; .* above 0"),
         (["loss=arcface", "~model.cosine_scale"], "loss.scale cannot be resolved"),
         (["loss=f1_focal", "loss.f1_weight=-1"], "loss.f1_weight=-1 is not allowed"),
+        (
+            ["auxiliary=classifiers"],
+            "classifiers.at has no value; give modules .* as 'auxiliary.cl",
+        ),
+        (["auxiliary=reconstruction", "auxiliary.reconstruction.at=pool"], "at is pool; give mod"),
+        ([*AUXILIARY, "auxiliary.classifiers.at={pool: -1}"], "the weight -1 of pool is not allo"),
+        ([*AUXILIARY, "auxiliary.classifiers.loss.beta=1"], "classifiers.loss.beta=1 is not all"),
+        (["+auxiliary.classifiers.at={pool: 1}"], "was not chosen; add auxiliary=classifiers"),
+        (
+            ["auxiliary=reconstruction", "auxiliary.reconstruction={at: {pool: 1}, error: l3}"],
+            "auxiliary.reconstruction.error=l3 does not exist; there are mse, l1",
+        ),
         (["loss=custom"], "loss._target_ has no value; give it as loss._target_="),
         (["+compression.tucker.epochs=3"], "tucker has settings but was not chosen"),
         (["+compression=tucker", "compression.tucker.teacher=x"], "names x, which this run"),

@@ -150,6 +150,23 @@ def test_a_loss_of_ones_own_needs_no_counts(compose_config):
     assert loss(torch.zeros(1, 3), torch.tensor([0])) == pytest.approx(4 / 3)
 
 
+@pytest.mark.parametrize("option", chosen("auxiliary"))
+def test_auxiliary_losses(compose_config, option):
+    from lightning_modules.auxiliary.building import build_auxiliary
+    from lightning_modules.networks import build_network
+
+    at = [] if option == "none" else [f"auxiliary.{option}.at={{features.stage1: 0.5}}"]
+    cfg = compose_config(f"auxiliary={option}", "model.units=[1,1,1]", *at)
+    network = build_network(cfg.model, num_classes=3, image_size=32)
+    auxiliary = build_auxiliary(cfg.auxiliary, network, class_counts=[9, 3, 1], seed=0)
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    with auxiliary.features:
+        network(images)
+        found = auxiliary(images, torch.tensor([0, 1]))
+    assert list(found) == [name for name in (option,) if name != "none"]
+    assert all(loss > 0 for loss in found.values())
+
+
 def test_arcface_brings_its_head(compose_config):
     cfg = compose_config("loss=arcface", "model=resnet", "model.cosine_scale=30")
     assert cfg.loss.scale == cfg.model.cosine_scale == 30

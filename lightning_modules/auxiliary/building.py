@@ -1,0 +1,81 @@
+"""From `cfg.auxiliary` to the auxiliary losses of one network."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from lightning_modules.auxiliary.objectives import Attachment, Auxiliary
+from lightning_modules.build import build
+from lightning_modules.errors import ConfigError
+from lightning_modules.features import feature_shapes, has_module
+from lightning_modules.losses.building import build_loss
+from lightning_modules.networks import Network
+
+log = logging.getLogger(__name__)
+
+
+def build_auxiliary(
+    nodes: DictConfig, network: Network, *, class_counts: Sequence[int], seed: int
+) -> Auxiliary:
+    """The heads that the nodes describe, for the network as it is now.
+
+    A module that an earlier compression step took away is left out, and said.
+
+    Args:
+        nodes: by name. `at` maps modules to weights; for each of them `_target_` makes a head,
+            which gets `shape` (1 x C x H x W, of the module's output), `num_classes`,
+            `image_size`, a built `loss` where the node has one, and all other keys.
+        network: stays as it is.
+        class_counts: training images of each class, for the losses.
+        seed: of the heads' weights; the global generator is left alone.
+
+    Raises:
+        ConfigError: a module gives nothing that its head can take.
+    """
+    attachments = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, path, weight in _places(nodes):
+            if has_module(network, path):
+                head = _head(name, nodes[name], path, network, class_counts)
+                attachments.append(Attachment(name, path, weight, head))
+            else:
+                log.info(
+                    f"  auxiliary.{name}.at={path} is left out: the module was compressed away"
+                )
+    return Auxiliary(network, attachments)
+
+
+def check_auxiliary(nodes: DictConfig, network: Network) -> None:
+    """Refuses, before any image is read, nodes that cannot be built for the first network.
+
+    Raises:
+        ConfigError: as `build_auxiliary`, or a module does not exist (says the nearest ones).
+    """
+    unread = [1] * network.num_classes  # only whether it can be built is asked
+    for name, path, _ in _places(nodes):
+        _head(name, nodes[name], path, network, unread)
+
+
+def _places(nodes: DictConfig) -> list[tuple[str, str, float]]:
+    """(name of the node, module, weight), in the order of the configuration."""
+    return [(name, path, w) for name, node in nodes.items() for path, w in node["at"].items()]
+
+
+def _head(
+    name: str, node: DictConfig, path: str, network: Network, class_counts: Sequence[int]
+) -> nn.Module:
+    settings: dict[str, Any] = OmegaConf.to_container(node, resolve=True)
+    given: Mapping[str, Any] = {k: v for k, v in settings.items() if k not in ("at", "loss")}
+    facts = {"num_classes": network.num_classes, "image_size": network.image_size}
+    try:
+        if settings.get("loss") is not None:
+            facts["loss"] = build_loss(settings["loss"], class_counts=class_counts)
+        shape = feature_shapes(network, [path], network.image_size)[path]
+        return build(given, shape=shape, **facts)
+    except ConfigError as error:
+        raise ConfigError(f"auxiliary.{name}.at={path}: {error}") from error

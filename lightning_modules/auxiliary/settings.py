@@ -1,0 +1,62 @@
+"""What an auxiliary node may say; read without torch, so that a mistake costs a second."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.losses.limits import check_limits
+
+ERRORS = ("mse", "l1")
+
+
+def check_auxiliary_nodes(nodes: Mapping[str, Any]) -> None:
+    """Refuses nodes that name no modules, or whose numbers are impossible.
+
+    Args:
+        nodes: by name, plain data.
+
+    Raises:
+        ConfigError: says which key is wrong, and what to type.
+    """
+    for name, node in nodes.items():
+        place = f"auxiliary.{name}"
+        if not isinstance(node, Mapping) or node.get("_target_") is None:
+            raise ConfigError(f"{place} has settings but was not chosen; add auxiliary={name}.")
+        _check_places(f"{place}.at", node.get("at"))
+        loss = node.get("loss") or {}
+        if str(loss.get("_target_")).startswith("lightning_modules.losses."):
+            check_limits(loss, f"{place}.loss")
+        if "error" in node:
+            check_decoder(node, place)
+
+
+def check_decoder(settings: Mapping[str, Any], place: str = "auxiliary.reconstruction") -> None:
+    """Refuses impossible `error`, `downsample` and `channels` of a reconstruction.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    if settings["error"] not in ERRORS:
+        raise ConfigError(
+            f"{place}.error={settings['error']} does not exist; there are {', '.join(ERRORS)}."
+        )
+    for key in ("downsample", "channels"):
+        value = settings[key]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{place}.{key}={value} is not allowed; it must be a number from 1.")
+
+
+def _check_places(key: str, places: Any) -> None:
+    if not isinstance(places, Mapping) or not places:
+        given = "has no value" if places in (None, {}) else f"is {places}"
+        raise ConfigError(
+            f"{key} {given}; give modules of the network with the weights of their losses, as "
+            f"'{key}={{features.stage2: 0.3}}' (python scripts/describe.py lists the modules)."
+        )
+    for path, weight in places.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not 0 <= weight < math.inf:
+            raise ConfigError(
+                f"{key}: the weight {weight} of {path} is not allowed; it must be at least 0."
+            )
