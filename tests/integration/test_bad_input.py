@@ -71,6 +71,11 @@ def test_what_the_configuration_shows(homes, tmp_path, kind, words, sentence):
         (["model=timm", "model.name=resnet50x"], "timm has no network 'resnet50x'; did you mean"),
         (["model=vit", "data.image_size=72"], "vit_b_16 takes square images with sides that are"),
         (["model=inception", "model.input_size=null"], "inception_v3: The network cannot take"),
+        (["loss=arcface", "model=squeezenet"], "squeezenet1_1 ends in classifier.3 (AdaptiveAvg"),
+        (
+            ["auxiliary=classifiers", "auxiliary.classifiers.at={features.stage7: 1}"],
+            "auxiliary.classifiers.at=features.stage7: The network has no module",
+        ),
         (["score.split=test"], "score.split=test needs data with a labelled test split"),
     ],
 )
