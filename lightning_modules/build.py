@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lightning_modules.errors import USER_ERRORS, ConfigError
@@ -45,6 +46,6 @@ def takes(node: Mapping[str, Any], argument: str) -> bool:
     """
     target = node.get("_target_")
     try:
-        return argument in inspect.signature(get_object(target)).parameters
-    except Exception as error:  # hydra raises what the import raised
+        return argument in inspect.signature(resolve_name(target)).parameters
+    except Exception as error:  # whatever the import raises
         raise ConfigError(f"{target} cannot be built: {error}.") from error

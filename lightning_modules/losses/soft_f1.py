@@ -26,16 +26,21 @@ class SoftF1(WeightedLoss):
         *,
         class_weights: str = "none",
         beta: float = 0.999,
+        label_smoothing: float = 0.0,
         class_counts: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(class_weights=class_weights, beta=beta, class_counts=class_counts)
+        super().__init__(
+            class_weights=class_weights,
+            beta=beta,
+            label_smoothing=label_smoothing,
+            class_counts=class_counts,
+        )
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Logits N x classes, targets int64 N or N x classes -> scalar in 0..1."""
         targets = probabilities(targets, logits.shape[1])
         p = torch.softmax(logits.float(), dim=1)
-        there = targets.sum(0)  # classes
-        tiny = torch.finfo(p.dtype).tiny
-        f1 = 2 * torch.minimum(p, targets).sum(0) / (p.sum(0) + there).clamp_min(tiny)
-        weights = self.weigh((there > 0).to(p.dtype))
+        soft, tiny = self.soften(targets), torch.finfo(p.dtype).tiny
+        f1 = 2 * torch.minimum(p, soft).sum(0) / (p.sum(0) + soft.sum(0)).clamp_min(tiny)
+        weights = self.weigh((targets.sum(0) > 0).to(p.dtype))  # of the classes
         return (weights * (1 - f1)).sum() / weights.sum().clamp_min(tiny)

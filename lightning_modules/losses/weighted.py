@@ -51,6 +51,10 @@ class WeightedLoss(nn.Module):
         """`values` (... x classes), each class times its weight."""
         return values if self.class_weights is None else values * self.class_weights.to(values)
 
+    def soften(self, targets: Tensor) -> Tensor:
+        """Targets N x classes after label smoothing."""
+        return (1 - self.label_smoothing) * targets + self.label_smoothing / targets.shape[1]
+
     def mean(self, terms: Tensor, targets: Tensor) -> Tensor:
         """The targets' mean of a loss that each class would have.
 
@@ -62,11 +66,11 @@ class WeightedLoss(nn.Module):
             terms: N x classes, the loss if that class were the image's.
             targets: N x classes, probabilities.
         """
-        smooth = self.label_smoothing
-        softened = (1 - smooth) * targets + smooth / targets.shape[1]
         total = self.weigh(targets).sum()
         # Nothing is to be learnt from a batch whose classes all have the weight 0.
-        return self.weigh(softened * terms).sum() * torch.where(total > 0, 1 / total, 0.0)
+        return self.weigh(self.soften(targets) * terms).sum() * torch.where(
+            total > 0, 1 / total, 0.0
+        )
 
 
 def probabilities(targets: Tensor, num_classes: int) -> Tensor:

@@ -35,7 +35,9 @@ def test_weights_are_those_of_the_counts(compose_config):
 
 
 def test_a_target_that_does_not_exist_is_named():
-    with pytest.raises(ConfigError, match=r"nowhere.Loss cannot be built"):
+    with pytest.raises(
+        ConfigError, match=r"nowhere.Loss cannot be built: No module named .nowhere.\.$"
+    ):
         build_loss({"_target_": "nowhere.Loss"}, class_counts=[1, 1])
 
 
