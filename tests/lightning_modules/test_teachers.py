@@ -59,3 +59,24 @@ def test_a_weights_file_must_hold_the_head_too(compose_config, tmp_path):
     save_file(other.body.state_dict(), tmp_path / "imagenet.safetensors")
     with pytest.raises(ConfigError, match=r"imagenet.*lacks output.weight.*head for these 3"):
         make_teacher({**node, "weights": str(tmp_path / "imagenet.safetensors")})
+
+
+def test_a_teacher_trained_with_arcface_gets_its_head(compose_config, homes):
+    from types import SimpleNamespace
+
+    from lightning_modules.networks.cosine_head import CosineLinear
+    from lightning_modules.teachers import gather_teachers
+
+    cfg = compose_config("loss=arcface", "model.cosine_scale=9", "+teacher=shufflenet_g3")
+    data = SimpleNamespace(class_names=CLASSES, image_size=(32, 32))
+    (homes / "run").mkdir()
+
+    def train(own, folder):
+        assert own.loss.scale == own.model.cosine_scale == 9
+        network = build_network(own.model, num_classes=3, image_size=32)
+        network.class_names = CLASSES
+        save_network(network, folder)
+
+    (teacher,) = gather_teachers(cfg, data, homes / "run", train=train)
+    assert isinstance(teacher.network.body.output, CosineLinear)
+    assert "cosine_scale" not in cfg.teacher.shufflenet_g3.model

@@ -125,6 +125,12 @@ def test_small_steps_against_the_gradient_lower_every_loss(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_weights_follow_the_logits_to_their_device(kind):
+    logits, targets = torch.zeros(2, CLASSES, device="meta"), torch.zeros(2, CLASSES, device="meta")
+    assert make(kind, "balanced")(logits, targets).is_meta
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_weights_and_counts_stay_out_of_the_checkpoint(kind):
     assert not make(kind, "balanced").state_dict()
 
