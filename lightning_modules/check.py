@@ -103,7 +103,6 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_mixing(cfg)
     _check_distillation(cfg)
     _check_loss(cfg)
-    check_auxiliary_nodes(_resolved(cfg.auxiliary, "auxiliary"))
     _check_compression(cfg)
     _check_objective(cfg, sweep=sweep)
     _check_devices(cfg, sweep=sweep)
@@ -216,17 +215,13 @@ def _check_distillation(cfg: DictConfig) -> None:
         raise ConfigError(f"distillation.alpha={alpha}; it must lie in 0..1.")
 
 
-def check_loss(loss: DictConfig, place: str) -> None:
-    """Refuses a node of one of our losses with impossible values; `place` is its key."""
-    settings = _resolved(loss, place)
-    if str(settings.get("_target_")).startswith("lightning_modules.losses."):
-        check_limits(settings, place)
-
-
 def _check_loss(cfg: DictConfig) -> None:
     if cfg.model.get("cosine_scale") is not None:
         _in_range(cfg, "model.cosine_scale", lambda x: x > 0, "above 0")
-    check_loss(cfg.loss, "loss")
+    settings = _resolved(cfg.loss, "loss")
+    if str(settings.get("_target_")).startswith("lightning_modules.losses."):
+        check_limits(settings)
+    check_auxiliary_nodes(_resolved(cfg.auxiliary, "auxiliary"))
 
 
 def _check_compression(cfg: DictConfig) -> None:

@@ -79,10 +79,10 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, targets = self._mixing(*batch) if self._mixing else batch
-        size = len(images)
         with self.auxiliary.features:
             loss = self.objective(images, targets)
             extra = self.auxiliary(images, targets)
+        size = len(images)
         for name, value in extra.items():
             loss = loss + value
             self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)

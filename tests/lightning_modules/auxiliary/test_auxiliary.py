@@ -171,7 +171,7 @@ def test_a_resumed_fit_equals_the_uninterrupted_one(make_session):
     stage = Stage("00_train", None, epochs=4)
     results = []
     for name in ("whole", "killed"):
-        session = make_session(*BOTH, "loss=f1_focal", name=name)
+        session = make_session(*BOTH, "loss=f1_focal", "mixing=cutmix", name=name)
         pl.seed_everything(0, verbose=False)
         start = enter(session.cfg, session.data)
         network = copy.deepcopy(start)
