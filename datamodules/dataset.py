@@ -11,7 +11,7 @@ from datamodules.decoding import Size, resize
 from datamodules.pixels import Pixels
 from datamodules.sampling import Key
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor] | tuple[torch.Tensor, torch.Tensor, np.ndarray]
 
 
 class Augmentation(Protocol):
@@ -34,6 +34,7 @@ class ImageDataset(Dataset[Batch]):
         labels: Their class indices.
         size: Height and width of the batches.
         augmentation: Called with an image, its epoch and index; None only resizes.
+        keyed: Batches say their keys too.
     """
 
     def __init__(
@@ -43,21 +44,27 @@ class ImageDataset(Dataset[Batch]):
         labels: Sequence[int],
         size: Size,
         augmentation: Augmentation | None = None,
+        keyed: bool = False,
     ) -> None:
         self.pixels = pixels
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.size = size
         self.augmentation = augmentation
+        self.keyed = keyed
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, keys: list[Key]) -> Batch:
-        """The batch of some (epoch, index) keys: uint8 N x 3 x H x W, contiguous, and int64 N."""
+        """The batch of some (epoch, index) keys: uint8 N x 3 x H x W, contiguous, and int64 N.
+
+        A keyed one ends with the keys, int64 N x 2, as an array, which stays on the CPU.
+        """
         images = np.empty((len(keys), 3, *self.size), np.uint8)
         for image, (epoch, index) in zip(images, keys, strict=True):
             image[:] = self._image(epoch, index).transpose(2, 0, 1)
-        return torch.from_numpy(images), self.labels[[index for _, index in keys]]
+        batch = torch.from_numpy(images), self.labels[[index for _, index in keys]]
+        return (*batch, np.array(keys, np.int64)) if self.keyed else batch
 
     def _image(self, epoch: int, index: int) -> np.ndarray:
         if self.augmentation is None:

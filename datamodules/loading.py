@@ -1,18 +1,24 @@
 """Data loaders whose batches depend on nothing but their keys."""
 
+from collections.abc import Sequence
+
 import torch
 from torch.utils.data import DataLoader
 
 from datamodules.dataset import ImageDataset
 from datamodules.errors import DataError
-from datamodules.sampling import EpochSampler
+from datamodules.sampling import EpochSampler, Key
 from datamodules.threads import cores
 
 
 def make_loader(
-    dataset: ImageDataset, sampler: EpochSampler, *, num_workers: int, seed: int
+    dataset: ImageDataset,
+    sampler: EpochSampler | Sequence[list[Key]],
+    *,
+    num_workers: int,
+    seed: int,
 ) -> DataLoader:
-    """A loader of the sampler's batches, the same for any number of workers."""
+    """A loader of the sampler's batches (lists of keys), the same for any number of workers."""
     return DataLoader(
         dataset,
         sampler=sampler,

@@ -28,6 +28,8 @@ class EpochSampler(Sampler[list[Key]]):
         shuffle: A new order in each epoch; else 0, 1, 2, ...
         weights: How often each image is drawn, relative to the others; None draws each once. An
             epoch stays as long: with weights, some images come several times and others not.
+        views: Repeat the augmentations of this many epochs (the order is new all the same): a key
+            then says epoch mod views. None augments anew in each epoch.
         rank: Number of this process among `world_size`; each gets every `world_size`-th image, and
             the first images again where they do not divide evenly.
         world_size: Number of training processes.
@@ -42,6 +44,7 @@ class EpochSampler(Sampler[list[Key]]):
         drop_last: bool,
         shuffle: bool = True,
         weights: Sequence[float] | None = None,
+        views: int | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -50,6 +53,7 @@ class EpochSampler(Sampler[list[Key]]):
         self.seed = seed
         self.shuffle = shuffle
         self.weights = None if weights is None else np.asarray(weights, np.float64)
+        self.views = views
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
@@ -66,6 +70,8 @@ class EpochSampler(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         mine = self._keys(self.epoch)[self.rank :: self.world_size]
+        if self.views is not None:
+            mine[:, 0] %= self.views
         for start in range(0, self.share, self.batch_size):
             batch = mine[start : min(start + self.batch_size, self.share)]
             yield [(int(draw), int(index)) for draw, index in batch]

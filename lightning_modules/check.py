@@ -23,6 +23,7 @@ from lightning_modules.auxiliary.settings import check_auxiliary_nodes
 from lightning_modules.build import build
 from lightning_modules.command_line import explain, leaves
 from lightning_modules.data_splits import make_splits
+from lightning_modules.distillation.settings import check_distillation
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.losses.limits import check_limits
 from lightning_modules.networks.variants import check_variant
@@ -101,7 +102,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_numbers(cfg)
     _check_augment(cfg)
     _check_mixing(cfg)
-    _check_distillation(cfg)
+    check_distillation(cfg)
     _check_loss(cfg)
     _check_compression(cfg)
     _check_objective(cfg, sweep=sweep)
@@ -205,14 +206,6 @@ def _check_mixing(cfg: DictConfig) -> None:
             _in_range(cfg, f"mixing.{name}", lambda x: x > 0, "above 0")
     if "probability" in cfg.mixing:
         _in_range(cfg, "mixing.probability", lambda x: 0 <= x <= 1, "in 0..1")
-
-
-def _check_distillation(cfg: DictConfig) -> None:
-    temperature, alpha = cfg.distillation.get("temperature"), cfg.distillation.get("alpha")
-    if temperature is not None and not temperature > 0:
-        raise ConfigError(f"distillation.temperature={temperature}; it must be above 0.")
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise ConfigError(f"distillation.alpha={alpha}; it must lie in 0..1.")
 
 
 def _check_loss(cfg: DictConfig) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+from datamodules.dataset import Batch
 from lightning_modules.auxiliary.objectives import Auxiliary
 
 OptimizerFactory = Callable[[list[dict]], torch.optim.Optimizer]
@@ -77,10 +78,12 @@ class Classifier(pl.LightningModule):
         """The scalar that one training step reduces, before auxiliary losses and the penalty."""
         return self.loss(self(images), labels)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        images, targets = self._mixing(*batch) if self._mixing else batch
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        images, targets, *keys = batch  # keys only where a Distiller asked for them
+        if self._mixing:
+            images, targets = self._mixing(images, targets)
         with self.auxiliary.features:
-            loss = self.objective(images, targets)
+            loss = self.objective(images, targets, *keys)
             extra = self.auxiliary(images, targets)
         size = len(images)
         for name, value in extra.items():
@@ -92,7 +95,7 @@ class Classifier(pl.LightningModule):
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, labels = batch
         logits = self(images)
         self.metrics.update(logits, labels)

@@ -1,19 +1,37 @@
 """`Distiller`: a Classifier that also learns from frozen teachers."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from lightning_modules.build import build
 from lightning_modules.classifier import Classifier
-from lightning_modules.distillation import SoftTargets, mean_probabilities
+from lightning_modules.distillation.distillation import Distillation
+from lightning_modules.distillation.feature_pairs import FeaturePairs
+from lightning_modules.features import Features
+from lightning_modules.session import Session
+from lightning_modules.stored_logits import StoredLogits, store_logits
 from lightning_modules.teachers import Teacher
 
 
 class Distiller(Classifier):
-    """Fits the student to labels and to the mean of its teachers' softened probabilities.
+    """Fits the student to labels and to what its teachers say.
 
-    The teachers are no submodules: they stay out of the checkpoint and of the optimizer.
+    The teachers are no submodules: they stay out of the checkpoint and of the optimizer. The
+    projections of feature losses are submodules, beside the network.
+
+    Args:
+        network: the student.
+        teachers: in eval mode, frozen.
+        distillation: the losses, and how they are put together.
+        pairs: the modules that are compared.
+        stored: the teachers' logits, where they were computed beforehand; else each is asked.
     """
 
     def __init__(
@@ -21,30 +39,139 @@ class Distiller(Classifier):
         network: nn.Module,
         *,
         teachers: Sequence[Teacher],
-        distillation: SoftTargets,
+        distillation: Distillation,
+        pairs: FeaturePairs,
+        stored: Sequence[StoredLogits] = (),
         **classifier: Any,
     ) -> None:
         super().__init__(network, **classifier)
         self._teachers = tuple(teachers)  # a tuple, so that Lightning registers no module
         self._distillation = distillation
+        self._stored = tuple(stored)
+        self.pairs = pairs
+        self.set_epoch(0, 1)
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Chooses alpha and temperature as their schedules say."""
+        self._alpha = self._distillation.alpha.at(epoch, epochs)
+        self._temperature = self._distillation.temperature.at(epoch, epochs)
+
+    def on_train_epoch_start(self) -> None:
+        self.set_epoch(self.current_epoch, self.trainer.max_epochs)
 
     def on_fit_start(self) -> None:
-        for teacher in self._teachers:
-            teacher.network.to(self.device)
+        if not self._stored:
+            for teacher in self._teachers:
+                teacher.network.to(self.device)
 
     def on_fit_end(self) -> None:
         for teacher in self._teachers:
             teacher.network.cpu()
 
-    def targets(self, images: Tensor) -> Tensor:
-        """The teachers' mean probabilities N x classes for images uint8 N x 3 x H x W."""
-        own = self._distillation.temperature
-        return mean_probabilities(
-            [teacher(images) for teacher in self._teachers],
-            [teacher.weight for teacher in self._teachers],
-            [teacher.temperature or own for teacher in self._teachers],
+    def objective(self, images: Tensor, labels: Tensor, keys: np.ndarray | None = None) -> Tensor:
+        """(1 - alpha) * label loss + alpha * the teachers' losses.
+
+        Args:
+            images: N x 3 x H x W.
+            labels: class indices N, or probabilities N x C.
+            keys: int64 N x 2, (view, index) of each image; needed for stored logits.
+        """
+        # The teachers go first: what they need on the way is free again before the student runs.
+        answers, theirs = self._ask(images, keys)
+        with Features(self.network, self.pairs.student_paths) as features:
+            logits = self(images)
+            label_loss = self.loss(logits, labels)
+            with torch.autocast(self.device.type, enabled=False):
+                losses = {
+                    **self._logit_losses(logits.float(), answers, labels),
+                    **self.pairs(features.outputs, theirs),
+                }
+        return self._together(label_loss, losses, size=len(images))
+
+    def _ask(
+        self, images: Tensor, keys: np.ndarray | None
+    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """Each teacher's logits N x C, and the outputs of its compared modules."""
+        if self._stored:
+            return [stored.read(keys).to(self.device) for stored in self._stored], []
+        answers, outputs = [], []
+        for number, teacher in enumerate(self._teachers):
+            with Features(teacher.network, self.pairs.teacher_paths(number)) as features:
+                answers.append(teacher(images))
+                found = features.outputs.items()
+                outputs.append({path: output[: len(images)] for path, output in found})
+        return answers, outputs
+
+    def _logit_losses(
+        self, logits: Tensor, answers: Sequence[Tensor], labels: Tensor
+    ) -> dict[str, Tensor]:
+        return self._distillation.logit_losses(
+            logits, answers, labels, teachers=self._teachers, temperature=self._temperature
         )
 
-    def objective(self, images: Tensor, labels: Tensor) -> Tensor:
-        logits = self(images)
-        return self._distillation(logits, self.loss(logits, labels), self.targets(images))
+    def _together(self, label_loss: Tensor, losses: dict[str, Tensor], *, size: int) -> Tensor:
+        terms = {**self._distillation.logit_terms, **self._distillation.feature_terms}
+        taught = sum(terms[name].weight * loss for name, loss in losses.items())
+        for name, value in {"labels": label_loss, **losses}.items():
+            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        return (1 - self._alpha) * label_loss + self._alpha * taught
+
+
+def check_pairs(
+    cfg: DictConfig, network: nn.Module, teachers: Sequence[Teacher], image_size: tuple[int, int]
+) -> None:
+    """Refuses modules that cannot be compared, before any data is read.
+
+    Args:
+        cfg: the composed configuration.
+        network: the student, or what it will be made from.
+        teachers: all of the run.
+        image_size: (H, W) in pixels of the student's images.
+
+    Raises:
+        ConfigError: as `FeaturePairs`.
+    """
+    if teachers:
+        FeaturePairs(build(cfg.distillation), teachers, network, image_size=image_size, seed=(0,))
+
+
+def make_distiller(
+    network: nn.Module,
+    session: Session,
+    trainer: pl.Trainer,
+    teachers: Sequence[Teacher],
+    *,
+    seed: Sequence[int],
+    **classifier: Any,
+) -> Distiller:
+    """The Distiller that `cfg.distillation` describes; the data repeats the views that it wants.
+
+    Args:
+        network: the student.
+        session: what the run's fits share.
+        trainer: is going to fit it.
+        teachers: one at least.
+        seed: of the projections' first weights, any numbers.
+        classifier: what a Classifier gets.
+
+    Raises:
+        ConfigError: modules that are to be compared do not exist or do not go together.
+        DataError: the teachers' logits cannot be stored.
+    """
+    cfg, data = session.cfg, session.data
+    distillation = build(cfg.distillation)
+    pairs = FeaturePairs(distillation, teachers, network, image_size=data.image_size, seed=seed)
+    data.views, stored = distillation.views, []
+    if distillation.cached:
+        # Where images are drawn by weight, a second time in an epoch shows another view.
+        once = data.sampling == "natural"
+        stored = store_logits(
+            teachers,
+            data,
+            OmegaConf.to_container(cfg.augment, resolve=True),
+            views=min(distillation.views, trainer.max_epochs) if once else distillation.views,
+            cache_dir=Path(cfg.cache_dir),
+            device=trainer.strategy.root_device,
+        )
+    parts = {"teachers": teachers, "distillation": distillation, "pairs": pairs, "stored": stored}
+    return Distiller(network, **parts, **classifier)

@@ -12,10 +12,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig
 
 from datamodules.image_data import ImageData
-from lightning_modules import closing, run_directory, saved_run, teacher_runs
+from lightning_modules import closing, run_directory, saved_run
 from lightning_modules.atomic_files import write_json
 from lightning_modules.auxiliary.building import check_auxiliary
 from lightning_modules.card import write_card
+from lightning_modules.distiller import check_pairs
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_figures
 from lightning_modules.losses.building import check_loss
@@ -74,6 +75,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         check_loss(cfg.loss, network)
         check_auxiliary(cfg.auxiliary, network)
         teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
+        check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
         data.prepare_data()
         data.setup()
         check_split(cfg.score, has_test=data.has_test)
@@ -83,7 +85,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         session = Session(cfg, data, folder, logged)
         results, networks = [], [] if cfg.from_run is None else [network]
         for stage in stages:
-            if stage.step is not None and teacher_runs.ORIGINAL in cfg.teacher:
+            if stage.step is not None:
                 teachers = with_original(teachers, network, cfg)
             network, result = run_stage(stage, network, session, teachers)
             results.append(result)

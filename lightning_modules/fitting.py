@@ -27,7 +27,7 @@ from lightning_modules.callbacks.divergence import DivergenceGuard
 from lightning_modules.callbacks.epoch_table import EpochTable
 from lightning_modules.callbacks.seeding import Seeding
 from lightning_modules.classifier import Classifier
-from lightning_modules.distiller import Distiller
+from lightning_modules.distiller import make_distiller
 from lightning_modules.losses.building import build_loss
 from lightning_modules.memory_format import choose_channels_last
 from lightning_modules.mixing import configured_mixing
@@ -64,6 +64,7 @@ def fit(
     """
     folder = session.checkpoints(stage)
     epochs = stage.epochs_of(round)
+    network.train()  # Lightning trains in the mode that it finds
     trainer = _trainer(session, stage, round)
     module = _module(network, session, stage, round, trainer, teachers=teachers, origin=origin)
     if epochs > 0:
@@ -147,10 +148,11 @@ def _module(
         "penalty": stage.penalty_of(round),
         "origin": origin,
     }
+    data.views = None
     if not teachers:
         return Classifier(network, **settings)
-    distillation = build(cfg.distillation)
-    return Distiller(network, teachers=teachers, distillation=distillation, **settings)
+    seed = (cfg.seed, _stream(stage, round))
+    return make_distiller(network, session, trainer, teachers, seed=seed, **settings)
 
 
 def _stream(stage: Stage, round: int) -> int:

@@ -45,14 +45,27 @@ def check_teachers(cfg: DictConfig, classes: tuple[str, ...], *, sweep: bool) ->
             "+teacher=original is the network before compression, but this run compresses "
             "nothing; add '+compression=tucker' or take another teacher."
         )
-    weights = [node.get("weight", 1.0) for node in cfg.teacher.values()]
-    if weights and (min(weights) < 0 or sum(weights) == 0):
-        raise ConfigError(f"The teachers' weights {weights} must be >= 0 with a sum above 0.")
+    _check_weights(cfg)
     for name, node in cfg.teacher.items():
         if node.get("temperature") is not None and not node.temperature > 0:
             raise ConfigError(f"teacher.{name}.temperature={node.temperature}; it must be above 0.")
         if name != ORIGINAL:
             _check_teacher(name, node, cfg, classes, sweep=sweep)
+
+
+def _check_weights(cfg: DictConfig) -> None:
+    """All teachers together, and those of each stage that has a choice of its own."""
+    groups = [list(cfg.teacher), [name for name in cfg.teacher if name != ORIGINAL]]
+    for node in cfg.compression.values():
+        chosen = node.get("teacher")
+        groups.append([chosen] if isinstance(chosen, str) else list(chosen or []))
+    for names in filter(None, groups):
+        weights = [cfg.teacher[name].get("weight", 1.0) for name in names]
+        if min(weights) < 0 or sum(weights) == 0:
+            raise ConfigError(
+                f"The weights {weights} of the teachers {', '.join(names)} must be >= 0 with a sum "
+                "above 0."
+            )
 
 
 def _check_teacher(

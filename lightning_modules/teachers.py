@@ -1,9 +1,9 @@
-"""Teachers: frozen networks that give a student its soft targets."""
+"""Teachers: frozen networks that a student learns from."""
 
 import copy
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from lightning_modules.networks import Network, build_network, load_network
 
 log = logging.getLogger(__name__)
 
+HALVES = {"16": torch.float16, "bf16": torch.bfloat16}
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -28,19 +30,36 @@ class Teacher:
     Attributes:
         name: as in the configuration.
         network: frozen, in eval mode; uint8 N x 3 x H x W -> logits N x classes.
-        weight: its share in a mean of several.
+        weight: its share among several.
         temperature: its own temperature, or None for the distillation's.
+        features: which of its modules (values) the student's modules (keys) are compared with.
+        channels_last: run in channels-last memory order.
     """
 
     name: str
     network: nn.Module
     weight: float = 1.0
     temperature: float | None = None
+    features: Mapping[str, str] = field(default_factory=dict)
+    channels_last: bool = False
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits N x classes for images N x 3 x H x W."""
-        return self.network(images)
+        """Logits float32 N x classes for images N x 3 x H x W, whatever precision training has."""
+        order = torch.channels_last if self.channels_last else torch.contiguous_format
+        filled = _fill(images).contiguous(memory_format=order)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.network(filled)[: len(images)].float()
+
+
+def _fill(images: Tensor) -> Tensor:
+    """The images, some twice, so that the threads of a CPU get equal shares of whole images.
+
+    Else a thread begins in the middle of an image, which rounds differently there: an image's
+    logits would depend on its place in the batch, and stored ones could not equal live ones.
+    """
+    lacking = -len(images) % torch.get_num_threads() if images.device.type == "cpu" else 0
+    return images if lacking == 0 else torch.cat([images, images[:1].repeat(lacking, 1, 1, 1)])
 
 
 def teacher_from(
@@ -81,12 +100,27 @@ def teacher_from(
 
 def freeze(name: str, network: nn.Module, node: DictConfig) -> Teacher:
     """A teacher around a network that from now on never changes."""
+    network = network.eval().requires_grad_(False)
+    channels_last = bool(node.get("channels_last"))
+    if channels_last:
+        network.to(memory_format=torch.channels_last)
+    precision = str(node.get("precision") or 32)
+    if precision in HALVES:
+        _halve(network, HALVES[precision])
     return Teacher(
         name=name,
-        network=network.eval().requires_grad_(False),
+        network=network,
         weight=node.get("weight", 1.0),
         temperature=node.get("temperature"),
+        features=dict(node.get("features") or {}),
+        channels_last=channels_last,
     )
+
+
+def _halve(network: Network, dtype: torch.dtype) -> None:
+    """Half precision for all but the pixels, whose 0..255 are normalised (and resized) first."""
+    network.body.to(dtype)
+    network.body.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype),))
 
 
 def gather_teachers(
@@ -152,8 +186,8 @@ def _train_teacher(
 
 
 def with_original(teachers: list[Teacher], network: Network, cfg: DictConfig) -> list[Teacher]:
-    """`teachers` and the network as it entered the first compression step."""
-    if any(teacher.name == teacher_runs.ORIGINAL for teacher in teachers):
+    """`teachers` and, where the run wants it, the network as it enters the first compression."""
+    node = cfg.teacher.get(teacher_runs.ORIGINAL)
+    if node is None or any(teacher.name == teacher_runs.ORIGINAL for teacher in teachers):
         return teachers
-    node = cfg.teacher[teacher_runs.ORIGINAL]
     return [*teachers, freeze(teacher_runs.ORIGINAL, copy.deepcopy(network), node)]

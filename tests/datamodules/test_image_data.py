@@ -297,3 +297,51 @@ def test_rare_classes_come_more_often(make_data, make_folder):
     assert labels.sum() == 20
     assert len(images[labels == 1].unique(dim=0)) >= 18, "repeated images are augmented anew"
     assert _equal(_epochs(balanced), _epochs(make_data(root, batch_size=40, sampling="balanced")))
+
+
+def test_views_are_repeated_and_say_their_keys(make_data):
+    data = make_data()
+    plain = _epochs(data, 2)
+    data.views = 2
+    loader, images = data.train_dataloader(), {}
+    for epoch in range(4):
+        loader.sampler.set_epoch(epoch)
+        for number, (batch, labels, keys) in enumerate(loader):
+            assert keys.dtype == np.int64 and keys.shape == (len(batch), 2)
+            if epoch < 2:
+                assert torch.equal(batch, plain[2 * epoch + number][0])
+            for image, label, (view, index) in zip(batch, labels, keys.tolist(), strict=True):
+                assert view == epoch % 2 and data.items("train")[index].label == label
+                assert torch.equal(images.setdefault((view, index), image), image)
+    assert len(next(iter(data.val_dataloader()))) == 2
+    assert len(next(data.train_eval_batches())) == 2
+
+
+def test_view_batches_are_the_views_in_order_in_full_batches(make_data):
+    data = make_data()
+    data.views = 2
+    batches = list(data.view_batches(1))
+    assert [len(images) for images, *_ in batches] == [4, 4, 4]
+    keys = np.concatenate([keys for *_, keys in batches])
+    assert keys.tolist() == [[1, index % 11] for index in range(12)]
+    shown = {index: image for batch in batches for index, image in _by_index(batch)}
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(3)
+    for batch in loader:
+        assert all(torch.equal(shown[index], image) for index, image in _by_index(batch))
+    (small,) = make_data(batch_size=50).view_batches(0)
+    assert len(small[0]) == 11
+
+
+def _by_index(batch):
+    images, _, keys = batch
+    return zip(keys[:, 1].tolist(), images, strict=True)
+
+
+def test_the_key_follows_the_images(make_data, tmp_path):
+    data = make_data()
+    key = data.key("train")
+    assert make_data().key("train") == key != data.key("val")
+    assert make_data(image_size=[8, 14]).key("train") != key
+    folds = [make_data(splits=Splits(fold=n, num_folds=2)) for n in (0, 1)]
+    assert folds[0].key("train") != folds[1].key("train")

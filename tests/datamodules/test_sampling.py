@@ -97,3 +97,27 @@ def test_sample_seed_is_splitmix64():
     from datamodules.sampling import _splitmix64
 
     assert _splitmix64(0) == 0xE220A8397B1DCDAF
+
+
+def test_views_repeat_their_epochs_in_new_orders():
+    sampler, seen = _sampler(views=2), []
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        keys = [key for batch in sampler for key in batch]
+        assert {view for view, _ in keys} == {epoch % 2}
+        seen.append([index for _, index in keys])
+    assert seen[0] != seen[2] and sorted(seen[0]) == sorted(seen[2])
+    assert seen == [_indices(s) for s in _at_epochs(4)]
+
+
+def _at_epochs(epochs):
+    for epoch in range(epochs):
+        sampler = _sampler()
+        sampler.set_epoch(epoch)
+        yield sampler
+
+
+def test_images_drawn_twice_show_another_view():
+    sampler = _sampler(weights=[5.0] + [1.0] * 9, views=3)
+    keys = [key for batch in sampler for key in batch if key[1] == 0]
+    assert len(keys) >= 3 and {view for view, _ in keys[:3]} == {0, 1, 2}

@@ -95,12 +95,88 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
             "auxiliary.reconstruction.error=l3 does not exist; there are mse, l1",
         ),
         (["loss=custom"], "loss._target_ has no value; give it as loss._target_="),
+        (
+            ["distillation.temperature={schedule: linear, from: 4, to: 0}"],
+            "temperature=.*; it must be above 0",
+        ),
+        (
+            ["distillation.alpha={schedule: cosine, from: 0.5, to: 1.5}"],
+            "alpha=.*; it must lie in 0..1",
+        ),
+        (
+            ["distillation.aggregation=median"],
+            "aggregation=median does not exist; there are mean_probabilities, mean_logits",
+        ),
+        (["distillation.cache=0"], "distillation.cache=0; it must be a whole number >= 1"),
+        (["distillation.views=1.5"], "distillation.views=1.5; it must be a whole number >= 1"),
+        (["distillation.cache=2", "distillation.views=3"], "cache=2 stores 2 views and"),
+        (["~distillation.terms.soft_targets"], "distillation.terms is empty"),
+        (["distillation.terms.soft_targets.weight=-1"], "soft_targets.weight=-1; it must be >= 0"),
+        (["distillation.terms.soft_targets.weight=0"], r"\(soft_targets\) are 0"),
+        (["+distillation.terms.dkd.weight=2"], "terms.dkd has settings but was not chosen"),
+        (
+            ["+teacher=resnet18", "distillation=hints"],
+            "hints compares modules, but no teacher names any; give '.teacher.resnet18",
+        ),
+        (
+            ["+teacher=resnet18", "teacher.resnet18.features={features.stage2: layer3}"],
+            r"compares them; add one, as distillation=\[soft_targets,attention\]",
+        ),
+        (
+            ["+teacher=resnet18", "teacher.resnet18.features=layer3"],
+            "teacher.resnet18.features=layer3 must pair modules",
+        ),
+        (
+            [
+                "+teacher=resnet18",
+                "teacher.resnet18.features={a: b}",
+                "distillation=hints",
+                "distillation.terms.hints.features=[c]",
+            ],
+            "hints.features names c, which no teacher's features pair; there are a",
+        ),
+        (
+            [
+                "+teacher=resnet18",
+                "teacher.resnet18.features={a: b}",
+                "distillation=attention",
+                "distillation.cache=2",
+            ],
+            "distillation=attention compares inner modules, which no cache keeps",
+        ),
+        (
+            ["+teacher=resnet18", "distillation.cache=2", "mixing=cutmix"],
+            "Mixed images are new in every batch.*leave distillation.cache=2 out",
+        ),
+        (
+            ["+teacher=resnet18", "distillation=dkd", "mixing=cutmix"],
+            "dkd sets one labelled class apart, and mixed images have two",
+        ),
+        (["+teacher=resnet18", "teacher.resnet18.precision=8"], "there are 32, 16, bf16"),
+        (["+teacher.a.run=x", "+teacher.a.wieght=2"], "no key teacher.a.wieght; .* weight"),
         (["+compression.tucker.epochs=3"], "tucker has settings but was not chosen"),
         (["+compression=tucker", "compression.tucker.teacher=x"], "names x, which this run"),
         (["+teacher=original"], "original is the network before compression"),
         (["+teacher=resnet18", "teacher.resnet18.run=/nowhere"], "/nowhere does not exist"),
         (["+teacher=resnet18", "teacher.resnet18.weights=/w"], "weights=/w: there is no such"),
         (["+teacher=resnet18", "teacher.resnet18.weight=0"], "a sum above 0"),
+        (
+            [
+                "+compression=tucker",
+                "+teacher=[original,resnet18]",
+                "teacher.resnet18.weight=0",
+            ],
+            r"weights \[0\] of the teachers resnet18 must be >= 0 with a sum above 0",
+        ),
+        (
+            [
+                "+compression=tucker",
+                "+teacher=[original,resnet18]",
+                "teacher.original.weight=0",
+                "compression.tucker.teacher=original",
+            ],
+            r"weights \[0\] of the teachers original must be",
+        ),
         (["+teacher=resnet18", "teacher.resnet18.temperature=-1"], "temperature=-1"),
         (["+teacher=resnet18", "teacher_policy=refuse"], "no finished run on this data"),
         (["trainer.devices=2"], "a run trains on one device"),

@@ -120,9 +120,35 @@ def test_teachers(composed, option):
 
 @pytest.mark.parametrize("option", chosen("distillation"))
 def test_distillations(composed, option):
-    loss = build(composed("distillation", option).distillation)
-    logits = torch.randn(4, 3)
-    assert loss(logits, torch.tensor(1.0), torch.softmax(logits, 1)).ndim == 0
+    from lightning_modules.teachers import Teacher
+
+    distillation = build(composed("distillation", option).distillation)
+    teacher = Teacher("a", torch.nn.Identity())
+    logits, answer, labels = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    losses = distillation.logit_losses(
+        logits, [answer], labels, teachers=[teacher], temperature=4.0
+    )
+    for term in distillation.feature_terms.values():
+        student, theirs = torch.randn(4, 3, 5, 5), torch.randn(4, 7, 5, 5)
+        losses[option] = term.comparison(student.shape, theirs.shape)(student, theirs)
+    assert losses
+    assert all(loss.ndim == 0 and loss > 0 for loss in losses.values())
+
+
+def test_distillations_combine_on_the_command_line(compose_config):
+    both = compose_config("distillation=[soft_targets,attention]").distillation
+    assert list(both.terms) == ["soft_targets", "attention"]
+    assert both == compose_config("distillation=combined").distillation
+    cfg = compose_config(
+        "distillation=[dkd,relational]",
+        "distillation.terms.relational.weight=0.2",
+        "distillation.alpha={schedule: cosine, from: 0.9, to: 0.1}",
+        "+teacher.a.features={features.stage2: layer3}",
+    )
+    distillation = build(cfg.distillation)
+    assert distillation.alpha.at(0, 3) == pytest.approx(0.9)
+    assert distillation.feature_terms["relational"].weight == 0.2
+    assert cfg.teacher.a.features == {"features.stage2": "layer3"}
 
 
 @pytest.mark.parametrize("option", [o for o in chosen("loss") if o != "custom"])

@@ -80,3 +80,58 @@ def test_a_teacher_trained_with_arcface_gets_its_head(compose_config, homes):
     (teacher,) = gather_teachers(cfg, data, homes / "run", train=train)
     assert isinstance(teacher.network.body.output, CosineLinear)
     assert "cosine_scale" not in cfg.teacher.shufflenet_g3.model
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("16", torch.float16), ("bf16", torch.bfloat16)])
+def test_half_precision_is_that_of_the_body(compose_config, tmp_path, precision, dtype):
+    _, network = make_network(compose_config, image_size=64)
+    save_network(network, tmp_path)
+    node = {"run": str(tmp_path), "image_size": 32}
+    whole, half = (
+        make_teacher(node, tmp_path),
+        make_teacher({**node, "precision": precision}, tmp_path),
+    )
+    assert {p.dtype for p in half.network.body.parameters()} == {dtype}
+    assert half.network.pixels.mean.dtype == torch.float32
+    logits = half(IMAGES)
+    assert logits.dtype == torch.float32
+    scale = whole(IMAGES).abs().max().item()
+    torch.testing.assert_close(logits, whole(IMAGES), rtol=0, atol=0.05 * scale)
+    assert not torch.equal(logits, whole(IMAGES))
+
+
+def test_precision_is_the_teachers_own_whatever_training_has(compose_config, tmp_path):
+    _, network = make_network(compose_config)
+    save_network(network, tmp_path)
+    teacher = make_teacher({"run": str(tmp_path), "channels_last": True}, tmp_path)
+    alone = teacher(IMAGES)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(teacher(IMAGES), alone)
+    assert teacher.network.body.features.stage1.unit1.dw_conv2.weight.is_contiguous(
+        memory_format=torch.channels_last
+    )
+    torch.testing.assert_close(alone, network(IMAGES), rtol=1e-4, atol=1e-4)
+
+
+def test_features_are_pairs(compose_config, tmp_path):
+    _, network = make_network(compose_config)
+    save_network(network, tmp_path)
+    node = {"run": str(tmp_path), "features": {"features.stage2": "features.stage3"}}
+    assert make_teacher(node, tmp_path).features == {"features.stage2": "features.stage3"}
+
+
+def test_logits_do_not_depend_on_the_place_in_the_batch(compose_config, tmp_path):
+    """Two threads of PyTorch would share 17 images out in the middle of the ninth."""
+    _, network = make_network(compose_config, "model.units=[4,8,4]")
+    save_network(network, tmp_path)
+    teacher = make_teacher({"run": str(tmp_path)}, tmp_path)
+    images, threads = torch.randint(0, 256, (17, 3, 32, 32)).byte(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        logits = teacher(images)
+        for seed in range(3):
+            order = torch.randperm(17, generator=torch.Generator().manual_seed(seed))
+            assert torch.equal(teacher(images[order]), logits[order])
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(logits, network(images))

@@ -1,0 +1,47 @@
+"""DIST: the student keeps the teachers' order of classes and of images, not their exact values."""
+
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from lightning_modules.distillation.logit_term import LogitTerm
+
+
+def pearson_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 - the mean of the rows' Pearson correlations, for a and b N x C (Huang et al. 2022, eq. 7).
+
+    A constant row correlates with nothing: 0.
+    """
+    a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
+    return 1 - cosine_similarity(a, b, dim=1, eps=1e-8).mean()
+
+
+class Dist(LogitTerm):
+    """T^2 (inter_weight * distance of rows + intra_weight * distance of columns).
+
+    Rows are the classes of one image, columns the images of one class (Huang et al. 2022, section
+    4): a student may be less sure than its teachers, if only it ranks alike.
+
+    Args:
+        weight: of this term in the sum of all terms.
+        inter_weight: of the relations between classes (the paper's beta).
+        intra_weight: of the relations between images (the paper's gamma).
+        standardised: compare z-scores of the logits (Sun et al. 2024), on both sides.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: float,
+        inter_weight: float,
+        intra_weight: float,
+        standardised: bool = False,
+    ) -> None:
+        super().__init__(weight=weight, standardised=standardised)
+        self.inter_weight = inter_weight
+        self.intra_weight = intra_weight
+
+    def divergence(self, log_student: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+        student = log_student.exp()
+        inter = pearson_distance(student, targets)
+        intra = pearson_distance(student.T, targets.T)
+        return self.inter_weight * inter + self.intra_weight * intra

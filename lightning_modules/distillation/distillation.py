@@ -1,0 +1,120 @@
+"""`Distillation`: which losses a student takes from its teachers, and how they are put together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_modules.distillation.aggregation import targets_of
+from lightning_modules.distillation.feature_term import FeatureTerm
+from lightning_modules.distillation.logit_term import LogitTerm
+from lightning_modules.distillation.settings import (
+    alpha_schedule,
+    check_aggregation,
+    check_term_weights,
+    temperature_schedule,
+    views_of,
+)
+from lightning_modules.teachers import Teacher
+
+
+class Distillation:
+    """(1 - alpha) * label loss + alpha * sum over terms of weight * term.
+
+    Args:
+        temperature: softens student and teachers; a number, or {schedule, from, to} over epochs.
+        alpha: share of what the teachers say, 0..1; likewise.
+        aggregation: how several teachers speak as one (see `aggregation`), or `sum_of_losses`: each
+            teacher's own loss, at its own temperature, times its weight, added up.
+        terms: the losses, by name.
+        cache: keep the teachers' logits for this many views of each image; None asks them anew.
+        views: live teachers, but only this many augmented views of each image.
+
+    Raises:
+        ConfigError: a setting is impossible.
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: float | Mapping[str, Any],
+        alpha: float | Mapping[str, Any],
+        terms: Mapping[str, LogitTerm | FeatureTerm],
+        aggregation: str = "mean_probabilities",
+        cache: int | None = None,
+        views: int | None = None,
+    ) -> None:
+        self.temperature = temperature_schedule(temperature)
+        self.alpha = alpha_schedule(alpha)
+        check_aggregation(aggregation)
+        check_term_weights({name: term.weight for name, term in terms.items()})
+        self.aggregation = aggregation
+        self.views = views_of(cache, views)
+        self.cached = cache is not None
+        self.logit_terms = {n: t for n, t in terms.items() if isinstance(t, LogitTerm)}
+        self.feature_terms = {n: t for n, t in terms.items() if isinstance(t, FeatureTerm)}
+
+    def shares(self, teachers: Sequence[Teacher]) -> list[float]:
+        """What each teacher's loss counts: its weight in a sum of losses, else its share."""
+        weights = [teacher.weight for teacher in teachers]
+        if self.aggregation == "sum_of_losses":
+            return weights
+        return [weight / sum(weights) for weight in weights]
+
+    def logit_losses(
+        self,
+        logits: Tensor,
+        answers: Sequence[Tensor],
+        labels: Tensor,
+        *,
+        teachers: Sequence[Teacher],
+        temperature: float,
+    ) -> dict[str, Tensor]:
+        """Each logit term's scalar loss, without the term's weight.
+
+        Args:
+            logits: the student's, N x C.
+            answers: one N x C tensor of logits a teacher.
+            labels: class indices N, or probabilities N x C.
+            teachers: whose answers these are.
+            temperature: of the epoch; a teacher's own wins.
+        """
+        one = self._sum if self.aggregation == "sum_of_losses" else self._joint
+        return {
+            name: one(term, logits, answers, labels, teachers, temperature)
+            for name, term in self.logit_terms.items()
+        }
+
+    def _sum(
+        self,
+        term: LogitTerm,
+        logits: Tensor,
+        answers: Sequence[Tensor],
+        labels: Tensor,
+        teachers: Sequence[Teacher],
+        temperature: float,
+    ) -> Tensor:
+        losses = []
+        for teacher, answer in zip(teachers, answers, strict=True):
+            own = teacher.temperature or temperature
+            targets = torch.softmax(term.scaled(answer, own), dim=1)
+            losses.append(teacher.weight * term(logits, targets, labels, own))
+        return sum(losses)
+
+    def _joint(
+        self,
+        term: LogitTerm,
+        logits: Tensor,
+        answers: Sequence[Tensor],
+        labels: Tensor,
+        teachers: Sequence[Teacher],
+        temperature: float,
+    ) -> Tensor:
+        scaled = [
+            term.scaled(answer, teacher.temperature or temperature)
+            for teacher, answer in zip(teachers, answers, strict=True)
+        ]
+        weights = logits.new_tensor([teacher.weight for teacher in teachers])
+        targets = targets_of(self.aggregation, answers, scaled, weights, labels)
+        return term(logits, targets, labels, temperature)

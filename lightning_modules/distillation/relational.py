@@ -1,0 +1,77 @@
+"""Relational distillation (RKD): images lie to each other as they do for the teacher."""
+
+from functools import partial
+
+import torch
+from torch import Size, Tensor, nn
+from torch.nn.functional import smooth_l1_loss
+
+from lightning_modules.distillation.feature_term import Compared, FeatureTerm
+
+
+def distances(outputs: Tensor) -> Tensor:
+    """Euclidean distances N x N between outputs N x D, over their mean (Park et al. 2019, eq. 3).
+
+    The mean is over pairs of different images.
+    """
+    # Computed from differences: the shortcut by products loses small distances.
+    found = torch.cdist(outputs, outputs, compute_mode="donot_use_mm_for_euclid_dist")
+    pairs = len(outputs) * (len(outputs) - 1)
+    return found / (found.sum() / max(pairs, 1)).clamp_min(1e-12)
+
+
+def angles(outputs: Tensor) -> Tensor:
+    """Cosines N x N x N of the angle at j between i and k, for outputs N x D (eq. 6).
+
+    Zero where i or k is j. Computed from products of outputs, so that memory does not grow with D.
+    """
+    outputs = outputs - outputs.mean(dim=0)  # angles stay, and less is lost in the differences
+    products = outputs @ outputs.T  # N x N
+    length = torch.cdist(outputs, outputs, compute_mode="donot_use_mm_for_euclid_dist")
+    own = products.diagonal()
+    # (x_i - x_j) . (x_k - x_j), indexed [j, i, k]
+    dots = products[None] - products[:, :, None] - products[:, None, :] + own[:, None, None]
+    lengths = length[:, :, None] * length[:, None, :]
+    return torch.where(lengths > 0, dots / lengths.clamp_min(1e-12), 0.0)
+
+
+def relational_loss(
+    student: Tensor, teacher: Tensor, *, distance_weight: float, angle_weight: float
+) -> Tensor:
+    """Huber losses of distances and angles among the images of a batch (eqs. 5 and 8).
+
+    Args:
+        student: N x ..., flattened.
+        teacher: N x ..., of any other size.
+        distance_weight: of the distances.
+        angle_weight: of the angles.
+    """
+    student, teacher = student.flatten(1), teacher.flatten(1)
+    return distance_weight * smooth_l1_loss(
+        distances(student), distances(teacher)
+    ) + angle_weight * smooth_l1_loss(angles(student), angles(teacher))
+
+
+class Relational(FeatureTerm):
+    """Relational losses, one a pair; the shapes of its two outputs need not agree.
+
+    Args:
+        weight: of this term in the sum of all terms.
+        distance_weight: of distances between two images.
+        angle_weight: of angles between three.
+        features: the student's modules that it looks at; None means all pairs.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: float,
+        distance_weight: float,
+        angle_weight: float,
+        features: list[str] | None = None,
+    ) -> None:
+        super().__init__(weight=weight, features=features)
+        self.weights = {"distance_weight": distance_weight, "angle_weight": angle_weight}
+
+    def comparison(self, student: Size, teacher: Size) -> nn.Module:
+        return Compared(partial(relational_loss, **self.weights))

@@ -1,0 +1,122 @@
+"""Distillation as a user types it: from stored logits, on inner modules, killed and resumed."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import ROOT, run_command
+
+SMALL = [
+    "data=image_folder", "data.image_size=32", "data.batch_size=10", "trainer.max_epochs=3",
+    "trainer.memory_format=contiguous", "logger=none", "latency.backend=null",
+    "model.units=[1,1,1]",
+]  # fmt: skip
+INNER = [
+    "teacher.a.features={features.stage1: layer2, features.stage2: layer3}",
+    "distillation=[soft_targets,hints,relational]",
+    "distillation.alpha={schedule: cosine, from: 0.9, to: 0.3}",
+    "distillation.terms.relational.features=[features.stage2]",
+]  # fmt: skip
+
+
+@pytest.fixture
+def teachers(homes, compose_config):
+    """Two saved networks that know the folder's classes; the words that name them."""
+    from lightning_modules.networks import build_network, save_network
+
+    words = []
+    options = {"a": ["model=resnet", "model.variant=resnet18"], "b": ["model=squeezenet"]}
+    for name, option in options.items():
+        torch.manual_seed(len(name))
+        network = build_network(compose_config(*option).model, num_classes=3, image_size=32)
+        network.class_names = ("blue", "green", "red")
+        save_network(network.eval(), homes / name)
+        words.append(f"+teacher.{name}.run={homes / name}")
+    return words
+
+
+def start(folder, run, *words):
+    return run_command("run.py", *SMALL, f"data.root={folder}", f"hydra.run.dir={run}", *words)
+
+
+def weights(run):
+    return hashlib.sha256((run / "model" / "weights.safetensors").read_bytes()).hexdigest()
+
+
+def test_stored_logits_make_the_same_student_as_live_teachers(homes, folder, teachers):
+    aggregation = "distillation.aggregation=confidence_weighted"
+    words = [*teachers, aggregation, "+teacher.b.temperature=2"]
+    stored = start(folder, homes / "stored", *words, "distillation.cache=2")
+    start(folder, homes / "live", *words, "distillation.views=2")
+    assert weights(homes / "stored") == weights(homes / "live")
+    for view in (1, 2):
+        for name in "ab":
+            assert f"Teacher {name} looks at view {view} of 2 of 36 images" in stored.stdout
+    assert "taught by a, b" in stored.stdout
+
+    again = start(folder, homes / "again", *words, "distillation.cache=2", "optimizer.lr=1e-4")
+    assert "looks at view" not in again.stdout
+    assert weights(homes / "again") != weights(homes / "stored")
+
+
+def kill_in_epoch(run, folder, words, *, epoch):
+    command = [sys.executable, "run.py", *SMALL, f"data.root={folder}", f"hydra.run.dir={run}"]
+    process = subprocess.Popen(
+        [*command, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    limit, table = time.time() + 300, run / "metrics.csv"
+    while process.poll() is None and time.time() < limit:
+        if table.is_file() and f"00_train,0,{epoch}," in table.read_text():
+            break
+        time.sleep(0.002)
+    assert process.poll() is None, process.stderr.read()
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+
+def test_projections_train_resume_and_are_never_shipped(homes, folder, teachers):
+    words = [teachers[0], *(f"+{INNER[0]}", *INNER[1:])]
+    run = homes / "whole"
+    start(folder, run, *words)
+    saved = load_file(run / "model" / "weights.safetensors")
+    assert all(key.startswith(("pixels.", "body.")) for key in saved)
+    checkpoint = torch.load(
+        run / "steps" / "00_train" / "checkpoints" / "last.ckpt", weights_only=True
+    )
+    trained = [key for key in checkpoint["state_dict"] if key.startswith("pairs.")]
+    assert len(trained) == 4  # weight and bias of two projections
+    columns = (run / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"train/labels", "train/soft_targets", "train/hints", "train/relational"} <= set(columns)
+
+    killed = homes / "killed"
+    kill_in_epoch(killed, folder, words, epoch=1)
+    run_command("run.py", f"resume={killed}")
+    assert weights(killed) == weights(run)
+    figures = [json.loads((r / "metrics.json").read_text())["val/f1"] for r in (run, killed)]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize(
+    ("features", "sentence"),
+    [
+        ("{features.stage9: layer3}", "student: The network has no module 'features.stage9'"),
+        ("{features.stage2: fc}", "the student gives N x 120 x 2 x 2, the teacher N x 3: no"),
+    ],
+)
+def test_modules_that_cannot_be_compared(homes, folder, teachers, features, sentence):
+    done = run_command(
+        "run.py", *SMALL, f"data.root={folder}", teachers[0], "distillation=hints",
+        f"+teacher.a.features={features}", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert sentence in done.stderr.splitlines()[-1]
+    assert not list((homes / "outputs").rglob("metrics.json"))
