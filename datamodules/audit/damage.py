@@ -16,7 +16,7 @@ def what_is_wrong(path: str, error: DataError) -> str:
 
     Args:
         path: The file.
-        error: What `decode_image` raised.
+        error: What was raised when it was decoded.
     """
     file = Path(path)
     if file.is_dir():
@@ -26,8 +26,8 @@ def what_is_wrong(path: str, error: DataError) -> str:
     if file.stat().st_size == 0:
         return "the file is empty"
     cause = error.__cause__
-    if cause is None:  # it decodes, but is not what the annotations are about
-        return str(error)
+    if cause is None:  # decoded, and not as it should be
+        return str(error).removeprefix(f"The image {path} ").rstrip(".")
     if isinstance(cause, UnidentifiedImageError):
         with file.open("rb") as opened:
             return f"not an image: it begins with {opened.read(SHOWN_BYTES)!r}"

@@ -12,6 +12,7 @@ from datamodules.audit.duplicates import KINDS, Group, counterpart, kind_of
 from datamodules.audit.reading import BadFile, Picture
 from datamodules.contact_sheet import Section, save_contact_sheet
 from datamodules.decoding import decode_crops
+from datamodules.lettering import Colour
 from datamodules.sources.source import Item
 from datamodules.tile import ORANGE, RED, Tile
 
@@ -86,12 +87,12 @@ def _spread(pictures: Sequence[Picture], count: int) -> Iterator[Picture]:
     yield from (pictures[round(position)] for position in chosen)
 
 
-def _tile(audit: Audit, picture: Picture, what: str = "", **settings: tuple | None) -> Tile:
+def _tile(audit: Audit, picture: Picture, what: str = "", *, frame: Colour | None = None) -> Tile:
     crop = decode_crops(picture.item.path, [picture.item.box], size=(SIDE, SIDE), fit="pad")[0]
     box = picture.item.box
     size = f"{picture.width} x {picture.height}" + (f" at {box[0]}, {box[1]}" if box else "")
     place = _place(audit, picture.split, picture.item)
-    return Tile(crop, (*place, size, what) if what else (*place, size), **settings)
+    return Tile(crop, (*place, size, what) if what else (*place, size), frame)
 
 
 def _damaged(audit: Audit, bad: BadFile) -> Tile | None:

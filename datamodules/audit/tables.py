@@ -4,12 +4,12 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, counterpart, kind_of
+from datamodules.sources.source import Item
 
 PLACE = ("split", "class", "path", "box")
 QUANTILES = {"smallest": 0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "largest": 1}
@@ -76,7 +76,7 @@ def _duplicate_rows(audit: Audit) -> Iterator[tuple]:
             yield number, *_place(audit, picture.split, picture.item), *across, *how
 
 
-def _place(audit: Audit, split: str, item: Any) -> tuple:
+def _place(audit: Audit, split: str, item: Item) -> tuple:
     box = "" if item.box is None else " ".join(map(str, item.box))
     return split, audit.class_of(item), item.path, box
 
