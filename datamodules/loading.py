@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.dataset import ImageDataset
 from datamodules.errors import DataError
+from datamodules.prefetching import PrefetchingLoader
 from datamodules.sampling import EpochSampler, Key
 from datamodules.threads import cores
 
@@ -19,7 +20,8 @@ def make_loader(
     seed: int,
 ) -> DataLoader:
     """A loader of the sampler's batches (lists of keys), the same for any number of workers."""
-    return DataLoader(
+    loader = DataLoader if num_workers else PrefetchingLoader
+    return loader(
         dataset,
         sampler=sampler,
         batch_size=None,  # a key of the sampler is a whole batch
@@ -35,7 +37,7 @@ def make_loader(
 def worker_count(num_workers: int | str) -> int:
     """How many processes "auto" or a number asks for."""
     if num_workers == "auto":
-        # With one or two cores, workers only take them from the training threads.
+        # With one or two cores, workers only take them from the training's threads.
         return 0 if cores() <= 2 else min(8, cores() - 1)
     if not isinstance(num_workers, int) or num_workers < 0:
         raise DataError(f"num_workers={num_workers} is neither auto nor a number of processes.")
