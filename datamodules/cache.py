@@ -22,9 +22,9 @@ from datamodules.build_once import build_once
 from datamodules.decoding import Fit, Size, decode_crops
 from datamodules.errors import DataError
 from datamodules.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
+from datamodules.processes import map_in_processes
 from datamodules.progress import report_progress
-from datamodules.sources.source import Item
-from datamodules.threads import map_in_order
+from datamodules.sources.source import Box, Item
 
 FORMAT_VERSION = 2
 
@@ -47,6 +47,15 @@ class CachedSplit:
         positions = [position[item] for item in kept]
         key = hashlib.sha256(repr((self.key, positions)).encode()).hexdigest()[:16]
         return CachedSplit(kept, ChosenPixels(self.pixels, positions), bad, key)
+
+
+class _Job(NamedTuple):
+    """One file, the numbers of its items and their boxes, and the size that it should have."""
+
+    path: str
+    numbers: list[int]
+    boxes: list[Box | None]
+    annotated: tuple[int, int] | None
 
 
 class _File(NamedTuple):
@@ -126,18 +135,21 @@ def _build(
 
 
 def _decoded(items: Sequence[Item], name: str, size: Size, fit: Fit) -> Iterator[_File]:
-    by_path = groupby(range(len(items)), key=lambda number: items[number].path)
-    jobs = ((path, list(numbers)) for path, numbers in by_path)
-
-    def decode(job: tuple[str, list[int]]) -> _File:
-        path, numbers = job
-        try:
-            boxes, annotated = [items[n].box for n in numbers], items[numbers[0]].size
-            crops = decode_crops(path, boxes, size=size, fit=fit, annotated=annotated)
-        except DataError as error:
-            return _File(path, numbers, error)
-        return _File(path, numbers, crops)
-
     files = sum(1 for _ in groupby(items, key=lambda item: item.path))
+    decoded = map_in_processes(partial(_decode, size=size, fit=fit), _jobs(items), count=files)
     job = f"Reading {files} {name} images at {size[0]} x {size[1]}"
-    return report_progress(map_in_order(decode, jobs), total=files, job=job)
+    return report_progress(decoded, total=files, job=job)
+
+
+def _jobs(items: Sequence[Item]) -> Iterator[_Job]:
+    for path, numbers in groupby(range(len(items)), key=lambda number: items[number].path):
+        numbers = list(numbers)
+        yield _Job(path, numbers, [items[n].box for n in numbers], items[numbers[0]].size)
+
+
+def _decode(job: _Job, *, size: Size, fit: Fit) -> _File:
+    try:
+        crops = decode_crops(job.path, job.boxes, size=size, fit=fit, annotated=job.annotated)
+    except DataError as error:
+        return _File(job.path, job.numbers, error)
+    return _File(job.path, job.numbers, crops)

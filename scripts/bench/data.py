@@ -10,8 +10,10 @@ import argparse
 import itertools
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -100,20 +102,16 @@ def report_building(data: ImageData, count: int) -> None:
             decode_crops(item.path, [item.box], size=data.image_size, fit=data.fit)
 
     alone = [seconds(decode) / len(sample)]
+    settings = {"size": data.image_size, "fit": data.fit}
     with tempfile.TemporaryDirectory() as folder:
-        building = seconds(lambda: build(data, items, folder)) / count
+        build = partial(open_cache, items, name="bench", cache_dir=Path(folder), **settings)
+        building = seconds(build) / count
     alone.append(seconds(decode) / len(sample))
     one = statistics.mean(alone)
     print(
         f"building a cache         {1 / building:7.0f} images/s of {count} on {cores()} cores; "
         f"one core decodes {1 / one:.0f}: x {one / building:.2f}"
     )
-
-
-def build(data: ImageData, items: list[Item], folder: str) -> None:
-    """Builds the cache of some items in a folder of its own."""
-    settings = {"size": data.image_size, "fit": data.fit, "cache_dir": Path(folder)}
-    open_cache(items, name="bench", **settings)
 
 
 def repeated(items: list[Item], count: int) -> list[Item]:
@@ -123,18 +121,18 @@ def repeated(items: list[Item], count: int) -> list[Item]:
 
 def report_memory(data: ImageData, count: int) -> None:
     """Anonymous memory of a process that builds and holds a cache of `count` images."""
-    context = get_context("fork")
+    context = get_context("spawn")  # a fork would have this process's memory as well
     peak = context.Value("d", 0.0)
-    process = context.Process(target=build_and_watch, args=(data, count, peak))
+    items = repeated(data.items("train"), count)
+    settings = {"size": data.image_size, "fit": data.fit}
+    process = context.Process(target=build_and_watch, args=(items, settings, peak))
     process.start()
     process.join()
     print(f"memory                   {peak.value:7.0f} MB RssAnon for {count} images")
 
 
-def build_and_watch(data: ImageData, count: int, peak: Any) -> None:
+def build_and_watch(items: list[Item], settings: dict[str, Any], peak: Any) -> None:
     """Notes the largest anonymous memory while a cache is built and once it is open."""
-    import threading
-
     done = threading.Event()
 
     def watch() -> None:
@@ -144,7 +142,7 @@ def build_and_watch(data: ImageData, count: int, peak: Any) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     with tempfile.TemporaryDirectory() as folder:
-        build(data, repeated(data.items("train"), count), folder)
+        open_cache(items, name="bench", cache_dir=Path(folder), **settings)
         peak.value = max(peak.value, anonymous_megabytes())
     done.set()
     watcher.join()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules import cache, decoding
+from datamodules import cache, decoding, processes
 from datamodules.cache import open_cache
 from datamodules.errors import DataError
 from datamodules.sources.image_folder import ImageFolder
@@ -211,3 +211,15 @@ def test_cache_is_not_held_in_memory(make_folder, tmp_path, count, limit):
     process.join()
     assert process.exitcode == 0
     assert grown.value < limit
+
+
+def test_processes_build_the_same_cache_as_threads(items, tmp_path, monkeypatch):
+    Path(items[2].path).write_bytes(b"no image")
+    path = items[0].path
+    items = [*items, *(Item(path, 0, (n, 0, n + 5, 5), path) for n in range(4))]
+    threads = _open(items, tmp_path)
+    monkeypatch.setattr(processes, "WORTHWHILE", 1)
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    forked = _open(items, tmp_path, cache_dir=tmp_path / "other")
+    assert (forked.items, forked.bad) == (threads.items, threads.bad)
+    assert np.array_equal(forked.pixels.images, threads.pixels.images)
