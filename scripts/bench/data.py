@@ -16,20 +16,20 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from omegaconf import DictConfig
 
 from datamodules.cache import open_cache
 from datamodules.decoding import decode_crops
-from datamodules.image_data import ImageData
 from datamodules.sources.source import Item
 from datamodules.threads import cores
 from lightning_modules import run_directory
 from lightning_modules.command_line import explaining
 from lightning_modules.run_config import fresh_config
-from lightning_modules.session import make_data
+
+if TYPE_CHECKING:  # they load torch, and what measures memory needs a process without it
+    from datamodules.image_data import ImageData
 
 SAMPLE = 512  # images of each measurement
 
@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--build", type=int, default=20_000, help="images of the built cache")
     parser.add_argument("--memory", type=int, default=50_000, help="images of the memory figure")
     arguments = parser.parse_args()
+    from lightning_modules.session import make_data
+
     run_directory.register_resolvers()
     overrides = [*arguments.overrides, "logger=none", "callbacks=progress"]
     cfg = fresh_config(overrides)
@@ -53,8 +55,10 @@ def main() -> None:
     report_waiting(cfg, data)
 
 
-def report_single_images(overrides: list[str], data: ImageData, repeats: int) -> None:
+def report_single_images(overrides: list[str], data: "ImageData", repeats: int) -> None:
     """One core: decoding, the cache, and each back end of the recipe, in turns."""
+    import torch
+
     items = data.items("train")[:SAMPLE]
     size = data.image_size
 
@@ -69,8 +73,11 @@ def report_single_images(overrides: list[str], data: ImageData, repeats: int) ->
         "cache, torchvision": loading(overrides, "augment.backend=torchvision"),
     }
     spent = {name: [] for name in jobs}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # torchvision's transforms would take more
     for _, (name, job) in itertools.product(range(repeats), jobs.items()):
         spent[name].append(seconds(job) / len(items) * 1e6)
+    torch.set_num_threads(threads)
     reference = statistics.median(spent["decode and resize"])
     for name, values in spent.items():
         median = statistics.median(values)
@@ -79,6 +86,8 @@ def report_single_images(overrides: list[str], data: ImageData, repeats: int) ->
 
 def loading(overrides: list[str], *more: str) -> Callable[[], None]:
     """A job that makes the first training batches, as the loop gets them."""
+    from lightning_modules.session import make_data
+
     data = make_data(fresh_config([*overrides, *more]))
     data.prepare_data()
     dataset = data.train_dataloader().dataset
@@ -92,7 +101,7 @@ def loading(overrides: list[str], *more: str) -> Callable[[], None]:
     return job
 
 
-def report_building(data: ImageData, count: int) -> None:
+def report_building(data: "ImageData", count: int) -> None:
     """A cache of `count` images in all cores, against one core that only decodes."""
     items = repeated(data.items("train"), count)
     sample = items[:2000]
@@ -119,20 +128,28 @@ def repeated(items: list[Item], count: int) -> list[Item]:
     return list(itertools.islice(itertools.cycle(items), count))
 
 
-def report_memory(data: ImageData, count: int) -> None:
+def report_memory(data: "ImageData", count: int) -> None:
     """Anonymous memory of a process that builds and holds a cache of `count` images."""
     context = get_context("spawn")  # a fork would have this process's memory as well
-    peak = context.Value("d", 0.0)
+    start, peak = context.Value("d", 0.0), context.Value("d", 0.0)
     items = repeated(data.items("train"), count)
     settings = {"size": data.image_size, "fit": data.fit}
-    process = context.Process(target=build_and_watch, args=(items, settings, peak))
+    process = context.Process(target=build_and_watch, args=(items, settings, start, peak))
     process.start()
     process.join()
-    print(f"memory                   {peak.value:7.0f} MB RssAnon for {count} images")
+    imports = f"{start.value:.0f} MB of them for imports"
+    print(f"memory                   {peak.value:7.0f} MB RssAnon for {count} images, {imports}")
 
 
-def build_and_watch(items: list[Item], settings: dict[str, Any], peak: Any) -> None:
-    """Notes the largest anonymous memory while a cache is built and once it is open."""
+def build_and_watch(items: list[Item], settings: dict[str, Any], start: Any, peak: Any) -> None:
+    """Notes the anonymous memory before a cache is built, and its largest value until it is open.
+
+    Args:
+        items: What is cached.
+        settings: Of `open_cache`.
+        start, peak: Shared numbers, in MB.
+    """
+    start.value = anonymous_megabytes()
     done = threading.Event()
 
     def watch() -> None:
@@ -154,7 +171,7 @@ def anonymous_megabytes() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1000
 
 
-def report_waiting(cfg: DictConfig, data: ImageData) -> None:
+def report_waiting(cfg: DictConfig, data: "ImageData") -> None:
     """Three epochs of training: which share of the time the loop waits for a batch."""
     import torch
 
@@ -212,6 +229,5 @@ def seconds(job: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    np.seterr(all="raise")
     with explaining():
         main()
