@@ -73,7 +73,7 @@ class Recipe:
             DataError: a transform of the backend's own gave something else than uint8 pixels.
         """
         pixels = self._pipeline()(image, epoch, index)
-        if pixels.dtype != np.uint8 or pixels.ndim != 3:
+        if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
             raise DataError(
                 f"The augmentation gives {pixels.dtype} of shape {pixels.shape}, not uint8 pixels: "
                 "leave out conversions and normalisation, which the network does itself."

@@ -1,4 +1,4 @@
-"""CutMix and MixUp: images and targets agree, draws follow from the step, every loss takes them."""
+"""CutMix and MixUp: images and targets agree, draws follow from the step, teachers see them."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,12 @@ from torch import nn
 from lightning_modules.build import build
 from lightning_modules.callbacks.seeding import Seeding
 from lightning_modules.classifier import Classifier
-from lightning_modules.distillation import SoftTargets
+from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distiller import Distiller
 from lightning_modules.errors import ConfigError
 from lightning_modules.mixing import cut_mix, cut_mix_or_mix_up, mix_up
 from lightning_modules.networks.pixels import Pixels
+from lightning_modules.teachers import Teacher
 
 SIZE = 8
 LABELS = torch.arange(SIZE)
@@ -152,36 +153,23 @@ def test_the_loss_is_the_weighted_sum_of_both_labels_losses():
     assert all(parameter.grad is not None for parameter in module.parameters())
 
 
-def test_student_and_teachers_see_the_same_mixture():
+def test_student_and_teachers_see_the_same_mixture(compose_config, homes):
     seen = []
-
-    class Teacher:
-        weight, temperature = 1.0, None
-
-        def __call__(self, images):
-            seen.append(images)
-            return torch.zeros(len(images), SIZE)
-
+    teachers = [Teacher(name, make_network().requires_grad_(False).eval()) for name in "ab"]
+    distillation = build(compose_config("distillation=soft_targets").distillation)
+    pairs = FeaturePairs(distillation, teachers, make_network(), image_size=(20, 30), seed=(0,))
     module = make_module(
         Distiller,
-        teachers=[Teacher()],
-        distillation=SoftTargets(temperature=2.0, alpha=0.5),
+        teachers=teachers,
+        distillation=distillation,
+        pairs=pairs,
         mixing=cut_mix(alpha=1.0, probability=1, num_classes=SIZE),
     )
-    module.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    for network in (module.network, *(teacher.network for teacher in teachers)):
+        network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     module.training_step((IMAGES, LABELS), 0).backward()
-    assert len(seen) == 2 and torch.equal(*seen)
+    assert len(seen) == 3 and all(torch.equal(images, seen[0]) for images in seen)
     assert seen[0].dtype == torch.float32 and not torch.equal(seen[0], IMAGES.float())
-
-
-def test_every_shipped_loss_takes_mixed_targets(compose_config, homes):
-    from tests.lightning_modules.test_config import chosen
-
-    logits = torch.randn(SIZE, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    _, targets = mixed(mix_up(alpha=1.0, probability=1, num_classes=3), step=0, labels=LABELS % 3)
-    for option in chosen("loss"):
-        loss = build(compose_config(f"loss={option}").loss)
-        assert loss(logits, targets).ndim == 0, option
 
 
 def test_validation_is_not_mixed():

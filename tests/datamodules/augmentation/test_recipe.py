@@ -231,6 +231,7 @@ def test_wrong_settings_are_one_sentence(changes, sentence):
         ("albumentations", A.Normalize()),
         ("albumentations", A.ToGray(num_output_channels=1, p=1)),
         ("torchvision", v2.ToDtype(torch.float32)),
+        ("torchvision", v2.Grayscale()),
     ],
 )
 def test_conversions_are_refused_when_they_show(backend, transform):
