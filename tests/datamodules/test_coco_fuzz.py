@@ -87,7 +87,7 @@ def _mutate(draw, content) -> None:
         place = inner
     kind = draw(st.sampled_from(["replace", "replace", "remove", "swap", "repeat"]))
     if kind == "replace":
-        place[key] = draw(VALUES)
+        place[key] = copy.deepcopy(draw(VALUES))  # a further change must not reach into ODD
     elif kind == "remove":
         del place[key]
     elif kind == "swap":
