@@ -64,9 +64,9 @@ def fit(
     """
     folder = session.checkpoints(stage)
     epochs = stage.epochs_of(round)
-    network.train()  # Lightning trains in the mode that it finds
     trainer = _trainer(session, stage, round)
     module = _module(network, session, stage, round, trainer, teachers=teachers, origin=origin)
+    network.train()  # Lightning leaves modes alone, and a loaded network comes in eval mode
     if epochs > 0:
         trainer.fit(
             module,

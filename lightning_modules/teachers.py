@@ -51,6 +51,10 @@ class Teacher:
         with torch.autocast(images.device.type, enabled=False):
             return self.network(filled)[: len(images)].float()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Teacher":
+        """Itself, for it never changes: who averages weights copies whatever holds a teacher."""
+        return self
+
 
 def _fill(images: Tensor) -> Tensor:
     """The images, some twice, so that the threads of a CPU get equal shares of whole images.

@@ -1,5 +1,6 @@
 """What a Distiller trains, stores, costs in memory, and how its losses are put together."""
 
+import copy
 import weakref
 
 import pytest
@@ -86,6 +87,13 @@ def test_teachers_stay_out_of_checkpoint_and_optimizer(make_network, make_teache
     module = make_distiller(network, [make_teacher()])
     assert all(key.startswith("network.") for key in module.state_dict())
     assert {id(p) for p in module.parameters()} == {id(p) for p in network.parameters()}
+
+
+def test_a_copy_shares_the_teachers(make_network, make_teacher):
+    module = make_distiller(make_network(), [make_teacher()])
+    twin = copy.deepcopy(module)
+    assert twin._teachers == module._teachers
+    assert twin.network is not module.network
 
 
 def test_projections_begin_the_same_whatever_was_drawn_before(make_network, make_teacher):
