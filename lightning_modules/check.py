@@ -21,6 +21,7 @@ from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.auxiliary.settings import check_auxiliary_nodes
 from lightning_modules.build import build
+from lightning_modules.check_training import check_training
 from lightning_modules.command_line import explain, leaves
 from lightning_modules.data_splits import make_splits
 from lightning_modules.distillation.settings import check_distillation
@@ -107,6 +108,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_compression(cfg)
     _check_objective(cfg, sweep=sweep)
     _check_devices(cfg, sweep=sweep)
+    check_training(cfg)
     classes = _check_data(cfg)
     _check_entered(cfg, classes)
     teacher_runs.check_teachers(cfg, classes, sweep=sweep)
@@ -157,7 +159,6 @@ def _resolved(node: DictConfig, place: str) -> dict[str, Any]:
 def _check_numbers(cfg: DictConfig) -> None:
     _in_range(cfg, "trainer.max_epochs", lambda x: int(x) == x and x >= 0, "a whole number >= 0")
     _in_range(cfg, "data.batch_size", lambda x: int(x) == x and x >= 2, "a whole number >= 2")
-    _in_range(cfg, "optimizer.lr", lambda x: x > 0, "above 0")
     _in_range(cfg, "seed", lambda x: int(x) == x and x >= 0, "a whole number >= 0")
     _among(cfg, "trainer.keep", ("last", "best"))
     _among(cfg, "trainer.memory_format", ("auto", "contiguous", "channels_last"))

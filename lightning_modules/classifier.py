@@ -1,5 +1,6 @@
 """`Classifier`: a network, its loss and its optimizer, as Lightning fits them."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,10 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from datamodules.dataset import Batch
 from lightning_modules.auxiliary.objectives import Auxiliary
+from lightning_modules.optimization import Length, OptimizerFactory, SchedulerFactory
 
-OptimizerFactory = Callable[[list[dict]], torch.optim.Optimizer]
-SchedulerFactory = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
 # What a restored schedule must not bring back, so that a resumed run may have more epochs.
-LENGTHS = ("total_steps", "_schedule_phases", "T_max")
+LENGTHS = ("total_steps", "_schedule_phases", "T_max", "_milestones", "total_iters")
 
 
 def classification_metrics(num_classes: int) -> MetricCollection:
@@ -34,8 +34,8 @@ class Classifier(pl.LightningModule):
     Args:
         network: what is trained; `restore` data travels in the checkpoint beside it.
         loss: (logits N x classes, targets int64 N or N x classes) -> scalar.
-        optimizer: makes the optimizer from parameter groups.
-        scheduler: makes the schedule from the optimizer and the number of its steps.
+        optimizer: makes the optimizer from this module.
+        scheduler: makes the schedule and its pace from the optimizer and the length of the fit.
         num_classes: number of classes.
         channels_last: keep activations in channels-last memory order.
         mixing: (images, labels) -> images and targets of a training batch, or None.
@@ -108,15 +108,11 @@ class Classifier(pl.LightningModule):
         self.metrics.reset()
 
     def configure_optimizers(self) -> dict[str, Any]:
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        # Decay shrinks weights; on biases and normalisation it only hurts (Goyal et al. 2017).
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1]},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = self._make_optimizer(groups)
+        optimizer = self._make_optimizer(self)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = {"scheduler": self._make_scheduler(optimizer, steps), "interval": "step"}
+        batches = self.trainer.num_training_batches
+        per_epoch = max(1, math.ceil(batches / self.trainer.accumulate_grad_batches))
+        schedule = self._make_scheduler(optimizer, Length(steps, per_epoch, batches))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -124,5 +120,6 @@ class Classifier(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for schedule in checkpoint["lr_schedulers"]:
-            for key in LENGTHS:
-                schedule.pop(key, None)
+            for state in (schedule, *schedule.get("_schedulers", ())):
+                for key in LENGTHS:
+                    state.pop(key, None)

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from lightning_modules.card import write_card
 from lightning_modules.distiller import check_pairs
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_figures
+from lightning_modules.found_rate import with_found_rate
 from lightning_modules.losses.building import check_loss
 from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.networks.model_folder import replace_folder
+from lightning_modules.optimization import check_layers
 from lightning_modules.scoring import add_scores, check_split
 from lightning_modules.session import Session, make_data
 from lightning_modules.stage_run import run_stage
@@ -74,6 +77,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         network = enter(cfg, data)
         check_loss(cfg.loss, network)
         check_auxiliary(cfg.auxiliary, network)
+        check_layers(cfg, network)
         teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
         check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
         data.prepare_data()
@@ -83,6 +87,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         run_directory.point(run_directory.STARTED, folder)
     with _interruption(folder), wandb_run(cfg, folder, group=group) as logged:
         session = Session(cfg, data, folder, logged)
+        session = replace(session, cfg=with_found_rate(session, network))
         results, networks = [], [] if cfg.from_run is None else [network]
         for stage in stages:
             if stage.step is not None:

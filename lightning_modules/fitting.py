@@ -1,9 +1,10 @@
 """`fit`: one training or fine-tuning, from the last whole epoch if it was interrupted."""
 
+import contextlib
 import functools
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.profilers import SimpleProfiler
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from lightning_modules.auxiliary.building import build_auxiliary
@@ -25,15 +28,20 @@ from lightning_modules.callbacks.checkpoints import (
 )
 from lightning_modules.callbacks.divergence import DivergenceGuard
 from lightning_modules.callbacks.epoch_table import EpochTable
+from lightning_modules.callbacks.freezing import Freezing
 from lightning_modules.callbacks.seeding import Seeding
 from lightning_modules.classifier import Classifier
 from lightning_modules.distiller import make_distiller
+from lightning_modules.errors import ConfigError
 from lightning_modules.losses.building import build_loss
 from lightning_modules.memory_format import choose_channels_last
 from lightning_modules.mixing import configured_mixing
+from lightning_modules.optimization import make_optimizer, make_schedule
 from lightning_modules.session import Session
 from lightning_modules.stages import Stage
 from lightning_modules.teachers import Teacher
+
+log = logging.getLogger(__name__)
 
 # Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
 OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format")
@@ -68,13 +76,16 @@ def fit(
     module = _module(network, session, stage, round, trainer, teachers=teachers, origin=origin)
     network.train()  # Lightning leaves modes alone, and a loaded network comes in eval mode
     if epochs > 0:
-        trainer.fit(
-            module,
-            datamodule=session.data,
-            ckpt_path=folder / LAST if resume else None,
-            weights_only=True,
-        )
-    epoch = epochs - 1
+        with _explained():
+            trainer.fit(
+                module,
+                datamodule=session.data,
+                ckpt_path=folder / LAST if resume else None,
+                weights_only=True,
+            )
+    epoch = trainer.current_epoch - 1
+    if isinstance(trainer.profiler, SimpleProfiler):
+        log.info(trainer.profiler.summary())
     if session.cfg.trainer.keep == "best" and epochs > 0:
         best = read_checkpoint(folder, BEST)
         epoch = best["epoch"]
@@ -96,19 +107,31 @@ def _trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
     if session.wandb_run is not None:
         logger = WandbLogger(experiment=session.wandb_run, prefix=stage.name)
     chosen = [build(node) for node in session.cfg.callbacks.values()]
+    if stage.step is not None:  # freezing saves pretrained layers from a new head; here is none
+        chosen = [callback for callback in chosen if not isinstance(callback, Freezing)]
     _quieten()
-    return build(
-        settings,
-        max_epochs=stage.epochs_of(round),
-        callbacks=[*chosen, *own],
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in chosen),
-        logger=logger,
-        plugins=[AtomicCheckpointIO()],
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        use_distributed_sampler=False,  # our sampler shares the indices out itself
-        default_root_dir=session.folder,
-    )
+    with _explained():
+        return build(
+            settings,
+            max_epochs=stage.epochs_of(round),
+            callbacks=[*chosen, *own],
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in chosen),
+            logger=logger,
+            plugins=[AtomicCheckpointIO()],
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # our sampler shares the indices out itself
+            default_root_dir=session.folder,
+        )
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """What Lightning refuses, it says in sentences of its own."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigError(f"The trainer cannot work so: {' '.join(str(error).split())}") from error
 
 
 def _module(
@@ -134,13 +157,10 @@ def _module(
     )
     if channels_last:
         network.to(memory_format=torch.channels_last)
-    rate = {} if stage.lr is None else {"lr": stage.lr}
     settings: dict[str, Any] = {
         "loss": loss,
-        "optimizer": lambda groups: build(cfg.optimizer, params=groups, **rate),
-        "scheduler": lambda optimizer, steps: build(
-            cfg.scheduler, optimizer=optimizer, total_steps=steps
-        ),
+        "optimizer": lambda module: make_optimizer(module, cfg.optimizer, lr=stage.lr),
+        "scheduler": lambda optimizer, length: make_schedule(optimizer, cfg.scheduler, length),
         "num_classes": data.num_classes,
         "channels_last": channels_last,
         "mixing": configured_mixing(cfg, data.num_classes),

@@ -29,11 +29,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
-    """Savers of `last.ckpt` (each epoch) and `best.ckpt` (best validation macro-F1)."""
+    """Savers of `best.ckpt` (best validation macro-F1) and `last.ckpt` (each epoch).
+
+    In this order: `last.ckpt` holds which epoch is the best, this one included.
+    """
     common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     return [
-        ModelCheckpoint(filename=Path(LAST).stem, save_top_k=1, every_n_epochs=1, **common),
         ModelCheckpoint(filename=Path(BEST).stem, monitor="val/f1", mode="max", **common),
+        ModelCheckpoint(filename=Path(LAST).stem, save_top_k=1, every_n_epochs=1, **common),
     ]
 
 

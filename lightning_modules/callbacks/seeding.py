@@ -1,4 +1,4 @@
-"""`Seeding`: randomness inside a step (dropout, mixing) as a function of (seed, step)."""
+"""`Seeding`: randomness inside a step (dropout, mixing) as a function of (seed, batch)."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ class Seeding(pl.Callback):
     """Seeds torch before each training batch.
 
     Restoring generator states does not make a resumed run equal to an uninterrupted one; drawing
-    from (seed, step) does, for there is no state to restore.
+    from (seed, batch) does, for there is no state to restore. Batches are counted over all epochs,
+    not weight updates, so that those of one accumulated update differ.
     """
 
     def __init__(self, *, seed: int, stream: int) -> None:
@@ -19,10 +20,10 @@ class Seeding(pl.Callback):
         self.stream = stream  # which fit of the run: no two of them share their draws
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        seed_step(self.seed, self.stream, trainer.global_step)
+        seed_step(self.seed, self.stream, trainer.fit_loop.total_batch_idx)
 
 
 def seed_step(seed: int, stream: int, step: int) -> None:
-    """Seeds torch's global generator for one weight update of one fit."""
+    """Seeds torch's global generator for one batch of one fit."""
     words = np.random.SeedSequence([seed, stream, step])
     torch.manual_seed(int(words.generate_state(1, np.uint64)[0]))

@@ -81,7 +81,7 @@ def load_state(
     wanted = body.state_dict()
     state = _renamed(state, wanted)
     fitting = {k: v for k, v in state.items() if k in wanted and v.shape == wanted[k].shape}
-    head = _head_keys(body, num_classes)
+    head = head_keys(body, num_classes)
     wrong = [key for key in wanted if key in state and key not in fitting and key not in head]
     if wrong:
         shapes = (f"{k} {_shape(state[k])} there and {_shape(wanted[k])} here" for k in wrong[:5])
@@ -133,7 +133,7 @@ def _tensors(content: Any, path: Path) -> State:
     raise ConfigError(f"{path} holds no state_dict: no names with tensors were found in it.")
 
 
-def _head_keys(body: nn.Module, num_classes: int) -> set[str]:
+def head_keys(body: nn.Module, num_classes: int) -> set[str]:
     """Tensors of the last Linear or 1x1 convolution with one output per class, and its norm's."""
     keys = set()
     for name, module in body.named_modules():

@@ -76,6 +76,8 @@ def test_what_the_configuration_shows(homes, tmp_path, kind, words, sentence):
             ["auxiliary=classifiers", "auxiliary.classifiers.at={features.stage7: 1}"],
             "auxiliary.classifiers.at=features.stage7: The network has no module",
         ),
+        (["optimizer.lr_factors={body.outptu:2}"], "'body.outptu'; the nearest names are body.out"),
+        (["callbacks=freeze", "callbacks.freeze.patterns=[body.featurs]"], "are body.features"),
         (["score.split=test"], "score.split=test needs data with a labelled test split"),
     ],
 )

@@ -180,6 +180,37 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["+teacher=resnet18", "teacher.resnet18.temperature=-1"], "temperature=-1"),
         (["+teacher=resnet18", "teacher_policy=refuse"], "no finished run on this data"),
         (["trainer.devices=2"], "a run trains on one device"),
+        (["optimizer.weight_decay=-1"], "optimizer.weight_decay=-1 is not allowed; it must be at"),
+        (["optimizer.layer_decay=0"], "optimizer.layer_decay=0 is not allowed; it must be above 0"),
+        (["optimizer.lr_factors={head:-1}"], r"lr_factors\[head\]=-1 is not allowed"),
+        (["optimizer.lr_factors=0.1"], "lr_factors=0.1 must map layer patterns to multiples"),
+        (
+            ["scheduler=plateau", "scheduler.monitor=val/f2"],
+            "val/f2 does not exist .*val/f1",
+        ),
+        (["scheduler=plateau", "scheduler.monitor=val/loss"], "set scheduler.mode=min"),
+        (["scheduler=plateau", "scheduler.factor=1"], "scheduler.factor=1 is not allowed"),
+        (["scheduler=step", "scheduler.interval=batch"], "interval=batch does not exist"),
+        (["scheduler=cosine", "scheduler.warmup_epochs=-1"], "warmup_epochs=-1 is not"),
+        (["scheduler.pct_start=1"], "scheduler.pct_start=1 is not allowed"),
+        (
+            ["callbacks=early_stopping", "callbacks.early_stopping.monitor=f1"],
+            "monitor=f1 does",
+        ),
+        (
+            ["callbacks=early_stopping", "callbacks.early_stopping.mode=min"],
+            "set .*mode=max",
+        ),
+        (["callbacks=ema", "callbacks.ema.decay=1"], "callbacks.ema.decay=1 is not allowed"),
+        (["callbacks=freeze", "callbacks.freeze.epochs=-1"], "callbacks.freeze.epochs=-1 is not"),
+        (["callbacks=freeze", "callbacks.freeze.patterns=head"], "patterns=head must be a list"),
+        (["trainer.precision=bf16-mix"], "bf16-mix does not exist .did you mean bf16-mixed"),
+        (["trainer.accelerator=abacus"], "trainer.accelerator=abacus does not exist"),
+        (["trainer.gradient_clip_val=-1"], "gradient_clip_val=-1 is not allowed"),
+        (["trainer.accumulate_grad_batches=0"], "accumulate_grad_batches=0 is not allowed"),
+        (["trainer.limit_train_batches=0"], "limit_train_batches=0 is not allowed"),
+        (["lr_find=maybe"], "lr_find=maybe is neither true nor false"),
+        (["lr_find=true", "from_run=/x", "+compression=tucker"], "lr_find=true looks for the rate"),
         (["+teacher.a.weight=2"], "teacher.a has neither `run` nor `model`"),
         (["objective=val/f2"], "objective val/f2 is not measured; there are val/f1"),
     ],
@@ -247,6 +278,28 @@ def test_a_sweep_without_a_trial_that_can_run_leaves_nothing(check_sweep, homes,
 def test_the_defaults_pass(homes, compose_config):
     check(compose_config())
     check(compose_config(), sweep=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "changes"),
+    [
+        ("callbacks=ema", "callbacks=progress", True),
+        ("callbacks=progress", "callbacks=freeze", True),
+        ("callbacks=[ema,freeze]", "callbacks=[ema,freeze,early_stopping]", False),
+        ("callbacks=early_stopping", "callbacks=progress", False),
+    ],
+)
+def test_a_resume_keeps_the_callbacks_that_decide_about_weights(
+    homes, compose_config, before, now, changes
+):
+    (homes / "run" / ".hydra").mkdir(parents=True)
+    OmegaConf.save(compose_config(before), homes / "run" / ".hydra" / "config.yaml")
+    cfg = compose_config(now, f"resume={homes}/run")
+    if not changes:
+        check(cfg)
+        return
+    with pytest.raises(USER_ERRORS, match=r"callbacks.\w+ decides about the weights"):
+        check(cfg)
 
 
 def test_a_teacher_with_other_classes_names_both(homes, folder, compose_config):

@@ -202,13 +202,19 @@ def test_arcface_brings_its_head(compose_config):
 @pytest.mark.parametrize("option", chosen("optimizer"))
 @pytest.mark.parametrize("schedule", chosen("scheduler"))
 def test_optimizers_and_schedulers(compose_config, option, schedule):
+    from lightning_modules.optimization import Length, make_optimizer, make_schedule
+
     cfg = compose_config(f"optimizer={option}", f"scheduler={schedule}")
-    groups = [{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}]
-    optimizer = build(cfg.optimizer, params=groups)
-    scheduler = build(cfg.scheduler, optimizer=optimizer, total_steps=20)
+    module = torch.nn.ModuleDict({"network": torch.nn.Linear(2, 2)})
+    optimizer = make_optimizer(module, cfg.optimizer)
+    assert [group["weight_decay"] for group in optimizer.param_groups][1] == 0
+    node = make_schedule(optimizer, cfg.scheduler, Length(20, 4, 4))
+    module["network"](torch.ones(1, 2)).sum().backward()
     optimizer.step()
-    scheduler.step()
-    assert scheduler.get_last_lr()[0] > 0
+    watched = [0.5] if "monitor" in node else []
+    node["scheduler"].step(*watched)
+    assert 0 < optimizer.param_groups[0]["lr"] <= cfg.optimizer.lr
+    assert set(cfg.optimizer) >= {"lr", "weight_decay", "lr_factors", "layer_decay"}
 
 
 @pytest.mark.parametrize("option", [o for o in chosen("trainer") if o != "gpu"])
@@ -266,7 +272,9 @@ def test_sweeps_name_existing_keys(composed, option):
 
 def test_a_misspelt_argument_is_named(compose_config):
     from lightning_modules.errors import ConfigError
+    from lightning_modules.optimization import make_optimizer
 
     cfg = compose_config("+optimizer.momentumm=0.9")
+    module = torch.nn.ModuleDict({"network": torch.nn.Linear(2, 2)})
     with pytest.raises(ConfigError, match=r"AdamW cannot be built.*momentumm"):
-        build(cfg.optimizer, params=[torch.nn.Parameter(torch.zeros(2))])
+        make_optimizer(module, cfg.optimizer)

@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from lightning_modules.schedules import cosine, one_cycle
+from lightning_modules.optimization import Length, make_optimizer, make_schedule
+from lightning_modules.schedules import cosine, cosine_restarts, one_cycle
 
 CYCLE = {"pct_start": 0.25, "div_factor": 10.0, "final_div_factor": 100.0}
 
@@ -38,3 +40,69 @@ def test_cosine_follows_the_closed_form():
     found = rates(cosine, 50, final_fraction=0.1)
     expected = [0.1 + 0.9 * (1 + math.cos(math.pi * step / 50)) / 2 for step in range(50)]
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_cosine_keeps_the_ratio_of_the_groups_rates():
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (1.0, 0.01)]
+    optimizer = torch.optim.SGD(groups)
+    schedule = cosine(optimizer, total_steps=10, final_fraction=0.1)
+    for _ in range(10):
+        optimizer.step()
+        schedule.step()
+        large, small = (group["lr"] for group in optimizer.param_groups)
+        assert small == pytest.approx(large / 100)
+
+
+def test_a_warm_up_rises_linearly_and_the_cosine_has_the_rest():
+    found = rates(cosine, 60, steps_per_epoch=5, final_fraction=0.0, warmup_epochs=2)
+    assert found[:10] == pytest.approx([0.01 + 0.099 * step for step in range(10)])
+    fall = [(1 + math.cos(math.pi * step / 50)) / 2 for step in range(50)]
+    assert found[10:] == pytest.approx(fall, rel=1e-6)
+
+
+def test_a_warm_up_takes_at_most_half_of_a_short_fit():
+    found = rates(cosine, 4, steps_per_epoch=5, final_fraction=0.0, warmup_epochs=2)
+    assert found == pytest.approx([0.01, 0.505, 1.0, 0.5])
+
+
+def test_restarts_follow_the_closed_form():
+    cycles = {"cycle_epochs": 2, "cycle_factor": 2, "warmup_epochs": 1}
+    found = rates(cosine_restarts, 65, steps_per_epoch=5, **cycles)
+    assert found[:5] == pytest.approx([0.01 + 0.198 * step for step in range(5)])
+
+    def fall(length):
+        return [(1 + math.cos(math.pi * step / length)) / 2 for step in range(length)]
+
+    assert found[5:] == pytest.approx([*fall(10), *fall(20), *fall(40)[:30]], rel=1e-6)
+
+
+def made(target, **settings):
+    """The Lightning node of a schedule."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    node = OmegaConf.create({"_target_": target, **settings})
+    return make_schedule(optimizer, node, Length(20, 4, 8))
+
+
+def test_a_schedule_gets_the_lengths_that_it_takes_in_its_own_unit():
+    target = "torch.optim.lr_scheduler.OneCycleLR"
+    by_step = made(target, max_lr=1.0)
+    assert by_step["interval"] == "step"
+    assert by_step["scheduler"].total_steps == 20
+    by_epoch = made(target, max_lr=1.0, interval="epoch")
+    assert by_epoch["scheduler"].total_steps == 5
+    own = made(target, max_lr=1.0, total_steps=7)
+    assert own["scheduler"].total_steps == 7
+    plain = made("torch.optim.lr_scheduler.ExponentialLR", gamma=0.5, interval="epoch")
+    assert plain["interval"] == "epoch"
+
+
+def test_a_plateau_is_looked_at_after_the_last_batch_of_an_epoch():
+    node = made("torch.optim.lr_scheduler.ReduceLROnPlateau", monitor="val/f1", mode="max")
+    assert (node["interval"], node["frequency"], node["monitor"]) == ("step", 8, "val/f1")
+
+
+def test_an_optimizer_gets_its_own_rate_or_the_stages():
+    module = torch.nn.ModuleDict({"network": torch.nn.Linear(2, 2)})
+    node = OmegaConf.create({"_target_": "torch.optim.SGD", "lr": 0.5, "layer_decay": 1.0})
+    assert make_optimizer(module, node).param_groups[0]["lr"] == 0.5
+    assert make_optimizer(module, node, lr=0.1).param_groups[0]["lr"] == 0.1

@@ -1,0 +1,53 @@
+"""`EMA`: the exponential moving average of the weights, which is what the run delivers."""
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from lightning_modules.errors import ConfigError
+
+
+class EMA(WeightAveraging):
+    """Averages weights and BatchNorm statistics after each update (Polyak and Juditsky 1992).
+
+    Validation sees the average, checkpoints hold it as `state_dict` (the weights in training
+    beside it), and the network leaves the fit with it. The decay of update n is
+    min(`decay`, (1 + n) / (10 + n)), as TensorFlow's average has it: else a short fit would
+    deliver little more than its first weights.
+
+    Args:
+        decay: share of the average that an update keeps, in (0, 1).
+
+    Raises:
+        ConfigError: `decay` is not between 0 and 1.
+    """
+
+    def __init__(self, *, decay: float = 0.999) -> None:
+        if not 0 < decay < 1:
+            raise ConfigError(f"callbacks.ema.decay={decay}; it must lie between 0 and 1.")
+        self.decay = decay
+        super().__init__()
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        # Not the whole module: teachers and stored logits hang on it, which never change.
+        parts = nn.ModuleDict(dict(module.named_children()))
+        self._average_model = AveragedModel(
+            parts, device=module.device, multi_avg_fn=self._average, use_buffers=True
+        )
+
+    @torch.no_grad()
+    def _average(self, averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
+        decay = min(self.decay, (1 + count.item()) / (10 + count.item()))
+        for average, current in zip(averages, currents, strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
+            else:
+                average.copy_(current)  # a counter of batches
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Nothing: a fit that was killed after its last epoch is resumed without this hook."""
+
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._copy_average_to_current(module)

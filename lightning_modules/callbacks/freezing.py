@@ -1,0 +1,52 @@
+"""`Freezing`: some layers stand still for the first epochs of the training."""
+
+import pytorch_lightning as pl
+
+from lightning_modules.layer_patterns import head_layers, layers, matching_layers
+from lightning_modules.networks import Network
+
+
+class Freezing(pl.Callback):
+    """Trains only the head (or what else the patterns leave) before all of the network learns.
+
+    Frozen layers get no gradient, no decay and no optimizer state, and are in eval mode, so that
+    BatchNorm neither uses nor changes its batch statistics. The optimizer knows them from the
+    start and what is frozen follows from the epoch alone, so a resumed fit needs no state.
+
+    Args:
+        epochs: how many of the first ones.
+        patterns: of the layers that stand still (see `matching_layers`); None means all but the
+            head.
+    """
+
+    def __init__(self, *, epochs: int, patterns: list[str] | None = None) -> None:
+        self.epochs = epochs
+        self.patterns = patterns
+
+    def frozen_layers(self, network: Network) -> set[str]:
+        """Names of the layers that stand still.
+
+        Raises:
+            ConfigError: a pattern matches no layer, or the network has no head.
+        """
+        if self.patterns is None:
+            return set(layers(network)) - head_layers(network)
+        return {name for pattern in self.patterns for name in matching_layers(network, pattern)}
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        chosen = self.frozen_layers(module.network)
+        self._layers = [layer for name, layer in layers(module.network).items() if name in chosen]
+        own = [p for layer in self._layers for p in layer.parameters(recurse=False)]
+        self._parameters = [p for p in own if p.requires_grad]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._set(frozen=trainer.current_epoch < self.epochs)
+
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._set(frozen=False)
+
+    def _set(self, *, frozen: bool) -> None:
+        for parameter in self._parameters:
+            parameter.requires_grad_(not frozen)
+        for layer in self._layers:
+            layer.train(not frozen)

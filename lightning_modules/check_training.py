@@ -1,0 +1,160 @@
+"""What the configuration alone shows of a training that cannot work; torch is not imported."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_modules.errors import ConfigError
+
+# What is measured in each epoch; a larger value is better where it is no loss.
+MONITORS = ("val/f1", "val/accuracy", "val/loss", "train/loss")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+EMA, FREEZING = (
+    "lightning_modules.callbacks.ema.EMA",
+    "lightning_modules.callbacks.freezing.Freezing",
+)
+WEIGHTY = (EMA, FREEZING)  # callbacks that decide which weights come out
+
+
+def check_training(cfg: DictConfig) -> None:
+    """Refuses an optimizer, schedule, trainer or callback that cannot work.
+
+    Raises:
+        ConfigError: one sentence on the first mistake found.
+    """
+    _check_trainer(cfg.trainer)
+    _check_optimizer(cfg.optimizer)
+    _check_scheduler(cfg.scheduler)
+    for name, node in cfg.callbacks.items():
+        _check_callback(f"callbacks.{name}", node)
+    _check_lr_find(cfg)
+    if cfg.resume is not None:
+        _check_resumed(cfg, Path(cfg.resume))
+
+
+def _check_trainer(trainer: DictConfig) -> None:
+    _among("trainer.accelerator", trainer.accelerator, ACCELERATORS)
+    _among("trainer.precision", trainer.precision, PRECISIONS)
+    _number("trainer.accumulate_grad_batches", trainer.accumulate_grad_batches, _whole(1))
+    if trainer.gradient_clip_val is not None:
+        _number("trainer.gradient_clip_val", trainer.gradient_clip_val, _above(0))
+    for key in ("limit_train_batches", "limit_val_batches"):
+        value = trainer[key]
+        fits = lambda x: (isinstance(x, int) and x >= 1) or 0 < x <= 1  # noqa: E731
+        _number(f"trainer.{key}", value, (fits, "a share in 0..1 or a number of batches >= 1"))
+
+
+def _check_optimizer(optimizer: DictConfig) -> None:
+    _number("optimizer.lr", optimizer.get("lr"), _above(0))
+    _number("optimizer.weight_decay", optimizer.get("weight_decay", 0), _at_least(0))
+    decay = (lambda x: 0 < x <= 1, "above 0 and at most 1")
+    _number("optimizer.layer_decay", optimizer.get("layer_decay", 1.0), decay)
+    factors = optimizer.get("lr_factors")
+    if factors is not None and not OmegaConf.is_dict(factors):
+        raise ConfigError(
+            f"optimizer.lr_factors={factors} must map layer patterns to multiples of lr, as "
+            "'optimizer.lr_factors={*:0.1,head:1}'."
+        )
+    for pattern, factor in (factors or {}).items():
+        _number(f"optimizer.lr_factors[{pattern}]", factor, _at_least(0))
+
+
+def _check_scheduler(scheduler: DictConfig) -> None:
+    share, whole = (lambda x: 0 < x < 1, "between 0 and 1"), _whole(1)
+    limits = {
+        "pct_start": share, "factor": share, "gamma": _above(0), "step_size": whole,
+        "cycle_epochs": _above(0), "cycle_factor": whole, "warmup_epochs": _at_least(0),
+        "final_fraction": (lambda x: 0 <= x <= 1, "in 0..1"), "patience": _whole(0),
+        "div_factor": _above(0), "final_div_factor": _above(0), "min_lr": _at_least(0),
+    }  # fmt: skip
+    for key, limit in limits.items():
+        if key in scheduler:
+            _number(f"scheduler.{key}", scheduler[key], limit)
+    if "interval" in scheduler:
+        _among("scheduler.interval", scheduler.interval, ("step", "epoch"))
+    _check_monitor("scheduler", scheduler)
+
+
+def _check_callback(place: str, node: DictConfig) -> None:
+    if node.get("_target_") == EMA:
+        _number(f"{place}.decay", node.decay, (lambda x: 0 < x < 1, "between 0 and 1"))
+    if node.get("_target_") == FREEZING:
+        _number(f"{place}.epochs", node.epochs, _whole(0))
+        patterns = node.get("patterns")
+        if patterns is not None and not OmegaConf.is_list(patterns):
+            raise ConfigError(f"{place}.patterns={patterns} must be a list, as ['body.*'].")
+    if "patience" in node:
+        _number(f"{place}.patience", node.patience, _whole(0))
+    _check_monitor(place, node)
+
+
+def _check_monitor(place: str, node: DictConfig) -> None:
+    """What is watched must be measured, and watched in the direction in which it improves."""
+    if node.get("monitor") is None:
+        return
+    _among(f"{place}.monitor", node.monitor, MONITORS)
+    better = "min" if node.monitor.endswith("loss") else "max"
+    if node.get("mode", better) != better:
+        raise ConfigError(
+            f"{place}.mode={node.mode} does not fit {place}.monitor={node.monitor}, which improves "
+            f"the other way; set {place}.mode={better}."
+        )
+
+
+def _check_lr_find(cfg: DictConfig) -> None:
+    if not isinstance(cfg.lr_find, bool):
+        raise ConfigError(f"lr_find={cfg.lr_find} is neither true nor false.")
+    if cfg.lr_find and cfg.from_run is not None:
+        raise ConfigError(
+            "lr_find=true looks for the rate of the training, but from_run starts after it; give "
+            "optimizer.lr, or the step's own lr."
+        )
+
+
+def _check_resumed(cfg: DictConfig, run: Path) -> None:
+    """Callbacks may change on a resume, but not those that decide about weights."""
+    saved = OmegaConf.load(run / ".hydra" / "config.yaml")
+    before, now = _weighty(saved), _weighty(cfg)
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            raise ConfigError(
+                f"callbacks.{name} decides about the weights, so it cannot be added, changed or "
+                "left out when a run is resumed; start a new run instead."
+            )
+
+
+def _weighty(cfg: DictConfig) -> dict[str, Any]:
+    nodes = OmegaConf.to_container(cfg.callbacks, resolve=False)
+    return {name: node for name, node in nodes.items() if node.get("_target_") in WEIGHTY}
+
+
+Limit = tuple[Callable[[Any], bool], str]
+
+
+def _above(bound: float) -> Limit:
+    return (lambda x: x > bound, f"above {bound}")
+
+
+def _at_least(bound: float) -> Limit:
+    return (lambda x: x >= bound, f"at least {bound}")
+
+
+def _whole(bound: int) -> Limit:
+    return (lambda x: int(x) == x and x >= bound, f"a whole number >= {bound}")
+
+
+def _number(key: str, value: Any, limit: Limit) -> None:
+    fits, wanted = limit
+    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+        raise ConfigError(f"{key}={value} is not allowed; it must be {wanted}.")
+
+
+def _among(key: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        guess = f" (did you mean {near[0]}?)" if near else ""
+        raise ConfigError(f"{key}={value} does not exist{guess}; there are {', '.join(choices)}.")

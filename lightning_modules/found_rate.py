@@ -1,0 +1,96 @@
+"""`lr_find=true`: the learning rate of a run is found, drawn, noted and used."""
+
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from datamodules.dataset import Batch
+from datamodules.image_data import ImageData
+from lightning_modules.atomic_files import read_json, write_json
+from lightning_modules.command_line import key_of
+from lightning_modules.losses.building import build_loss
+from lightning_modules.lr_finder import RangeTest, range_test
+from lightning_modules.session import Session
+
+log = logging.getLogger(__name__)
+
+NOTE = "lr_find.json"
+PICTURE = Path("figures") / "lr_find.png"
+
+
+def with_found_rate(session: Session, network: nn.Module) -> DictConfig:
+    """The run's configuration, with the suggested `optimizer.lr` where the command gave none.
+
+    The test is made once and noted in the run's folder; a resumed run reads the note.
+
+    Args:
+        session: its configuration says whether and how to look for a rate.
+        network: as it enters the training; stays as it is.
+
+    Raises:
+        ConfigError: the loss falls at no rate.
+    """
+    cfg, note = session.cfg, session.folder / NOTE
+    if not cfg.lr_find:
+        return cfg
+    if not note.is_file():
+        seen = _test(session, network)
+        draw(seen, session.folder / PICTURE)
+        write_json(note, {"suggestion": seen.suggestion, **asdict(seen)})
+    rate = read_json(note)["suggestion"]
+    said = f"lr_find: {rate:g} is where the loss falls most steeply ({PICTURE})"
+    if _given_by_the_command():
+        log.info(f"{said}; optimizer.lr={cfg.optimizer.lr:g} was given and stays")
+        return cfg
+    log.info(f"{said}; used as optimizer.lr")
+    return OmegaConf.merge(cfg, {"optimizer": {"lr": rate}})
+
+
+def draw(seen: RangeTest, path: Path) -> None:
+    """A picture of the smoothed loss over the rate, the suggestion marked."""
+    from matplotlib.figure import Figure  # half a second, and only here
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(seen.rates, seen.losses)
+    axes.axvline(seen.suggestion, linestyle="--", color="tab:red")
+    axes.text(seen.suggestion, max(seen.losses), f" {seen.suggestion:g}", color="tab:red")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    figure.savefig(beside, format="png", dpi=120)
+    beside.replace(path)
+
+
+def _test(session: Session, network: nn.Module) -> RangeTest:
+    cfg = session.cfg
+    return range_test(
+        network,
+        _endless(session.data),
+        loss=build_loss(cfg.loss, class_counts=session.data.class_counts["train"], network=network),
+        optimizer=cfg.optimizer,
+        seed=cfg.seed,
+        device=session.device,
+        batches_per_step=cfg.trainer.accumulate_grad_batches,
+    )
+
+
+def _endless(data: ImageData) -> Iterator[Batch]:
+    """The training batches of epoch 0, 1, 2, ..."""
+    loader = data.train_dataloader()
+    for epoch in itertools.count():
+        loader.sampler.set_epoch(epoch)
+        yield from loader
+
+
+def _given_by_the_command() -> bool:
+    if not HydraConfig.initialized():
+        return False
+    return any(key_of(word) == "optimizer.lr" for word in HydraConfig.get().overrides.task)

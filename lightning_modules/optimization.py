@@ -1,0 +1,80 @@
+"""The optimizer and the schedule of one fit, from their configuration nodes."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lightning_modules.build import build, takes
+from lightning_modules.check_training import FREEZING
+from lightning_modules.layer_patterns import matching_layers
+from lightning_modules.networks import Network
+from lightning_modules.parameter_groups import parameter_groups
+
+LAYER_RATES = ("lr_factors", "layer_decay")  # of an optimizer node, for its parameter groups
+PACE = ("interval", "monitor")  # of a scheduler node, for Lightning
+
+OptimizerFactory = Callable[[nn.Module], Optimizer]
+SchedulerFactory = Callable[[Optimizer, "Length"], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a fit is, in weight updates; a schedule gets what it has arguments for."""
+
+    total_steps: int
+    steps_per_epoch: int
+    batches_per_epoch: int
+
+
+def make_optimizer(module: nn.Module, node: DictConfig, *, lr: float | None = None) -> Optimizer:
+    """The optimizer of a module's trainable parameters.
+
+    Args:
+        module: has a `network`.
+        node: `_target_`, its arguments, `lr_factors` and `layer_decay`.
+        lr: instead of the node's.
+    """
+    settings = OmegaConf.to_container(node, resolve=True)
+    rates = {key: settings.pop(key) for key in LAYER_RATES if key in settings}
+    settings["lr"] = settings["lr"] if lr is None else lr
+    return build(settings, params=parameter_groups(module, lr=settings["lr"], **rates))
+
+
+def make_schedule(optimizer: Optimizer, node: DictConfig, length: Length) -> dict[str, Any]:
+    """The schedule and its pace, as `configure_optimizers` gives them to Lightning.
+
+    Args:
+        optimizer: its rates are the peaks.
+        node: `_target_`, its arguments, `interval` (step or epoch) and, for a plateau, `monitor`.
+        length: of the fit.
+    """
+    settings = OmegaConf.to_container(node, resolve=True)
+    pace = {"interval": "step", **{key: settings.pop(key) for key in PACE if key in settings}}
+    known = asdict(length)
+    if pace["interval"] == "epoch":
+        known["total_steps"] = length.total_steps // length.steps_per_epoch
+    known = {k: v for k, v in known.items() if k not in settings and takes(settings, k)}
+    schedule = build(settings, optimizer=optimizer, **known)
+    if isinstance(schedule, ReduceLROnPlateau):
+        # Lightning updates a plateau of interval `epoch` after the epoch's checkpoint, so that a
+        # resumed run would miss the update; after the epoch's last batch it comes before.
+        pace |= {"interval": "step", "frequency": length.batches_per_epoch}
+    return {"scheduler": schedule, **pace}
+
+
+def check_layers(cfg: DictConfig, network: Network) -> None:
+    """Refuses layer patterns that match nothing, before any image is read.
+
+    Raises:
+        ConfigError: names the pattern and the nearest names.
+    """
+    for pattern in cfg.optimizer.get("lr_factors") or {}:
+        matching_layers(network, pattern)
+    for node in cfg.callbacks.values():
+        if node.get("_target_") == FREEZING and cfg.from_run is None:
+            build(node).frozen_layers(network)
