@@ -47,7 +47,8 @@ class EpochTable(pl.Callback):
         return [r for r in rows if (r["step"], r["round"]) != here or int(r["epoch"]) < epoch]
 
     def _write(self, rows: list[dict]) -> None:
-        columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+        measured = (name for row in rows for name in row if name != "seconds")
+        columns = dict.fromkeys([*COLUMNS, *measured, "seconds"])
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()

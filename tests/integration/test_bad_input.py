@@ -45,8 +45,12 @@ def prepare(kind, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "words", "sentence"),
     [
-        ("missing", [], r"photos does not exist: set data.root to a folder with root/{train,val"),
-        ("empty", [], "photos has no train folder: it should look like"),
+        (
+            "missing",
+            [],
+            "photos does not exist: set data.root to a folder with root/[train/]<class>",
+        ),
+        ("empty", [], "photos holds no class folders: it should look like"),
         ("class_without_images", [], "val/red has no images"),
         ("other_classes", [], "different classes (only in train: red; only in val: rot)"),
         ("weights", ["model.weights=/nowhere.pth"], "/nowhere.pth: there is no such file"),
