@@ -48,7 +48,7 @@ def prepare(kind, tmp_path):
         (
             "missing",
             [],
-            "photos does not exist: set data.root to a folder with root/[train/]<class>",
+            "photos does not exist: set data.root to a folder with root/[train/]",
         ),
         ("empty", [], "photos holds no class folders: it should look like"),
         ("class_without_images", [], "val/red has no images"),
