@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lightning_modules.build import build
-from lightning_modules.callbacks.seeding import Seeding
+from lightning_modules.callbacks.seeding import seed_step
 from lightning_modules.classifier import Classifier
 from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distiller import Distiller
@@ -22,7 +22,7 @@ IMAGES = (30 * LABELS).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 20, 30).c
 
 
 def mixed(mixing, *, step, images=IMAGES, labels=LABELS):
-    Seeding(seed=0, stream=1).on_train_batch_start(type("Trainer", (), {"global_step": step}))
+    seed_step(0, 1, step)  # as `Seeding` does before each training batch
     return mixing(images, labels)
 
 
@@ -145,8 +145,7 @@ def test_the_loss_is_the_weighted_sum_of_both_labels_losses():
     both = targets.topk(2)
     separate = nn.CrossEntropyLoss(reduction="none")
     expected = sum(both.values[:, n] * separate(logits, both.indices[:, n]) for n in (0, 1)).mean()
-    torch.manual_seed(0)
-    Seeding(seed=0, stream=1).on_train_batch_start(type("Trainer", (), {"global_step": 5}))
+    seed_step(0, 1, 5)
     loss = module.training_step((IMAGES, LABELS), 0)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     loss.backward()
