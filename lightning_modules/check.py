@@ -16,7 +16,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from datamodules.augmentation.backends import require_library
 from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.auxiliary.settings import check_auxiliary_nodes
@@ -190,6 +189,8 @@ def _among(cfg: DictConfig, key: str, choices: tuple) -> None:
 
 def _check_augment(cfg: DictConfig) -> None:
     """Builds the recipe without its library, unless it has transforms of the library's own."""
+    from datamodules.augmentation.backends import require_library  # numpy: not for `--cfg`
+
     node = OmegaConf.to_container(cfg.augment, resolve=True)
     recipe, *transforms = [str(target) for _, target in saved_run.targets(node, "augment")]
     own = "datamodules.augmentation."

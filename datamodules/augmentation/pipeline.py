@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import cv2
 import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
 from datamodules.errors import DataError
 from datamodules.sampling import sample_seed
+
+# OpenCV's threads would only take cores from the training threads, at sizes this small.
+cv2.setNumThreads(0)
 
 
 class Pipeline(ABC):

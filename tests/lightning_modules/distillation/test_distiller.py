@@ -24,8 +24,8 @@ IMAGES = torch.randint(0, 256, (16, 3, 16, 16), dtype=torch.uint8)
 LABELS = torch.randint(0, 3, (16,))
 CLASSIFIER = {
     "loss": nn.CrossEntropyLoss(),
-    "optimizer": lambda groups: torch.optim.SGD(groups, lr=0.1),
-    "scheduler": lambda optimizer, steps: torch.optim.lr_scheduler.ConstantLR(optimizer),
+    "optimizer": lambda module: torch.optim.SGD(module.parameters(), lr=0.1),
+    "scheduler": lambda optimizer, _: {"scheduler": torch.optim.lr_scheduler.ConstantLR(optimizer)},
     "num_classes": 3,
 }
 
