@@ -235,6 +235,11 @@ class ImageData(pl.LightningDataModule):
         ranks = {}
         if self.trainer is not None:
             ranks = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+            if len(dataset) < self.trainer.world_size:
+                raise DataError(
+                    f"The {split} split has {len(dataset)} images, too few for "
+                    f"{self.trainer.world_size} processes; use fewer trainer.devices."
+                )
         sampler = self._sampler(split, len(dataset), **ranks)
         return make_loader(dataset, sampler, num_workers=self.num_workers, seed=self.seed)
 

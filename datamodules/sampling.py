@@ -30,8 +30,10 @@ class EpochSampler(Sampler[list[Key]]):
             epoch stays as long: with weights, some images come several times and others not.
         views: Repeat the augmentations of this many epochs (the order is new all the same): a key
             then says epoch mod views. None augments anew in each epoch.
-        rank: Number of this process among `world_size`; each gets every `world_size`-th image, and
-            the first images again where they do not divide evenly.
+        rank: Number of this process among `world_size`; each gets every `world_size`-th image, so
+            that the processes' n-th batches together are one process's n-th batch of all their
+            sizes. With `drop_last` all get as many, without it the first ones may get one more;
+            none gets an image of another.
         world_size: Number of training processes.
     """
 
@@ -57,7 +59,9 @@ class EpochSampler(Sampler[list[Key]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        self.share = -(-size // world_size)
+        self.share = len(range(rank, size, world_size))
+        if drop_last:
+            self.share = size // world_size
         if drop_last and self.share > batch_size:
             self.share -= self.share % batch_size
 
@@ -77,7 +81,7 @@ class EpochSampler(Sampler[list[Key]]):
             yield [(int(draw), int(index)) for draw, index in batch]
 
     def _keys(self, epoch: int) -> np.ndarray:
-        """The keys of all processes, as many for each: int64 N x 2."""
+        """The keys of all processes: int64 N x 2."""
         order = np.arange(self.size)
         draws = np.full(self.size, epoch)
         if self.shuffle:
@@ -86,8 +90,7 @@ class EpochSampler(Sampler[list[Key]]):
             if self.weights is not None:
                 order = _systematic_sample(self.weights, order, rng)
                 draws = epoch + REPEAT * _occurrences(order)
-        total = -(-self.size // self.world_size) * self.world_size
-        return np.resize(np.stack([draws, order], axis=1), (total, 2))
+        return np.stack([draws, order], axis=1)
 
 
 def _systematic_sample(

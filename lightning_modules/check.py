@@ -20,6 +20,7 @@ from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.auxiliary.settings import check_auxiliary_nodes
 from lightning_modules.build import build
+from lightning_modules.check_devices import check_devices
 from lightning_modules.check_training import check_training
 from lightning_modules.command_line import explain, leaves
 from lightning_modules.data_splits import make_splits
@@ -106,7 +107,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_loss(cfg)
     _check_compression(cfg)
     _check_objective(cfg, sweep=sweep)
-    _check_devices(cfg, sweep=sweep)
+    check_devices(cfg.trainer, sweep=sweep)
     check_training(cfg)
     classes = _check_data(cfg)
     _check_entered(cfg, classes)
@@ -252,20 +253,6 @@ def _check_objective(cfg: DictConfig, *, sweep: bool) -> None:
             f"sweep.direction has {len(directions)} entries for {len(names)} objectives; "
             "give one direction (maximize or minimize) for each objective."
         )
-
-
-def _check_devices(cfg: DictConfig, *, sweep: bool) -> None:
-    strategy, devices = cfg.trainer.strategy, cfg.trainer.devices
-    named = isinstance(devices, ListConfig) and len(devices) == 1  # such as [3], the fourth
-    if (named or devices in (1, "1")) and strategy in ("auto", "single_device"):
-        return
-    where = f"trainer.strategy={strategy} with trainer.devices={devices}"
-    if sweep:
-        raise ConfigError(
-            f"{where} cannot run inside a sweep (-m): every process would start a sweep of its "
-            "own; use trainer.devices=1 and trainer.strategy=auto."
-        )
-    raise ConfigError(f"{where}: a run trains on one device; use trainer.devices=1.")
 
 
 def _check_data(cfg: DictConfig) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from datamodules.dataset import Batch
@@ -64,6 +64,7 @@ class Classifier(pl.LightningModule):
         self.auxiliary = Auxiliary(network) if auxiliary is None else auxiliary
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.metrics = classification_metrics(num_classes)
+        self.mean_loss = MeanMetric()
         self._make_optimizer = optimizer
         self._make_scheduler = scheduler
         self._mixing = mixing
@@ -88,24 +89,32 @@ class Classifier(pl.LightningModule):
         size = len(images)
         for name, value in extra.items():
             loss = loss + value
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+            self._log_training(name, value, size)
         penalty = self._penalty(self.network) if self._penalty else None
         if penalty is not None:
             loss = loss + penalty
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self._log_training("loss", loss, size, prog_bar=True)
         return loss
+
+    def _log_training(self, name: str, value: Tensor, size: int, **settings: bool) -> None:
+        """Shows the epoch's mean, over all processes, as `train/<name>`."""
+        settings |= {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log(f"train/{name}", value, batch_size=size, **settings)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, labels = batch
         logits = self(images)
         self.metrics.update(logits, labels)
         loss = nn.functional.cross_entropy(logits, labels)
-        self.log("val/loss", loss, batch_size=len(images), sync_dist=True)
+        self.mean_loss.update(loss, weight=len(images))
 
     def on_validation_epoch_end(self) -> None:
         figures = {f"val/{name}": value for name, value in self.metrics.compute().items()}
         self.log_dict(figures, prog_bar=True)
+        # Not by `sync_dist`: it is wrong where processes have different numbers of images.
+        self.log("val/loss", self.mean_loss.compute())
         self.metrics.reset()
+        self.mean_loss.reset()
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self._make_optimizer(self)

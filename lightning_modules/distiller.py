@@ -113,7 +113,7 @@ class Distiller(Classifier):
         terms = {**self._distillation.logit_terms, **self._distillation.feature_terms}
         taught = sum(terms[name].weight * loss for name, loss in losses.items())
         for name, value in {"labels": label_loss, **losses}.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+            self._log_training(name, value, size)
         return (1 - self._alpha) * label_loss + self._alpha * taught
 
 

@@ -17,6 +17,7 @@ from lightning_modules import closing, run_directory, saved_run
 from lightning_modules.atomic_files import write_json
 from lightning_modules.auxiliary.building import check_auxiliary
 from lightning_modules.card import write_card
+from lightning_modules.devices import device_count
 from lightning_modules.distiller import check_pairs
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_figures
@@ -72,6 +73,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
     folder = folder.absolute()
     with _refusal(folder, clears=leads and cfg.resume is None):
         pl.seed_everything(cfg.seed, verbose=False)
+        device_count(cfg.trainer)  # refuses devices that this machine lacks
         data = make_data(cfg)
         stages = stages_of(cfg)
         network = enter(cfg, data)

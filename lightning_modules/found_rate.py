@@ -15,6 +15,7 @@ from datamodules.dataset import Batch
 from datamodules.image_data import ImageData
 from lightning_modules.atomic_files import read_json, write_json
 from lightning_modules.command_line import key_of
+from lightning_modules.devices import device_count
 from lightning_modules.losses.building import build_loss
 from lightning_modules.lr_finder import RangeTest, range_test
 from lightning_modules.session import Session
@@ -78,7 +79,7 @@ def _test(session: Session, network: nn.Module) -> RangeTest:
         optimizer=cfg.optimizer,
         seed=cfg.seed,
         device=session.device,
-        batches_per_step=cfg.trainer.accumulate_grad_batches,
+        batches_per_step=cfg.trainer.accumulate_grad_batches * device_count(cfg.trainer),
     )
 
 

@@ -12,6 +12,7 @@ from lightning_modules import saved_run
 from lightning_modules.audit_command import audit_command
 from lightning_modules.build import build
 from lightning_modules.data_splits import SPLIT_KEYS, make_splits
+from lightning_modules.devices import first_device
 from lightning_modules.stages import Stage
 
 
@@ -26,9 +27,8 @@ class Session:
 
     @property
     def device(self) -> torch.device:
-        """Where networks are evaluated: the accelerator, unless the CPU was asked for."""
-        gpu = self.cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
-        return torch.device("cuda" if gpu else "cpu")
+        """Where networks are evaluated: on the first device that trains."""
+        return first_device(self.cfg.trainer)
 
     @property
     def trust(self) -> set[str]:

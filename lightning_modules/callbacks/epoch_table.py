@@ -27,6 +27,8 @@ class EpochTable(pl.Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {
             "step": self.step,

@@ -1,5 +1,7 @@
 """`Freezing`: some layers stand still for the first epochs of the training."""
 
+from typing import Any
+
 import pytorch_lightning as pl
 
 from lightning_modules.layer_patterns import head_layers, layers, matching_layers
@@ -11,7 +13,9 @@ class Freezing(pl.Callback):
 
     Frozen layers get no gradient, no decay and no optimizer state, and are in eval mode, so that
     BatchNorm neither uses nor changes its batch statistics. The optimizer knows them from the
-    start and what is frozen follows from the epoch alone, so a resumed fit needs no state.
+    start and what is frozen follows from the epoch alone, so a resumed fit needs no state. With
+    several processes gradients are made and dropped: what asks for none at first would never be
+    shared among the processes.
 
     Args:
         epochs: how many of the first ones.
@@ -38,15 +42,22 @@ class Freezing(pl.Callback):
         self._layers = [layer for name, layer in layers(module.network).items() if name in chosen]
         own = [p for layer in self._layers for p in layer.parameters(recurse=False)]
         self._parameters = [p for p in own if p.requires_grad]
+        self._shared = trainer.world_size > 1
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._set(frozen=trainer.current_epoch < self.epochs)
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self._shared and trainer.current_epoch < self.epochs:
+            for parameter in self._parameters:
+                parameter.grad = None
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._set(frozen=False)
 
     def _set(self, *, frozen: bool) -> None:
-        for parameter in self._parameters:
-            parameter.requires_grad_(not frozen)
+        if not self._shared:
+            for parameter in self._parameters:
+                parameter.requires_grad_(not frozen)
         for layer in self._layers:
             layer.train(not frozen)

@@ -25,6 +25,8 @@ class EpochLines(pl.Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         figures = sorted(trainer.callback_metrics.items())
         shown = "  ".join(f"{name} {value:.4f}" for name, value in figures)
         seconds = time.perf_counter() - self._start

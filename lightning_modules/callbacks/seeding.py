@@ -20,10 +20,11 @@ class Seeding(pl.Callback):
         self.stream = stream  # which fit of the run: no two of them share their draws
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        seed_step(self.seed, self.stream, trainer.fit_loop.total_batch_idx)
+        batch = trainer.fit_loop.total_batch_idx
+        seed_step(self.seed, self.stream, batch, rank=trainer.global_rank)
 
 
-def seed_step(seed: int, stream: int, step: int) -> None:
-    """Seeds torch's global generator for one batch of one fit."""
-    words = np.random.SeedSequence([seed, stream, step])
-    torch.manual_seed(int(words.generate_state(1, np.uint64)[0]))
+def seed_step(seed: int, stream: int, step: int, *, rank: int = 0) -> None:
+    """Seeds torch's global generator for one batch of one fit, in one of its processes."""
+    words = [seed, stream, step, *([rank] if rank else [])]
+    torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]))

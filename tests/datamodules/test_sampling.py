@@ -49,14 +49,31 @@ def test_drop_last_keeps_a_single_batch(size, lengths):
     assert [len(batch) for batch in sampler] == lengths and len(sampler) == len(lengths)
 
 
-@pytest.mark.parametrize("size", [9, 10, 11, 1])
-def test_ranks_share_the_images(size):
+@pytest.mark.parametrize("size", [9, 10, 11, 25, 3])
+def test_ranks_share_the_images_and_none_counts_twice(size):
     samplers = [_sampler(size=size, rank=rank, world_size=3) for rank in range(3)]
     shares = [_indices(sampler) for sampler in samplers]
-    assert len({len(share) for share in shares}) == 1
-    assert {len(s) for s in samplers} == {len(list(samplers[0]))}
-    assert set().union(*shares) == set(range(size))
-    assert sum(map(len, shares)) == -(-size // 3) * 3
+    assert [len(s) for s in samplers] == [len(list(s)) for s in samplers]
+    assert sorted(index for share in shares for index in share) == list(range(size))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("size", [24, 25, 26, 31, 7])
+def test_batches_of_all_ranks_are_the_batches_of_one_process(size):
+    whole = _sampler(size=size, batch_size=8, drop_last=True)
+    samplers = [
+        _sampler(size=size, batch_size=4, drop_last=True, rank=rank, world_size=2)
+        for rank in range(2)
+    ]
+    for epoch in range(3):
+        for sampler in (whole, *samplers):
+            sampler.set_epoch(epoch)
+        together = [a + b for a, b in zip(*samplers, strict=True)]
+        if size < 8:  # one small batch, as large for each
+            assert [len(batch) for batch in together] == [size // 2 * 2]
+            continue
+        expected = [sorted(batch) for batch in whole]
+        assert [sorted(batch) for batch in together] == expected
 
 
 @settings(deadline=None, max_examples=50)

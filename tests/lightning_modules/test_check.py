@@ -179,7 +179,16 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (["+teacher=resnet18", "teacher.resnet18.temperature=-1"], "temperature=-1"),
         (["+teacher=resnet18", "teacher_policy=refuse"], "no finished run on this data"),
-        (["trainer.devices=2"], "a run trains on one device"),
+        (
+            ["trainer.strategy=fsdp"],
+            "strategy=fsdp does not exist here; there are auto, ddp",
+        ),
+        (["trainer.devices=0"], "trainer.devices=0 is neither a number of devices nor a list"),
+        (["trainer.devices=two"], "trainer.devices=two is neither"),
+        (["trainer.devices=[1,1]"], r"trainer.devices=\[1, 1\] is neither"),
+        (["trainer=cpu", "trainer.devices=[0,1]"], "names devices, but the CPU is one"),
+        (["trainer=ddp_sim", "trainer.devices=4000"], "more processes than there are cores"),
+        (["trainer=ddp_sim", "trainer.sync_batchnorm=true"], "works on accelerators only"),
         (["optimizer.weight_decay=-1"], "optimizer.weight_decay=-1 is not allowed; it must be at"),
         (["optimizer.layer_decay=0"], "optimizer.layer_decay=0 is not allowed; it must be above 0"),
         (["optimizer.lr_factors={head:-1}"], r"lr_factors\[head\]=-1 is not allowed"),
@@ -225,6 +234,7 @@ def test_mistakes_of_one_run(homes, compose_config, overrides, sentence):
     ("overrides", "sentence"),
     [
         (["trainer.strategy=ddp", "trainer.devices=2"], "cannot run inside a sweep"),
+        (["trainer=ddp"], "trainer.devices=-1 cannot run inside a sweep"),
         (["objective=[val/f1,cost/macs]"], "1 entries for 2 objectives"),
         (["+teacher=resnet18"], "trials of a sweep train none"),
     ],
@@ -273,6 +283,17 @@ def test_a_sweep_without_a_trial_that_can_run_leaves_nothing(check_sweep, homes,
     with pytest.raises(SystemExit, match=f"error: .*{sentence}"):
         check_sweep(*words, root="data.root" not in "".join([sentence, *words]))
     assert not (homes / "outputs").exists()
+
+
+def test_processes_are_started_by_the_run_and_not_by_torchrun(homes, compose_config, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with pytest.raises(USER_ERRORS, match="start it with python, not torchrun"):
+        check(compose_config("trainer=ddp_sim"))
+
+
+def test_several_devices_pass(homes, compose_config):
+    for words in (["trainer=ddp_sim"], ["trainer=ddp"], ["trainer.devices=[0,3]"]):
+        check(compose_config(*words))
 
 
 def test_the_defaults_pass(homes, compose_config):

@@ -217,9 +217,12 @@ def test_optimizers_and_schedulers(compose_config, option, schedule):
     assert set(cfg.optimizer) >= {"lr", "weight_decay", "lr_factors", "layer_decay"}
 
 
-@pytest.mark.parametrize("option", [o for o in chosen("trainer") if o != "gpu"])
+ACCELERATED = ("gpu", "ddp")
+
+
+@pytest.mark.parametrize("option", [o for o in chosen("trainer") if o not in ACCELERATED])
 def test_trainers(composed, option, tmp_path):
-    from lightning_modules.fitting import OWN_KEYS
+    from lightning_modules.trainer import OWN_KEYS
 
     node = composed("trainer", option).trainer
     settings = {key: value for key, value in node.items() if key not in OWN_KEYS}
@@ -228,8 +231,13 @@ def test_trainers(composed, option, tmp_path):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
-def test_the_gpu_trainer(composed):
-    assert composed("trainer", "gpu").trainer.accelerator == "gpu"
+@pytest.mark.parametrize("option", ACCELERATED)
+def test_the_trainers_of_accelerators(composed, option):
+    from lightning_modules.devices import device_count
+
+    trainer = composed("trainer", option).trainer
+    assert trainer.sync_batchnorm == (option == "ddp")
+    assert device_count(trainer) == (torch.cuda.device_count() if option == "ddp" else 1)
 
 
 @pytest.mark.parametrize("option", chosen("callbacks"))

@@ -46,7 +46,6 @@ def session(homes, photos, compose_config):
 
     def made(name, *overrides):
         cfg = compose_config(*SMALL, f"data.root={photos}", *overrides)
-        pl.seed_everything(cfg.seed, verbose=False)
         data = make_data(cfg)
         data.prepare_data()
         data.setup()
@@ -55,9 +54,14 @@ def session(homes, photos, compose_config):
     return made
 
 
+def entered(session):
+    pl.seed_everything(session.cfg.seed, verbose=False)
+    return enter(session.cfg, session.data)
+
+
 def trained(session, *, resume=False):
     """The weights after the first stage, the epoch they are of, and the network."""
-    network = enter(session.cfg, session.data)
+    network = entered(session)
     epoch = fit(network, session, stages_of(session.cfg)[0], origin={"round": 0}, resume=resume)
     return {key: value.clone() for key, value in network.state_dict().items()}, epoch
 

@@ -1,5 +1,7 @@
 """Frozen layers stand still and are in eval mode; then all learn."""
 
+from types import SimpleNamespace
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -103,7 +105,7 @@ def test_what_never_learns_is_not_thawed():
 
     freezing = Fixed(epochs=1)
     module = Module()
-    freezing.on_fit_start(None, module)
+    freezing.on_fit_start(SimpleNamespace(world_size=1), module)
     freezing.on_fit_end(None, module)
     assert not module.network.body.stem.weight.requires_grad
     assert module.network.body.norm.weight.requires_grad

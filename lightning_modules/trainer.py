@@ -1,0 +1,106 @@
+"""Lightning's Trainer for one fit."""
+
+import contextlib
+import functools
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from lightning_modules.build import build
+from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
+from lightning_modules.callbacks.divergence import DivergenceGuard
+from lightning_modules.callbacks.epoch_table import EpochTable
+from lightning_modules.callbacks.freezing import Freezing
+from lightning_modules.callbacks.rank_buffers import RankBuffers
+from lightning_modules.callbacks.seeding import Seeding
+from lightning_modules.devices import device_count
+from lightning_modules.errors import ConfigError
+from lightning_modules.session import Session
+from lightning_modules.stages import Stage
+
+# Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
+OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format", "strategy")
+
+
+def make_trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
+    """The Trainer of a round's fit, with its callbacks, table, checkpoints and loggers."""
+    trainer = session.cfg.trainer
+    settings = OmegaConf.to_container(trainer, resolve=True)
+    settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
+    chosen = [build(node) for node in session.cfg.callbacks.values()]
+    if stage.step is not None:  # freezing saves pretrained layers from a new head; here is none
+        chosen = [callback for callback in chosen if not isinstance(callback, Freezing)]
+    own = [
+        Seeding(seed=session.cfg.seed, stream=stream(stage, round)),
+        DivergenceGuard(stage.name),
+        EpochTable(session.folder / "metrics.csv", step=stage.name, round=round),
+        *checkpoint_callbacks(session.checkpoints(stage)),
+    ]
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if device_count(trainer) > 1:
+        settings["strategy"] = _strategy(trainer.strategy)
+        plugins.append(LightningEnvironment())
+        own.insert(0, RankBuffers())
+    else:
+        settings["sync_batchnorm"] = False  # with nobody
+    logger = False
+    if session.wandb_run is not None:
+        logger = WandbLogger(experiment=session.wandb_run, prefix=stage.name)
+    _quieten()
+    with explained():
+        return build(
+            settings,
+            max_epochs=stage.epochs_of(round),
+            callbacks=[*chosen, *own],
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in chosen),
+            logger=logger,
+            plugins=plugins,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # our sampler shares the indices out itself
+            default_root_dir=session.folder,
+        )
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """What Lightning refuses, it says in sentences of its own."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigError(f"The trainer cannot work so: {' '.join(str(error).split())}") from error
+
+
+def _strategy(name: str) -> DDPStrategy:
+    """One process a device; gradients are means over them."""
+    return DDPStrategy(
+        find_unused_parameters=name == "ddp_find_unused_parameters_true",
+        # `RankBuffers` does it, once an epoch and not at each batch: a validation batch must not
+        # wait for other processes, whose last one may already be over.
+        broadcast_buffers=False,
+    )
+
+
+def stream(stage: Stage, round: int) -> int:
+    """The number of a fit within a run; no two fits share their draws."""
+    return 1000 * int(stage.name.split("_", 1)[0]) + round + 1
+
+
+@functools.cache
+def _quieten() -> None:
+    """Lightning's remarks on devices, workers and its own internals tell a user nothing."""
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for category in (UserWarning, FutureWarning, DeprecationWarning):
+        warnings.filterwarnings(
+            "ignore", module="(pytorch_lightning|lightning_fabric).*", category=category
+        )
