@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 MEASURED = """
 import sys, time
 from omegaconf import OmegaConf
+from compression.cost import count_macs
 from compression.survey import survey
 from lightning_modules.networks import outline_network
 from lightning_modules.networks.overview import overview
@@ -28,10 +29,15 @@ def resident():
 option, variant = sys.argv[1:]
 node = OmegaConf.load(f"conf/model/{option}.yaml")
 node.variant = variant
-before, start = resident(), time.process_time()
+before = resident()
 network = outline_network(node, num_classes=1000, image_size=224)
-rows = overview(network, survey(network, 224))
-print(time.process_time() - start, (resident() - before) / 1e6, len(rows))
+times = [time.process_time()]
+for measure in (lambda: overview(network, survey(network, 224)), lambda: count_macs(network, 224)):
+    for _ in range(2):  # the first time imports
+        found = measure()
+        times.append(time.process_time())
+ratio = (times[2] - times[1]) / (times[4] - times[3])
+print(ratio, (resident() - before) / 1e6)
 """
 
 
@@ -95,8 +101,8 @@ def test_the_picture(model_cfg, tmp_path):
     ("option", "variant"),
     [("regnet", "regnet_y_128gf"), ("vit", "vit_h_14"), ("efficientnet", "efficientnet_v2_l")],
 )
-def test_the_largest_take_two_seconds_and_100_megabytes(option, variant):
+def test_the_largest_take_a_few_times_one_count_and_100_megabytes(option, variant):
     words = [sys.executable, "-c", MEASURED, option, variant]
     done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
-    seconds, megabytes, rows = map(float, done.stdout.split())
-    assert seconds < 2 and megabytes < 100 and rows > 10
+    ratio, megabytes = map(float, done.stdout.split())
+    assert ratio < 3 and megabytes < 100
