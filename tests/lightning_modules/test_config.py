@@ -57,6 +57,16 @@ def test_debug_options_and_experiments_reach_the_top_level(compose_config):
     assert list(demo.compression) == ["tucker"]
 
 
+def test_the_founding_recipes(compose_config):
+    several = compose_config("experiment=multi_teacher")
+    assert list(several.teacher) == ["efficientnet_b4", "mobilenet_v3_large", "shufflenet_v2"]
+    assert (several.distillation.temperature, several.distillation.alpha) == (6, 0.9)
+    one = compose_config("experiment=shufflenet_kd", "data=trashnet")
+    assert (one.distillation.temperature, one.distillation.alpha) == (20, 0.3)
+    assert one.loss._target_.endswith("F1Focal")
+    assert (one.data.image_size, one.data.name) == (80, "trashnet")
+
+
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.stem)
 def test_every_file_says_how_to_use_it_and_comments_its_keys(path):
     lines = path.read_text().splitlines()
