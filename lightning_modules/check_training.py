@@ -29,11 +29,18 @@ def check_training(cfg: DictConfig) -> None:
     _check_trainer(cfg.trainer)
     _check_optimizer(cfg.optimizer)
     _check_scheduler(cfg.scheduler)
-    for name, node in cfg.callbacks.items():
+    for name, node in chosen_callbacks(cfg).items():
         _check_callback(f"callbacks.{name}", node)
     _check_lr_find(cfg)
+    if cfg.pictures not in (None, True, False):
+        raise ConfigError(f"pictures={cfg.pictures} is neither true, false nor null.")
     if cfg.resume is not None:
         _check_resumed(cfg, Path(cfg.resume))
+
+
+def chosen_callbacks(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The callbacks by name, without those that were set to null."""
+    return {name: node for name, node in cfg.callbacks.items() if node is not None}
 
 
 def _check_trainer(trainer: DictConfig) -> None:
@@ -129,7 +136,8 @@ def _check_resumed(cfg: DictConfig, run: Path) -> None:
 
 def _weighty(cfg: DictConfig) -> dict[str, Any]:
     nodes = OmegaConf.to_container(cfg.callbacks, resolve=False)
-    return {name: node for name, node in nodes.items() if node.get("_target_") in WEIGHTY}
+    chosen = {name: nodes[name] for name in chosen_callbacks(cfg)}
+    return {name: node for name, node in chosen.items() if node.get("_target_") in WEIGHTY}
 
 
 Limit = tuple[Callable[[Any], bool], str]

@@ -14,6 +14,7 @@ NEUTRAL = (
     "resume",
     "teacher_policy",
     "logger",
+    "pictures",
     "outputs_dir",
     "cache_dir",
     "data.num_workers",

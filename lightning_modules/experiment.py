@@ -20,26 +20,28 @@ from lightning_modules.card import write_card
 from lightning_modules.devices import device_count
 from lightning_modules.distiller import check_pairs
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.figures import add_latency, final_figures
+from lightning_modules.figures import add_latency, final_answers, final_figures
 from lightning_modules.found_rate import with_found_rate
 from lightning_modules.losses.building import check_loss
 from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.networks.model_folder import replace_folder
 from lightning_modules.optimization import check_layers
+from lightning_modules.pictures.pictures import draw_pictures
 from lightning_modules.scoring import add_scores, check_split
 from lightning_modules.session import Session, make_data
 from lightning_modules.stage_run import run_stage
-from lightning_modules.stages import stages_of
-from lightning_modules.teachers import gather_teachers, with_original
-from lightning_modules.wandb_run import wandb_run
+from lightning_modules.stages import Stage, stages_of
+from lightning_modules.teachers import Teacher, gather_teachers, with_original
+from lightning_modules.wandb_run import log_results, run_title, wandb_run
 
 
 def run(cfg: DictConfig) -> float | list[float]:
     """Conducts the run that Hydra started and returns its objective(s) to the sweeper."""
     hydra = HydraConfig.get()
     trial = hydra.mode == RunMode.MULTIRUN
-    group = Path(hydra.sweep.dir).name if trial else None
-    metrics = conduct(cfg, Path(hydra.runtime.output_dir), group=group, leads=not trial)
+    title, group = run_title(cfg, hydra)
+    folder = Path(hydra.runtime.output_dir)
+    metrics = conduct(cfg, folder, title=title, group=group, leads=not trial)
     return objectives(cfg.objective, metrics)
 
 
@@ -60,13 +62,16 @@ def objectives(names: str | ListConfig, metrics: dict[str, Any]) -> float | list
     return found[0] if isinstance(names, str) else found
 
 
-def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) -> dict[str, Any]:
+def conduct(
+    cfg: DictConfig, folder: Path, *, title: str, group: str, leads: bool
+) -> dict[str, Any]:
     """One whole run in `folder`; returns what `metrics.json` says.
 
     Args:
         cfg: the composed configuration.
         folder: the run directory; it exists.
-        group: the study that the run is a trial of.
+        title: what a person calls the run, on pictures and in W&B.
+        group: the runs that belong together in W&B: of one study, or of one model and data.
         leads: whether `last` may come to mean this run, and whether a refusal clears the folder;
             false for trials.
     """
@@ -87,7 +92,7 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
         check_split(cfg.score, has_test=data.has_test)
     if leads:
         run_directory.point(run_directory.STARTED, folder)
-    with _interruption(folder), wandb_run(cfg, folder, group=group) as logged:
+    with _interruption(folder), wandb_run(cfg, folder, title=title, group=group) as logged:
         session = Session(cfg, data, folder, logged)
         session = replace(session, cfg=with_found_rate(session, network))
         results, networks = [], [] if cfg.from_run is None else [network]
@@ -97,17 +102,21 @@ def conduct(cfg: DictConfig, folder: Path, *, group: str | None, leads: bool) ->
             network, result = run_stage(stage, network, session, teachers)
             results.append(result)
             networks.append(network)
-        metrics = final_figures(network, session, results)
+        answers = final_answers(network, session)
+        metrics = final_figures(answers, session, results, _taught(stages, teachers))
         if _wants_latency(cfg, trial=not leads):
             add_latency(metrics, networks, cfg.latency, image_size=data.image_size)
         images = {split: sum(counts) for split, counts in data.class_counts.items()}
         add_scores(metrics, network, cfg.score, image_size=data.image_size, images=images)
+        pictures = []
+        if _wants_pictures(cfg, trial=not leads):
+            pictures = draw_pictures(answers, data, folder, name=title)
+        _ship(folder, stages[-1].name, metrics)
+        write_card(folder, metrics, cfg, pictures)
+        if leads:
+            run_directory.point(run_directory.FINISHED, folder)
         if logged is not None:
-            logged.summary.update({k: v for k, v in metrics.items() if k != "steps"})
-    _ship(folder, stages[-1].name, metrics)
-    write_card(folder, metrics, cfg)
-    if leads:
-        run_directory.point(run_directory.FINISHED, folder)
+            log_results(logged, metrics, pictures, folder / "model")
     closing.show(folder, metrics, network.recipe.summary())
     return metrics
 
@@ -128,13 +137,24 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
 
 
 def _train_teacher(cfg: DictConfig, folder: Path) -> None:
-    conduct(cfg, folder, group="teachers", leads=False)
+    title = f"{cfg.model.name}_{cfg.data.name}_seed{cfg.seed}"
+    conduct(cfg, folder, title=title, group="teachers", leads=False)
+
+
+def _taught(stages: list[Stage], teachers: list[Teacher]) -> list[Teacher]:
+    """Those that any stage with epochs had."""
+    return [t for t in teachers if any(stage.epochs and stage.has(t.name) for stage in stages)]
 
 
 def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:
     """Measuring takes seconds: within a sweep only where an objective asks for it."""
     asked = any(name in str(cfg.objective) for name in ("cost/latency_ms", "score/time"))
     return cfg.latency.backend is not None and (not trial or asked)
+
+
+def _wants_pictures(cfg: DictConfig, *, trial: bool) -> bool:
+    """Drawing takes a second or two: within a sweep only where it is asked for."""
+    return not trial if cfg.pictures is None else cfg.pictures
 
 
 def _ship(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:
@@ -152,6 +172,8 @@ def _interruption(folder: Path) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
+        if (folder / "metrics.json").is_file():
+            raise SystemExit(f"interrupted; the run's results are in {folder}") from None
         raise SystemExit(
             f"interrupted; continue from the last whole epoch with: python run.py resume={folder}"
         ) from None

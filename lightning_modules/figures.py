@@ -9,13 +9,19 @@ from torch import nn
 from compression.activations import activation_bytes
 from compression.cost import count_macs, count_params
 from compression.latency import measure_latency
-from lightning_modules.evaluation import evaluate
+from lightning_modules.agreement import agreement
+from lightning_modules.answers import Answers, ask
+from lightning_modules.build import build
+from lightning_modules.calibration import reliability
+from lightning_modules.class_report import class_figures
+from lightning_modules.evaluation import evaluate, split_figures
 from lightning_modules.session import Session
+from lightning_modules.teachers import Teacher
 
 
 def validation_figures(network: nn.Module, session: Session) -> dict[str, float]:
     """`val/f1`, `val/accuracy` and `val/loss` of a network."""
-    return _evaluate(network, session, "val")
+    return evaluate(network, session.data.val_dataloader(), device=session.device)
 
 
 def network_figures(network: nn.Module, session: Session) -> dict[str, float]:
@@ -29,26 +35,68 @@ def network_figures(network: nn.Module, session: Session) -> dict[str, float]:
     }
 
 
+def final_answers(network: nn.Module, session: Session) -> dict[str, Answers]:
+    """What the shipped network says of `val` and, where it is labelled, `test`."""
+    batches = {"val": session.data.val_dataloader()}
+    if session.data.has_test:
+        batches["test"] = session.data.test_dataloader()
+    return {split: ask(network, some, device=session.device) for split, some in batches.items()}
+
+
 def final_figures(
-    network: nn.Module, session: Session, results: list[dict[str, Any]]
+    answers: dict[str, Answers],
+    session: Session,
+    results: list[dict[str, Any]],
+    teachers: Sequence[Teacher] = (),
 ) -> dict[str, Any]:
-    """What `metrics.json` says, but for the latency.
+    """What `metrics.json` says, but for latency and scores.
 
     Args:
-        network: as shipped.
+        answers: of the shipped network, by split.
         session: what the run's stages share.
         results: the stages' figures, in order.
+        teachers: all that taught in any stage.
     """
-    test = _evaluate(network, session, "test") if session.data.has_test else {}
+    classes = session.data.class_names
+    figures, by_class = {}, {}
+    for split, given in answers.items():
+        figures |= answer_figures(given, split=split)
+        by_class |= class_figures(classes, given.confusion, split=split)
     return {
+        **figures,
         **results[-1]["after"],
-        **test,
+        **by_class,
+        **_agreement(answers["val"], session, teachers),
         "kept": session.cfg.trainer.keep,
         "epoch": results[-1]["epoch"],
         "seed": session.cfg.seed,
         **_fold(session.cfg.data),
         "steps": results,
+        "confusion": {"classes": list(classes), **_confusions(answers)},
     }
+
+
+def answer_figures(answers: Answers, *, split: str) -> dict[str, float]:
+    """`<split>/f1`, `accuracy`, `loss` and `calibration_error` of a network's answers."""
+    error = {f"{split}/calibration_error": reliability(answers).error}
+    return {**split_figures(answers, split=split), **error}
+
+
+def _confusions(answers: dict[str, Answers]) -> dict[str, list[list[int]]]:
+    """By split; rows are true classes, columns predicted ones."""
+    return {split: given.confusion for split, given in answers.items()}
+
+
+def _agreement(student: Answers, session: Session, teachers: Sequence[Teacher]) -> dict[str, float]:
+    if not teachers:
+        return {}
+    return agreement(
+        student,
+        teachers,
+        session.data.val_dataloader(),
+        distillation=build(session.cfg.distillation),
+        device=session.device,
+    )
 
 
 def _fold(data: DictConfig) -> dict[str, int]:
@@ -86,14 +134,3 @@ def add_latency(
     last = measured[-1]
     metrics["cost/latency_ms"], metrics["cost/latency_iqr_ms"] = last.median_ms, last.iqr_ms
     metrics["latency"] = {**settings, "device": last.device}
-
-
-def _evaluate(network: nn.Module, session: Session, split: str) -> dict[str, float]:
-    data = session.data
-    return evaluate(
-        network,
-        data.test_dataloader() if split == "test" else data.val_dataloader(),
-        num_classes=data.num_classes,
-        split=split,
-        device=session.device,
-    )

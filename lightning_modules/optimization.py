@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_modules.build import build, takes
-from lightning_modules.check_training import FREEZING
+from lightning_modules.check_training import FREEZING, chosen_callbacks
 from lightning_modules.layer_patterns import matching_layers
 from lightning_modules.networks import Network
 from lightning_modules.parameter_groups import parameter_groups
@@ -75,6 +75,6 @@ def check_layers(cfg: DictConfig, network: Network) -> None:
     """
     for pattern in cfg.optimizer.get("lr_factors") or {}:
         matching_layers(network, pattern)
-    for node in cfg.callbacks.values():
+    for node in chosen_callbacks(cfg).values():
         if node.get("_target_") == FREEZING and cfg.from_run is None:
             build(node).frozen_layers(network)

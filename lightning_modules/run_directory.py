@@ -26,7 +26,7 @@ def outputs_root() -> Path:
 def run_name(root: DictConfig) -> str:
     """`<model>_<data>[_<steps>]`, from the chosen options; free of slashes."""
     choices = root.hydra.runtime.choices
-    return _joined([choices.model, choices.data, *root.get("compression", {})])
+    return joined([choices.model, choices.data, *root.get("compression", {})])
 
 
 def study_name(root: DictConfig) -> str:
@@ -39,10 +39,11 @@ def study_name(root: DictConfig) -> str:
     swept, choices = swept_keys(root), root.hydra.runtime.choices
     fixed = [choices[group] for group in ("model", "data") if group not in swept]
     steps = [*root.get("compression", {})]
-    return _joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
+    return joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
 
 
-def _joined(parts: list[str]) -> str:
+def joined(parts: list[str]) -> str:
+    """A name for files out of several; the slash of `blocks/x` becomes a dash."""
     return "_".join(part.replace("/", "-") for part in parts)
 
 

@@ -48,5 +48,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def lower_is_better(figure: str) -> bool:
-    """True of costs, scores and losses; false of F1 and accuracy."""
-    return figure.startswith(("cost/", "score/")) or figure.endswith("/loss")
+    """True of costs, scores, losses and calibration errors; false of F1 and accuracy."""
+    return figure.startswith(("cost/", "score/")) or figure.endswith(
+        ("/loss", "/calibration_error")
+    )

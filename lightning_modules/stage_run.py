@@ -43,7 +43,7 @@ def run_stage(
     folder = session.folder / "steps" / stage.name
     if (folder / RESULT).is_file():
         return load_network(folder, trust=session.trust), read_json(folder / RESULT)
-    chosen = [t for t in teachers if stage.teachers is None or t.name in stage.teachers]
+    chosen = [teacher for teacher in teachers if stage.has(teacher.name)]
     taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
     log.info(f"{stage.name}: {stage.epochs} epochs{taught}")
     before = {**network_figures(network, session), **_entered_bytes(stage, session)}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from compression.step import CompressionStep
 from lightning_modules.build import build
+from lightning_modules.teacher_runs import ORIGINAL
 
 # Keys of a compression node that speak of its fine-tuning, not of the step itself.
 FINE_TUNING = ("epochs", "lr", "teacher", "prepare_epochs")
@@ -36,6 +37,11 @@ class Stage:
     @property
     def rounds(self) -> int:
         return self.step.rounds if self.step else 1
+
+    def has(self, teacher: str) -> bool:
+        """Whether a teacher of the run teaches here."""
+        original = self.step is None and teacher == ORIGINAL
+        return not original and (self.teachers is None or teacher in self.teachers)
 
     def epochs_of(self, round: int) -> int:
         """Epochs of the fit of a round; round -1 is the preparation."""

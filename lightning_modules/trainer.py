@@ -22,6 +22,7 @@ from lightning_modules.callbacks.epoch_table import EpochTable
 from lightning_modules.callbacks.freezing import Freezing
 from lightning_modules.callbacks.rank_buffers import RankBuffers
 from lightning_modules.callbacks.seeding import Seeding
+from lightning_modules.check_training import chosen_callbacks
 from lightning_modules.devices import device_count
 from lightning_modules.errors import ConfigError
 from lightning_modules.session import Session
@@ -36,7 +37,7 @@ def make_trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
     trainer = session.cfg.trainer
     settings = OmegaConf.to_container(trainer, resolve=True)
     settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
-    chosen = [build(node) for node in session.cfg.callbacks.values()]
+    chosen = [build(node) for node in chosen_callbacks(session.cfg).values()]
     if stage.step is not None:  # freezing saves pretrained layers from a new head; here is none
         chosen = [callback for callback in chosen if not isinstance(callback, Freezing)]
     own = [

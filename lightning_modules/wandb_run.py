@@ -1,23 +1,27 @@
 """The W&B run of an experiment: one for all its stages, always finished."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.build import build
+from lightning_modules.class_report import HEADINGS, class_rows, is_of_class
+from lightning_modules.run_directory import joined
 
 
 @contextlib.contextmanager
-def wandb_run(cfg: DictConfig, folder: Path, *, group: str | None) -> Iterator[Any]:
+def wandb_run(cfg: DictConfig, folder: Path, *, title: str, group: str) -> Iterator[Any]:
     """Yields the started W&B run, or None where `logger=none`; it is finished whatever happens.
 
     Args:
         cfg: the whole configuration, which the run records.
         folder: the run directory; W&B writes below it, nothing elsewhere.
-        group: the study that a trial belongs to.
+        title: what the run is called.
+        group: the runs that it belongs to.
     """
     if cfg.logger.get("_target_") is None:
         yield None
@@ -27,7 +31,7 @@ def wandb_run(cfg: DictConfig, folder: Path, *, group: str | None) -> Iterator[A
     run = build(
         cfg.logger,
         dir=folder,
-        name=folder.name if group is None else f"{group}/{folder.name}",
+        name=title,
         group=group,
         config=OmegaConf.to_container(cfg, resolve=True),
         settings=wandb.Settings(console="off", silent=True),
@@ -37,3 +41,46 @@ def wandb_run(cfg: DictConfig, folder: Path, *, group: str | None) -> Iterator[A
         yield run
     finally:
         wandb.finish()
+
+
+def run_title(cfg: DictConfig, hydra: DictConfig) -> tuple[str, str]:
+    """What a person calls the run that Hydra started, and the group that it belongs to.
+
+    `<model>_<data>[_<steps>]_seed<seed>[_fold<fold>][_trial<number>]`; the group is the study's
+    name, else `<model>_<data>`.
+    """
+    choices = hydra.runtime.choices
+    group = [choices.model, choices.data]
+    words = [*group, *cfg.compression, f"seed{cfg.seed}"]
+    if cfg.data.get("fold") is not None:
+        words.append(f"fold{cfg.data.fold}")
+    if hydra.mode == RunMode.MULTIRUN:
+        return joined([*words, f"trial{hydra.job.num}"]), Path(hydra.sweep.dir).name
+    return joined(words), joined(group)
+
+
+def log_results(run: Any, metrics: dict[str, Any], pictures: Sequence[Path], model: Path) -> None:
+    """Logs what a finished run shows: figures, a table of classes, pictures, the network.
+
+    Args:
+        run: of `wandb_run`.
+        metrics: of `metrics.json`.
+        pictures: PNG files.
+        model: the saved network's folder; an artifact of type `model` refers to its files, which
+            must be there still when an offline run is synchronised.
+    """
+    import wandb
+
+    run.summary.update({k: v for k, v in metrics.items() if not isinstance(v, dict | list)})
+    classes, *matrices = metrics["confusion"].items()
+    for split, matrix in matrices:
+        rows = [list(row) for row in class_rows(classes[1], matrix)]
+        run.log({f"{split}/classes": wandb.Table(columns=list(HEADINGS), data=rows)})
+    if pictures:
+        run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in pictures})
+    figures = {k: v for k, v in metrics.items() if "/" in k and not is_of_class(k)}
+    artifact = wandb.Artifact(run.name, type="model", metadata=figures)
+    for path in sorted(model.iterdir()):
+        # Not `mutable`: that copies the network to a folder of W&B's outside the run directory.
+        artifact.add_file(str(path), policy="immutable", skip_cache=True)
+    run.log_artifact(artifact)

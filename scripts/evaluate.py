@@ -2,14 +2,16 @@
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lightning_modules import run_directory, saved_run
+from lightning_modules.class_report import HEADINGS, ClassRow, class_rows, table_cells
 from lightning_modules.command_line import explaining, key_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.run_config import config_over
@@ -18,7 +20,8 @@ from lightning_modules.run_config import config_over
 def main() -> None:
     """Parses the command line and prints one row for each run and split."""
     parser = argparse.ArgumentParser(
-        description="Measures saved networks on labelled data: macro-F1, accuracy, loss.",
+        description="Measures saved networks on labelled data: macro-F1, accuracy, loss, "
+        "expected calibration error, and each class.",
         usage="%(prog)s RUN [RUN...] [data=... key=value ...]",
     )
     parser.add_argument("words", nargs="+", metavar="RUN | key=value")
@@ -27,11 +30,31 @@ def main() -> None:
     runs = [word for word in words if "=" not in word]
     if not runs:
         raise ConfigError("No run was named; give at least one run directory, or `last`.")
-    rows = [row for run in runs for row in evaluate_run(run, overrides)]
-    print_table(rows)
+    splits = [split for run in runs for split in evaluate_run(run, overrides)]
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(overview(splits))
+    for split in splits:
+        console.print(class_table(split))
 
 
-def evaluate_run(name: str, overrides: list[str]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Split:
+    """What was found of one network on one split.
+
+    Attributes:
+        run: as it was named on the command line.
+        name: `val` or `test`.
+        figures: name -> value: `f1`, `accuracy`, `loss`, `calibration_error`.
+        classes: a row for each.
+    """
+
+    run: str
+    name: str
+    figures: dict[str, float]
+    classes: list[ClassRow]
+
+
+def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
     """The figures of one saved network on the validation (and labelled test) split.
 
     Args:
@@ -48,7 +71,8 @@ def evaluate_run(name: str, overrides: list[str]) -> list[dict[str, Any]]:
         cfg.data.image_size = saved["image_size"]
     check_classes(run, saved["class_names"], cfg)
 
-    from lightning_modules.evaluation import evaluate  # torch: only once the checks passed
+    from lightning_modules.answers import ask  # torch: only once the checks passed
+    from lightning_modules.figures import answer_figures
     from lightning_modules.networks import load_network
     from lightning_modules.session import make_data
 
@@ -59,13 +83,14 @@ def evaluate_run(name: str, overrides: list[str]) -> list[dict[str, Any]]:
     loaders = {"val": data.val_dataloader()}
     if data.has_test:
         loaders["test"] = data.test_dataloader()
-    rows = []
+    found = []
     for split, loader in loaders.items():
-        figures = evaluate(network, loader, num_classes=data.num_classes, split=split)
+        answers = ask(network, loader)
+        figures = answer_figures(answers, split=split)
         plain = {key.split("/")[1]: value for key, value in figures.items()}
-        images = sum(data.class_counts[split])
-        rows.append({"run": name, "split": split, "images": images, **plain})
-    return rows
+        rows = class_rows(data.class_names, answers.confusion)
+        found.append(Split(name, split, plain, rows))
+    return found
 
 
 def check_classes(run: Path, class_names: list[str], cfg: DictConfig) -> None:
@@ -80,14 +105,29 @@ def check_classes(run: Path, class_names: list[str], cfg: DictConfig) -> None:
         )
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Prints the rows, aligned."""
+def overview(splits: list[Split]) -> Table:
+    """One row for each run and split."""
+    rows = [(s.run, s.name, str(sum(row.support for row in s.classes)), s.figures) for s in splits]
     table = Table()
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column in ("run", "split") else "right")
-    for row in rows:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    for column in ("run", "split", "images", *splits[0].figures):
+        table.add_column(column.replace("_", " "), justify=_side(column))
+    for run, split, images, figures in rows:
+        table.add_row(Text(run), split, images, *(f"{v:.4f}" for v in figures.values()))
+    return table
+
+
+def class_table(split: Split) -> Table:
+    """One row for each class."""
+    table = Table(title=Text(f"{split.run}, {split.name}"), title_justify="left")
+    for column in HEADINGS:
+        table.add_column(column, justify=_side(column))
+    for cells in table_cells(split.classes):
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _side(column: str) -> str:
+    return "left" if column in ("run", "split", "class") else "right"
 
 
 if __name__ == "__main__":

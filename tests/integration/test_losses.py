@@ -59,7 +59,7 @@ def test_arcface_trains_saves_reloads_and_is_compressed(homes, folder, compose_c
         network, result = run_stage(stage, network, session, [])
         loaded = load_network(homes / "run" / "steps" / stage.name)
         assert isinstance(loaded.body.output, CosineLinear)
-        found = evaluate(loaded, data.val_dataloader(), num_classes=3)
+        found = evaluate(loaded, data.val_dataloader())
         assert found == {key: result["after"][key] for key in found}
         logits = loaded(next(iter(data.val_dataloader()))[0])
         assert logits.abs().max() <= 16.001

@@ -262,7 +262,7 @@ def test_callbacks(composed, option):
 def test_loggers(composed, option, tmp_path):
     from lightning_modules.wandb_run import wandb_run
 
-    with wandb_run(composed("logger", option), tmp_path, group="a-study") as run:
+    with wandb_run(composed("logger", option), tmp_path, title="a", group="a-study") as run:
         assert (run is None) == (option == "none")
         assert run is None or run.group == "a-study"
     assert bool(list(tmp_path.glob("wandb/offline-run-*"))) == (option == "wandb")

@@ -1,0 +1,57 @@
+"""Drawing by matplotlib: fonts that have the letters, names as they are, files in one piece."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+FONTS = ("Noto Sans CJK JP", "Noto Sans", "Microsoft YaHei", "Arial Unicode MS")  # after its own
+LONGEST = 24  # letters of a name
+DOTS = 120  # pixels an inch
+BLUE, LIGHT, RED, PINK, GREY = "#3b6fb6", "#9fc1e8", "#c8323c", "#eeb4b0", "#777777"
+
+
+@contextlib.contextmanager
+def fonts() -> Iterator[None]:
+    """Lets figures made inside use installed fonts for letters that matplotlib's own lacks.
+
+    A letter that no font has becomes an empty box, without a warning for each.
+    """
+    from matplotlib import font_manager, rc_context
+
+    known = set(font_manager.get_font_names())
+    families = ["DejaVu Sans", *(name for name in FONTS if name in known)]
+    with rc_context({"font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def shortened(name: str, length: int = LONGEST) -> str:
+    """The name, its middle left out where it has more letters than `length`."""
+    if len(name) <= length:
+        return name
+    end = (length - 1) // 2
+    return f"{name[: length - 1 - end]}…{name[len(name) - end :]}"
+
+
+def write_names(
+    axis: "Axis", names: Sequence[str], *, every: int = 1, **letters: float | str
+) -> None:
+    """Writes each (or every second, ...) name at its number; a `$` in it is a `$`."""
+    places = range(0, len(names), every)
+    axis.set_ticks(places, [shortened(names[n]) for n in places], parse_math=False, **letters)
+
+
+def save(figure: "Figure", path: Path) -> Path:
+    """Writes a figure as PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    figure.savefig(beside, format="png", dpi=DOTS)
+    beside.replace(path)
+    return path
