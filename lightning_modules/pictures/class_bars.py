@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lightning_modules.class_report import ClassRow
-from lightning_modules.pictures.drawing import BLUE, GREY, RED, write_names
+from lightning_modules.pictures.drawing import BLUE, GREY, RED, write_names, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def draw_class_bars(rows: Sequence[ClassRow], *, macro_f1: float, title: str) ->
     axes.barh(places, [row.f1 for _, row in known], color=BLUE, alpha=0.75, label="F1")
     for mark, measure in (("|", "precision"), ("x", "recall")):
         values = [getattr(row, measure) for _, row in known]
-        axes.plot(values, places, mark, color="black", markersize=7, label=measure)
+        axes.plot(values, places, mark, color="black", markersize=7, label=measure, clip_on=False)
     axes.axvline(macro_f1, color=RED, linestyle="--", linewidth=1, label=f"macro-F1 {macro_f1:.3f}")
     write_names(axes.yaxis, [row.name for row in rows], fontsize=9)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.4, -0.6))
@@ -42,7 +42,7 @@ def draw_class_bars(rows: Sequence[ClassRow], *, macro_f1: float, title: str) ->
             text, (1, place), (6, 0), ("axes fraction", "data"), "offset points",
             va="center", fontsize=8, color=GREY,
         )  # fmt: skip
-    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
+    write_title(figure, title)
     handles, labels = axes.get_legend_handles_labels()
     order = ("handles", "labels"), (handles[-1:] + handles[:-1], labels[-1:] + labels[:-1])
     style = {"loc": "outside lower center", "ncols": 4, "fontsize": 9, "frameon": False}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_modules.class_report import Matrix
-from lightning_modules.pictures.drawing import write_names
+from lightning_modules.pictures.drawing import write_names, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def draw_confusion(classes: Sequence[str], matrix: Matrix, *, title: str) -> "Fi
     write_names(axes.yaxis, classes, every=every, fontsize=letters)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
+    write_title(figure, title)
     bar = figure.colorbar(picture, cax=axes.inset_axes([1 + 0.15 / side, 0, 0.18 / side, 1]))
     bar.set_label("share of the true class")
     return figure

@@ -48,6 +48,14 @@ def write_names(
     axis.set_ticks(places, [shortened(names[n]) for n in places], parse_math=False, **letters)
 
 
+def write_title(figure: "Figure", *lines: str) -> None:
+    """Writes lines at the upper left, so small that the longest fits into the figure."""
+    points = 72 * figure.get_figwidth()
+    size = min(11.0, points / (0.65 * max(map(len, lines))))  # a letter is 0.65 as wide as high
+    style = {"fontsize": size, "x": 0.02, "ha": "left", "parse_math": False}
+    figure.suptitle("\n".join(lines), **style)
+
+
 def save(figure: "Figure", path: Path) -> Path:
     """Writes a figure as PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

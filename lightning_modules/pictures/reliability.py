@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_modules.calibration import Reliability
-from lightning_modules.pictures.drawing import BLUE, GREY, LIGHT, PINK
+from lightning_modules.pictures.drawing import BLUE, GREY, LIGHT, PINK, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,13 +31,8 @@ def draw_reliability(found: Reliability, *, title: str) -> "Figure":
     above.bar(left, under, bottom=confidence, color=LIGHT, label="not confident enough", **place)
     above.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1, label="confidence = accuracy")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    above.legend(loc="upper left", fontsize=9, frameon=False)
-    above.set_title(
-        f"{title}\nexpected calibration error {found.error:.3f}",
-        loc="left",
-        fontsize=11,
-        parse_math=False,
-    )
+    write_title(figure, title, f"expected calibration error {found.error:.3f}")
     below.bar(left, counts, color=GREY, **place)
     below.set(xlabel="confidence (probability of the predicted class)", ylabel="images")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure
