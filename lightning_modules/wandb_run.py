@@ -1,6 +1,7 @@
 """The W&B run of an experiment: one for all its stages, always finished."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_modules.build import build
 from lightning_modules.class_report import HEADINGS, class_rows, is_of_class
 from lightning_modules.run_directory import joined
+
+STAGING = "WANDB_DATA_DIR"
 
 
 @contextlib.contextmanager
@@ -28,19 +31,33 @@ def wandb_run(cfg: DictConfig, folder: Path, *, title: str, group: str) -> Itera
         return
     import wandb
 
-    run = build(
-        cfg.logger,
-        dir=folder,
-        name=title,
-        group=group,
-        config=OmegaConf.to_container(cfg, resolve=True),
-        settings=wandb.Settings(console="off", silent=True),
-        reinit="finish_previous",
-    )
+    with _staging(folder / "wandb" / "staging"):
+        run = build(
+            cfg.logger,
+            dir=folder,
+            name=title,
+            group=group,
+            config=OmegaConf.to_container(cfg, resolve=True),
+            settings=wandb.Settings(console="off", silent=True),
+            reinit="finish_previous",
+        )
+        try:
+            yield run
+        finally:
+            wandb.finish()
+
+
+@contextlib.contextmanager
+def _staging(folder: Path) -> Iterator[None]:
+    """Lets tables wait in `folder` for their upload; W&B would take the user's home."""
+    before = os.environ.get(STAGING)
+    os.environ[STAGING] = str(folder)
     try:
-        yield run
+        yield
     finally:
-        wandb.finish()
+        os.environ.pop(STAGING)
+        if before is not None:
+            os.environ[STAGING] = before
 
 
 def run_title(cfg: DictConfig, hydra: DictConfig) -> tuple[str, str]:
