@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from lightning_modules.command_line import key_of
 from lightning_modules.devices import device_count
 from lightning_modules.losses.building import build_loss
 from lightning_modules.lr_finder import RangeTest, range_test
+from lightning_modules.pictures.drawing import save
 from lightning_modules.session import Session
 
 log = logging.getLogger(__name__)
@@ -64,10 +64,7 @@ def draw(seen: RangeTest, path: Path) -> None:
     axes.axvline(seen.suggestion, linestyle="--", color="tab:red")
     axes.text(seen.suggestion, max(seen.losses), f" {seen.suggestion:g}", color="tab:red")
     axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(beside, format="png", dpi=120)
-    beside.replace(path)
+    save(figure, path)
 
 
 def _test(session: Session, network: nn.Module) -> RangeTest:

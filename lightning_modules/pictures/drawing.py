@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_modules.errors import ConfigError
+
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -57,9 +59,20 @@ def write_title(figure: "Figure", *lines: str) -> None:
 
 
 def save(figure: "Figure", path: Path) -> Path:
-    """Writes a figure as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a figure as PNG, whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(beside, format="png", dpi=DOTS)
-    beside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            figure.savefig(beside, format="png", dpi=DOTS)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"The picture {path} cannot be written ({reason}).") from error
     return path

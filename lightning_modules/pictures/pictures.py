@@ -28,7 +28,7 @@ def draw_pictures(
         name: of the run, for the titles.
 
     Raises:
-        DataError: a picture cannot be written.
+        ConfigError, DataError: a picture cannot be written.
     """
     files = []
     with fonts():

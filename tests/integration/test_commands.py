@@ -42,6 +42,19 @@ def test_the_bare_command_runs_on_drawn_data(homes):
     assert {"score/macs", "score/time"} <= set(metrics)
     for name in ("model/network.yaml", "card.md", "metrics.csv", "run.log", ".hydra/config.yaml"):
         assert (run / name).is_file(), name
+    classes = yaml.safe_load((run / "model" / "network.yaml").read_text())["class_names"]
+    assert metrics["confusion"]["classes"] == classes
+    kinds = ("classes", "confusion", "reliability", "worst")
+    for split in ("val", "test"):
+        matrix = metrics["confusion"][split]
+        for number, name in enumerate(classes):
+            assert metrics[f"{split}/support/{name}"] == sum(matrix[number])
+        assert 0 <= metrics[f"{split}/calibration_error"] <= 1
+        for kind in kinds:
+            assert (run / "figures" / f"{split}_{kind}.png").is_file()
+    card = (run / "card.md").read_text()
+    assert "figures/test_confusion.png" in card
+    assert f"| {classes[0]} | {metrics[f'val/precision/{classes[0]}']:.3f} |" in card
     assert "before and after" in done.stdout
     assert "wandb sync" in done.stdout
     assert list((run / "wandb").glob("offline-run-*"))
@@ -53,7 +66,7 @@ def test_train_then_compress_the_last_run_then_evaluate(homes, folder):
     trained = the_run(homes)
     done = run_command(
         "run.py", "+compression=tucker", "+teacher=original", "from_run=last",
-        "trainer.max_epochs=1", "logger=none", "latency.backend=eager",
+        "trainer.max_epochs=1", "logger=none", "latency.backend=eager", "callbacks.progress=null",
         f"hydra.run.dir={homes}/compressed",
     )  # fmt: skip
     run = homes / "compressed"
@@ -66,6 +79,8 @@ def test_train_then_compress_the_last_run_then_evaluate(homes, folder):
     assert metrics["cost/latency_ms"] == step["after"]["cost/latency_ms"] > 0
     assert "factorised" in done.stdout
     assert "taught by original" in done.stdout
+    assert "epoch 1/1" not in done.stdout
+    assert metrics["val/agreement"] == metrics["val/agreement/original"]
     saved = yaml.safe_load((run / "model" / "network.yaml").read_text())
     assert saved["model"]["name"] == "squeezenet"
     assert saved["class_names"] == ["blue", "green", "red"]
@@ -75,6 +90,9 @@ def test_train_then_compress_the_last_run_then_evaluate(homes, folder):
     shown = run_command("scripts/evaluate.py", str(run), str(trained), f"data.root={elsewhere}")
     assert f"{metrics['val/f1']:.4f}" in shown.stdout
     assert f"{before['val/f1']:.4f}" in shown.stdout
+    assert f"{metrics['val/calibration_error']:.4f}" in shown.stdout
+    row = next(line for line in shown.stdout.splitlines() if "green" in line)
+    assert f"{metrics['val/f1/green']:.3f}" in row
 
 
 def test_a_chain_of_train_and_tucker_in_one_command(homes, folder):
@@ -131,6 +149,8 @@ def test_a_search_returns_the_best_trial(homes, folder):
     }  # fmt: skip
     assert not (homes / "outputs" / "last_finished").exists()
     assert "cost/latency_ms" not in json.loads((trials[0] / "metrics.json").read_text())
+    assert not list(study.glob("trials/*/figures"))
+    assert "val/f1/red" in json.loads((trials[0] / "metrics.json").read_text())
     logged = {path.name for trial in trials for path in (trial / "wandb").glob("offline-run-*")}
     assert len(logged) == 3
 

@@ -41,6 +41,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
             "/nowhere.*python scripts/download.py taco root=/nowhere",
         ),
         (["model=resnet", "model.variant=resnet19"], "resnet19.*resnet18"),
+        (["pictures=yes"], "pictures=yes is neither true, false nor null"),
         (
             ["model=blocks/diet_found", "model.blocks.b3.k=${model.blocks.b3.k}"],
             "model.blocks.b3.k cannot be resolved: Recursive interpolation",
@@ -294,6 +295,10 @@ def test_processes_are_started_by_the_run_and_not_by_torchrun(homes, compose_con
 def test_several_devices_pass(homes, compose_config):
     for words in (["trainer=ddp_sim"], ["trainer=ddp"], ["trainer.devices=[0,3]"]):
         check(compose_config(*words))
+
+
+def test_a_callback_may_be_left_out(homes, compose_config):
+    check(compose_config("callbacks=freeze", "callbacks.progress=null", "callbacks.freeze=null"))
 
 
 def test_the_defaults_pass(homes, compose_config):
