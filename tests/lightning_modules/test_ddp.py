@@ -147,7 +147,7 @@ def test_both_end_alike_and_report_what_one_process_measures(session, homes, ave
         assert torch.equal(states[0][key], states[1][key]), key
         assert torch.equal(states[0][key], value), key
     assert all(type(m) is not nn.SyncBatchNorm for m in network.modules())
-    measured = evaluate(network, run.data.val_dataloader(), num_classes=3)
+    measured = evaluate(network, run.data.val_dataloader())
     assert sum(len(labels) for _, labels in run.data.val_dataloader()) == 21
     row = last_row(run)
     assert_close(measured, {key: row[key] for key in measured}, 1e-6)
