@@ -134,7 +134,8 @@ def test_frozen_norms_equal_one_process_too(session):
         assert torch.allclose(found[key].double(), value.double(), atol=1e-3), key
 
 
-@pytest.mark.parametrize("average", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("average", [False, True])
 def test_both_end_alike_and_report_what_one_process_measures(session, homes, average):
     kept = homes / "kept"
     run = session(

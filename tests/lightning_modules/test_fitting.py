@@ -100,7 +100,16 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "restarts, freezing and EMA",
+        "epochs, factors and accumulation",
+        pytest.param("plateau and EMA", marks=pytest.mark.slow),
+        pytest.param("mixed precision", marks=pytest.mark.slow),
+        pytest.param("warm-up", marks=pytest.mark.slow),
+    ],
+)
 def test_resumed_fits_equal_uninterrupted_ones(session, name):
     overrides = SETTINGS[name]
     whole = session("whole", *overrides)

@@ -132,6 +132,7 @@ def test_the_test_ends_where_the_loss_diverges(network, monkeypatch):
     assert all(loss == loss for loss in seen.losses)
 
 
+@pytest.mark.slow
 def test_a_run_that_finds_its_rate_equals_a_run_that_is_given_it(homes, folder):
     words = [
         "data=image_folder", f"data.root={folder}", "data.image_size=32", "data.batch_size=6",

@@ -135,6 +135,7 @@ def test_it_is_saved_loaded_and_compressed(model_cfg, images, tmp_path):
     assert len(again.recipe.entries) == 1
 
 
+@pytest.mark.slow
 def test_it_is_exported(model_cfg, images, tmp_path):
     network = build(model_cfg, units=[1, 1, 1])
     path = export_onnx(network, tmp_path / "network.onnx", (32, 48))

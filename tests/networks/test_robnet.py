@@ -9,6 +9,7 @@ from lightning_modules.networks.robnet import RobNet
 TARGET = "lightning_modules.networks.robnet.RobNet"
 
 
+@pytest.mark.slow
 def test_the_counts_of_the_paper(model_cfg):
     """5.49 M parameters (table 1, which counts the head of 100 classes).
 

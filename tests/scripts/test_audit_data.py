@@ -50,6 +50,7 @@ def test_a_folder_with_everything_wrong(homes, folder):
     assert [path.name for path in out.parent.iterdir()] == ["image_folder"]
 
 
+@pytest.mark.slow
 def test_drawn_crops_are_split_as_for_training(homes):
     done = audit("data=synthetic", "data.source.scenes=24", "--out", str(homes / "mine"))
     line = next(line for line in done.stdout.splitlines() if "all 6 classes" in line)

@@ -99,7 +99,8 @@ def test_mixed_batches_are_those_of_training(homes, words, compose_config):
     loader = data.train_dataloader()
     loader.sampler.set_epoch(1)
     first, *_ = loader
-    trainer = SimpleNamespace(fit_loop=SimpleNamespace(total_batch_idx=len(loader)))
+    loop = SimpleNamespace(total_batch_idx=len(loader))
+    trainer = SimpleNamespace(fit_loop=loop, global_rank=0)
     Seeding(seed=3, stream=show_batch.TRAINING).on_train_batch_start(trainer)
     images, targets = configured_mixing(cfg, data.num_classes)(*first)
     assert torch.equal(batches[0][0], images) and torch.equal(batches[0][1], targets)

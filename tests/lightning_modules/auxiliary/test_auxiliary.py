@@ -167,6 +167,7 @@ class Kill(pl.Callback):
             raise ZeroDivisionError
 
 
+@pytest.mark.slow
 def test_a_resumed_fit_equals_the_uninterrupted_one(make_session):
     stage = Stage("00_train", None, epochs=4)
     results = []

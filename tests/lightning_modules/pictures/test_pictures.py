@@ -46,7 +46,7 @@ def texts(figure):
     return {text: text.get_window_extent(canvas.get_renderer()) for text in found}
 
 
-@pytest.mark.parametrize("count", [2, 6, 60])
+@pytest.mark.parametrize("count", [2, 6, pytest.param(60, marks=pytest.mark.slow)])
 def test_no_word_is_cut_off_and_names_do_not_overlap(count):
     given, classes = answers(count), names(count)
     with fonts():
