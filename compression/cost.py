@@ -60,6 +60,15 @@ def macs_per_layer(
     return {name: macs for name, macs in counts.items() if macs}
 
 
+def network_cost(network: nn.Module, measure: str, image_size: int | Sequence[int]) -> int:
+    """`macs` (of one image) or `params` of a network, the measures of a target.
+
+    Raises:
+        CompressionError: an image size that the network cannot take.
+    """
+    return count_params(network) if measure == "params" else count_macs(network, image_size)
+
+
 def layer_inputs(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, torch.Size]:
     """The input shape, 1 x C x H x W, of every module that is called with a tensor."""
     copy = meta_copy(network)

@@ -23,7 +23,8 @@ class Context:
     val_batches: Callable[[], Batches] | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # (logits N x classes, labels N)
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None  # {"val/f1": ...}
-    entry_cost: dict[str, float] = field(default_factory=dict)  # of the network entering the step
+    # Of the network as it entered the step: `macs` (of one image), `params`, `latency` (ms).
+    entry_cost: dict[str, float] = field(default_factory=dict)
 
 
 class CompressionStep(Protocol):
@@ -82,8 +83,3 @@ class Step:
 
     def finish(self, network: nn.Module) -> nn.Module:
         return network
-
-
-def round_target(target: float, round: int, rounds: int) -> float:
-    """What round `round` of `rounds` (from 0) aims at, so that the last one reaches `target`."""
-    return 1 - (1 - target) * (round + 1) / rounds

@@ -24,7 +24,8 @@ from compression.factorization.tucker_layer import (
 )
 from compression.layer_names import chosen
 from compression.meta_copy import meta_copy
-from compression.step import Context, Plan, Step, round_target
+from compression.step import Context, Plan, Step
+from compression.target import round_target
 
 
 class Tucker(Step):
