@@ -68,6 +68,11 @@ class Step:
         """What the plan does, in a few lines for a person."""
         return [f"{len(plan)} entries"]
 
+    @staticmethod
+    def describe_layers(plan: Plan) -> dict[str, str]:
+        """What was done to each layer it looked at, and why, by the layer's name."""
+        return {}
+
     def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
         """Restructure a copy, then carry the weights over; `network` stays as it is."""
         smaller = self.restructure(copy.deepcopy(network), plan)

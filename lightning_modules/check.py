@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from compression.factorization.settings import check_settings
 from compression.target import Target
 from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
@@ -228,7 +229,10 @@ def _check_compression(cfg: DictConfig) -> None:
                 f"compression.{name} has settings but was not chosen; add '+compression={name}'."
             )
         place = f"compression.{name}"
-        Target.of(_resolved(node, place).get("target"), f"{place}.target")
+        settings = _resolved(node, place)
+        Target.of(settings.get("target"), f"{place}.target")
+        if node._target_.startswith("compression.factorization."):
+            check_settings(place, settings)
         names = node.get("teacher")
         for teacher in [names] if isinstance(names, str) else names or []:
             if teacher not in cfg.teacher:
