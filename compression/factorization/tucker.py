@@ -14,7 +14,7 @@ from compression.factorization.form import Form
 from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.spectrum import leading
 
-SWEEPS = 50  # of the iteration at most
+SWEEPS = 6  # of the iteration at most: later ones gain next to nothing on trained kernels
 ENOUGH = 1e-4  # a sweep that gains less than this share of the squared norm is the last
 
 
