@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from compression.cost import layer_calls, network_cost
+from compression.cost import forward_shapes, layer_calls, network_cost
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate
+from compression.factorization.clock import Clock
+from compression.factorization.decision import decide, described
 from compression.factorization.form import Form
 from compression.factorization.geometry import Geometry, Layer
 from compression.factorization.kernels import kernel_of
@@ -17,6 +19,7 @@ from compression.factorization.ranks.choice import rule_of
 from compression.factorization.ranks.rule import Rule
 from compression.factorization.settings import check_settings
 from compression.layer_names import chosen
+from compression.meta_copy import meta_copy
 from compression.step import Context, Plan, Step
 from compression.target import Target
 
@@ -38,6 +41,8 @@ class Factorization(Step):
             `{"macs": 0.5}`.
         rounds: in how many rounds to get there.
         groups: `leave` grouped convolutions alone, or `split` each group's part.
+        prefer: `macs` factorises whatever gets cheaper; `latency` only what also measures faster
+            in onnxruntime, with one thread, for one image of the network's own size.
         include: name patterns of the layers to factorise.
         exclude: name patterns of layers to leave alone.
 
@@ -57,15 +62,16 @@ class Factorization(Step):
         target: Mapping[str, float | None] | None = None,
         rounds: int = 1,
         groups: str = "leave",
+        prefer: str = "macs",
         include: Sequence[str] = ("*",),
         exclude: Sequence[str] = (),
     ) -> None:
         strengths = {"ratio": ratio, "energy": energy, "vbmf": vbmf}
-        choices = {"ranks": ranks, "target": target, "rounds": rounds, "groups": groups}
-        check_settings(self.name, {**strengths, **choices})
+        words = {"ranks": ranks, "groups": groups, "prefer": prefer}
+        check_settings(self.name, {**strengths, **words, "target": target, "rounds": rounds})
         self.target = Target.of(target)
         self.rule = rule_of(ranks, solves=self.target is not None, step=self.name, **strengths)
-        self.rounds, self.groups = rounds, groups
+        self.rounds, self.groups, self.prefer = rounds, groups, prefer
         self.include, self.exclude = list(include), list(exclude)
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
@@ -75,28 +81,19 @@ class Factorization(Step):
             CompressionError: a pattern matches nothing, the target is out of reach, or no layer of
                 the network can be changed.
         """
-        found = find_layers(network, self.form)
-        unfit = unfit_layers(network, found, self.form, split=self.groups == "split")
-        calls = layer_calls(network, context.image_size)
-        idle = {name: "unused" for name in found if name not in calls}
-        wanted = chosen(list(found), self.include, self.exclude)
-        spared = {name: "excluded" for name in found if name not in wanted}
-        skipped = {**idle, **spared, **unfit}
-        candidates = [
-            Candidate(name, layer, calls[name], self.form)
-            for name, layer in found.items()
-            if name not in skipped
-        ]
+        candidates, skipped = self._candidates(network, context)
+        clock = Clock() if self.prefer == "latency" else None
         if self.target is None:
             self.rule.check(candidates)
-            plan = self._choices(self.rule, candidates, round, self.rounds)
+            plan = decide(candidates, self.rule, clock, round, self.rounds)
         else:
-            plan = self._solved(network, context, candidates, round)
+            plan = self._solved(network, context, candidates, clock, round)
         plan["skipped"] = {**skipped, **plan["skipped"]}
         begun = self.rounds > 1 and not all(candidate.fresh for candidate in candidates)
         last = round == self.rounds - 1
         if not plan["layers"] and (not candidates or (last and not begun)):
             raise CompressionError(self._nothing_done(plan))
+        self._require_running(network, plan, context)
         return plan
 
     @classmethod
@@ -139,44 +136,58 @@ class Factorization(Step):
 
     @staticmethod
     def describe_layers(plan: Plan) -> dict[str, str]:
-        done = {name: _described(choice) for name, choice in plan["layers"].items()}
+        done = {name: described(choice) for name, choice in plan["layers"].items()}
         return {**done, **{name: f"left alone: {why}" for name, why in plan["skipped"].items()}}
 
+    def _candidates(
+        self, network: nn.Module, context: Context
+    ) -> tuple[list[Candidate], dict[str, str]]:
+        """The layers that can be factorised, and why others cannot, by name."""
+        found = find_layers(network, self.form)
+        unfit = unfit_layers(network, found, self.form, split=self.groups == "split")
+        calls = layer_calls(network, context.image_size)
+        idle = {name: "unused" for name in found if name not in calls}
+        wanted = chosen(list(found), self.include, self.exclude)
+        spared = {name: "excluded" for name in found if name not in wanted}
+        skipped = {**idle, **spared, **unfit}
+        candidates = [
+            Candidate(name, layer, calls[name], self.form)
+            for name, layer in found.items()
+            if name not in skipped
+        ]
+        return candidates, skipped
+
     def _solved(
-        self, network: nn.Module, context: Context, candidates: list[Candidate], round: int
+        self,
+        network: nn.Module,
+        context: Context,
+        candidates: list[Candidate],
+        clock: Clock | None,
+        round: int,
     ) -> Plan:
         """The plan that meets the target, found by turning the rule's share."""
         measure, kind = self.target.measure, type(self.rule)
         now = network_cost(network, measure, context.image_size)
 
         def cost_at(share: float) -> float:
-            layers = self._choices(kind(share), candidates)["layers"].values()
+            layers = decide(candidates, kind(share), clock)["layers"].values()
             return now + sum(after - before for before, after in (c[measure] for c in layers))
 
         entered = context.entry_cost or {measure: now}
         found = self.target.solve(cost_at, entered, round=round, rounds=self.rounds)
-        plan = self._choices(kind(found.knob), candidates)
+        plan = decide(candidates, kind(found.knob), clock)
         return {**plan, "target": self.target.report(found, entered)}
 
-    def _choices(
-        self, rule: Rule, candidates: list[Candidate], round: int = 0, rounds: int = 1
-    ) -> Plan:
-        plan: Plan = {"layers": {}, "skipped": {}}
-        for candidate in candidates:
-            rank = rule.rank(candidate, round, rounds)
-            if not all(rank):
-                plan["skipped"][candidate.name] = rule.nothing
-                continue
-            rank = self.form.useful(rank, candidate.geometry)
-            before, after = candidate.cost, candidate.cost_at(rank)
-            costs = {measure: [before[measure], after[measure]] for measure in before}
-            if after["macs"] < before["macs"] and after["params"] <= before["params"]:
-                choice = {"rank": rank, "channels": candidate.full, **costs, "why": rule.why()}
-                plan["layers"][candidate.name] = choice
-            else:
-                reason = "no cheaper ({} -> {} MACs, {} -> {} parameters)"
-                plan["skipped"][candidate.name] = reason.format(*costs["macs"], *costs["params"])
-        return plan
+    def _require_running(self, network: nn.Module, plan: Plan, context: Context) -> None:
+        """Some networks read their layers' weights and settings instead of calling them."""
+        try:
+            forward_shapes(self.restructure(meta_copy(network), plan), context.image_size)
+        except (AttributeError, TypeError, CompressionError) as error:
+            reason = str(error).rstrip(".")
+            raise CompressionError(
+                f"{self.name} cannot be done on this network, which looks into its layers: "
+                f"{reason}; leave the layer out by {self.name}.exclude."
+            ) from error
 
     def _nothing_done(self, plan: Plan) -> str:
         reasons = _counted(plan["skipped"]) or "there are none of its kind"
@@ -194,12 +205,6 @@ def fill(product: nn.Sequential, layer: Layer, form: type[Form], rank: Sequence[
     last = layer[-1] if isinstance(layer, nn.Sequential) else layer
     if last.bias is not None:
         product[-1].bias.copy_(last.bias)
-
-
-def _described(choice: Plan) -> str:
-    rank, full = (" x ".join(map(str, choice[key])) for key in ("rank", "channels"))
-    before, after = choice["macs"]
-    return f"rank {rank} of {full} by {choice['why']}, {before:,} -> {after:,} MACs"
 
 
 def _counted(skipped: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from compression.target import Target
 RULES = ("ratio", "energy", "vbmf")
 SOLVABLE = ("ratio", "energy")  # rules with a number that a target can turn
 GROUPS = ("leave", "split")
+PREFERENCES = ("macs", "latency")
 
 
 def check_settings(place: str, settings: Mapping[str, Any]) -> None:
@@ -31,7 +32,7 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
     rounds = settings.get("rounds", 1)
     if not isinstance(rounds, int) or rounds < 1:
         raise CompressionError(f"{place}.rounds is a number from 1, not {rounds!r}.")
-    for key, choices in {"groups": GROUPS}.items():
+    for key, choices in {"groups": GROUPS, "prefer": PREFERENCES}.items():
         value = settings.get(key, choices[0])
         if value not in choices:
             raise CompressionError(f"{place}.{key}={value} does not exist; {' or '.join(choices)}.")
