@@ -59,7 +59,7 @@ def build(rows):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5)).eval()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rows=st.lists(convolutions, min_size=1, max_size=3),
     chain=st.lists(steps, min_size=1, max_size=3),
