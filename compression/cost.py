@@ -60,14 +60,23 @@ def macs_per_layer(
     return {name: macs for name, macs in counts.items() if macs}
 
 
-def layer_inputs(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, torch.Size]:
-    """The input shape, 1 x C x H x W, of every module that is called with a tensor."""
+def network_cost(network: nn.Module, measure: str, image_size: int | Sequence[int]) -> int:
+    """`macs` (of one image) or `params` of a network, the measures of a target.
+
+    Raises:
+        CompressionError: an image size that the network cannot take.
+    """
+    return count_params(network) if measure == "params" else count_macs(network, image_size)
+
+
+def layer_calls(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, list[torch.Size]]:
+    """The shapes of a module's inputs, 1 x C x H x W, call by call; of all that are called."""
     copy = meta_copy(network)
-    shapes: dict[str, torch.Size] = {}
+    shapes: dict[str, list[torch.Size]] = {}
 
     def remember(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         if inputs and isinstance(inputs[0], Tensor):
-            shapes[name] = inputs[0].shape
+            shapes.setdefault(name, []).append(inputs[0].shape)
 
     for name, module in copy.named_modules():
         module.register_forward_pre_hook(partial(remember, name))

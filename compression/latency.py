@@ -64,7 +64,7 @@ def measure_latency(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        times = _take_turns(calls, repeats)  # seconds, networks x repeats
+        times = take_turns(calls, repeats)  # seconds, networks x repeats
     finally:
         torch.set_num_threads(before)
     conditions = {"device": _cpu(), "threads": threads, "batch": batch, "backend": backend}
@@ -75,7 +75,8 @@ def measure_latency(
     ]
 
 
-def _take_turns(calls: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
+def take_turns(calls: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
+    """Seconds of each call, calls x repeats; one run of each in turn, after a few to warm up."""
     times = np.empty((len(calls), repeats))
     for turn in range(-WARMUP, repeats):
         for index, call in enumerate(calls):

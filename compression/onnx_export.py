@@ -58,11 +58,17 @@ def export_onnx(network: nn.Module, path: str | Path, image_size: int | Sequence
 
 def onnx_session(path: str | Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
     """The file at `path`, ready to run on the CPU with `threads` threads."""
+    options = session_options(threads)
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Options of a session that runs with `threads` threads and says nothing."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return options
 
 
 def _images(image_size: int | Sequence[int]) -> Tensor:

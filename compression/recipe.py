@@ -56,6 +56,13 @@ class Entry:
             )
         return kind
 
+    def known_class(self, trust: Iterable[str] = ()) -> Any | None:
+        """The class of the step, or None where `step_class` would refuse."""
+        try:
+            return self.step_class(trust)
+        except CompressionError:
+            return None
+
 
 @dataclass
 class Recipe:
@@ -87,13 +94,21 @@ class Recipe:
         """What was done, for a person; a step of foreign code is only named."""
         lines = []
         for entry in self.entries:
-            try:
-                kind = entry.step_class(trust)
-            except CompressionError:
+            kind = entry.known_class(trust)
+            if kind is None:
                 lines.append(entry.step)
-                continue
-            lines += [f"{kind.name}: {line}" for line in kind.describe(entry.plan)]
+            else:
+                lines += [f"{kind.name}: {line}" for line in kind.describe(entry.plan)]
         return lines
+
+    def layers(self, *, trust: Iterable[str] = ()) -> list[tuple[str, str, str]]:
+        """(step, layer, what was done to it and why), in order; of foreign code nothing is told."""
+        return [
+            (kind.name, layer, what)
+            for entry in self.entries
+            if (kind := entry.known_class(trust)) is not None
+            for layer, what in kind.describe_layers(entry.plan).items()
+        ]
 
     def replay(self, network: nn.Module, *, trust: Iterable[str] = ()) -> nn.Module:
         """`network` restructured in place as the recipe says; weights are loaded afterwards.

@@ -23,7 +23,8 @@ class Context:
     val_batches: Callable[[], Batches] | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # (logits N x classes, labels N)
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None  # {"val/f1": ...}
-    entry_cost: dict[str, float] = field(default_factory=dict)  # of the network entering the step
+    # Of the network as it entered the step: `macs` (of one image), `params`, `latency` (ms).
+    entry_cost: dict[str, float] = field(default_factory=dict)
 
 
 class CompressionStep(Protocol):
@@ -67,6 +68,11 @@ class Step:
         """What the plan does, in a few lines for a person."""
         return [f"{len(plan)} entries"]
 
+    @staticmethod
+    def describe_layers(plan: Plan) -> dict[str, str]:
+        """What was done to each layer it looked at, and why, by the layer's name."""
+        return {}
+
     def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
         """Restructure a copy, then carry the weights over; `network` stays as it is."""
         smaller = self.restructure(copy.deepcopy(network), plan)
@@ -82,8 +88,3 @@ class Step:
 
     def finish(self, network: nn.Module) -> nn.Module:
         return network
-
-
-def round_target(target: float, round: int, rounds: int) -> float:
-    """What round `round` of `rounds` (from 0) aims at, so that the last one reaches `target`."""
-    return 1 - (1 - target) * (round + 1) / rounds

@@ -16,6 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from compression.factorization.settings import check_settings
+from compression.target import Target
 from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.auxiliary.settings import check_auxiliary_nodes
@@ -226,6 +228,11 @@ def _check_compression(cfg: DictConfig) -> None:
             raise ConfigError(
                 f"compression.{name} has settings but was not chosen; add '+compression={name}'."
             )
+        place = f"compression.{name}"
+        settings = _resolved(node, place)
+        Target.of(settings.get("target"), f"{place}.target")
+        if node._target_.startswith("compression.factorization."):
+            check_settings(place, settings)
         names = node.get("teacher")
         for teacher in [names] if isinstance(names, str) else names or []:
             if teacher not in cfg.teacher:

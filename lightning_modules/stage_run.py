@@ -76,7 +76,7 @@ def _rounds(
     network: Network,
     session: Session,
     teachers: list[Teacher],
-    entry_cost: dict[str, float],
+    entered: dict[str, float],
 ) -> tuple[Network, list[dict[str, float]], int]:
     """Prepare; then plan, apply, fine-tune as often as asked; from where a checkpoint stands."""
     first = -1 if stage.prepare_epochs else 0
@@ -92,7 +92,7 @@ def _rounds(
             elif round == origin["round"]:
                 network = stage.step.apply(network, entries[round]["plan"])
             else:
-                network, entry = _surgery(stage, network, session, entry_cost, round)
+                network, entry = _surgery(stage, network, session, entered, round)
                 entries.append(asdict(entry))
                 surgery.append(validation_figures(network, session))
         network.recipe = Recipe([*earlier, *(Entry(**entry) for entry in entries)])
@@ -106,16 +106,16 @@ def _rounds(
 
 
 def _surgery(
-    stage: Stage, network: Network, session: Session, entry_cost: dict[str, float], round: int
+    stage: Stage, network: Network, session: Session, entered: dict[str, float], round: int
 ) -> tuple[Network, Entry]:
-    network, entry = run_round(stage.step, network, _context(session, entry_cost), round)
+    network, entry = run_round(stage.step, network, _context(session, entered), round)
     for line in stage.step.describe(entry.plan):
         log.info(f"  {line}")
     return network, entry
 
 
-def _context(session: Session, entry_cost: dict[str, float]) -> Context:
-    """What a compression step may look at."""
+def _context(session: Session, entered: dict[str, float]) -> Context:
+    """What a compression step may look at; `entered` are the figures of the entering network."""
     data = session.data
     return Context(
         sample=next(iter(data.val_dataloader()))[0][:8],
@@ -125,5 +125,5 @@ def _context(session: Session, entry_cost: dict[str, float]) -> Context:
         val_batches=data.val_dataloader,
         loss=build_loss(session.cfg.loss, class_counts=data.class_counts["train"]),
         evaluate=lambda candidate: validation_figures(candidate, session),
-        entry_cost=entry_cost,
+        entry_cost={name: entered[f"cost/{name}"] for name in ("macs", "params")},
     )

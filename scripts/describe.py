@@ -42,6 +42,7 @@ def main() -> None:
     rows = overview(network, found, convention=flags.convention, layers=flags.layers)
     title = f"{_title(cfg)}, {size[0]} x {size[1]} pixels, {network.num_classes} classes"
     print_table(rows, title)
+    print_steps(network.recipe.layers(trust=saved_run.trusted_packages(cfg)))
     for line in totals(network, found, cfg, f1=flags.f1):
         print(line)
     if flags.figure:
@@ -146,6 +147,18 @@ def print_table(rows: list["Row"], title: str) -> None:
         shape = "" if row.shape is None else " x ".join(map(str, row.shape))
         numbers = (f"{row.params:,}", f"{row.macs:,}", f"{row.macs / total:.1%}")
         table.add_row(row.name, row.kind, row.arguments, shape, *numbers)
+    Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
+
+
+def print_steps(layers: list[tuple[str, str, str]]) -> None:
+    """Prints what compression did to each layer and why: (step, layer, what)."""
+    if not layers:
+        return
+    table = Table(title="what was done to each layer")
+    for column in ("step", "layer", "what"):
+        table.add_column(column, overflow="fold")
+    for row in layers:
+        table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from compression.cost import count_macs, count_params, layer_inputs, macs_per_layer, module_macs
+from compression.cost import count_macs, count_params, layer_calls, macs_per_layer, module_macs
 from compression.errors import CompressionError
 
 
@@ -42,9 +42,9 @@ def test_standard_by_hand_per_layer(network):
         "10": 36,
     }
     assert count_macs(network, [20, 28]) == sum(layers.values())
-    shapes = layer_inputs(network, [20, 28])
-    assert shapes["3"] == (1, 16, 20, 28)
-    assert module_macs(network[3], shapes["3"]) == layers["3"]
+    shapes = layer_calls(network, [20, 28])
+    assert shapes["3"] == [(1, 16, 20, 28)]
+    assert module_macs(network[3], shapes["3"][0]) == layers["3"]
 
 
 def test_attention_is_counted():

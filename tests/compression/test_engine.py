@@ -7,7 +7,6 @@ from compression.engine import check_order, run_round
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.recipe import Entry, Recipe
-from compression.step import round_target
 
 
 class Silence(Step):
@@ -77,10 +76,6 @@ def test_a_plan_must_be_plain_data(network, context):
     for plan in (torch.ones(1), {1, 2}, float("nan")):
         with pytest.raises(CompressionError, match="not plain JSON"):
             run_round(Silence(plan=plan), network, context, 0)
-
-
-def test_round_target():
-    assert [round_target(0.4, r, 3) for r in range(3)] == pytest.approx([0.8, 0.6, 0.4])
 
 
 def test_recipe_refuses(network):

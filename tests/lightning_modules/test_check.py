@@ -157,6 +157,10 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["+teacher.a.run=x", "+teacher.a.wieght=2"], "no key teacher.a.wieght; .* weight"),
         (["+compression.tucker.epochs=3"], "tucker has settings but was not chosen"),
         (["+compression=tucker", "compression.tucker.teacher=x"], "names x, which this run"),
+        (
+            ["+compression=tucker", "+compression.tucker.target={macs: 1.2}"],
+            r"compression.tucker.target.macs is a share in \(0, 1\], not 1.2",
+        ),
         (["+teacher=original"], "original is the network before compression"),
         (["+teacher=resnet18", "teacher.resnet18.run=/nowhere"], "/nowhere does not exist"),
         (["+teacher=resnet18", "teacher.resnet18.weights=/w"], "weights=/w: there is no such"),

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from compression.cost import count_macs, count_params, layer_inputs, macs_per_layer
+from compression.cost import count_macs, count_params, layer_calls, macs_per_layer
 from compression.survey import survey
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import outline_network
@@ -80,8 +80,8 @@ def test_the_survey_agrees_with_the_single_counts(model_cfg):
     for convention, counts in found.macs.items():
         single = macs_per_layer(network, [64, 48], convention)
         assert {name: macs for name, macs in counts.items() if macs} == single
-    inputs = layer_inputs(network, [64, 48])
-    assert found.shapes["body.features.0"] == inputs["body.features.1"]
+    inputs = layer_calls(network, [64, 48])
+    assert found.shapes["body.features.0"] == inputs["body.features.1"][0]
 
 
 def test_the_picture(model_cfg, tmp_path):

@@ -26,12 +26,15 @@ def test_a_model_without_a_run(homes):
 def test_a_finished_run(homes, compose_config):
     import torch
 
+    from compression import compress
+    from compression.factorization.tucker import Tucker
     from lightning_modules.networks import build_network
 
     torch.manual_seed(0)
     cfg = compose_config("data.image_size=[32,48]", "model.units=[1,1,1]")
     network = build_network(cfg.model, num_classes=3, image_size=[32, 48])
     network.class_names = ("a", "b", "c")
+    network, _ = compress(network, [Tucker(ratio=0.5)], sample=torch.zeros(1, 3, 32, 48))
     run = homes / "run"
     save_network(network, run)
     (run / ".hydra").mkdir()
@@ -41,6 +44,9 @@ def test_a_finished_run(homes, compose_config):
     done = describe(str(run), "--layers", "--convention", "leaderboard2021")
     assert "32 x 48 pixels, 3 classes" in done.stdout
     assert "features.stage3.unit1.expand_bn3" in done.stdout
+    told = done.stdout.partition("what was done to each layer")[2]
+    assert "rank 3 x 2 of 6 x 3 by ratio 0.5, 62,208 -> " in told
+    assert "features.stage1.unit1.dw_conv2" in told and "left alone: grouped" in told
     assert "64 x 64 pixels" in describe(str(run), "image_size=64").stdout
     done = describe(str(run), "model=resnet", check=False)
     assert "has its own model" in done.stderr and done.returncode == 1

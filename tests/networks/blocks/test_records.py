@@ -8,7 +8,7 @@ import torchvision
 from omegaconf import OmegaConf
 from torch import nn
 
-from compression.cost import count_macs, count_params, layer_inputs
+from compression.cost import count_macs, count_params, layer_calls
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import BlockNetwork, build_network, load_network, save_network
 from lightning_modules.networks.blocks.writing import to_rows
@@ -117,8 +117,8 @@ def test_networks_of_record(option, rows, by_hand, classes, params, maps, model_
     written[-1][2][0] = classes
     assert [row[:2] for row in written] == [row[:2] for row in rows]
     assert all(b[2][: len(a[2])] == a[2] for a, b in zip(written, rows, strict=True))
-    sides = layer_inputs(shipped, 80)
-    entering = [sides[f"body.blocks.b{n}"][-1] for n in range(2, len(maps) + 1)]
+    sides = layer_calls(shipped, 80)
+    entering = [sides[f"body.blocks.b{n}"][0][-1] for n in range(2, len(maps) + 1)]
     assert entering == maps[:-1]
 
 

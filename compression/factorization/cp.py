@@ -1,0 +1,109 @@
+"""CP factorisation of kxk convolutions.
+
+Lebedev et al. 2015, "Speeding-up Convolutional Neural Networks Using Fine-tuned CP-Decomposition",
+section 3: 1x1 to R channels, a column and a row in each of them, 1x1 to the outputs.
+"""
+
+from collections.abc import Sequence
+
+import tensorly
+import torch
+from tensorly.decomposition import parafac
+from torch import Tensor, nn
+
+from compression.factorization.factorization import Factorization
+from compression.factorization.form import Form
+from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
+from compression.factorization.spectrum import leading
+
+ITERATIONS = 60  # of the alternating least squares at most
+ENOUGH = 1e-6  # an iteration that lowers the relative error by less is the last
+RIDGE = 1e-10  # added to the least squares, for a kernel of norm 1: terms may be alike
+
+
+class CPForm(Form):
+    """A sum of R outer products of a channel in, a column, a row and a channel out; rank [R].
+
+    The rank of a tensor is no less than that of any of its unfoldings, so R is chosen on the one
+    that can have the largest, O kh x I kw.
+    """
+
+    @staticmethod
+    def unfit(geometry: Geometry) -> str | None:
+        return "1x1" if geometry.kernel == (1, 1) else None
+
+    @staticmethod
+    def sides(geometry: Geometry) -> list[int]:
+        height, width = geometry.kernel
+        return [min(geometry.group_outputs * height, geometry.group_inputs * width)]
+
+    @staticmethod
+    def unfoldings(kernel: Tensor) -> list[Tensor]:
+        return [kernel.transpose(2, 3).flatten(3).flatten(1, 2)]
+
+    @staticmethod
+    def rank_of(product: nn.Sequential) -> list[int]:
+        return [product[0].out_channels // product[0].groups]
+
+    @staticmethod
+    def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:
+        width = geometry.groups * rank[0]
+        return nn.Sequential(
+            geometry.factor(geometry.inputs, width),
+            geometry.factor(width, width, over=(HEIGHT,), groups=width),
+            geometry.factor(width, width, over=(WIDTH,), groups=width),
+            geometry.factor(width, geometry.outputs, last=True),
+        )
+
+    @staticmethod
+    def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
+        terms = [cp(one, rank[0]) for one in kernel]
+        outputs, inputs, columns, rows = (
+            torch.stack(factor) for factor in zip(*terms, strict=True)
+        )
+        return [inputs.mT, columns.mT, rows.mT, outputs]
+
+
+class CP(Factorization):
+    """Factorise kxk convolutions by CP; see `Factorization` for the settings."""
+
+    name = "cp"
+    form = CPForm
+
+
+def cp(kernel: Tensor, rank: int) -> list[Tensor]:
+    """Alternating least squares, started from the leading singular vectors of each mode.
+
+    Args:
+        kernel: O x I x kh x kw, float64 on the CPU.
+        rank: the number of terms R.
+
+    Returns:
+        O x R, I x R, kh x R and kw x R; each term's size is spread evenly over the four.
+    """
+    norm = torch.linalg.vector_norm(kernel)
+    if not norm:
+        return [torch.zeros(side, rank, dtype=kernel.dtype) for side in kernel.shape]
+    start = [_start(kernel, mode, rank) for mode in range(4)]
+    with tensorly.backend_context("numpy", local_threadsafe=True):
+        weights, factors = parafac(
+            (kernel / norm).numpy(),
+            rank,
+            n_iter_max=ITERATIONS,
+            init=(None, [factor.numpy() for factor in start]),
+            tol=ENOUGH,
+            l2_reg=RIDGE,
+        )
+    factors = [torch.from_numpy(factor.copy()) for factor in factors]
+    sizes = torch.stack([torch.linalg.vector_norm(factor, dim=0) for factor in factors])
+    size = (sizes.prod(0) * torch.from_numpy(weights.copy()) * norm) ** 0.25
+    return [f * size / s.clamp(min=1e-300) for f, s in zip(factors, sizes, strict=True)]
+
+
+def _start(kernel: Tensor, mode: int, rank: int) -> Tensor:
+    """Singular vectors of a mode, and random ones where it has fewer than `rank`."""
+    unfolded = kernel.movedim(mode, 0).flatten(1)[None]
+    vectors = leading(unfolded, rank)[0]
+    random = torch.Generator().manual_seed(mode)
+    more = torch.randn(len(vectors), rank - vectors.shape[1], generator=random, dtype=kernel.dtype)
+    return torch.cat([vectors, more / len(vectors) ** 0.5], dim=1)

@@ -1,0 +1,213 @@
+"""A step that puts a product of small layers where a layer is: what all such steps share."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import nn
+
+from compression.cost import forward_shapes, layer_calls, network_cost
+from compression.errors import CompressionError
+from compression.factorization.candidate import Candidate
+from compression.factorization.clock import Clock
+from compression.factorization.decision import decide, described
+from compression.factorization.form import Form
+from compression.factorization.geometry import Geometry, Layer
+from compression.factorization.kernels import kernel_of
+from compression.factorization.layers import find_layers, unfit_layers
+from compression.factorization.ranks.choice import rule_of
+from compression.factorization.ranks.rule import Rule
+from compression.factorization.settings import check_settings
+from compression.layer_names import chosen
+from compression.meta_copy import meta_copy
+from compression.step import Context, Plan, Step
+from compression.target import Target
+
+
+class Factorization(Step):
+    """The base of tucker, cp, svd and spatial_svd, which say what the product looks like.
+
+    A layer that was factorised before, in an earlier round or run, is shrunk further and stays one
+    product. A layer that would not get cheaper is left alone; the plan says why.
+
+    Args:
+        ranks: `ratio`, `energy`, `vbmf` or `target`; or the ranks themselves by layer name or
+            pattern, as a mapping or a YAML file of one; or a `Rule`. None: `target` if one is
+            given, else `ratio`.
+        ratio: rank as a share of the channels (or rank) entering the step, in (0, 1].
+        energy: share of the squared singular values to keep, in (0, 1].
+        vbmf: how far to go from the full rank to the one that EVBMF finds, in (0, 1].
+        target: cost to reach by bisection over the energy (or the ratio, if `ranks` says so), as
+            `{"macs": 0.5}`.
+        rounds: in how many rounds to get there.
+        groups: `leave` grouped convolutions alone, or `split` each group's part.
+        prefer: `macs` factorises whatever gets cheaper; `latency` only what also measures faster
+            in onnxruntime, with one thread, for one image of the network's own size.
+        include: name patterns of the layers to factorise.
+        exclude: name patterns of layers to leave alone.
+
+    Raises:
+        CompressionError: a setting out of range.
+    """
+
+    form: ClassVar[type[Form]]
+
+    def __init__(
+        self,
+        *,
+        ranks: str | Mapping[str, Any] | Rule | None = None,
+        ratio: float = 0.5,
+        energy: float = 0.9,
+        vbmf: float = 0.7,
+        target: Mapping[str, float | None] | None = None,
+        rounds: int = 1,
+        groups: str = "leave",
+        prefer: str = "macs",
+        include: Sequence[str] = ("*",),
+        exclude: Sequence[str] = (),
+    ) -> None:
+        strengths = {"ratio": ratio, "energy": energy, "vbmf": vbmf}
+        words = {"ranks": ranks, "groups": groups, "prefer": prefer}
+        check_settings(self.name, {**strengths, **words, "target": target, "rounds": rounds})
+        self.target = Target.of(target)
+        self.rule = rule_of(ranks, solves=self.target is not None, step=self.name, **strengths)
+        self.rounds, self.groups, self.prefer = rounds, groups, prefer
+        self.include, self.exclude = list(include), list(exclude)
+
+    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+        """Ranks by layer name, and why other layers are left alone.
+
+        Raises:
+            CompressionError: a pattern matches nothing, the target is out of reach, or no layer of
+                the network can be changed.
+        """
+        candidates, skipped = self._candidates(network, context)
+        clock = Clock() if self.prefer == "latency" else None
+        if self.target is None:
+            self.rule.check(candidates)
+            plan = decide(candidates, self.rule, clock, round, self.rounds)
+        else:
+            plan = self._solved(network, context, candidates, clock, round)
+        plan["skipped"] = {**skipped, **plan["skipped"]}
+        begun = self.rounds > 1 and not all(candidate.fresh for candidate in candidates)
+        last = round == self.rounds - 1
+        if not plan["layers"] and (not candidates or (last and not begun)):
+            raise CompressionError(self._nothing_done(plan))
+        self._require_running(network, plan, context)
+        return plan
+
+    @classmethod
+    def restructure(cls, network: nn.Module, plan: Plan) -> nn.Module:
+        """Put an empty product where each planned layer is.
+
+        Raises:
+            CompressionError: the plan was made for another architecture.
+        """
+        layers = find_layers(network, cls.form)
+        other = f"The {cls.name} plan was made for another architecture:"
+        for name, choice in plan["layers"].items():
+            if name not in layers:
+                raise CompressionError(f"{other} there is no layer for it called {name!r}.")
+            layer = layers[name]
+            full = cls.form.full_rank(layer)
+            if full != list(choice["channels"]):
+                raise CompressionError(
+                    f"{other} {name!r} has {full} channels instead of {choice['channels']}."
+                )
+            product = cls.form.structure(Geometry.of(layer), choice["rank"])
+            network.set_submodule(name, product.train(layer.training))
+        return network
+
+    def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+        for name, choice in plan["layers"].items():
+            product = smaller.get_submodule(name)
+            fill(product, network.get_submodule(name), self.form, choice["rank"])
+
+    @staticmethod
+    def describe(plan: Plan) -> list[str]:
+        """One line: which layers were factorised, and how many others were not and why."""
+        names = list(plan["layers"])
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        layers = "layer" if len(names) == 1 else "layers"
+        text = f"factorised {len(names)} {layers}: {', '.join(names[:4])}{more}"
+        if plan["skipped"]:
+            text += f"; left alone: {_counted(plan['skipped'])}"
+        return [text, *([f"now at {plan['target']}"] if "target" in plan else [])]
+
+    @staticmethod
+    def describe_layers(plan: Plan) -> dict[str, str]:
+        done = {name: described(choice) for name, choice in plan["layers"].items()}
+        return {**done, **{name: f"left alone: {why}" for name, why in plan["skipped"].items()}}
+
+    def _candidates(
+        self, network: nn.Module, context: Context
+    ) -> tuple[list[Candidate], dict[str, str]]:
+        """The layers that can be factorised, and why others cannot, by name."""
+        found = find_layers(network, self.form)
+        unfit = unfit_layers(network, found, self.form, split=self.groups == "split")
+        calls = layer_calls(network, context.image_size)
+        idle = {name: "unused" for name in found if name not in calls}
+        wanted = chosen(list(found), self.include, self.exclude)
+        spared = {name: "excluded" for name in found if name not in wanted}
+        skipped = {**idle, **spared, **unfit}
+        candidates = [
+            Candidate(name, layer, calls[name], self.form)
+            for name, layer in found.items()
+            if name not in skipped
+        ]
+        return candidates, skipped
+
+    def _solved(
+        self,
+        network: nn.Module,
+        context: Context,
+        candidates: list[Candidate],
+        clock: Clock | None,
+        round: int,
+    ) -> Plan:
+        """The plan that meets the target, found by turning the rule's share."""
+        measure, kind = self.target.measure, type(self.rule)
+        now = network_cost(network, measure, context.image_size)
+
+        def cost_at(share: float) -> float:
+            layers = decide(candidates, kind(share), clock)["layers"].values()
+            return now + sum(after - before for before, after in (c[measure] for c in layers))
+
+        entered = context.entry_cost or {measure: now}
+        found = self.target.solve(cost_at, entered, round=round, rounds=self.rounds)
+        plan = decide(candidates, kind(found.knob), clock)
+        return {**plan, "target": self.target.report(found, entered)}
+
+    def _require_running(self, network: nn.Module, plan: Plan, context: Context) -> None:
+        """Some networks read their layers' weights and settings instead of calling them."""
+        try:
+            forward_shapes(self.restructure(meta_copy(network), plan), context.image_size)
+        except (AttributeError, TypeError, CompressionError) as error:
+            reason = str(error).rstrip(".")
+            raise CompressionError(
+                f"{self.name} cannot be done on this network, which looks into its layers: "
+                f"{reason}; leave the layer out by {self.name}.exclude."
+            ) from error
+
+    def _nothing_done(self, plan: Plan) -> str:
+        reasons = _counted(plan["skipped"]) or "there are none of its kind"
+        return (
+            f"{self.name} by {self.rule.why()} changes no layer of this network ({reasons}); it is "
+            f"for {self.form.kinds}, so choose lower ranks or another step."
+        )
+
+
+def fill(product: nn.Sequential, layer: Layer, form: type[Form], rank: Sequence[int]) -> None:
+    """Give `product`, made by `form.structure`, the weights for what `layer` computes."""
+    factors = form.factors(kernel_of(layer), rank)
+    for new, weight in zip(product, factors, strict=True):
+        new.weight.copy_(weight.reshape(new.weight.shape))
+    last = layer[-1] if isinstance(layer, nn.Sequential) else layer
+    if last.bias is not None:
+        product[-1].bias.copy_(last.bias)
+
+
+def _counted(skipped: Mapping[str, str]) -> str:
+    """`3 grouped, 1 excluded`."""
+    counts = Counter(reason.partition(" (")[0] for reason in skipped.values())
+    return ", ".join(f"{n} {reason}" for reason, n in counts.items())

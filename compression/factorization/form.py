@@ -1,0 +1,75 @@
+"""What the product of a factorisation looks like: one subclass for each kind."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from compression.factorization.geometry import Geometry, Layer, signature
+
+
+class Form:
+    """The shape of a product and how its weights are found; without state.
+
+    Kernels are G x O x I x kh x kw, one per group; ranks are of one group.
+    """
+
+    layers: ClassVar[tuple[type[nn.Module], ...]] = (nn.Conv2d,)  # that it looks at
+    kinds: ClassVar[str] = "kxk convolutions"  # that it is for, in words
+
+    @staticmethod
+    def unfit(geometry: Geometry) -> str | None:
+        """Why such a layer is not for this form, as `1x1`; or None."""
+        raise NotImplementedError
+
+    @staticmethod
+    def sides(geometry: Geometry) -> list[int]:
+        """The full rank of each unfolding."""
+        raise NotImplementedError
+
+    @staticmethod
+    def unfoldings(kernel: Tensor) -> list[Tensor]:
+        """The matrices, G x rows x columns, whose ranks are chosen."""
+        raise NotImplementedError
+
+    @staticmethod
+    def useful(rank: Sequence[int], geometry: Geometry) -> list[int]:
+        """`rank` without what could only hold zeros."""
+        return list(rank)
+
+    @staticmethod
+    def rank_of(product: nn.Sequential) -> list[int]:
+        """The rank of a product of the right length."""
+        raise NotImplementedError
+
+    @staticmethod
+    def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:
+        """The product that replaces a layer, its weights not yet set."""
+        raise NotImplementedError
+
+    @staticmethod
+    def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
+        """The weights of the product's layers in order, but for a reshape."""
+        raise NotImplementedError
+
+    @classmethod
+    def is_product(cls, module: nn.Module) -> bool:
+        """Whether `module` is what `structure` makes, of this run or an earlier one."""
+        if type(module) is not nn.Sequential or not module:
+            return False
+        if any(type(layer) not in (nn.Conv2d, nn.Linear) for layer in module):
+            return False
+        if len({type(layer) for layer in module}) > 1:
+            return False
+        geometry = Geometry.of(module, device="meta")
+        if cls.unfit(geometry) is not None:
+            return False
+        again = cls.structure(geometry, cls.rank_of(module))
+        return signature(again) == signature(module)
+
+    @classmethod
+    def full_rank(cls, layer: Layer) -> list[int]:
+        """The largest rank that `layer` can be given: of its sides, or the one that it has."""
+        if isinstance(layer, nn.Sequential):
+            return cls.rank_of(layer)
+        return cls.sides(Geometry.of(layer))

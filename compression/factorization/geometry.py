@@ -1,0 +1,136 @@
+"""What a convolution or Linear does with its input, whether it is one layer or a product."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+Layer = nn.Conv2d | nn.Linear | nn.Sequential
+PLAIN = (nn.Conv2d, nn.Linear)
+HEIGHT, WIDTH = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """The geometry of a layer; pairs are (height, width), and a Linear is a 1x1 convolution.
+
+    Attributes:
+        inputs: channels in, of all groups.
+        outputs: channels out, of all groups.
+        padding: a pair, or `same`.
+        linear: whether the factors are Linear layers too.
+    """
+
+    inputs: int
+    outputs: int
+    groups: int = 1
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] | str = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    padding_mode: str = "zeros"
+    bias: bool
+    linear: bool = False
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, layer: Layer, device: torch.device | str | None = None) -> "Geometry":
+        """The geometry of a layer, or of the layer that a product stands for.
+
+        Args:
+            layer: stays as it is.
+            device: where layers of this geometry are made; None: where `layer` is.
+        """
+        factors = list(layer) if isinstance(layer, nn.Sequential) else [layer]
+        first, last = factors[0], factors[-1]
+        device = last.weight.device if device is None else torch.device(device)
+        common = {"bias": last.bias is not None, "device": device, "dtype": last.weight.dtype}
+        if isinstance(first, nn.Linear):
+            sizes = {"inputs": first.in_features, "outputs": last.out_features}
+            return cls(**sizes, linear=True, **common)
+        pads = [factor.padding for factor in factors if factor.padding not in ("valid", (0, 0))]
+        modes = {factor.padding_mode for factor in factors} - {"zeros"}
+        return cls(
+            inputs=first.in_channels,
+            outputs=last.out_channels,
+            groups=first.groups,
+            kernel=_largest([factor.kernel_size for factor in factors]),
+            stride=_largest([factor.stride for factor in factors]),
+            padding="same" if "same" in pads else _largest([(0, 0), *pads]),
+            dilation=_largest([factor.dilation for factor in factors]),
+            padding_mode=modes.pop() if modes else "zeros",
+            **common,
+        )
+
+    @property
+    def group_inputs(self) -> int:
+        """Channels into one group."""
+        return self.inputs // self.groups
+
+    @property
+    def group_outputs(self) -> int:
+        """Channels out of one group."""
+        return self.outputs // self.groups
+
+    def factor(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        over: tuple[int, ...] = (),
+        groups: int | None = None,
+        last: bool = False,
+    ) -> nn.Conv2d | nn.Linear:
+        """An empty layer that does this layer's sliding along some axes.
+
+        Args:
+            inputs: channels in.
+            outputs: channels out.
+            over: axes along which it has the window, stride, padding and dilation.
+            groups: None for those of this layer.
+            last: whether it carries the bias.
+        """
+        like: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
+        like["bias"] = self.bias and last
+        if self.linear:
+            return nn.Linear(inputs, outputs, **like)
+
+        def along(pair: tuple[int, int], otherwise: int) -> tuple[int, int]:
+            height, width = (v if axis in over else otherwise for axis, v in enumerate(pair))
+            return height, width
+
+        padding = self.padding if isinstance(self.padding, str) else along(self.padding, 0)
+        return nn.Conv2d(
+            inputs,
+            outputs,
+            along(self.kernel, 1),
+            stride=along(self.stride, 1),
+            padding=padding if over else 0,
+            dilation=along(self.dilation, 1),
+            groups=self.groups if groups is None else groups,
+            padding_mode=self.padding_mode if over else "zeros",
+            **like,
+        )
+
+
+def signature(layer: nn.Module) -> list[tuple]:
+    """All that tells two layers or products apart, but for their weights."""
+    factors = list(layer) if isinstance(layer, nn.Sequential) else [layer]
+    return [_signature(factor) for factor in factors]
+
+
+def _signature(layer: nn.Module) -> tuple:
+    if type(layer) is nn.Linear:
+        return nn.Linear, layer.in_features, layer.out_features, layer.bias is None
+    if type(layer) is not nn.Conv2d:
+        return (type(layer),)
+    names = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    sizes = (layer.in_channels, layer.out_channels, layer.bias is None)
+    return nn.Conv2d, *sizes, *(getattr(layer, name) for name in names)
+
+
+def _largest(pairs: list[tuple[int, int]]) -> tuple[int, int]:
+    height, width = (max(axis) for axis in zip(*pairs, strict=True))
+    return height, width

@@ -1,0 +1,1 @@
+"""How ranks are chosen: one rule per file."""

@@ -1,0 +1,69 @@
+"""Spatial SVD: a kh x kw convolution as a column and a row, depthwise ones included.
+
+Jaderberg et al. 2014, "Speeding up Convolutional Neural Networks with Low Rank Expansions", scheme
+2; solved in closed form by Tai et al. 2016, "Convolutional Neural Networks with Low-rank
+Regularization", section 3.1.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from compression.factorization.factorization import Factorization
+from compression.factorization.form import Form
+from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
+from compression.factorization.spectrum import halves
+
+
+class SpatialSVDForm(Form):
+    """A kh x 1 convolution to few channels, then a 1 x kw one; rank [r]."""
+
+    @staticmethod
+    def unfit(geometry: Geometry) -> str | None:
+        return (
+            f"{geometry.kernel[HEIGHT]}x{geometry.kernel[WIDTH]}" if 1 in geometry.kernel else None
+        )
+
+    @staticmethod
+    def sides(geometry: Geometry) -> list[int]:
+        height, width = geometry.kernel
+        return [min(geometry.group_inputs * height, geometry.group_outputs * width)]
+
+    @staticmethod
+    def unfoldings(kernel: Tensor) -> list[Tensor]:
+        return [kernel.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)]  # G x I kh x O kw
+
+    @staticmethod
+    def rank_of(product: nn.Sequential) -> list[int]:
+        return [product[0].out_channels // product[0].groups]
+
+    @staticmethod
+    def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:
+        width = geometry.groups * rank[0]
+        return nn.Sequential(
+            geometry.factor(geometry.inputs, width, over=(HEIGHT,)),
+            geometry.factor(width, geometry.outputs, over=(WIDTH,), last=True),
+        )
+
+    @staticmethod
+    def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
+        groups, outputs, inputs, height, width = kernel.shape
+        column, row = halves(SpatialSVDForm.unfoldings(kernel)[0], rank[0])
+        return [
+            column.mT.reshape(groups, rank[0], inputs, height, 1),
+            row.reshape(groups, rank[0], outputs, 1, width).transpose(1, 2),
+        ]
+
+
+class SpatialSVD(Factorization):
+    """Factorise kxk convolutions into columns and rows; see `Factorization` for the settings.
+
+    Grouped convolutions are split by default: a depthwise 5x5 becomes depthwise 5x1 and 1x5.
+    """
+
+    name = "spatial_svd"
+    form = SpatialSVDForm
+
+    def __init__(self, *, groups: str = "split", **settings: Any) -> None:
+        super().__init__(groups=groups, **settings)

@@ -1,0 +1,61 @@
+"""Singular value decomposition of Linear layers and 1x1 convolutions: two thin layers for one.
+
+Denton et al. 2014, "Exploiting Linear Structure Within Convolutional Networks for Efficient
+Evaluation", section 3.2 (there for matrices in general).
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from compression.factorization.factorization import Factorization
+from compression.factorization.form import Form
+from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
+from compression.factorization.spectrum import halves
+
+
+class SVDForm(Form):
+    """Down to few channels or features and back up; rank [r]."""
+
+    layers = (nn.Conv2d, nn.Linear)
+    kinds = "Linear layers and 1x1 convolutions"
+
+    @staticmethod
+    def unfit(geometry: Geometry) -> str | None:
+        return None if geometry.kernel == (1, 1) else "kxk"
+
+    @staticmethod
+    def sides(geometry: Geometry) -> list[int]:
+        return [min(geometry.group_inputs, geometry.group_outputs)]
+
+    @staticmethod
+    def unfoldings(kernel: Tensor) -> list[Tensor]:
+        return [kernel.flatten(2)]
+
+    @staticmethod
+    def rank_of(product: nn.Sequential) -> list[int]:
+        first = product[0]
+        if isinstance(first, nn.Linear):
+            return [first.out_features]
+        return [first.out_channels // first.groups]
+
+    @staticmethod
+    def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:
+        width = geometry.groups * rank[0]
+        # The stride comes first: the second layer then has fewer places to visit.
+        return nn.Sequential(
+            geometry.factor(geometry.inputs, width, over=(HEIGHT, WIDTH)),
+            geometry.factor(width, geometry.outputs, last=True),
+        )
+
+    @staticmethod
+    def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
+        up, down = halves(kernel.flatten(2), rank[0])
+        return [down, up]
+
+
+class SVD(Factorization):
+    """Factorise Linear layers and 1x1 convolutions; see `Factorization` for the settings."""
+
+    name = "svd"
+    form = SVDForm

@@ -1,0 +1,70 @@
+import pytest
+from torch import nn
+
+from compression.cost import count_params, network_cost
+from compression.errors import CompressionError
+from compression.target import Target, round_target
+
+ENTRY = {"macs": 1000, "params": 200}
+
+
+def test_reads_a_setting():
+    assert Target.of({"macs": 0.5}) == Target("macs", 0.5)
+    assert Target.of({"macs": None, "params": 1}) == Target("params", 1.0)
+    assert Target.of(None) is Target.of({}) is Target.of({"macs": None}) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"macs": 0}, r"there.macs is a share in \(0, 1\], not 0"),
+        ({"macs": 1.5}, "not 1.5"),
+        ({"macs": "half"}, "not 'half'"),
+        ({"macs": True}, "not True"),
+        ({"flops": 0.5}, "no 'flops'; there are macs, params"),
+        ({"latency": 0.5}, "latency cannot be solved for yet"),
+        ({"macs": 0.5, "params": 0.5}, "names macs and params"),
+        (0.5, "as {macs: 0.5}, not 0.5"),
+    ],
+)
+def test_refuses_what_is_no_target(setting, says):
+    with pytest.raises(CompressionError, match=says):
+        Target.of(setting, "there")
+
+
+def test_solves_for_a_share_of_the_entering_network():
+    target = Target("macs", 0.5)
+    assert target.solve(lambda knob: 1000 * knob, ENTRY).cost == pytest.approx(500, rel=0.02)
+    first = target.solve(lambda knob: 1000 * knob, ENTRY, round=0, rounds=2)
+    assert first.cost == pytest.approx(750, rel=0.02)
+    assert target.report(first, ENTRY) == "75.0% of the MACs"
+
+
+def test_says_what_was_not_met():
+    target = Target("params", 0.5)
+    found = target.solve(lambda knob: 200 if knob > 0.7 else 80, ENTRY)
+    assert target.report(found, ENTRY) == (
+        "40.0% of the parameters, the nearest that can be had below the target"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cost_at", "rounds", "says"),
+    [
+        (lambda knob: 600 + 400 * knob, 1, r"macs=0.5 cannot.*between 0.6000 and 1.0000 of the MA"),
+        (lambda knob: 1000, 1, "no setting of this step makes the network cheaper; it stays at 1 "),
+        (lambda knob: 1000, 4, r"macs=0.5 \(in round 1 of 4: 0.875\) cannot be reached"),
+    ],
+)
+def test_out_of_reach(cost_at, rounds, says):
+    with pytest.raises(CompressionError, match=says):
+        Target("macs", 0.5).solve(cost_at, ENTRY, rounds=rounds)
+
+
+def test_measures(network):
+    assert network_cost(network, "params", 20) == count_params(network)
+    assert network_cost(nn.Conv2d(3, 4, 3), "macs", (5, 4)) == 3 * 4 * 9 * 3 * 2
+
+
+def test_round_target():
+    assert [round_target(0.4, r, 3) for r in range(3)] == pytest.approx([0.8, 0.6, 0.4])
