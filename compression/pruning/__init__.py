@@ -1,0 +1,1 @@
+"""Channels, whole units or single weights taken out of a network."""
