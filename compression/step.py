@@ -41,6 +41,9 @@ class CompressionStep(Protocol):
     def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
         """A smaller copy of the network with the weights carried over."""
 
+    def follow(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
+        """What becomes of a tensor of the shape of parameter `name`, such as a moment of it."""
+
     def penalty(self, network: nn.Module) -> Tensor | None:
         """A term for the loss while the network is prepared for the step."""
 
@@ -82,6 +85,10 @@ class Step:
 
     def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
         """Fill the new layers of `smaller`; the untouched ones came along with the copy."""
+
+    def follow(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
+        """The same; it is only used where the parameter still has its shape."""
+        return value
 
     def penalty(self, network: nn.Module) -> Tensor | None:
         return None

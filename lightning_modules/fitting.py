@@ -21,6 +21,7 @@ from lightning_modules.distiller import make_distiller
 from lightning_modules.losses.building import build_loss
 from lightning_modules.memory_format import choose_channels_last
 from lightning_modules.mixing import configured_mixing
+from lightning_modules.moments import Moments
 from lightning_modules.optimization import make_optimizer, make_schedule
 from lightning_modules.ranks import other_ranks
 from lightning_modules.session import Session, make_data
@@ -43,6 +44,7 @@ class Job:
         origin: stored in each checkpoint: how to rebuild the network before loading it.
         resume: continue from the stage's `last.ckpt`.
         channels_last: keep activations in channels-last memory order.
+        moments: what the optimizer starts with; after the fit what it knows then.
     """
 
     network: nn.Module
@@ -52,6 +54,7 @@ class Job:
     origin: dict[str, Any] | None
     resume: bool
     channels_last: bool
+    moments: Moments
 
 
 def fit(
@@ -63,6 +66,7 @@ def fit(
     teachers: Sequence[Teacher] = (),
     origin: dict[str, Any] | None = None,
     resume: bool = False,
+    moments: Moments | None = None,
 ) -> int:
     """Trains `network` in place; it comes back on the CPU, contiguous, in eval mode.
 
@@ -71,7 +75,7 @@ def fit(
 
     Args:
         session: what the run's fits share.
-        network, stage, round, teachers, origin, resume: see `Job`.
+        network, stage, round, teachers, origin, resume, moments: see `Job`.
 
     Returns:
         The epoch (from 0) whose weights the network has.
@@ -83,10 +87,12 @@ def fit(
     # A strategy may exchange layers (SyncBatchNorm), which the run's own network must not see.
     trained = network if devices == 1 else copy.deepcopy(network)
     channels_last = _channels_last(network, session)
-    job = Job(trained, stage, round, tuple(teachers), origin, resume, channels_last)
+    moments = Moments() if moments is None else moments
+    job = Job(trained, stage, round, tuple(teachers), origin, resume, channels_last, moments)
     plain = OmegaConf.to_container(session.cfg, resolve=True)
     with other_ranks(join_fit, job, plain, session.folder, count=devices - 1):
         trainer, module = fit_rank(job, session)
+    moments.take(trainer.optimizers[0], module)
     session.data.trainer = None  # else its loaders would go on sharing the images out
     if isinstance(trainer.profiler, SimpleProfiler):
         log.info(trainer.profiler.summary())
@@ -130,7 +136,9 @@ def _module(job: Job, session: Session, trainer: pl.Trainer) -> Classifier:
         network.to(memory_format=torch.channels_last)
     settings: dict[str, Any] = {
         "loss": build_loss(cfg.loss, class_counts=counts, network=network),
-        "optimizer": lambda module: make_optimizer(module, cfg.optimizer, lr=stage.lr),
+        "optimizer": lambda module: job.moments.give(
+            make_optimizer(module, cfg.optimizer, lr=stage.lr), module
+        ),
         "scheduler": lambda optimizer, length: make_schedule(optimizer, cfg.scheduler, length),
         "num_classes": data.num_classes,
         "channels_last": job.channels_last,

@@ -15,6 +15,7 @@ from lightning_modules.data_splits import data_identity
 from lightning_modules.figures import network_figures, validation_figures
 from lightning_modules.fitting import fit
 from lightning_modules.losses.building import build_loss
+from lightning_modules.moments import Moments
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.session import Session
 from lightning_modules.stages import Stage
@@ -84,7 +85,7 @@ def _rounds(
     origin = {"round": first - 1, "entries": [], "surgery": []}
     origin = checkpoint["origin"] if checkpoint else origin
     earlier, entries, surgery = network.recipe.entries, list(origin["entries"]), origin["surgery"]
-    network, epoch = copy.deepcopy(network), -1
+    network, epoch, moments = copy.deepcopy(network), -1, Moments()
     for round in range(first, stage.rounds):
         if round >= 0 and stage.step is not None:
             if round < origin["round"]:
@@ -93,6 +94,7 @@ def _rounds(
                 network = stage.step.apply(network, entries[round]["plan"])
             else:
                 network, entry = _surgery(stage, network, session, entered, round)
+                moments.follow(stage.step, entry.plan)
                 entries.append(asdict(entry))
                 surgery.append(validation_figures(network, session))
         network.recipe = Recipe([*earlier, *(Entry(**entry) for entry in entries)])
@@ -100,7 +102,14 @@ def _rounds(
             now = {"round": round, "entries": entries, "surgery": surgery}
             resumed = round == origin["round"]
             epoch = fit(
-                network, session, stage, round=round, teachers=teachers, origin=now, resume=resumed
+                network,
+                session,
+                stage,
+                round=round,
+                teachers=teachers,
+                origin=now,
+                resume=resumed,
+                moments=moments,
             )
     return network, surgery, epoch
 

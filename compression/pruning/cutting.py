@@ -1,0 +1,116 @@
+"""Cutting the tensors of a network: from a plan's indices alone, also on the meta device."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from compression.errors import CompressionError
+
+
+def tensor_axes(plan: Mapping[str, Any], name: str) -> dict[int, list[int]]:
+    """The surviving indices along each cut axis of a tensor; for a grouped convolution's axis 1,
+    those of all its input channels.
+    """
+    return {int(axis): plan["kept"][number] for axis, number in plan["axes"][name].items()}
+
+
+def cut_shape(
+    shape: Sequence[int], axes: Mapping[int, Sequence[int]], groups: int = 1
+) -> torch.Size:
+    """The shape after cutting; `groups` of a convolution, whose axis 1 holds one group's inputs."""
+    found = list(shape)
+    for axis, kept in axes.items():
+        found[axis] = len(kept) // groups if axis == 1 else len(kept)
+    return torch.Size(found)
+
+
+def cut_tensor(tensor: Tensor, axes: Mapping[int, Sequence[int]], groups: int = 1) -> Tensor:
+    """What survives of a weight, or of anything of its shape, such as a moment of an optimizer.
+
+    Args:
+        tensor: a parameter or buffer.
+        axes: surviving indices, in their new order; along axis 1 of a grouped convolution those
+            of all input channels, run by run.
+        groups: of the convolution.
+    """
+    for axis in sorted(axes):
+        kept = torch.as_tensor(axes[axis], device=tensor.device)
+        if axis != 1 or groups == 1:
+            tensor = tensor.index_select(axis, kept)
+            continue
+        columns = (kept % tensor.shape[1]).reshape(groups, -1)  # axis 0 is cut already
+        rows = torch.arange(tensor.shape[0], device=tensor.device) // (tensor.shape[0] // groups)
+        tensor = tensor[torch.arange(len(rows), device=tensor.device)[:, None], columns[rows]]
+    return tensor
+
+
+def cut_structure(network: nn.Module, plan: Mapping[str, Any]) -> nn.Module:
+    """Put empty tensors of the new shapes into `network`, in place.
+
+    Raises:
+        CompressionError: the plan was made for another architecture.
+    """
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    shapes = {}
+    for name, before in plan["shapes"].items():
+        found = tensors.get(name)
+        if found is None or list(found.shape) != list(before):
+            has = "is missing" if found is None else f"has the shape {list(found.shape)}"
+            raise CompressionError(
+                f"The prune plan was made for another architecture: {name!r} {has} instead of "
+                f"{list(before)}."
+            )
+        shapes[name] = cut_shape(before, tensor_axes(plan, name), plan["groups"].get(name, 1))
+    set_shapes(network, shapes)
+    return network
+
+
+def set_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Give tensors new shapes, without values, and tell their modules."""
+    changed = {}
+    for name, shape in shapes.items():
+        path, _, attribute = name.rpartition(".")
+        module = network.get_submodule(path)
+        old = getattr(module, attribute)
+        new = torch.empty(tuple(shape), dtype=old.dtype, device=old.device)
+        if isinstance(old, nn.Parameter):
+            module._parameters[attribute] = nn.Parameter(new, requires_grad=old.requires_grad)
+        else:
+            module._buffers[attribute] = new
+        changed[path] = module
+    for module in changed.values():
+        _tell(module)
+
+
+def _tell(module: nn.Module) -> None:
+    """Set the sizes that a module keeps beside its tensors."""
+    if isinstance(module, _ConvNd):
+        _tell_convolution(module)
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, _NormBase):
+        for tensor in (module.weight, module.running_mean):
+            if tensor is not None:
+                module.num_features = len(tensor)
+    elif isinstance(module, nn.GroupNorm):
+        module.num_channels = len(module.weight)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)
+    if hasattr(module, "normalized_shape") and isinstance(
+        getattr(module, "weight", None), Tensor
+    ):  # LayerNorm, and what timm has of its kind
+        module.normalized_shape = tuple(module.weight.shape)
+
+
+def _tell_convolution(module: _ConvNd) -> None:
+    outer, inner = module.weight.shape[:2]
+    if module.transposed:
+        module.in_channels, module.out_channels = outer, inner * module.groups
+        return
+    if module.groups > 1 and module.groups == module.in_channels:  # depthwise: a group a channel
+        module.groups = outer // (module.out_channels // module.in_channels)
+    module.out_channels, module.in_channels = outer, inner * module.groups

@@ -1,0 +1,109 @@
+"""Which groups a network lets itself be cut in: its own code may have written sizes down."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from compression.cost import forward_shapes
+from compression.meta_copy import meta_copy
+from compression.pruning.channel_groups import ChannelGroup
+from compression.pruning.cutting import set_shapes
+from compression.pruning.sizing import Sizing, Steps
+from compression.pruning.trace import inside
+
+
+class Rehearsal:
+    """Tries sizes out on a copy without values.
+
+    Args:
+        network: stays as it is.
+        sizing: gives the shapes.
+        image_size: height and width in pixels.
+    """
+
+    def __init__(self, network: nn.Module, sizing: Sizing, image_size: Sequence[int]) -> None:
+        self.bare, self.sizing, self.image_size = meta_copy(network), sizing, image_size
+        self.classes = forward_shapes(self.bare, image_size)
+
+    def smaller(self, steps: Steps) -> nn.Module:
+        """The network in other sizes, on the meta device."""
+        twin = copy.deepcopy(self.bare)
+        set_shapes(twin, self.sizing.shapes(steps))
+        return twin
+
+    def failing_module(self, steps: Steps) -> str | None:
+        """The name of the module that fails in these sizes, or None."""
+        where: list[str] = []
+        twin = self.smaller(steps)
+        try:
+            with inside(twin, where), torch.no_grad():
+                shape = forward_shapes(twin, self.image_size)
+        except Exception:  # whatever the network's own code raises
+            return where[-1] if where else ""
+        return None if shape == self.classes else ""
+
+
+def cuttable(rehearsal: Rehearsal) -> tuple[list[int], dict[int, str]]:
+    """The numbers of the groups that can be cut, and by which module each other one is held.
+
+    All are cut at once; where that fails, the groups that reach into the failing module are
+    tried one by one, and those that fail alone are given up, with all of their kind.
+    """
+    sizing = rehearsal.sizing
+    trial = {n: _trial(sizing, n) for n in range(len(sizing.groups)) if len(sizing.allowed[n]) > 1}
+    free, held = list(trial), {}
+    while free:
+        place = rehearsal.failing_module({n: trial[n] for n in free})
+        if place is None:
+            break
+        suspects, place = _suspects(sizing.groups, free, place)
+        alone = [n for n in suspects if rehearsal.failing_module({n: trial[n]}) is not None]
+        kinds = {_kind(rehearsal.bare, sizing.groups[n], place) for n in alone or suspects}
+        guilty = {*(alone or suspects)}
+        for n in free:
+            for other in _same_class(rehearsal.bare, place):
+                if _kind(rehearsal.bare, sizing.groups[n], other) in kinds:
+                    guilty.add(n)
+        held |= dict.fromkeys(guilty, place)
+        free = [n for n in free if n not in guilty]
+    return free, held
+
+
+def _trial(sizing: Sizing, number: int) -> int:
+    """A size to try: other shares for neighbours, as some code wants two of them to be equal."""
+    below = [k for k in sizing.allowed[number] if k < sizing.groups[number].steps]
+    wanted = (0.5, 0.75, 0.6, 0.35)[number % 4] * sizing.groups[number].steps
+    return min(below, key=lambda k: abs(k - wanted))
+
+
+def _suspects(groups: Sequence[ChannelGroup], free: list[int], place: str) -> tuple[list[int], str]:
+    """The groups with tensors in a module, or in the nearest one around it that has any."""
+    while True:
+        found = [n for n in free if _local(groups[n], place)]
+        if found or not place:
+            return found or free, place
+        place = place.rpartition(".")[0]
+
+
+def _local(group: ChannelGroup, place: str) -> frozenset[str]:
+    """Which tensors inside a module a group reaches, named from there, with their axes."""
+    prefix = f"{place}." if place else ""
+    return frozenset(
+        f"{name.removeprefix(prefix)}:{axis}"
+        for name, axis in group.cells
+        if name.startswith(prefix)
+    )
+
+
+def _kind(
+    network: nn.Module, group: ChannelGroup, place: str
+) -> tuple[type, frozenset[str]] | None:
+    local = _local(group, place)
+    return (type(network.get_submodule(place)), local) if local else None
+
+
+def _same_class(network: nn.Module, place: str) -> list[str]:
+    kind = type(network.get_submodule(place))
+    return [name for name, module in network.named_modules() if type(module) is kind and name]

@@ -1,0 +1,298 @@
+"""Channel pruning: whole channels are taken out of all layers that they run through.
+
+The structure follows Fang et al. 2023, "DepGraph: Towards Any Structural Pruning": what depends on
+each other is cut together. Here it is read off the labels of a forward pass (see `trace`), so that
+reshapes, channel shuffle, chunks and concatenation are followed exactly.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from compression.errors import CompressionError
+from compression.layer_names import chosen
+from compression.pruning.budget import global_shares, meet_target, uniform_shares
+from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
+from compression.pruning.feasibility import Rehearsal, cuttable
+from compression.pruning.importance import IMPORTANCES, score_channels
+from compression.pruning.sizing import Sizing
+from compression.pruning.sparsity import PENALTIES
+from compression.pruning.survivors import Mismatch, survivors
+from compression.pruning.trace import IN, Key, trace_channels
+from compression.step import Context, Plan, Step
+from compression.target import Target, round_target
+
+SCOPES = ("global", "uniform")
+SCALED = ("l1", "l2", "fpgm")  # importances whose scale differs from layer to layer
+ATTEMPTS = 40
+
+
+class Prune(Step):
+    """Take out the least important channels, in whole numbers of `round_to`.
+
+    The classifier's outputs and the image's channels stay, and no layer loses all of its channels.
+
+    Args:
+        target: `{macs: 0.5}` or `{params: 0.5}` of the network entering the step.
+        ratio: instead of it: share of its channels that every group of layers keeps, in (0, 1].
+        importance: a key of `importance.IMPORTANCES`; `taylor` needs data.
+        scope: `global`: the least important channels of the whole network go; `uniform`: every
+            group of layers loses the same share.
+        rounds: in how many rounds to get there.
+        round_to: numbers of channels are multiples of this; where a layer is narrower than four of
+            them, of a half, a quarter... of it.
+        least: share of its channels that every group keeps at least.
+        ignore: name patterns of layers whose outputs stay as they are.
+        sparsity: a key of `sparsity.PENALTIES`, added to the loss before the first round (in the
+            step's `prepare_epochs`) and between rounds, so that channels become dispensable.
+        strength: factor on that penalty.
+
+    Raises:
+        CompressionError: a setting is out of range.
+    """
+
+    name = "prune"
+
+    def __init__(
+        self,
+        *,
+        target: Mapping[str, float | None] | None = None,
+        ratio: float | None = None,
+        importance: str = "l2",
+        scope: str = "global",
+        rounds: int = 1,
+        round_to: int = 8,
+        least: float = 0.1,
+        ignore: Sequence[str] = (),
+        sparsity: str | None = None,
+        strength: float = 1e-4,
+    ) -> None:
+        self.target = Target.of(target, "prune.target")
+        if (ratio is None) == (self.target is None):
+            raise CompressionError("prune wants either target ({macs: 0.5}) or ratio.")
+        _check_share("ratio", ratio)
+        _check_share("least", least)
+        _check_choice("importance", importance, IMPORTANCES)
+        _check_choice("scope", scope, SCOPES)
+        for key, value in {"rounds": rounds, "round_to": round_to}.items():
+            if not isinstance(value, int) or value < 1:
+                raise CompressionError(f"prune.{key} is a number from 1, not {value!r}.")
+        if sparsity is not None:
+            _check_choice("sparsity", sparsity, PENALTIES)
+        if not isinstance(strength, int | float) or not strength > 0:
+            raise CompressionError(f"prune.strength is a number above 0, not {strength!r}.")
+        self.sparsity, self.strength = sparsity, strength
+        self.ratio, self.importance, self.scope = ratio, importance, scope
+        self.rounds, self.round_to, self.least = rounds, round_to, least
+        self.ignore = list(ignore)
+
+    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+        """Which indices of which tensors survive, and why.
+
+        Raises:
+            CompressionError: nothing can be cut, the target is out of reach, a pattern matches
+                nothing, or the importance cannot be measured.
+        """
+        trace = trace_channels(network, context.image_size)
+        channels = Channels(trace)
+        scores = score_channels(self.importance, network, channels, context, round)
+        groups, left = self._free(network, channels, scores)
+        sizing = Sizing(network, channels, groups, round_to=self.round_to, least=self.least)
+        rehearsal = Rehearsal(network, sizing, context.image_size)
+        free, held = cuttable(rehearsal)
+        for number, place in held.items():
+            left[f"fixed by the code of {_class(network, place)}"] += 1
+            sizing.allowed[number] = [groups[number].steps]
+        if not free:
+            raise CompressionError(_nothing(left, trace.unknown))
+        steps, kept, report = self._settle(context, round, rehearsal, channels, scores)
+        layers = [[g.name, g.width * steps[n] // g.steps, g.width] for n, g in enumerate(groups)]
+        if all(after == before for _, after, before in layers) and round == self.rounds - 1 == 0:
+            raise CompressionError(
+                f"prune would take out no channel: {report}. Ask for a smaller share, or a smaller "
+                f"round_to (now {self.round_to})."
+            )
+        return {
+            **_compact(channels, kept),
+            "layers": [layer for number, layer in enumerate(layers) if number in free],
+            "left": dict(left),
+            "unknown": trace.unknown,
+            "why": f"{self.importance}, {self.scope}: {report}",
+        }
+
+    def _free(
+        self, network: nn.Module, channels: Channels, scores: np.ndarray
+    ) -> tuple[list[ChannelGroup], Counter[str]]:
+        """The groups that may be cut, and how many may not, by reason."""
+        left: Counter[str] = Counter()
+        makers = {name.rpartition(".")[0] for name, axis in channels.of_key if axis == 0}
+        ignored = chosen(sorted(makers), self.ignore, []) if self.ignore else set()
+        free = []
+        for group in channels.groups:
+            made = {name.rpartition(".")[0] for name, axis in group.cells if axis == 0}
+            numbers = [channels.members[s, False][0] for s in group.signatures]
+            if made & ignored:
+                left["ignored"] += 1
+            elif np.isnan(scores[numbers]).any():
+                left[f"without {self.importance}"] += 1
+            else:
+                free.append(group)
+        return free, left
+
+    def _settle(
+        self,
+        context: Context,
+        round: int,
+        rehearsal: Rehearsal,
+        channels: Channels,
+        scores: np.ndarray,
+    ) -> tuple[dict[int, int], dict[Key, list[int]], str]:
+        """Sizes in which the network works and all of its channels are known again."""
+        sizing, offences = rehearsal.sizing, Counter()
+        for _ in range(ATTEMPTS):
+            steps, report = self._steps(context, round, sizing, channels, scores)
+            place = rehearsal.failing_module(steps)
+            if place is not None:
+                inside = [n for n, g in enumerate(sizing.groups) if _in(g, place)]
+                _forbid(sizing, steps, inside, offences)
+                continue
+            smaller = Channels(trace_channels(rehearsal.smaller(steps), context.image_size))
+            try:
+                return steps, survivors(channels, smaller, scores), report
+            except Mismatch as mismatch:
+                keys = {key for signature in mismatch.signatures for key, _ in signature}
+                touched = [n for n, g in enumerate(sizing.groups) if keys & g.cells.keys()]
+                _forbid(sizing, steps, touched, offences)
+        raise CompressionError(
+            "prune found no sizes in which this network works; name the layers that deal channels "
+            "out in ignore."
+        )
+
+    def _steps(
+        self,
+        context: Context,
+        round: int,
+        sizing: Sizing,
+        channels: Channels,
+        scores: np.ndarray,
+    ) -> tuple[dict[int, int], str]:
+        shares = uniform_shares(sizing)
+        if self.scope == "global":
+            normalise = self.importance in SCALED
+            shares = global_shares(sizing, channels, scores, normalise=normalise)
+        if self.target is None:
+            share = round_target(self.ratio, round, self.rounds)
+            share /= round_target(self.ratio, round - 1, self.rounds)
+            steps = {n: sizing.nearest(n, s) for n, s in enumerate(shares(share))}
+            return steps, f"{share:.3g} of the channels"
+        entered = context.entry_cost
+        way = {"round": round, "rounds": self.rounds}
+        try:
+            steps, solution = meet_target(
+                sizing.without_coarse(), shares, self.target, entered, **way
+            )
+        except CompressionError:  # only as far as it must be, layers are cut in large steps
+            steps, solution = meet_target(sizing, shares, self.target, entered, **way)
+        return steps, self.target.report(solution, entered)
+
+    @staticmethod
+    def restructure(network: nn.Module, plan: Plan) -> nn.Module:
+        """Put empty tensors of the smaller sizes in place.
+
+        Raises:
+            CompressionError: the plan was made for another architecture.
+        """
+        return cut_structure(network, plan)
+
+    def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+        before = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        after = {**dict(smaller.named_parameters()), **dict(smaller.named_buffers())}
+        for name in plan["axes"]:
+            groups = plan["groups"].get(name, 1)
+            after[name].copy_(cut_tensor(before[name], tensor_axes(plan, name), groups))
+
+    def follow(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
+        if name not in plan["axes"]:
+            return value
+        return cut_tensor(value, tensor_axes(plan, name), plan["groups"].get(name, 1))
+
+    def penalty(self, network: nn.Module) -> Tensor | None:
+        return self.strength * PENALTIES[self.sparsity](network) if self.sparsity else None
+
+    @staticmethod
+    def describe(plan: Plan) -> list[str]:
+        """How many channels are left in all, then by layer, then what was left alone and why."""
+        kept, before = (sum(layer[i] for layer in plan["layers"]) for i in (1, 2))
+        cut = [layer for layer in plan["layers"] if layer[1] < layer[2]]
+        lines = [f"kept {kept} of {before} channels, {len(cut)} layers cut ({plan['why']})"]
+        lines += [f"{name}: kept {after} of {width} channels" for name, after, width in cut]
+        lines += [f"{count} left alone: {reason}" for reason, count in plan["left"].items()]
+        lines += [
+            f"channels that enter {operation} in {place or 'the network'} left alone"
+            for operation, place in plan["unknown"].items()
+        ]
+        return lines
+
+
+def _compact(channels: Channels, kept: dict[Key, list[int]]) -> dict[str, Any]:
+    """The axes that change, with every list of indices written once."""
+    lists: dict[tuple[int, ...], int] = {}
+    axes: dict[str, dict[str, int]] = {}
+    for (name, axis), indices in kept.items():
+        if indices == list(range(channels.trace.keys[name, axis][1])):
+            continue
+        number = lists.setdefault(tuple(indices), len(lists))
+        axes.setdefault(name, {})["1" if axis == IN else str(axis)] = number
+    return {
+        "kept": [list(indices) for indices in lists],
+        "axes": axes,
+        "shapes": {name: list(channels.trace.shapes[name]) for name in axes},
+        "groups": {n: channels.trace.groups[n, IN] for n in axes if (n, IN) in kept},
+    }
+
+
+def _forbid(
+    sizing: Sizing, steps: Mapping[int, int], numbers: Sequence[int], offences: Counter[int]
+) -> None:
+    """These sizes do not work for these groups; those that are dealt out are to blame first.
+
+    Such a group may try two other sizes: some numbers can be dealt out, others cannot.
+    """
+    cut = [n for n in numbers if steps[n] < sizing.groups[n].steps]
+    cut = cut or [n for n in steps if steps[n] < sizing.groups[n].steps]
+    dealt = [n for n in cut if len(sizing.groups[n].signatures) > 1]
+    offences.update(dealt or cut)
+    for number in dealt or cut:
+        left = [k for k in sizing.allowed[number] if k != steps[number]]
+        again = number in dealt and offences[number] < 3
+        sizing.allowed[number] = left if again else [sizing.groups[number].steps]
+
+
+def _in(group: ChannelGroup, place: str) -> bool:
+    return any(name.startswith(f"{place}." if place else "") for name, _ in group.cells)
+
+
+def _class(network: nn.Module, place: str) -> str:
+    return type(network.get_submodule(place)).__name__
+
+
+def _nothing(left: Mapping[str, int], unknown: Mapping[str, str]) -> str:
+    reasons = [f"{count} groups of layers {reason}" for reason, count in left.items()]
+    reasons += [f"the operation {op} in {place or 'it'}" for op, place in unknown.items()]
+    told = f" ({', '.join(reasons)})" if reasons else ""
+    return f"prune can take no channels out of this network{told}; nothing was changed."
+
+
+def _check_share(key: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and (not number or not 0 < value <= 1):
+        raise CompressionError(f"prune.{key} is a share in (0, 1], not {value!r}.")
+
+
+def _check_choice(key: str, value: Any, choices: Sequence[str] | Mapping[str, Any]) -> None:
+    if value not in choices:
+        raise CompressionError(f"prune.{key} is one of {', '.join(choices)}, not {value!r}.")

@@ -1,0 +1,158 @@
+"""Unstructured pruning: single weights become zero. It makes nothing faster.
+
+Dense hardware multiplies zeros as it does all numbers. What is gained is a file that compresses
+well, and a measure of how redundant a network is (Han et al. 2015; Zhu and Gupta 2018).
+"""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.prune import L1Unstructured
+
+from compression.errors import CompressionError
+from compression.file_size import file_bytes
+from compression.layer_names import chosen
+from compression.step import Context, Plan, Step
+
+SCOPES = ("global", "layer")
+
+
+class KeepZero:
+    """Before each forward pass, sets the masked weights of a module to zero again."""
+
+    def __call__(self, module: nn.Module, inputs: Any) -> None:
+        module.weight.data.mul_(module.weight_mask)
+
+
+class PruneWeights(Step):
+    """Set the smallest weights of convolutions and linear layers to zero; they stay zero.
+
+    Args:
+        sparsity: share of the weights that are zero in the end, in (0, 1).
+        scope: `global`: the smallest of all layers together; `layer`: the same share of each.
+        rounds: in how many rounds to get there, by the cubic schedule of Zhu and Gupta 2018.
+        include: name patterns of the layers.
+        exclude: name patterns of layers to leave alone.
+
+    Raises:
+        CompressionError: a setting is out of range.
+    """
+
+    name = "prune_weights"
+
+    def __init__(
+        self,
+        *,
+        sparsity: float = 0.8,
+        scope: str = "global",
+        rounds: int = 1,
+        include: Sequence[str] = ("*",),
+        exclude: Sequence[str] = (),
+    ) -> None:
+        if not isinstance(sparsity, int | float) or not 0 < sparsity < 1:
+            raise CompressionError(
+                f"prune_weights.sparsity is a share in (0, 1), not {sparsity!r}."
+            )
+        if scope not in SCOPES:
+            raise CompressionError(f"prune_weights.scope is global or layer, not {scope!r}.")
+        if not isinstance(rounds, int) or rounds < 1:
+            raise CompressionError(f"prune_weights.rounds is a number from 1, not {rounds!r}.")
+        self.sparsity, self.scope, self.rounds = sparsity, scope, rounds
+        self.include, self.exclude = list(include), list(exclude)
+
+    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+        """How many weights of each layer are zero after this round.
+
+        Raises:
+            CompressionError: a pattern matches nothing.
+        """
+        layers = _layers(network)
+        wanted = chosen(list(layers), self.include, self.exclude)
+        sizes = {n: layer.weight.detach().abs() for n, layer in layers.items() if n in wanted}
+        if not sizes:
+            raise CompressionError("prune_weights finds no convolution or linear layer to prune.")
+        share = self.sparsity * (1 - (1 - (round + 1) / self.rounds) ** 3)
+        plan: Plan = {"layers": _zeros(sizes, share, self.scope), "scope": self.scope}
+        folded = self.finish(self.apply(network, plan))
+        return {**plan, "bytes": [file_bytes(folded), compressed_bytes(folded)]}
+
+    @staticmethod
+    def restructure(network: nn.Module, plan: Plan) -> nn.Module:
+        """Nothing changes but values.
+
+        Raises:
+            CompressionError: the plan was made for another architecture.
+        """
+        layers = _layers(network)
+        for name, (_, size) in plan["layers"].items():
+            if name not in layers or layers[name].weight.numel() != size:
+                raise CompressionError(
+                    f"The prune_weights plan was made for another architecture: there is no layer "
+                    f"{name!r} with {size} weights."
+                )
+        return network
+
+    def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+        for name, (zeros, _) in plan["layers"].items():
+            _mask(smaller.get_submodule(name), zeros)
+
+    def finish(self, network: nn.Module) -> nn.Module:
+        """Fold the masks into the weights."""
+        for module in network.modules():
+            if "weight_mask" in module._buffers:
+                hooks = module._forward_pre_hooks
+                module.weight.data.mul_(module._buffers.pop("weight_mask"))
+                for key in [k for k, hook in hooks.items() if isinstance(hook, KeepZero)]:
+                    del hooks[key]
+        return network
+
+    @staticmethod
+    def describe(plan: Plan) -> list[str]:
+        """One line for all layers, then one for each."""
+        layers, (plain, packed) = plan["layers"], plan["bytes"]
+        zeros, size = (sum(layer[i] for layer in layers.values()) for i in (0, 1))
+        lines = [
+            f"zeroed {zeros / size:.1%} of {size:,} weights in {len(layers)} layers "
+            f"({plan['scope']}); this makes nothing faster: the weights file keeps its {plain:,} "
+            f"bytes, compressed it has {packed:,}"
+        ]
+        return lines + [f"{name}: zeroed {z} of {n} weights" for name, (z, n) in layers.items()]
+
+
+def _layers(network: nn.Module) -> dict[str, Any]:
+    kinds = nn.Linear | nn.modules.conv._ConvNd
+    return {name: m for name, m in network.named_modules() if isinstance(m, kinds)}
+
+
+def _zeros(sizes: dict[str, Tensor], share: float, scope: str) -> dict[str, list[int]]:
+    """Zeros and number of weights by layer; at least one weight of each layer stays."""
+    counts = {name: round(share * size.numel()) for name, size in sizes.items()}
+    if scope == "global":
+        everything = torch.cat([size.flatten() for size in sizes.values()])
+        count = max(1, round(share * len(everything)))
+        threshold = everything.kthvalue(count).values
+        counts = {name: int((size <= threshold).sum()) for name, size in sizes.items()}
+    return {n: [min(counts[n], size.numel() - 1), size.numel()] for n, size in sizes.items()}
+
+
+def _mask(module: nn.Module, zeros: int) -> None:
+    """Let exactly the `zeros` smallest weights be zero from here on."""
+    weight = module.weight.detach()
+    if "weight_mask" in module._buffers:
+        weight = weight * module.weight_mask
+    else:
+        module.register_forward_pre_hook(KeepZero())
+    mask = L1Unstructured(zeros).compute_mask(weight, torch.ones_like(weight))
+    module.register_buffer("weight_mask", mask)
+    module.weight.data.mul_(mask)
+
+
+def compressed_bytes(network: nn.Module) -> int:
+    """Bytes of all tensors after zlib, as a compressed download has them."""
+    packer, total = zlib.compressobj(6), 0
+    for tensor in network.state_dict().values():
+        total += len(packer.compress(tensor.detach().cpu().contiguous().numpy().tobytes()))
+    return total + len(packer.flush())

@@ -1,0 +1,113 @@
+"""How many channels each group keeps, and what the network then costs: by arithmetic alone."""
+
+import copy
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from math import gcd, lcm
+
+import torch
+from torch import nn
+
+from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.trace import IN, Key
+
+Steps = Mapping[int, int]  # by number of the group, how many of its steps it keeps
+
+
+class Sizing:
+    """Sizes and costs of a network under every choice.
+
+    Args:
+        network: whose parameters count.
+        channels: of it.
+        groups: that may be cut.
+        round_to: widths are multiples of it, or of a half, a quarter... where a group is narrower
+            than four of them.
+        least: share of its channels that every group keeps.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        channels: Channels,
+        groups: Sequence[ChannelGroup],
+        *,
+        round_to: int,
+        least: float,
+    ) -> None:
+        self.trace, self.groups = channels.trace, list(groups)
+        self.allowed = [_allowed(group, round_to, least) for group in groups]
+        self._parts: dict[Key, list[tuple[int, int]]] = defaultdict(list)
+        for number, group in enumerate(groups):
+            for key, counts in group.cells.items():
+                self._parts[key].append((number, counts.total()))
+        self._names = {name for name, _ in self._parts}
+        parameters = dict(network.named_parameters())
+        self._counted = {name for name in self._names if name in parameters}
+        self._other_params = sum(p.numel() for n, p in parameters.items() if n not in self._counted)
+        self._other_macs = self.trace.other_macs + sum(
+            macs for name, macs in self.trace.macs.items() if name not in self._names
+        )
+
+    def whole(self) -> dict[int, int]:
+        """Everything is kept."""
+        return {number: group.steps for number, group in enumerate(self.groups)}
+
+    def nearest(self, number: int, share: float) -> int:
+        """The allowed number of steps nearest to a share of the group."""
+        wanted = share * self.groups[number].steps
+        return min(self.allowed[number], key=lambda k: (abs(k - wanted), -k))
+
+    def without_coarse(self) -> "Sizing":
+        """The same, with all groups whole that can only be cut by much."""
+        twin = copy.copy(self)
+        twin.allowed = [
+            [group.steps] if group.coarse else allowed
+            for group, allowed in zip(self.groups, self.allowed, strict=True)
+        ]
+        return twin
+
+    def shapes(self, steps: Steps) -> dict[str, torch.Size]:
+        """The shapes of all tensors that change."""
+        found = {name: self._shape(name, steps) for name in self._names}
+        return {name: shape for name, shape in found.items() if shape != self.trace.shapes[name]}
+
+    def cost(self, steps: Steps, measure: str) -> int:
+        """MACs of one image or parameters of the whole network."""
+        if measure == "params":
+            return self._other_params + sum(
+                self._shape(name, steps).numel() for name in self._counted
+            )
+        total = self._other_macs
+        for name in self._names & self.trace.macs.keys():
+            whole = self.trace.shapes[name].numel()
+            total += self.trace.macs[name] * self._shape(name, steps).numel() // whole
+        return total
+
+    def _shape(self, name: str, steps: Steps) -> torch.Size:
+        shape = list(self.trace.shapes[name])
+        for axis in range(len(shape)):
+            if axis == 1 and (name, IN) in self._parts:
+                shape[1] -= self._loss((name, IN), steps) // self.trace.groups[name, IN]
+            elif (name, axis) in self._parts:
+                shape[axis] -= self._loss((name, axis), steps)
+        return torch.Size(shape)
+
+    def _loss(self, key: Key, steps: Steps) -> int:
+        """How many positions of an axis go."""
+        lost = 0
+        for number, count in self._parts[key]:
+            whole = self.groups[number].steps
+            lost += count - count * steps.get(number, whole) // whole
+        return lost
+
+
+def _allowed(group: ChannelGroup, round_to: int, least: float) -> list[int]:
+    """The numbers of steps that a group may keep, ascending; all of them is always one."""
+    unit = group.width // gcd(group.steps, group.width)
+    multiple = round_to
+    while multiple > 1 and 4 * lcm(multiple, unit) > group.width:
+        multiple = (multiple + 1) // 2
+    widths = {k: k * group.width // group.steps for k in range(1, group.steps + 1)}
+    fitting = [k for k, n in widths.items() if n % multiple == 0 and k >= least * group.steps]
+    return sorted({*fitting, group.steps})

@@ -1,0 +1,46 @@
+import torch
+from torch import nn
+
+from compression import compress
+from compression.pruning.prune import Prune
+from lightning_modules.moments import Moments
+
+
+def fitted(network: nn.Module) -> nn.ModuleDict:
+    return nn.ModuleDict({"network": network})
+
+
+def test_moments_follow_the_surviving_channels():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3, groups=2),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 3),
+    )  # fmt: skip
+    images, module = torch.rand(4, 3, 12, 12), fitted(network)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        network(images).square().sum().backward()
+        optimizer.step()
+    # A moment that equals its parameter has to be cut as the parameter is.
+    for parameter, state in optimizer.state.items():
+        state["exp_avg"] = parameter.detach().clone()
+    step, moments = Prune(ratio=0.5), Moments()
+    smaller, recipe = compress(network, [step], sample=images)
+    moments.take(optimizer, module)
+    moments.follow(step, recipe.entries[0].plan)
+    module = fitted(smaller)
+    going_on = moments.give(torch.optim.AdamW(module.parameters(), lr=1e-2), module)
+    assert smaller[3].weight.shape != network[3].weight.shape
+    assert len(going_on.state) == len(list(smaller.parameters()))
+    for parameter, state in going_on.state.items():
+        assert torch.equal(state["exp_avg"], parameter) and state["step"] == 3
+    smaller(images).square().sum().backward()
+    going_on.step()
+
+
+def test_what_has_another_shape_starts_anew():
+    module = fitted(nn.Linear(2, 3))
+    moments = Moments()
+    moments.states = {"network.weight": {"exp_avg": torch.zeros(3, 5)}, "gone": {"step": 1}}
+    assert not moments.give(torch.optim.AdamW(module.parameters()), module).state
