@@ -58,17 +58,27 @@ def cuttable(rehearsal: Rehearsal) -> tuple[list[int], dict[int, str]]:
         place = rehearsal.failing_module({n: trial[n] for n in free})
         if place is None:
             break
-        suspects, place = _suspects(sizing.groups, free, place)
-        alone = [n for n in suspects if rehearsal.failing_module({n: trial[n]}) is not None]
-        kinds = {_kind(rehearsal.bare, sizing.groups[n], place) for n in alone or suspects}
-        guilty = {*(alone or suspects)}
-        for n in free:
-            for other in _same_class(rehearsal.bare, place):
-                if _kind(rehearsal.bare, sizing.groups[n], other) in kinds:
-                    guilty.add(n)
-        held |= dict.fromkeys(guilty, place)
+        suspects, place = _suspects(rehearsal, free, place, trial)
+        guilty = {*_guilty(rehearsal, suspects, trial)}
+        home = _block(rehearsal.bare, place)
+        kinds = {_local(sizing.groups[n], home) for n in guilty}
+        for other in _same_class(rehearsal.bare, home):
+            guilty |= {n for n in free if _local(sizing.groups[n], other) in kinds - {frozenset()}}
+        held |= dict.fromkeys(guilty, home)
         free = [n for n in free if n not in guilty]
     return free, held
+
+
+def _guilty(rehearsal: Rehearsal, suspects: list[int], trial: Steps) -> list[int]:
+    """Those that fail alone; or the one without which the others do not; or all of them."""
+    alone = [n for n in suspects if rehearsal.failing_module({n: trial[n]}) is not None]
+    if alone:
+        return alone
+    for n in suspects:
+        others = {other: trial[other] for other in suspects if other != n}
+        if rehearsal.failing_module(others) is None:
+            return [n]
+    return suspects
 
 
 def _trial(sizing: Sizing, number: int) -> int:
@@ -78,13 +88,18 @@ def _trial(sizing: Sizing, number: int) -> int:
     return min(below, key=lambda k: abs(k - wanted))
 
 
-def _suspects(groups: Sequence[ChannelGroup], free: list[int], place: str) -> tuple[list[int], str]:
-    """The groups with tensors in a module, or in the nearest one around it that has any."""
-    while True:
-        found = [n for n in free if _local(groups[n], place)]
-        if found or not place:
-            return found or free, place
+def _suspects(
+    rehearsal: Rehearsal, free: list[int], place: str, trial: Steps
+) -> tuple[list[int], str]:
+    """The groups with tensors in the failing module, or in the nearest one around it, that fail
+    together without any others.
+    """
+    while place:
+        found = [n for n in free if _local(rehearsal.sizing.groups[n], place)]
+        if found and rehearsal.failing_module({n: trial[n] for n in found}) is not None:
+            return found, place
         place = place.rpartition(".")[0]
+    return free, place
 
 
 def _local(group: ChannelGroup, place: str) -> frozenset[str]:
@@ -97,11 +112,16 @@ def _local(group: ChannelGroup, place: str) -> frozenset[str]:
     )
 
 
-def _kind(
-    network: nn.Module, group: ChannelGroup, place: str
-) -> tuple[type, frozenset[str]] | None:
-    local = _local(group, place)
-    return (type(network.get_submodule(place)), local) if local else None
+def _block(network: nn.Module, place: str) -> str:
+    """The module whose code decides: what fails is often one layer of it."""
+    while place and _without_code(network.get_submodule(place)):
+        place = place.rpartition(".")[0]
+    return place
+
+
+def _without_code(module: nn.Module) -> bool:
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    return type(module) in containers or not any(module.children())
 
 
 def _same_class(network: nn.Module, place: str) -> list[str]:
