@@ -105,7 +105,7 @@ class Prune(Step):
         rehearsal = Rehearsal(network, sizing, context.image_size)
         free, held = cuttable(rehearsal)
         for number, place in held.items():
-            left[f"fixed by the code of {_class(network, place)}"] += 1
+            left[groups[number].name] = f"fixed by the code of {_class(network, place)}"
             sizing.allowed[number] = [groups[number].steps]
         if not free:
             raise CompressionError(_nothing(left, trace.unknown))
@@ -119,16 +119,16 @@ class Prune(Step):
         return {
             **_compact(channels, kept),
             "layers": [layer for number, layer in enumerate(layers) if number in free],
-            "left": dict(left),
+            "left": left,
             "unknown": trace.unknown,
             "why": f"{self.importance}, {self.scope}: {report}",
         }
 
     def _free(
         self, network: nn.Module, channels: Channels, scores: np.ndarray
-    ) -> tuple[list[ChannelGroup], Counter[str]]:
-        """The groups that may be cut, and how many may not, by reason."""
-        left: Counter[str] = Counter()
+    ) -> tuple[list[ChannelGroup], dict[str, str]]:
+        """The groups that may be cut, and why others may not, by name."""
+        left: dict[str, str] = {}
         makers = {name.rpartition(".")[0] for name, axis in channels.of_key if axis == 0}
         ignored = chosen(sorted(makers), self.ignore, []) if self.ignore else set()
         free = []
@@ -136,9 +136,9 @@ class Prune(Step):
             made = {name.rpartition(".")[0] for name, axis in group.cells if axis == 0}
             numbers = [channels.members[s, False][0] for s in group.signatures]
             if made & ignored:
-                left["ignored"] += 1
+                left[group.name] = "ignored"
             elif np.isnan(scores[numbers]).any():
-                left[f"without {self.importance}"] += 1
+                left[group.name] = f"without {self.importance}"
             else:
                 free.append(group)
         return free, left
@@ -225,17 +225,26 @@ class Prune(Step):
 
     @staticmethod
     def describe(plan: Plan) -> list[str]:
-        """How many channels are left in all, then by layer, then what was left alone and why."""
+        """How many channels are left in all, then what was left alone and why."""
         kept, before = (sum(layer[i] for layer in plan["layers"]) for i in (1, 2))
         cut = [layer for layer in plan["layers"] if layer[1] < layer[2]]
-        lines = [f"kept {kept} of {before} channels, {len(cut)} layers cut ({plan['why']})"]
-        lines += [f"{name}: kept {after} of {width} channels" for name, after, width in cut]
-        lines += [f"{count} left alone: {reason}" for reason, count in plan["left"].items()]
-        lines += [
-            f"channels that enter {operation} in {place or 'the network'} left alone"
-            for operation, place in plan["unknown"].items()
-        ]
-        return lines
+        layers = "layer" if len(cut) == 1 else "layers"
+        line = f"kept {kept} of {before} channels, {len(cut)} {layers} cut ({plan['why']})"
+        return [line, *(f"{count} left alone: {reason}" for reason, count in _reasons(plan))]
+
+    @staticmethod
+    def describe_layers(plan: Plan) -> dict[str, str]:
+        done = {
+            name: f"kept {after} of {width} channels ({plan['why']})"
+            for name, after, width in plan["layers"]
+        }
+        return {**{name: f"left alone: {why}" for name, why in plan["left"].items()}, **done}
+
+
+def _reasons(plan: Plan) -> list[tuple[str, int]]:
+    """Why layers were left alone, with their number; operations that nobody has explained."""
+    unknown = {f"its channels enter {op} in {at or 'it'}": 1 for op, at in plan["unknown"].items()}
+    return [*{**Counter(plan["left"].values()), **unknown}.items()]
 
 
 def _compact(channels: Channels, kept: dict[Key, list[int]]) -> dict[str, Any]:
@@ -280,8 +289,8 @@ def _class(network: nn.Module, place: str) -> str:
     return type(network.get_submodule(place)).__name__
 
 
-def _nothing(left: Mapping[str, int], unknown: Mapping[str, str]) -> str:
-    reasons = [f"{count} groups of layers {reason}" for reason, count in left.items()]
+def _nothing(left: Mapping[str, str], unknown: Mapping[str, str]) -> str:
+    reasons = [f"{n} groups of layers {reason}" for reason, n in Counter(left.values()).items()]
     reasons += [f"the operation {op} in {place or 'it'}" for op, place in unknown.items()]
     told = f" ({', '.join(reasons)})" if reasons else ""
     return f"prune can take no channels out of this network{told}; nothing was changed."

@@ -144,17 +144,18 @@ class PruneLayers(Step):
 
     @staticmethod
     def describe(plan: Plan) -> list[str]:
-        """One line with the counts of the stages, one with the names."""
+        """One line with the counts of the stages."""
         before, after = zip(*plan["stages"], strict=True)
-        lines = [
+        return [
             f"removed {len(plan['removed'])} of {sum(before)} units ({plan['choose']}): "
             f"{list(before)} -> {list(after)}"
         ]
-        losses = plan.get("loss_increase")
-        for name in plan["removed"]:
-            grew = "" if losses is None else f", the loss grew by {losses[name]:.4f} without it"
-            lines.append(f"{name} removed{grew}")
-        return lines
+
+    @staticmethod
+    def describe_layers(plan: Plan) -> dict[str, str]:
+        losses = plan.get("loss_increase", {})
+        grew = {name: f"; the loss grew by {losses[name]:.4f} without it" for name in losses}
+        return {name: f"removed ({plan['choose']}){grew.get(name, '')}" for name in plan["removed"]}
 
 
 def round_half_up(value: float) -> int:

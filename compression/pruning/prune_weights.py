@@ -32,7 +32,9 @@ class PruneWeights(Step):
 
     Args:
         sparsity: share of the weights that are zero in the end, in (0, 1).
-        scope: `global`: the smallest of all layers together; `layer`: the same share of each.
+        scope: `global`: the smallest of all layers together, each squared weight as a share of
+            those that are no smaller in its layer (Lee et al. 2021, LAMP), so that no layer is
+            emptied; `layer`: the same share of each layer.
         rounds: in how many rounds to get there, by the cubic schedule of Zhu and Gupta 2018.
         include: name patterns of the layers.
         exclude: name patterns of layers to leave alone.
@@ -111,15 +113,19 @@ class PruneWeights(Step):
 
     @staticmethod
     def describe(plan: Plan) -> list[str]:
-        """One line for all layers, then one for each."""
+        """One line for all layers."""
         layers, (plain, packed) = plan["layers"], plan["bytes"]
         zeros, size = (sum(layer[i] for layer in layers.values()) for i in (0, 1))
-        lines = [
+        return [
             f"zeroed {zeros / size:.1%} of {size:,} weights in {len(layers)} layers "
             f"({plan['scope']}); this makes nothing faster: the weights file keeps its {plain:,} "
             f"bytes, compressed it has {packed:,}"
         ]
-        return lines + [f"{name}: zeroed {z} of {n} weights" for name, (z, n) in layers.items()]
+
+    @staticmethod
+    def describe_layers(plan: Plan) -> dict[str, str]:
+        layers = plan["layers"].items()
+        return {name: f"zeroed {zeros} of {size} weights" for name, (zeros, size) in layers}
 
 
 def _layers(network: nn.Module) -> dict[str, Any]:
@@ -131,11 +137,18 @@ def _zeros(sizes: dict[str, Tensor], share: float, scope: str) -> dict[str, list
     """Zeros and number of weights by layer; at least one weight of each layer stays."""
     counts = {name: round(share * size.numel()) for name, size in sizes.items()}
     if scope == "global":
-        everything = torch.cat([size.flatten() for size in sizes.values()])
+        scores = {name: _layer_adaptive(size) for name, size in sizes.items()}
+        everything = torch.cat([*scores.values()])
         count = max(1, round(share * len(everything)))
         threshold = everything.kthvalue(count).values
-        counts = {name: int((size <= threshold).sum()) for name, size in sizes.items()}
+        counts = {name: int((score <= threshold).sum()) for name, score in scores.items()}
     return {n: [min(counts[n], size.numel() - 1), size.numel()] for n, size in sizes.items()}
+
+
+def _layer_adaptive(size: Tensor) -> Tensor:
+    """The scores of a layer's weights, the largest first."""
+    squares = size.double().flatten().square().sort(descending=True).values
+    return squares / squares.cumsum(0).clamp_min(1e-300)
 
 
 def _mask(module: nn.Module, zeros: int) -> None:

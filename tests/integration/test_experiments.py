@@ -56,3 +56,33 @@ def test_evbmf_finds_ranks_in_trained_weights(homes):
     assert after < 0.9 * before
     told = run_command("scripts/describe.py", str(run)).stdout
     assert "by EVBMF at 0.7" in told and "left alone: kxk" in told
+
+
+@pytest.mark.slow
+def test_a_chain_of_pruning_is_saved_and_told(homes):
+    """Both rounds of the second step, sparsity training, averaged weights and a teacher."""
+    root, run = draw_folder(homes / "photos"), homes / "run"
+    words = [
+        "+compression=[prune_layers,prune,prune_weights]", "+teacher=original", *SMALL,
+        "data.image_size=48", "callbacks=[progress,ema]", "compression.prune_layers.keep=[2,5,2]",
+        "compression.prune.rounds=2", "compression.prune.importance=taylor",
+        "compression.prune.sparsity=bn_scale", "compression.prune.prepare_epochs=1",
+        f"data.root={root}", f"hydra.run.dir={run}",
+    ]  # fmt: skip
+    said = run_command("run.py", *words).stdout
+    assert "removed 7 of 16 units (last): [4, 8, 4] -> [2, 5, 2]" in said
+    assert "01_prune_layers: 1 epochs, taught by original" in said
+    steps = json.loads((run / "metrics.json").read_text())["steps"]
+    assert [len(step["surgery"]) for step in steps] == [0, 1, 2, 1]
+    pruned = steps[2]["after"]["cost/macs"] / steps[1]["after"]["cost/macs"]
+    assert 0.55 < pruned <= 0.6 * 1.02
+    told = run_command("scripts/describe.py", str(run)).stdout
+    assert "channels" in told and "removed (last)" in told
+
+
+@pytest.mark.slow
+def test_the_case_of_record_of_layer_pruning(homes):
+    root, run = draw_folder(homes / "photos"), homes / "run"
+    words = ["experiment=layer_pruned_shufflenet", *SMALL, "data.image_size=80"]
+    said = run_command("run.py", *words, f"data.root={root}", f"hydra.run.dir={run}").stdout
+    assert "removed 7 of 16 units (last): [4, 8, 4] -> [2, 5, 2]" in said

@@ -57,8 +57,14 @@ def test_the_smallest_of_all_go_and_stay_away(plain, images):
 
 def test_which_go(plain, images):
     smaller, recipe = compress(plain, [PruneWeights(sparsity=0.5)], sample=images)
-    threshold = weights(plain).abs().median()
-    assert torch.equal(weights(smaller) == 0, weights(plain).abs() <= threshold)
+    zeros = weights(smaller) == 0
+    assert zeros.sum() == round(0.5 * len(zeros))
+    scores = []
+    for layer in (plain[0], plain[3]):  # by the definition, one weight after the other
+        squares = layer.weight.detach().double().flatten() ** 2
+        scores += [square / squares[squares >= square].sum() for square in squares]
+    assert torch.equal(zeros, torch.stack(scores) <= torch.stack(scores).median())
+    assert recipe.layers()[0][1] == "0"
     each, _ = compress(plain, [PruneWeights(sparsity=0.5, scope="layer")], sample=images)
     assert [(layer.weight == 0).float().mean() for layer in (each[0], each[3])] == [0.5, 0.5]
     line = recipe.summary()[0]
