@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from itertools import takewhile
 
 import torch
 from torch import nn
@@ -60,11 +61,8 @@ def cuttable(rehearsal: Rehearsal) -> tuple[list[int], dict[int, str]]:
             break
         suspects, place = _suspects(rehearsal, free, place, trial)
         guilty = {*_guilty(rehearsal, suspects, trial)}
-        home = _block(rehearsal.bare, place)
-        kinds = {_local(sizing.groups[n], home) for n in guilty}
-        for other in _same_class(rehearsal.bare, home):
-            guilty |= {n for n in free if _local(sizing.groups[n], other) in kinds - {frozenset()}}
-        held |= dict.fromkeys(guilty, home)
+        guilty |= {n for n in free if any(_alike(rehearsal, n, known) for known in guilty)}
+        held |= dict.fromkeys(guilty, _block(rehearsal.bare, place))
         free = [n for n in free if n not in guilty]
     return free, held
 
@@ -124,6 +122,16 @@ def _without_code(module: nn.Module) -> bool:
     return type(module) in containers or not any(module.children())
 
 
-def _same_class(network: nn.Module, place: str) -> list[str]:
-    kind = type(network.get_submodule(place))
-    return [name for name, module in network.named_modules() if type(module) is kind and name]
+def _alike(rehearsal: Rehearsal, one: int, other: int) -> bool:
+    """Whether two groups lie in modules of one class, and there in tensors of the same names."""
+    groups = [rehearsal.sizing.groups[n] for n in (one, other)]
+    homes = [_home(group) for group in groups]
+    kinds = {type(rehearsal.bare.get_submodule(home)) for home in homes}
+    return len(kinds) == 1 and _local(groups[0], homes[0]) == _local(groups[1], homes[1])
+
+
+def _home(group: ChannelGroup) -> str:
+    """The innermost module that all of a group's tensors lie in."""
+    paths = [name.split(".")[:-1] for name, _ in group.cells]
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
+    return ".".join(parts[0] for parts in shared)

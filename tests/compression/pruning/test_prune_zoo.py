@@ -1,8 +1,9 @@
 """Channel pruning to 60 % of the MACs on torchvision's and timm's networks.
 
 The table of results is written to `prune.md` in the folder $MODEL_DIET_TABLES, where that is set.
-A target that the network's cuttable layers cannot reach must be refused with the range; such a
-pair does not count. All others must prune, run forward and backward, save and reload.
+Networks must prune, run forward and backward, save and reload. Where sizes that are written down in
+a network's own code leave too little to cut, the target must be refused with the range that can be
+reached; such refusals count as failures.
 """
 
 import os
@@ -76,7 +77,7 @@ def pruned_to(network, size: int, share: float, folder) -> str:
         least = re.search(r"to between ([\d.]+) and", str(error))
         assert least, error  # the only refusal that this table knows
         assert float(least[1]) > share * 1.02
-        return f"not applicable: at least {float(least[1]):.0%} of the MACs"
+        return f"refused: at least {float(least[1]):.0%} of the MACs"
     seconds = process_time() - start
     reached = count_macs(smaller, size) / count_macs(network, size)
     assert reached <= share * 1.021
@@ -120,5 +121,5 @@ def test_the_zoo(pruned):
         rows = "\n".join(f"| {name} | {result} |" for name, result in results.items())
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / "prune.md").write_text(f"| network | pruned to 60 % |\n|---|---|\n{rows}\n")
-    counted = [r for r in results.values() if not r.startswith("not applicable")]
-    assert sum(r[0].isdigit() for r in counted) >= 0.9 * len(counted)
+    assert sum(r[0].isdigit() for r in results.values()) >= 0.9 * len(results)
+    assert all(r[0].isdigit() or r.startswith("refused") for r in results.values())
