@@ -127,6 +127,7 @@ class ShuffleNetV1(nn.Module):
                 previous = channels
             self.features.add_module(f"stage{number}", stage)
         self.pool = nn.AdaptiveAvgPool2d(1)
+        self.linear = head == "linear"  # also when a product of layers stands in for it
         self.output = (
             nn.Linear(previous, num_classes)
             if head == "linear"
@@ -135,7 +136,7 @@ class ShuffleNetV1(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(self.features(x))  # N x C x 1 x 1
-        x = x.flatten(1) if isinstance(self.output, nn.Linear) else x
+        x = x.flatten(1) if self.linear else x
         return self.output(x).flatten(1)  # N x classes
 
 
