@@ -1,6 +1,6 @@
 """What each way of compressing costs and saves: one table, filled by one resumable command.
 
-`python scripts/bench/compression.py FOLDER --weights shufflenet_g3.pth data=image_folder
+`python scripts/bench/compress.py FOLDER --weights shufflenet_g3.pth data=image_folder
 data.root=photos data.image_size=80`
 
 Every row is a run of run.py below FOLDER; finished ones are skipped and interrupted ones continued,

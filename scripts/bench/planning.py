@@ -1,0 +1,111 @@
+"""What planning and applying a step takes: `python scripts/bench/planning.py [STEP...]`.
+
+Steps without data on efficientnet_b0 at 224 px to 60 % of its MACs (those that find little to do
+there to less), Tucker with EVBMF on resnet50, and the reload of a network that three steps changed
+against one that none did. Every line is a process of its own: seconds of the clock and of the
+processor, and the most memory above what the process held before.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from compression import compress
+from compression.cost import count_macs
+from compression.factorization.cp import CP
+from compression.factorization.spatial_svd import SpatialSVD
+from compression.factorization.svd import SVD
+from compression.factorization.tucker import Tucker
+from compression.pruning.prune import Prune
+from compression.pruning.prune_layers import PruneLayers
+from compression.pruning.prune_weights import PruneWeights
+from compression.step import Step
+from lightning_modules.command_line import CONF
+from lightning_modules.networks import build_network, load_network, save_network
+
+SIZE = 224
+TASKS: dict[str, tuple[str, str, Callable[[], list[Step]]]] = {
+    "prune": ("efficientnet", "efficientnet_b0", lambda: [Prune(target={"macs": 0.6})]),
+    "prune_layers": (
+        "efficientnet",
+        "efficientnet_b0",
+        lambda: [PruneLayers(target={"macs": 0.9})],
+    ),
+    "prune_weights": ("efficientnet", "efficientnet_b0", lambda: [PruneWeights(sparsity=0.8)]),
+    "svd": ("efficientnet", "efficientnet_b0", lambda: [SVD(target={"macs": 0.6})]),
+    "spatial_svd": ("efficientnet", "efficientnet_b0", lambda: [SpatialSVD(target={"macs": 0.97})]),
+    "tucker": ("efficientnet", "efficientnet_b0", lambda: [Tucker(target={"macs": 0.985})]),
+    "cp": ("efficientnet", "efficientnet_b0", lambda: [CP(target={"macs": 0.985})]),
+    "resnet50, evbmf": ("resnet", "resnet50", lambda: [Tucker(ranks="vbmf")]),
+    "resnet18, cp": ("resnet", "resnet18", lambda: [CP(target={"macs": 0.5})]),
+}
+CHAIN = [lambda: Prune(target={"macs": 0.8}), lambda: Tucker(ratio=0.5), lambda: SVD(ratio=0.5)]
+
+
+def built(option: str, variant: str) -> nn.Module:
+    """An untrained network for 224 x 224 pixels."""
+    node = OmegaConf.load(CONF / "model" / f"{option}.yaml")
+    node = OmegaConf.merge(node, {"variant": variant})
+    return build_network(node, num_classes=6, image_size=SIZE).eval()
+
+
+def plan(name: str) -> str:
+    """Seconds and memory of one step, and the share of the MACs that is left."""
+    option, variant, steps = TASKS[name]
+    network = built(option, variant)
+    sample = torch.randint(0, 256, (2, 3, SIZE, SIZE), dtype=torch.uint8)
+    held, start, used = _peak(), time.perf_counter(), time.process_time()
+    smaller, _ = compress(network, steps(), sample=sample)
+    seconds, used = time.perf_counter() - start, time.process_time() - used
+    left = count_macs(smaller, SIZE) / count_macs(network, SIZE)
+    return (
+        f"{variant:16} {seconds:6.1f} s  {used:6.1f} CPU s  {_peak() - held:6.0f} MB  x {left:.3f}"
+    )
+
+
+def reload(_: str) -> str:
+    """Seconds of loading a chained network against the plain one; medians of five."""
+    network = built("resnet", "resnet50")
+    sample = torch.randint(0, 256, (2, 3, SIZE, SIZE), dtype=torch.uint8)
+    chained, _ = compress(network, [step() for step in CHAIN], sample=sample)
+    with tempfile.TemporaryDirectory() as folder:
+        times: dict[str, list[float]] = {"plain": [], "chained": []}
+        for name, one in {"plain": network, "chained": chained}.items():
+            save_network(one, Path(folder) / name)
+        for _ in range(5):
+            for name, taken in times.items():
+                start = time.perf_counter()
+                load_network(Path(folder) / name)
+                taken.append(time.perf_counter() - start)
+    plain, after = (sorted(taken)[2] for taken in times.values())
+    return f"resnet50         plain {plain:.2f} s, chained {after:.2f} s"
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+
+
+def main() -> None:
+    """Prints one line for each step."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("steps", nargs="*", default=[*TASKS, "reload"])
+    print(f"cpu, {torch.get_num_threads()} threads")
+    for name in parser.parse_args().steps:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            print(
+                f"{name:16} {pool.apply(reload if name == 'reload' else plan, (name,))}", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
