@@ -15,6 +15,7 @@ from compression.factorization.form import Form
 from compression.factorization.geometry import Geometry, Layer
 from compression.factorization.kernels import kernel_of
 from compression.factorization.layers import find_layers, unfit_layers
+from compression.factorization.one_thread import one_thread
 from compression.factorization.ranks.choice import rule_of
 from compression.factorization.ranks.rule import Rule
 from compression.factorization.settings import check_settings
@@ -74,6 +75,7 @@ class Factorization(Step):
         self.rounds, self.groups, self.prefer = rounds, groups, prefer
         self.include, self.exclude = list(include), list(exclude)
 
+    @one_thread()
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         """Ranks by layer name, and why other layers are left alone.
 
@@ -118,6 +120,7 @@ class Factorization(Step):
             network.set_submodule(name, product.train(layer.training))
         return network
 
+    @one_thread()
     def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
         for name, choice in plan["layers"].items():
             product = smaller.get_submodule(name)
