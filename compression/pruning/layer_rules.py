@@ -1,0 +1,151 @@
+"""How operators with weights, and products of two tensors, pass channels on."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compression.pruning.labels import varying
+from compression.pruning.rules import first_of, join, rule
+from compression.pruning.trace import IN, Tracer
+
+BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm",
+               "_native_batch_norm_legit_no_training", "_batch_norm_no_update")  # fmt: skip
+
+
+@rule("convolution")
+def _convolution(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
+    x, w, bias, groups = call["input"], call["weight"], call["bias"], call["groups"]
+    name, trace = tracer.weight(w), tracer.trace
+    macs = (x if call["transposed"] else out).shape[2:].numel() * w.numel()
+    if name is None:
+        trace.other_macs += macs
+        return tracer.give_up("convolution", [x, w, bias])
+    trace.macs[name] += macs
+    if out.shape[1] == x.shape[1] == 1 and out.shape == x.shape:  # along the channels, as in ECA
+        for layer in tracer.layers(w):
+            trace.freeze(layer)
+        return tracer.set(out, tracer.layers(x))
+    if call["transposed"] and groups > 1:
+        return tracer.give_up("conv_transpose", [x, w, bias])
+    incoming = _channel_labels(tracer, x)
+    outer, inner = (1, 0) if call["transposed"] else (0, 1)
+    produced = _axis_labels(tracer, w, outer)
+    if groups == 1:
+        trace.tie(_axis_labels(tracer, w, inner), incoming)
+    elif w.shape[1] == 1:  # every group is a channel: they are cut together
+        trace.tie(produced, incoming.repeat_interleave(len(produced) // len(incoming)))
+    else:
+        trace.tie(trace.key(name, IN, len(incoming)), incoming)
+        trace.groups[name, IN] = trace.groups[name, 0] = groups
+    shape = (1, -1) + (1,) * (out.ndim - 2)
+    if bias is not None:
+        trace.tie(_axis_labels(tracer, bias, 0), produced)
+    return tracer.set(out, [produced.reshape(shape).expand(out.shape)])
+
+
+def _axis_labels(tracer: Tracer, tensor: Tensor, axis: int) -> Tensor:
+    """The labels along one axis of a weight; zeros where it has none, or is one long."""
+    found = [la for la in tracer.layers(tensor) if varying(la) == {axis}]
+    if not found:
+        return torch.zeros(tensor.shape[axis], dtype=torch.int64)
+    return found[0].movedim(axis, 0).reshape(tensor.shape[axis], -1)[:, 0]
+
+
+def _channel_labels(tracer: Tracer, x: Tensor) -> Tensor:
+    """The labels of the channels of a map; other layers cannot pass a convolution."""
+    found = torch.zeros(x.shape[1], dtype=torch.int64)
+    for layer in tracer.layers(x):
+        if varying(layer) == {1}:
+            found = layer.movedim(1, 0).reshape(x.shape[1], -1)[:, 0]
+        else:
+            tracer.trace.freeze(layer)
+    return found
+
+
+@rule(*BATCH_NORMS)
+def _batch_norm(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
+    x = call["input"]
+    own = [call.get(n) for n in ("weight", "bias", "running_mean", "running_var")]
+    own = [tensor for tensor in own if tensor is not None]
+    along = (x.shape[1],) + (1,) * (x.ndim - 2)
+    join(tracer, [x, *own], first_of(out), [x.shape, *([along] * len(own))])
+
+
+@rule("native_layer_norm")
+def _layer_norm(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
+    own = [call[n] for n in ("input", "weight", "bias") if call.get(n) is not None]
+    join(tracer, own, first_of(out))
+
+
+@rule("native_group_norm")
+def _group_norm(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
+    x, weight = call["input"], call["weight"]
+    if call["group"] > 1:
+        if weight is None or tracer.weight(weight) is None:
+            return tracer.give_up("group_norm without weights", [x])
+        tracer.trace.groups[tracer.weight(weight), 0] = call["group"]
+    own = [call[n] for n in ("weight", "bias") if call.get(n) is not None]
+    along = (x.shape[1],) + (1,) * (x.ndim - 2)
+    return join(tracer, [x, *own], first_of(out), [x.shape, *([along] * len(own))])
+
+
+@rule("mm", "bmm")
+def _matmul(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
+    _product(tracer, call["self"], call["mat2"], out)
+
+
+@rule("addmm")
+def _addmm(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
+    _product(tracer, call["mat1"], call["mat2"], out)
+    _add_bias(tracer, call["self"], out)
+
+
+@rule("baddbmm")
+def _baddbmm(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
+    _product(tracer, call["batch1"], call["batch2"], out)
+    _add_bias(tracer, call["self"], out)
+
+
+def _add_bias(tracer: Tracer, bias: Tensor, out: Tensor) -> None:
+    twin = torch.empty_like(out)
+    tracer.set(twin, tracer.layers(out))
+    join(tracer, [twin, bias], out)
+
+
+def _product(tracer: Tracer, a: Tensor, b: Tensor, out: Tensor) -> None:
+    """... x n x k times ... x k x m: k is summed over, n and m go on."""
+    name = tracer.weight(a) or tracer.weight(b)
+    macs = out.numel() * a.shape[-1]
+    if name is None:
+        tracer.trace.other_macs += macs
+    else:
+        tracer.trace.macs[name] += macs
+    k_of_a, k_of_b = a.ndim - 1, b.ndim - 2
+    kept, summed_a = _sorted_out(tracer, a, k_of_a)
+    kept_b, summed_b = _sorted_out(tracer, b, k_of_b)
+    zeros = torch.zeros((), dtype=torch.int64)
+    flat_a = summed_a.narrow(k_of_a - 1, 0, 1).squeeze(-2) if summed_a is not None else None
+    flat_b = summed_b.narrow(k_of_b + 1, 0, 1).squeeze(-1) if summed_b is not None else None
+    if flat_a is not None or flat_b is not None:
+        shape = flat_a.shape if flat_a is not None else flat_b.shape
+        flat_a = zeros.expand(shape) if flat_a is None else flat_a
+        flat_b = zeros.expand(shape) if flat_b is None else flat_b
+        tracer.trace.tie(flat_a, flat_b)
+    layers = [layer.narrow(k_of_a, 0, 1).expand(out.shape) for layer in kept]
+    layers += [layer.narrow(k_of_b, 0, 1).expand(out.shape) for layer in kept_b]
+    tracer.set(out, layers)
+
+
+def _sorted_out(tracer: Tracer, tensor: Tensor, k: int) -> tuple[list[Tensor], Tensor | None]:
+    """Layers that do not vary along k, and the one that does."""
+    free = 2 * tensor.ndim - 3 - k  # the other one of the last two dimensions
+    kept, summed = [], None
+    for layer in tracer.layers(tensor):
+        if k not in varying(layer):
+            kept.append(layer)
+        elif free in varying(layer) or summed is not None:
+            tracer.trace.freeze(layer)
+        else:
+            summed = layer
+    return kept, summed
