@@ -73,20 +73,39 @@ def test_what_the_configuration_shows(homes, tmp_path, kind, words, sentence):
     assert not list((homes / "outputs").rglob("*")) if (homes / "outputs").exists() else True
 
 
+SLOW = pytest.mark.slow  # each of them waits for the imports of all libraries
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["model=timm", "model.name=resnet50x"], "timm has no network 'resnet50x'; did you mean"),
-        (["model=vit", "data.image_size=72"], "vit_b_16 takes square images with sides that are"),
-        (["model=inception", "model.input_size=null"], "inception_v3: The network cannot take"),
+        pytest.param(
+            ["model=vit", "data.image_size=72"],
+            "vit_b_16 takes square images with sides that are",
+            marks=SLOW,
+        ),
+        pytest.param(
+            ["model=inception", "model.input_size=null"],
+            "inception_v3: The network cannot take",
+            marks=SLOW,
+        ),
         (["loss=arcface", "model=squeezenet"], "squeezenet1_1 ends in classifier.3 (AdaptiveAvg"),
         (
             ["auxiliary=classifiers", "auxiliary.classifiers.at={features.stage7: 1}"],
             "auxiliary.classifiers.at=features.stage7: The network has no module",
         ),
         (["optimizer.lr_factors={body.outptu:2}"], "'body.outptu'; the nearest names are body.out"),
-        (["callbacks=freeze", "callbacks.freeze.patterns=[body.featurs]"], "are body.features"),
-        (["score.split=test"], "score.split=test needs data with a labelled test split"),
+        pytest.param(
+            ["callbacks=freeze", "callbacks.freeze.patterns=[body.featurs]"],
+            "are body.features",
+            marks=SLOW,
+        ),
+        pytest.param(
+            ["score.split=test"],
+            "score.split=test needs data with a labelled test split",
+            marks=SLOW,
+        ),
     ],
 )
 def test_what_only_the_libraries_know(homes, tmp_path, words, sentence):

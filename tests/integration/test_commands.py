@@ -109,6 +109,7 @@ def test_a_chain_of_train_and_tucker_in_one_command(homes, folder):
     assert done.stdout.count("01_tucker") >= 1
 
 
+@pytest.mark.slow
 def test_two_teachers_one_named_and_one_trained_on_the_way(homes, folder):
     start(folder, "model=squeezenet", f"hydra.run.dir={homes}/teacher")
     words = [

@@ -82,6 +82,7 @@ def kill_in_epoch(run, folder, words, *, epoch):
     process.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_projections_train_resume_and_are_never_shipped(homes, folder, teachers):
     words = [teachers[0], *(f"+{INNER[0]}", *INNER[1:])]
     run = homes / "whole"

@@ -64,6 +64,7 @@ def test_resumed_runs_equal_the_uninterrupted_one(homes, folder, uninterrupted):
         assert [row.rsplit(",", 1)[0] for row in rows] == [r.rsplit(",", 1)[0] for r in table]
 
 
+@pytest.mark.slow
 def test_resume_last_with_more_epochs(homes, folder):
     run = homes / "killed"
     stop_when(run, folder, stage="00_train,0", epoch=1)

@@ -56,6 +56,7 @@ def make_detection_set(root):
     (root / "instances.json").write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_a_coco_detection_set(homes):
     root = homes / "mine"
     root.mkdir()

@@ -106,6 +106,7 @@ def assert_close(one, two, tolerance):
         assert two[key] == pytest.approx(value, abs=tolerance), key
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_same_global_batch(session):
     rate = "optimizer.lr=0.01"
     one, two = session("one", rate, *ONE, model=PLAIN), session("two", rate, model=PLAIN)

@@ -123,6 +123,7 @@ def test_resumed_fits_equal_uninterrupted_ones(session, name):
         assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
+@pytest.mark.slow
 def test_a_fit_killed_after_its_last_epoch_delivers_the_average_too(session):
     overrides = ["callbacks=ema"]
     expected, _ = trained(session("whole", *overrides))
@@ -149,6 +150,7 @@ def test_a_stopped_fit_is_not_trained_further_by_a_resume(session):
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_remembered_over_a_resume(session):
     """The kill comes right after the epoch that was the best so far was written."""
     settings = ["trainer.keep=best", "optimizer=sgd", "optimizer.lr=1", "trainer.max_epochs=6"]

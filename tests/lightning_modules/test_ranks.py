@@ -49,6 +49,7 @@ def nothing_is_left():
     assert not [p for p in multiprocessing.active_children() if p.is_alive()]
 
 
+@pytest.mark.slow
 def test_two_processes_meet_twice_in_a_row():
     for _ in range(2):
         with other_ranks(work, "meets again", count=1):
@@ -79,6 +80,7 @@ def test_a_failure_here_ends_the_others():
         raise ValueError("mine")
 
 
+@pytest.mark.slow
 def test_a_failure_after_the_block_counts_too():
     with pytest.raises(ConfigError, match="became nan"), other_ranks(work, "mistake", count=1):
         meet(10)
