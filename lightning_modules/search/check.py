@@ -1,0 +1,38 @@
+"""What can be refused of a search before its first trial, without torch."""
+
+from omegaconf import DictConfig
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.limits import limits_of
+from lightning_modules.search.objectives import directions_of, objectives_of
+from lightning_modules.search.space import distributions, search_space
+
+
+def check_search(root: DictConfig) -> None:
+    """Refuses a search that cannot work; `root` is the composed multirun.
+
+    Raises:
+        ConfigError: the space, the objectives, the sampler, the limits or the budget are wrong.
+    """
+    from lightning_modules.search.samplers import kind_of  # Optuna: only for a search
+
+    settings, names = root.hydra.sweeper, objectives_of(root)
+    directions_of(root)
+    space = search_space(root)
+    if not space.params and settings.custom_search_space is None:
+        raise ConfigError(
+            "There is nothing left to search: the command line fixes every parameter of "
+            f"sweep={root.sweep.name}; leave one of them out."
+        )
+    found, _ = distributions(space)
+    for key in space.dropped:
+        print(f"note     {key} is not searched: what the command line chose has no such key")
+    for key in ("n_trials", "n_jobs"):
+        if not isinstance(settings[key], int) or settings[key] < 1:
+            name = {"n_jobs": "parallel"}.get(key, key)
+            raise ConfigError(f"sweep.{name}={settings[key]}; it must be a whole number above 0.")
+    if kind_of(settings.sampler, objectives=len(names)) == "grid":
+        from lightning_modules.search.grid import points
+
+        next(points(found))  # refuses what has no end
+    limits_of(root)
