@@ -43,18 +43,16 @@ class CloseMultirun(Callback):
             raise SystemExit(traceback.format_exc()) from None
 
 
-def close_search(folder: Path, config: DictConfig) -> None:
+def close_search(folder: Path) -> None:
     """Shows and leaves the answer of a search.
 
     Raises:
         SystemExit: it has none.
     """
     from lightning_modules.search.answer import show_answer  # Optuna: only for a search
-    from lightning_modules.search.limits import limits_of
-    from lightning_modules.search.opening import find_study
 
     try:
-        show_answer(find_study(folder), folder, limits_of(config))
+        show_answer(folder)
     except ConfigError as error:
         raise SystemExit(f"error: {error}") from None
 
@@ -87,7 +85,7 @@ def close(study: Path, config: DictConfig) -> None:
         spread_table.show(summary)
         print(f"summary  {study}: summary.csv, summary.md")
     if searches(config):
-        close_search(study, config)
+        close_search(study)
     elif summary.failures:
         if not summary.repeats:
             print(*spread_table.notes(summary), sep="\n")

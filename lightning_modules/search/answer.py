@@ -10,30 +10,57 @@ from rich.text import Text
 
 from lightning_modules.configurations import as_text
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.opening import find_study
+from lightning_modules.search.ownership import OWNER
+from lightning_modules.search.pictures import draw_study
 from lightning_modules.search.progress_line import best_trials
-from lightning_modules.search.record import FAILURE, FIGURES
-from lightning_modules.search.trials_table import PRUNED, state_of, write_table
+from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, elsewhere, trial_folder
+from lightning_modules.search.trials_table import state_of, write_table
+from lightning_modules.search.winner import the_winner, write_winner
 
 SHOWN = 10  # trials
 FIGURES_SHOWN = ("val/f1", "cost/macs", "cost/params", "cost/latency_ms", "score/macs")
 
 
-def show_answer(study: optuna.Study, folder: Path, limits: dict[str, float]) -> None:
-    """Prints how the study stands and its best trials, and writes `trials.csv`.
+def show_answer(folder: Path) -> None:
+    """Prints how a study stands and its best trials; writes its table, pictures and winner.
+
+    Args:
+        folder: of the study.
 
     Raises:
-        ConfigError: no trial has a value that counts; says why.
+        ConfigError: it is no study, or no trial has a value that counts; says why.
     """
+    study, about = find_study(folder)
     names = study.user_attrs["objectives"]
     trials = study.get_trials(deepcopy=False)
-    write_table(study, folder, names)
-    best = best_trials(study)
     print(f"\nstudy    {study.study_name}: {_states(trials)}")
+    for trial in elsewhere(trials):
+        owner = trial.user_attrs[OWNER]
+        print(f"running  trial {trial.number}: process {owner['pid']} on {owner['host']}")
+    table = write_table(study, folder, names)
+    best = best_trials(study)
     if not best:
-        raise ConfigError(_why_nothing(trials, limits))
+        raise ConfigError(_why_nothing(trials, about["space"]["limits"]))
     console = Console(width=None if Console().is_terminal else 160)
     console.print(_table(best[:SHOWN], names))
-    print(f"trials   {folder / 'trials.csv'}")
+    pictures = draw_study(study, folder, about["score"])
+    print(f"trials   {table}")
+    if pictures:
+        print(f"pictures {pictures[0].parent}: {', '.join(path.stem for path in pictures)}")
+    _show_winner(study, folder)
+
+
+def _show_winner(study: optuna.Study, folder: Path) -> None:
+    """Writes the experiment where the winner's run lies here."""
+    winner = the_winner(study)
+    run = trial_folder(folder, winner.number)
+    if not (run / ".hydra" / "config.yaml").is_file():
+        print(f"winner   trial {winner.number}; its run is not in {run.parent}")
+        return
+    path = write_winner(study, winner, run)
+    print(f"winner   trial {winner.number}: {path}")
+    print(f"next     python run.py -m experiment={path.stem} seed=0,1,2")
 
 
 def _states(trials: list[FrozenTrial]) -> str:
@@ -74,11 +101,11 @@ def _stopped(trials: list[FrozenTrial]) -> bool:
     return any(PRUNED in trial.user_attrs for trial in trials)
 
 
-def _why_nothing(trials: list[FrozenTrial], limits: dict[str, float]) -> str:
+def _why_nothing(trials: list[FrozenTrial], limits: dict[str, float | None]) -> str:
     refused = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if refused:
         told = []
-        for name, limit in limits.items():
+        for name, limit in ((n, most) for n, most in limits.items() if most is not None):
             costs = [t.user_attrs.get(FIGURES, {}).get(f"cost/{name}") for t in refused]
             costs = [cost for cost in costs if cost is not None]
             if costs and min(costs) > limit:

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.limits import limits_of
 from lightning_modules.search.objectives import directions_of, objectives_of
-from lightning_modules.search.space import distributions, search_space
+from lightning_modules.search.space import bare, distributions, has_key, search_space
 
 
 def check_search(root: DictConfig) -> None:
@@ -14,7 +14,8 @@ def check_search(root: DictConfig) -> None:
     Raises:
         ConfigError: the space, the objectives, the sampler, the limits or the budget are wrong.
     """
-    from lightning_modules.search.samplers import kind_of  # Optuna: only for a search
+    from lightning_modules.search.pruners import check_pruner  # Optuna: only for a search
+    from lightning_modules.search.samplers import kind_of
 
     settings, names = root.hydra.sweeper, objectives_of(root)
     directions_of(root)
@@ -25,6 +26,12 @@ def check_search(root: DictConfig) -> None:
             f"sweep={root.sweep.name}; leave one of them out."
         )
     found, _ = distributions(space)
+    _check_custom(root)
+    if any(bare(key).split(".")[0] == "distillation" for key in space.params) and not root.teacher:
+        raise ConfigError(
+            f"sweep={root.sweep.name} varies how teachers teach, but there is none; add "
+            "'+teacher=NAME' or '+teacher.NAME.run=RUN'."
+        )
     for key in space.dropped:
         print(f"note     {key} is not searched: what the command line chose has no such key")
     for key in ("n_trials", "n_jobs"):
@@ -36,3 +43,22 @@ def check_search(root: DictConfig) -> None:
 
         next(points(found))  # refuses what has no end
     limits_of(root)
+    check_pruner(root, names)
+
+
+def _check_custom(root: DictConfig) -> None:
+    """Draws one trial that is no trial: what a function suggests must be keys, too."""
+    if root.hydra.sweeper.custom_search_space is None:
+        return
+    import optuna
+
+    from lightning_modules.search.custom_space import custom_overrides
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for line in custom_overrides(root, optuna.create_study().ask()):
+        key = line.split("=", 1)[0]
+        if not key.startswith(("+", "~")) and not has_key(root, bare(key)):
+            raise ConfigError(
+                f"sweep.custom_search_space suggests {key}, which is not a key of the "
+                "configuration; write it with a + to add it."
+            )

@@ -1,10 +1,11 @@
 """Opening a study: its storage, and whether it is the one that the command means."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightning_modules.atomic_files import read_json, write_json
@@ -41,14 +42,15 @@ def open_study(root: DictConfig) -> optuna.Study:
         )
         study.set_user_attr("objectives", names)
         for part, content in about.items():
-            study.set_user_attr(part, digest(content))
-    content = {"name": study.study_name, "storage": str(settings.storage), **about}
+            study.set_user_attr(f"{part}, digest", digest(content))
+    score = OmegaConf.to_container(root.score.macs)
+    content = {"name": study.study_name, "storage": str(settings.storage), "score": score, **about}
     write_json(folder / ABOUT, content)
     return study
 
 
-def find_study(folder: Path) -> optuna.Study:
-    """The study that lies in a folder, or whose storage is named there.
+def find_study(folder: Path) -> tuple[optuna.Study, dict[str, Any]]:
+    """The study that lies in a folder, or whose storage is named there, and what it is about.
 
     Raises:
         ConfigError: there is none, or its storage cannot be reached.
@@ -62,7 +64,7 @@ def find_study(folder: Path) -> optuna.Study:
     if url.startswith("sqlite:///") and (folder / "study.db").is_file():
         url = f"sqlite:///{folder / 'study.db'}"  # the folder may have been moved
     try:
-        return optuna.load_study(about["name"], open_storage(url))
+        return optuna.load_study(about["name"], open_storage(url)), about
     except KeyError:
         raise ConfigError(f"{url} holds no study called {about['name']}.") from None
 
@@ -75,6 +77,7 @@ def open_storage(url: Any) -> Any:
     """
     if not isinstance(url, str):
         raise ConfigError(f"hydra.sweeper.storage={url} is no URL; give sqlite:///FILE or another.")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each plugin of its own
     # Workers wait for each other's writes, each of which takes milliseconds.
     patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     try:
@@ -87,7 +90,9 @@ def open_storage(url: Any) -> Any:
 
 def _check_same(study: optuna.Study, about: dict[str, Any], directions: list[str]) -> None:
     told = study.user_attrs
-    other = [part for part, content in about.items() if told.get(part) != digest(content)]
+    other = [
+        part for part, content in about.items() if told.get(f"{part}, digest") != digest(content)
+    ]
     theirs = [direction.name.lower() for direction in study.directions]
     if "directions" not in other and theirs != directions:
         other.append("directions")

@@ -1,5 +1,7 @@
 """A study's trials: which of them count, whose they are, what they left."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ from lightning_modules.atomic_files import read_json, write_text
 from lightning_modules.errors import ConfigError
 from lightning_modules.run_records import FAILED, failure_of
 from lightning_modules.search.objectives import checked_values
-from lightning_modules.search.ownership import OWNER, lives
+from lightning_modules.search.ownership import OWNER, lives, this_process
 
 RETIRED = "retired"  # user attribute: why the trial does not count
 FAILURE = "failure"  # user attribute: why it has no value
+PRUNED = "stopped after epoch"  # user attribute of a trial that pruning ended
 FIGURES = "figures"  # user attribute: what it measured
+STOPPED = "stopped.json"  # in its folder: the epoch after which pruning ended it
 KEPT = ("val/f1", "val/accuracy", "cost/", "score/", "test/f1")  # beginnings of kept figures
 
 
@@ -30,6 +34,29 @@ def counts(trial: FrozenTrial) -> bool:
 def is_orphan(trial: FrozenTrial) -> bool:
     """Whether no process works on a running trial; on another host there may be one."""
     return trial.state == TrialState.RUNNING and lives(trial.user_attrs.get(OWNER)) is False
+
+
+def elsewhere(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials at work in other processes, or on hosts that cannot be seen from here."""
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    return [t for t in running if OWNER in t.user_attrs and not is_orphan(t)]
+
+
+def new_trial(**system_attrs: Any) -> FrozenTrial:
+    """A running trial of this process, without parameters yet."""
+    return FrozenTrial(
+        number=-1,  # the storage's to give
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={OWNER: this_process()},
+        system_attrs=system_attrs,
+        intermediate_values={},
+        trial_id=-1,
+    )
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:

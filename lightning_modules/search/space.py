@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
@@ -32,15 +33,14 @@ def search_space(root: DictConfig) -> Space:
         ConfigError: a parameter of the sweep file is no key of the configuration.
     """
     swept, fixed = {}, []
-    for override in OverridesParser.create().parse_overrides(list(root.hydra.overrides.task)):
+    for override in _overrides(root):
         if override.is_sweep_override():
             swept[override.get_key_element()] = override.input_line.split("=", 1)[1]
         else:
             fixed.append(override.input_line)
-    taken = {bare(key) for key in [*swept, *(line.split("=", 1)[0] for line in fixed)]}
-    params, dropped = {}, []
+    taken, params, dropped = taken_keys(root), {}, []
     for key, expression in (root.hydra.sweeper.params or {}).items():
-        if bare(key) in taken:
+        if expression is None or is_taken(bare(key), taken):
             continue
         if key.startswith("+") or has_key(root, key):
             params[key] = str(expression)
@@ -49,6 +49,18 @@ def search_space(root: DictConfig) -> Space:
         else:
             raise ConfigError(_unknown(root, key))
     return Space({**params, **swept}, fixed, dropped)
+
+
+def taken_keys(root: DictConfig) -> set[str]:
+    """The keys that the command line gives, with one value or with several."""
+    return {bare(override.get_key_element()) for override in _overrides(root)}
+
+
+def is_taken(key: str, taken: set[str]) -> bool:
+    """Whether the command line gives a key, or a node above it; a group's option is no node."""
+    parts = key.split(".")
+    above = {".".join(parts[:count]) for count in range(2, len(parts) + 1)}
+    return bool(taken & {key, *above})
 
 
 def distributions(space: Space) -> tuple[dict[str, Any], list[str]]:
@@ -72,6 +84,10 @@ def distributions(space: Space) -> tuple[dict[str, Any], list[str]]:
         found |= varied
         constant += [f"{name}={value}" for name, value in single.items()]
     return found, constant
+
+
+def _overrides(root: DictConfig) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(root.hydra.overrides.task))
 
 
 def as_override(name: str, value: Any) -> str:

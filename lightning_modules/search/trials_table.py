@@ -8,10 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.atomic_files import write_text
-from lightning_modules.search.record import FAILURE, FIGURES, RETIRED
+from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, RETIRED
 from lightning_modules.search.samplers import VIOLATION
-
-PRUNED = "stopped after epoch"  # user attribute of a trial that pruning ended
 
 
 def write_table(study: optuna.Study, folder: Path, names: list[str]) -> Path:

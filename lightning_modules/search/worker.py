@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -24,12 +23,14 @@ from lightning_modules.search.grid import next_point
 from lightning_modules.search.limits import OVER_LIMITS
 from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
 from lightning_modules.search.opening import open_study
-from lightning_modules.search.ownership import OWNER, lives, this_process
 from lightning_modules.search.record import (
     FAILURE,
     FIGURES,
+    PRUNED,
+    STOPPED,
     counts,
     figures_left,
+    new_trial,
     retire,
     settle_orphans,
     trial_folder,
@@ -169,6 +170,8 @@ class Worker:
             over = read_json(folder / OVER_LIMITS)
             found |= over["costs"]
             trial.set_user_attr(VIOLATION, over["violation"])
+        if (folder / STOPPED).is_file():
+            trial.set_user_attr(PRUNED, read_json(folder / STOPPED)["epoch"])
         trial.set_user_attr(FIGURES, found)
         try:
             if job.status != JobStatus.COMPLETED:
@@ -196,26 +199,3 @@ class Worker:
 
     def _place(self, number: int) -> Path:
         return trial_folder(self.folder, number)
-
-
-def new_trial(**system_attrs: Any) -> FrozenTrial:
-    """A running trial of this process, without parameters yet."""
-    return FrozenTrial(
-        number=-1,  # the storage's to give
-        state=TrialState.RUNNING,
-        value=None,
-        datetime_start=datetime.now(),
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={OWNER: this_process()},
-        system_attrs=system_attrs,
-        intermediate_values={},
-        trial_id=-1,
-    )
-
-
-def elsewhere(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials at work in other processes, or on hosts that cannot be seen from here."""
-    running = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING]
-    return [trial for trial in running if lives(trial.user_attrs.get(OWNER)) is not False]

@@ -10,8 +10,8 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.search.answer import show_answer
 from lightning_modules.search.opening import find_study
 from lightning_modules.search.ownership import this_process
-from lightning_modules.search.record import OWNER, RETIRED
-from lightning_modules.search.worker import Worker, new_trial
+from lightning_modules.search.record import OWNER, RETIRED, new_trial
+from lightning_modules.search.worker import Worker
 from tests.lightning_modules.search.conftest import Computer
 
 SPACE = [
@@ -32,7 +32,7 @@ def search(multirun, tmp_path):
             root.hydra.sweep.dir = str(tmp_path / "study")
         computer = Computer(value)
         Worker(root, computer).work()
-        return find_study(tmp_path / "study"), computer
+        return find_study(tmp_path / "study")[0], computer
 
     return run
 
@@ -116,7 +116,7 @@ def test_a_trial_that_raised_counts_and_nan_is_its_own_fault(search, tmp_path, c
         "the trial returned 2 values for 1 objectives.",
         None,
     ]
-    show_answer(study, tmp_path / "study", {})
+    show_answer(tmp_path / "study")
     assert "4 failed, 1 finished" in capsys.readouterr().out
 
 
@@ -124,9 +124,9 @@ def test_all_failed_is_a_sentence(search, tmp_path):
     def value(given):
         raise ConfigError(f"no. {given['trial']}")
 
-    study, _ = search(value, "sweep.n_trials=2")
+    search(value, "sweep.n_trials=2")
     with pytest.raises(ConfigError, match=r"All 2 trials failed; the last one: no\. 1"):
-        show_answer(study, tmp_path / "study", {})
+        show_answer(tmp_path / "study")
     with pytest.raises(ConfigError, match="1 of 1 trials failed, more than sweep.max_failure_rate"):
         search(value, "sweep.n_trials=9", "sweep.max_failure_rate=0.5")
 
