@@ -78,7 +78,8 @@ def run_title(cfg: DictConfig, hydra: DictConfig) -> tuple[str, str]:
 
 def trial_number(cfg: DictConfig, hydra: DictConfig) -> int:
     """A search tells it; in another multirun it is the job's number."""
-    return hydra.job.num if cfg.trial is None else cfg.trial
+    number = cfg.get("trial")
+    return hydra.job.num if number is None else number
 
 
 def log_results(run: Any, metrics: dict[str, Any], pictures: Sequence[Path], model: Path) -> None:

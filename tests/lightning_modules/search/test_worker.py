@@ -61,12 +61,12 @@ def test_n_is_the_whole_studys(search, tmp_path, capsys):
 
 
 def test_draws_follow_from_seed_and_number(search, tmp_path):
-    study, _ = search(distance, "sweep.n_trials=12")
+    study, _ = search(distance, "sweep.n_trials=11")
     params = [trial.params for trial in study.trials]
     for path in (tmp_path / "study").iterdir():
         path.unlink()
     search(distance, "sweep.n_trials=5")
-    study, _ = search(distance, "sweep.n_trials=12")  # beyond the 10 random ones of TPE
+    study, _ = search(distance, "sweep.n_trials=11")  # beyond the 10 random ones of TPE
     assert [trial.params for trial in study.trials] == params
 
 
@@ -187,7 +187,7 @@ def test_ctrl_c_retires_what_was_at_work(search, tmp_path):
 
 
 def test_a_grid_has_every_point_once_also_after_a_kill(search):
-    words = ["sweep.sampler=grid", "optimizer.lr=choice(0.1,0.2)", "seed=range(0,2)"]
+    words = ["sweep.sampler=grid", "optimizer.lr=choice(0.1)", "seed=range(0,2)"]
 
     def value(given):
         if given["trial"] == "1":
@@ -198,7 +198,7 @@ def test_a_grid_has_every_point_once_also_after_a_kill(search):
         search(value, *words)
     study, _ = search(value, *words)
     points = [t.params for t in study.trials if RETIRED not in t.user_attrs]
-    assert len(points) == 12 == len({json.dumps(p) for p in points})
+    assert len(points) == 6 == len({json.dumps(p) for p in points})
     assert {p["seed"] for p in points} == {0, 1, 2}
 
 
