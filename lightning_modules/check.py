@@ -31,7 +31,7 @@ from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.losses.limits import check_limits
 from lightning_modules.networks.variants import check_variant
 from lightning_modules.search.check import check_search
-from lightning_modules.search.objectives import check_objectives, directions_of, objectives_of
+from lightning_modules.search.objectives import check_objectives, objectives_of
 from lightning_modules.sweeps import sample_trials, searches
 
 
@@ -102,7 +102,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     check_distillation(cfg)
     _check_loss(cfg)
     _check_compression(cfg)
-    _check_objective(cfg, sweep=sweep)
+    check_objectives(objectives_of(cfg))
     check_devices(cfg.trainer, sweep=sweep)
     check_training(cfg)
     classes = _check_data(cfg)
@@ -239,12 +239,6 @@ def _check_compression(cfg: DictConfig) -> None:
             f"from_run={cfg.from_run} starts from a trained network, but no compression step was "
             "chosen; add '+compression=tucker'."
         )
-
-
-def _check_objective(cfg: DictConfig, *, sweep: bool) -> None:
-    check_objectives(objectives_of(cfg))
-    if sweep:
-        directions_of(cfg)
 
 
 def _check_data(cfg: DictConfig) -> tuple[str, ...]:

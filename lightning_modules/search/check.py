@@ -25,25 +25,31 @@ def check_search(root: DictConfig) -> None:
             "There is nothing left to search: the command line fixes every parameter of "
             f"sweep={root.sweep.name}; leave one of them out."
         )
-    found, _ = distributions(space)
-    _check_custom(root)
+    for key in space.dropped:
+        print(f"note     {key} is not searched: what the command line chose has no such key")
     if any(bare(key).split(".")[0] == "distillation" for key in space.params) and not root.teacher:
         raise ConfigError(
             f"sweep={root.sweep.name} varies how teachers teach, but there is none; add "
             "'+teacher=NAME' or '+teacher.NAME.run=RUN'."
         )
-    for key in space.dropped:
-        print(f"note     {key} is not searched: what the command line chose has no such key")
-    for key in ("n_trials", "n_jobs"):
-        if not isinstance(settings[key], int) or settings[key] < 1:
-            name = {"n_jobs": "parallel"}.get(key, key)
-            raise ConfigError(f"sweep.{name}={settings[key]}; it must be a whole number above 0.")
+    found, _ = distributions(space)
     if kind_of(settings.sampler, objectives=len(names)) == "grid":
         from lightning_modules.search.grid import points
 
         next(points(found))  # refuses what has no end
+    _check_budget(root)
     limits_of(root)
     check_pruner(root, names)
+    _check_custom(root)
+
+
+def _check_budget(root: DictConfig) -> None:
+    settings = root.hydra.sweeper
+    for key, name in (("n_trials", "n_trials"), ("n_jobs", "parallel")):
+        if not isinstance(settings[key], int) or settings[key] < 1:
+            raise ConfigError(f"sweep.{name}={settings[key]}; it must be a whole number above 0.")
+    if settings.n_jobs != 1 and root.hydra.runtime.choices["hydra/launcher"] == "basic":
+        print(f"note     sweep.parallel={settings.n_jobs}: this launcher runs one after the other")
 
 
 def _check_custom(root: DictConfig) -> None:

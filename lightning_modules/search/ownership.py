@@ -10,7 +10,6 @@ from typing import Any
 OWNER = "owner"  # the trial's user attribute
 
 
-@functools.cache
 def this_process() -> dict[str, Any]:
     """Host, process id and start time: what a trial remembers of who started it."""
     return {"host": platform.node(), "pid": os.getpid(), "start": start_of(os.getpid())}

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import multiprocessing
+import random
+import time
 
 import pytest
 from omegaconf import open_dict
@@ -184,6 +187,40 @@ def test_ctrl_c_retires_what_was_at_work(search, tmp_path):
     study, computer = search(distance, "sweep.n_trials=2")
     assert study.trials[0].user_attrs[RETIRED] == "interrupted"
     assert [job["trial"] for job in computer.jobs] == ["1", "2"]
+
+
+def test_five_kills_lose_nothing_and_repeat_nothing(search, tmp_path):
+    def value(given):
+        time.sleep(0.05)
+        return distance(given)
+
+    draws, finished = random.Random(0), {}
+    for _ in range(5):
+        child = multiprocessing.get_context("fork").Process(
+            target=search, args=(value, "sweep.n_trials=25")
+        )
+        before = table(tmp_path / "study")
+        child.start()
+        while child.is_alive() and table(tmp_path / "study") == before:
+            time.sleep(0.01)  # until it has finished a trial of its own
+        child.join(draws.uniform(0, 0.3))
+        child.kill()  # SIGKILL, wherever it was
+        child.join()
+        if (tmp_path / "study" / "study.json").is_file():
+            found = find_study(tmp_path / "study")[0]
+            now = {t.number: (t.value, t.params) for t in found.trials if t.value is not None}
+            assert finished.items() <= now.items()
+            finished = now
+    study, _ = search(value, "sweep.n_trials=25")
+    complete = {t.number: (t.value, t.params) for t in study.trials if t.value is not None}
+    assert len(complete) == 25 and finished.items() <= complete.items()
+    assert all(RETIRED in t.user_attrs for t in study.trials if t.number not in complete)
+    assert len(study.trials) <= 30  # a kill costs one trial at most
+
+
+def table(folder):
+    path = folder / "trials.csv"
+    return path.read_text() if path.is_file() else ""
 
 
 def test_a_grid_has_every_point_once_also_after_a_kill(search):
