@@ -30,17 +30,9 @@ from lightning_modules.distillation.settings import check_distillation
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.losses.limits import check_limits
 from lightning_modules.networks.variants import check_variant
-from lightning_modules.sweeps import sample_trials
-
-METRICS = ("val/f1", "val/accuracy", "val/loss", "test/f1", "test/accuracy", "test/loss")
-COSTS = (
-    "cost/macs",
-    "cost/params",
-    "cost/activation_bytes",
-    "cost/file_bytes",
-    "cost/latency_ms",
-)
-SCORES = ("score/macs", "score/time")
+from lightning_modules.search.check import check_search
+from lightning_modules.search.objectives import check_objectives, objectives_of
+from lightning_modules.sweeps import sample_trials, searches
 
 
 class CheckBeforeStart(Callback):
@@ -75,6 +67,8 @@ def check_multirun(cfg: DictConfig) -> None:
             break
     if mistake is not None:
         raise mistake
+    if searches(cfg):
+        check_search(cfg)
 
 
 def _mistake(cfg: DictConfig) -> Exception | None:
@@ -108,7 +102,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     check_distillation(cfg)
     _check_loss(cfg)
     _check_compression(cfg)
-    _check_objective(cfg, sweep=sweep)
+    check_objectives(objectives_of(cfg))
     check_devices(cfg.trainer, sweep=sweep)
     check_training(cfg)
     classes = _check_data(cfg)
@@ -244,21 +238,6 @@ def _check_compression(cfg: DictConfig) -> None:
         raise ConfigError(
             f"from_run={cfg.from_run} starts from a trained network, but no compression step was "
             "chosen; add '+compression=tucker'."
-        )
-
-
-def _check_objective(cfg: DictConfig, *, sweep: bool) -> None:
-    names = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
-    known = (*METRICS, *COSTS, *SCORES)
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"objective {name} is not measured; there are {', '.join(known)}.")
-    direction = cfg.sweep.direction
-    directions = [direction] if isinstance(direction, str) else list(direction)
-    if sweep and len(directions) != len(names):
-        raise ConfigError(
-            f"sweep.direction has {len(directions)} entries for {len(names)} objectives; "
-            "give one direction (maximize or minimize) for each objective."
         )
 
 

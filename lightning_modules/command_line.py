@@ -129,16 +129,16 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     for key, value in leaves(saved):
         if value != _find(plain, key) and key[0] not in saved_run.WEIGHT_SOURCES:
             overrides.append(f"++{group}.{'.'.join(key)}={_quote(value)}")
-    gone = [f"~{group}.{'.'.join(key)}" for key in _removed(plain, saved)]
+    gone = [f"~{group}.{'.'.join(key)}" for key in removed(plain, saved)]
     return overrides + gone
 
 
-def _removed(plain: dict[str, Any], saved: dict[str, Any]) -> list[tuple[str, ...]]:
+def removed(plain: dict[str, Any], saved: dict[str, Any]) -> list[tuple[str, ...]]:
     """Keys of `plain`, such as a block, that `saved` does not have."""
     found = [(key,) for key in plain if key not in saved]
     for key, value in plain.items():
         if isinstance(value, dict) and isinstance(saved.get(key), dict):
-            found += [(key, *rest) for rest in _removed(value, saved[key])]
+            found += [(key, *rest) for rest in removed(value, saved[key])]
     return found
 
 

@@ -11,6 +11,7 @@ REPETITION = ("seed", "data.fold")  # in which repetitions of one configuration 
 NEUTRAL = (
     "objective",
     "sweep",
+    "trial",
     "resume",
     "teacher_policy",
     "logger",

@@ -4,13 +4,14 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from datamodules.image_data import ImageData
 from lightning_modules import closing, run_directory, saved_run
@@ -19,7 +20,7 @@ from lightning_modules.auxiliary.building import check_auxiliary
 from lightning_modules.card import write_card
 from lightning_modules.devices import device_count
 from lightning_modules.distiller import check_pairs
-from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.errors import USER_ERRORS
 from lightning_modules.figures import add_latency, final_answers, final_figures
 from lightning_modules.found_rate import with_found_rate
 from lightning_modules.losses.building import check_loss
@@ -28,9 +29,11 @@ from lightning_modules.networks.model_folder import replace_folder
 from lightning_modules.optimization import check_layers
 from lightning_modules.pictures.pictures import draw_pictures
 from lightning_modules.scoring import add_scores, check_split
+from lightning_modules.search.job import objectives, run_trial
 from lightning_modules.session import Session, make_data
 from lightning_modules.stage_run import run_stage
 from lightning_modules.stages import Stage, stages_of
+from lightning_modules.sweeps import is_search
 from lightning_modules.teachers import Teacher, gather_teachers, with_original
 from lightning_modules.wandb_run import log_results, run_title, wandb_run
 
@@ -41,25 +44,10 @@ def run(cfg: DictConfig) -> float | list[float]:
     trial = hydra.mode == RunMode.MULTIRUN
     title, group = run_title(cfg, hydra)
     folder = Path(hydra.runtime.output_dir)
-    metrics = conduct(cfg, folder, title=title, group=group, leads=not trial)
-    return objectives(cfg.objective, metrics)
-
-
-def objectives(names: str | ListConfig, metrics: dict[str, Any]) -> float | list[float]:
-    """The figures that a search improves; NaN cannot occur, for `metrics.json` refuses it.
-
-    Raises:
-        ConfigError: the run measured no such thing: no test split, or no latency.
-    """
-    wanted = [names] if isinstance(names, str) else list(names)
-    for name in wanted:
-        if name not in metrics:
-            raise ConfigError(
-                f"objective {name} was not measured: test/* needs data with a test split, "
-                "cost/latency_ms and score/time need latency.backend=onnxruntime."
-            )
-    found = [metrics[name] for name in wanted]
-    return found[0] if isinstance(names, str) else found
+    work = partial(conduct, cfg, folder, title=title, group=group, leads=not trial)
+    if trial and is_search(hydra):
+        return run_trial(cfg, hydra, work)
+    return objectives(cfg.objective, work())
 
 
 def conduct(
@@ -148,7 +136,8 @@ def _taught(stages: list[Stage], teachers: list[Teacher]) -> list[Teacher]:
 
 def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:
     """Measuring takes seconds: within a sweep only where an objective asks for it."""
-    asked = any(name in str(cfg.objective) for name in ("cost/latency_ms", "score/time"))
+    asked = any(name in str(cfg.objective) for name in ("cost/latency", "score/time"))
+    asked = asked or cfg.sweep.limits.latency_ms is not None
     return cfg.latency.backend is not None and (not trial or asked)
 
 

@@ -21,6 +21,7 @@ Examples
   python run.py +compression=tucker                  train, factorise, fine-tune
   python run.py +compression=tucker from_run=last    compress the newest finished run
   python run.py -m hydra/sweeper=optuna              search hyper-parameters
+  python run.py -m hydra/sweeper=optuna sweep=architecture sweep.limits.macs=5e5
   python run.py resume=last                          continue an interrupted run
 
 Any key can be changed: python run.py trainer.max_epochs=10 optimizer.lr=1e-3

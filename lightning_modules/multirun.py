@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lightning_modules.atomic_files import write_text
-from lightning_modules.errors import USER_ERRORS
+from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.run_records import FAILED, study_records
 from lightning_modules.sweeps import searches
 
@@ -43,6 +43,20 @@ class CloseMultirun(Callback):
             raise SystemExit(traceback.format_exc()) from None
 
 
+def close_search(folder: Path) -> None:
+    """Shows and leaves the answer of a search.
+
+    Raises:
+        SystemExit: it has none.
+    """
+    from lightning_modules.search.answer import show_answer  # Optuna: only for a search
+
+    try:
+        show_answer(folder)
+    except ConfigError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
 def note_failure(folder: Path, error: Exception) -> str:
     """Writes `failed.txt`: one line, and below it the traceback of a bug; returns that line."""
     reason = " ".join(str(error).split())
@@ -70,7 +84,9 @@ def close(study: Path, config: DictConfig) -> None:
         spread_table.write(summary, study)
         spread_table.show(summary)
         print(f"summary  {study}: summary.csv, summary.md")
-    if summary.failures and not searches(config):
+    if searches(config):
+        close_search(study)
+    elif summary.failures:
         if not summary.repeats:
             print(*spread_table.notes(summary), sep="\n")
         count = f"{len(summary.failures)} of {len(records)} trials"

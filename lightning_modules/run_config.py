@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules import command_line, saved_run
@@ -15,6 +16,8 @@ def fresh_config(overrides: list[str]) -> DictConfig:
         ConfigError: an option does not exist.
     """
     command_line.check_options(overrides)
+    if GlobalHydra.instance().is_initialized():  # by run.py, which ends a search
+        return compose("config", overrides=overrides)
     with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
         return compose("config", overrides=overrides)
 

@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.atomic_files import write_text
 from lightning_modules.errors import ConfigError
-from lightning_modules.sweeps import searches, swept_keys
 
 _made: set[str] = set()  # folders that this process gave a name
 _older: set[Path] = set()  # run directories that existed before this process
@@ -27,19 +26,6 @@ def run_name(root: DictConfig) -> str:
     """`<model>_<data>[_<steps>]`, from the chosen options; free of slashes."""
     choices = root.hydra.runtime.choices
     return joined([choices.model, choices.data, *root.get("compression", {})])
-
-
-def study_name(root: DictConfig) -> str:
-    """`<sweep>_<run name>` of a search, else `<run name>_<swept keys>`, such as `..._seed_fold`.
-
-    Models and data that are swept over are not in the run name.
-    """
-    if searches(root):
-        return f"{root.sweep.name}_{run_name(root)}"
-    swept, choices = swept_keys(root), root.hydra.runtime.choices
-    fixed = [choices[group] for group in ("model", "data") if group not in swept]
-    steps = [*root.get("compression", {})]
-    return joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
 
 
 def joined(parts: list[str]) -> str:
@@ -70,24 +56,10 @@ def _run_folder(name: str) -> str:
 
 
 def register_resolvers() -> None:
-    """Makes `${run_folder:}`, `${run_name:}` and `${study_folder:}` known to the configuration."""
+    """Makes `${run_folder:}` known to the configuration."""
     OmegaConf.register_new_resolver(
         "run_folder", lambda *, _root_: _run_folder(run_name(_root_)), replace=True
     )
-    OmegaConf.register_new_resolver("run_name", lambda *, _root_: run_name(_root_), replace=True)
-    OmegaConf.register_new_resolver("study_folder", _study_folder, replace=True)
-
-
-def _study_folder(*, _root_: DictConfig) -> str:
-    """The folder of a multirun, made at once, so that two of one second differ.
-
-    Hydra hands the cache on to the trials, whose own models and steps must not change the folder.
-    """
-    known = OmegaConf.get_cache(_root_)["study_folder"]
-    if "folder" not in known:
-        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{study_name(_root_)}"
-        known["folder"] = str(make_folder(Path(_root_.outputs_dir) / "studies", name))
-    return known["folder"]
 
 
 def point(pointer: str, folder: Path) -> None:

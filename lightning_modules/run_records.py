@@ -79,9 +79,9 @@ def read_record(folder: Path, name: str) -> Record:
         return Record(name, folder, failure="its .hydra folder cannot be read; it is damaged.")
     try:
         finished, figures = (folder / "metrics.json").stat().st_mtime, _figures(folder)
-        failure = _failure(folder)
+        failure = failure_of(folder)
     except FileNotFoundError:
-        failure = _failure(folder) or f"it did not finish; continue it with resume={folder}."
+        failure = failure_of(folder) or f"it did not finish; continue it with resume={folder}."
     except (OSError, ValueError, OverflowError, RecursionError):
         failure = "its metrics.json cannot be read; it is damaged."
     if failure is not None:
@@ -138,7 +138,8 @@ def _is_number(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
 
 
-def _failure(folder: Path) -> str | None:
+def failure_of(folder: Path) -> str | None:
+    """The first line of a run's `failed.txt`; None where there is none."""
     path = folder / FAILED
     if not path.is_file():
         return None

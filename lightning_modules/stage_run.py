@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from compression.step import Context
 from lightning_modules.atomic_files import read_json, write_json
 from lightning_modules.callbacks.checkpoints import read_checkpoint
 from lightning_modules.data_splits import data_identity
+from lightning_modules.errors import ConfigError
 from lightning_modules.figures import network_figures, validation_figures
 from lightning_modules.fitting import fit
 from lightning_modules.losses.building import build_loss
@@ -54,10 +56,20 @@ def run_stage(
     data = data_identity(session.cfg.data)
     save_network(network, folder, extra={"data": data})
     after = {**network_figures(network, session), **_file_bytes(folder)}
+    _check_finite(after, stage)
     result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}
     result["epoch"] = epoch
     write_json(folder / RESULT, result)
     return network, result
+
+
+def _check_finite(figures: dict[str, float], stage: Stage) -> None:
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise ConfigError(
+                f"{name} is {value} after {stage.name}: the network's answers are no numbers; "
+                "lower optimizer.lr or set trainer.gradient_clip_val=1."
+            )
 
 
 def _file_bytes(run: Path) -> dict[str, int]:

@@ -1,32 +1,89 @@
-"""Searches: what `-m hydra/sweeper=optuna` does when nothing else is said."""
+"""Studies: their names and folders, and what `-m hydra/sweeper=optuna` does by default."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_modules.run_directory import joined, make_folder
+from lightning_modules.search import identity
+from lightning_modules.search.sweeper import StudySweeper
+from lightning_modules.sweeps import searches, swept_keys
+
+# Hydra takes plugins of this package only; nothing of that name is imported.
+TARGET = "hydra_plugins.model_diet.StudySweeper"
 
 
 def register_sweeper_defaults() -> None:
-    """Lets the Optuna sweeper take its space, direction and budget from `conf/sweep/`.
+    """Lets a search take its space, direction and budget from `conf/sweep/`.
 
     The plugin's own node is stored again as a subclass whose fields are interpolations; Hydra
     refuses a YAML file of the same name. Without the plugin's class nothing would be searched,
-    so a missing plugin is an ImportError.
+    so a missing plugin is an ImportError. `${study_folder:}` and `${study_name:}` become known.
     """
-    Plugins.instance()  # the plugin stores its node when it is found; ours must come after
-    from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
+    plugins = Plugins.instance()  # the plugin stores its node when it is found; ours comes after
+    from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf, SamplerConfig
+
+    @dataclass
+    class SweepSampler(SamplerConfig):
+        _target_: str = "lightning_modules.search.samplers.sampler_for"
+        kind: str = "${sweep.sampler}"
+        seed: Any = None
 
     @dataclass
     class StudyConf(OptunaSweeperConf):
+        _target_: str = TARGET
+        _recursive_: bool = False  # each trial has a sampler of its own
+        defaults: list[Any] = field(default_factory=lambda: [{"sampler": "sweep"}])
         params: Any = "${sweep.params}"
         direction: Any = "${sweep.direction}"
         n_trials: Any = "${sweep.n_trials}"
         n_jobs: Any = "${sweep.parallel}"
         max_failure_rate: Any = "${sweep.max_failure_rate}"
+        custom_search_space: Any = "${sweep.custom_search_space}"
         storage: Any = "sqlite:///${hydra.sweep.dir}/study.db"
-        study_name: Any = "${sweep.name}_${run_name:}"
+        study_name: Any = "${study_name:}"
 
-    ConfigStore.instance().store(
-        group="hydra/sweeper", name="optuna", node=StudyConf, provider="model_diet"
-    )
+    plugins.class_name_to_class[TARGET] = StudySweeper
+    store = ConfigStore.instance().store
+    store(group="hydra/sweeper", name="optuna", node=StudyConf, provider="model_diet")
+    store(group="hydra/sweeper/sampler", name="sweep", node=SweepSampler, provider="model_diet")
+    OmegaConf.register_new_resolver("study_folder", _study_folder, replace=True)
+    OmegaConf.register_new_resolver("study_name", _study_name, replace=True)
+
+
+def multirun_name(root: DictConfig) -> str:
+    """Of a multirun without a search: `<model>_<data>[_<steps>]_<swept keys>`, as `..._seed_fold`.
+
+    Models and data that are swept over are left out.
+    """
+    swept, choices = swept_keys(root), root.hydra.runtime.choices
+    fixed = [choices[group] for group in ("model", "data") if group not in swept]
+    steps = [*root.get("compression", {})]
+    return joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
+
+
+def _study_folder(*, _root_: DictConfig) -> str:
+    """The folder of a multirun; without a search made at once, so that two of one second differ.
+
+    Hydra hands the cache on to the trials, whose own models and steps must not change the folder.
+    """
+    known = OmegaConf.get_cache(_root_)["study_folder"]
+    if "folder" not in known and searches(_root_):
+        known["folder"] = str(identity.study_folder(_root_))
+    elif "folder" not in known:
+        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{multirun_name(_root_)}"
+        known["folder"] = str(make_folder(Path(_root_.outputs_dir) / "studies", name))
+    return known["folder"]
+
+
+def _study_name(*, _root_: DictConfig) -> str:
+    """The name of a search, which its trials' own overrides must not change either."""
+    known = OmegaConf.get_cache(_root_)["study_name"]
+    if "name" not in known:
+        known["name"] = identity.study_name(_root_)
+    return known["name"]

@@ -11,7 +11,12 @@ from omegaconf import DictConfig
 
 def searches(root: DictConfig) -> bool:
     """Whether a sweeper with a search space and a budget (Optuna) chooses the trials."""
-    return root.hydra.runtime.choices["hydra/sweeper"] != "basic"
+    return is_search(root.hydra)
+
+
+def is_search(hydra: DictConfig) -> bool:
+    """The same of the `hydra` node alone, which is what a job has."""
+    return hydra.runtime.choices["hydra/sweeper"] != "basic"
 
 
 def swept_keys(root: DictConfig) -> list[str]:

@@ -26,7 +26,7 @@ from lightning_modules.check_training import chosen_callbacks
 from lightning_modules.devices import device_count
 from lightning_modules.errors import ConfigError
 from lightning_modules.session import Session
-from lightning_modules.stages import Stage
+from lightning_modules.stages import Stage, stages_of
 
 # Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
 OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format", "strategy")
@@ -45,6 +45,7 @@ def make_trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
         DivergenceGuard(stage.name),
         EpochTable(session.folder / "metrics.csv", step=stage.name, round=round),
         *checkpoint_callbacks(session.checkpoints(stage)),
+        *_pruning(session),
     ]
     plugins: list[Any] = [AtomicCheckpointIO()]
     if device_count(trainer) > 1:
@@ -70,6 +71,17 @@ def make_trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
             use_distributed_sampler=False,  # our sampler shares the indices out itself
             default_root_dir=session.folder,
         )
+
+
+def _pruning(session: Session) -> list[pl.Callback]:
+    """Of a trial whose search ends trials early."""
+    if session.cfg.trial is None or session.cfg.sweep.pruner is None:
+        return []
+    from lightning_modules.callbacks.trial_pruning import trial_pruning  # Optuna
+
+    stages = stages_of(session.cfg)
+    epochs = sum(s.epochs * s.rounds + s.prepare_epochs for s in stages)
+    return trial_pruning(session.cfg, session.folder, epochs)
 
 
 @contextlib.contextmanager

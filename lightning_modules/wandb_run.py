@@ -72,8 +72,14 @@ def run_title(cfg: DictConfig, hydra: DictConfig) -> tuple[str, str]:
     if cfg.data.get("fold") is not None:
         words.append(f"fold{cfg.data.fold}")
     if hydra.mode == RunMode.MULTIRUN:
-        return joined([*words, f"trial{hydra.job.num}"]), Path(hydra.sweep.dir).name
+        return joined([*words, f"trial{trial_number(cfg, hydra)}"]), Path(hydra.sweep.dir).name
     return joined(words), joined(group)
+
+
+def trial_number(cfg: DictConfig, hydra: DictConfig) -> int:
+    """A search tells it; in another multirun it is the job's number."""
+    number = cfg.get("trial")
+    return hydra.job.num if number is None else number
 
 
 def log_results(run: Any, metrics: dict[str, Any], pictures: Sequence[Path], model: Path) -> None:

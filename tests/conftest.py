@@ -62,7 +62,7 @@ def folder(tmp_path):
 @pytest.fixture
 def homes(tmp_path, monkeypatch):
     """Sends outputs, cache and data of this process and its children below tmp_path."""
-    for name in ("OUTPUTS", "CACHE", "DATA"):
+    for name in ("OUTPUTS", "CACHE", "DATA", "FOUND"):
         monkeypatch.setenv(f"MODEL_DIET_{name}", str(tmp_path / name.lower()))
     return tmp_path
 

@@ -134,28 +134,6 @@ def test_two_teachers_one_named_and_one_trained_on_the_way(homes, folder):
     assert json.loads((homes / "again" / "teachers.json").read_text()) == noted
 
 
-def test_a_search_returns_the_best_trial(homes, folder):
-    run_command(
-        "run.py", "-m", "hydra/sweeper=optuna", *SMALL, f"data.root={folder}",
-        "model.units=[1,1,1]", "sweep.n_trials=3", "data.batch_size=8", "logger=wandb",
-    )  # fmt: skip
-    (study,) = (homes / "outputs" / "studies").iterdir()
-    best = yaml.safe_load((study / "optimization_results.yaml").read_text())
-    trials = sorted((study / "trials").iterdir())
-    found = [json.loads((trial / "metrics.json").read_text())["val/f1"] for trial in trials]
-    assert len(trials) == 3
-    assert best["best_value"] == pytest.approx(max(found))
-    assert set(best["best_params"]) == {
-        "optimizer.lr", "optimizer.weight_decay", "loss.label_smoothing"
-    }  # fmt: skip
-    assert not (homes / "outputs" / "last_finished").exists()
-    assert "cost/latency_ms" not in json.loads((trials[0] / "metrics.json").read_text())
-    assert not list(study.glob("trials/*/figures"))
-    assert "val/f1/red" in json.loads((trials[0] / "metrics.json").read_text())
-    logged = {path.name for trial in trials for path in (trial / "wandb").glob("offline-run-*")}
-    assert len(logged) == 3
-
-
 def test_plain_sweeps_do_not_meet_the_search_space(homes, folder):
     run_command("run.py", "-m", *SMALL, f"data.root={folder}", "seed=0,1", "model.units=[1,1,1]")
     (study,) = (homes / "outputs" / "studies").iterdir()

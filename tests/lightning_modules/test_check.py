@@ -240,7 +240,6 @@ def test_mistakes_of_one_run(homes, compose_config, overrides, sentence):
     [
         (["trainer.strategy=ddp", "trainer.devices=2"], "cannot run inside a sweep"),
         (["trainer=ddp"], "trainer.devices=-1 cannot run inside a sweep"),
-        (["objective=[val/f1,cost/macs]"], "1 entries for 2 objectives"),
         (["+teacher=resnet18"], "trials of a sweep train none"),
     ],
 )

@@ -276,18 +276,6 @@ def test_compression_steps(composed, option):
     assert callable(stages[1].step.plan)
 
 
-@pytest.mark.parametrize("option", chosen("sweep"))
-def test_sweeps_name_existing_keys(composed, option):
-    from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
-
-    cfg = composed("sweep", option)
-    space, fixed = create_params_from_overrides([f"{k}={v}" for k, v in cfg.sweep.params.items()])
-    assert space
-    assert not fixed
-    for key in space:
-        assert OmegaConf.select(cfg, key) is not None, f"{key} is no key of the configuration"
-
-
 def test_a_misspelt_argument_is_named(compose_config):
     from lightning_modules.errors import ConfigError
     from lightning_modules.optimization import make_optimizer

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from lightning_modules import run_directory
+from lightning_modules import run_directory, study
 from lightning_modules.atomic_files import write_json
 from lightning_modules.errors import ConfigError
 
@@ -34,23 +34,16 @@ def test_the_name_says_model_data_and_steps(compose_config):
 def test_a_study_is_named_after_what_it_sweeps(compose_config, words, name):
     cfg = compose_config(hydra=True)
     cfg.hydra.overrides.task = words  # Hydra composes the parent without the values swept over
-    assert run_directory.study_name(cfg).startswith(name)
-    assert not run_directory.searches(cfg)
-
-
-def test_a_search_is_named_after_its_space(compose_config):
-    cfg = compose_config("hydra/sweeper=optuna", hydra=True)
-    cfg.hydra.overrides.task = ["data.batch_size=choice(8,16)"]
-    assert run_directory.study_name(cfg) == "hyperparameters_shufflenet_g3_synthetic"
+    assert study.multirun_name(cfg).startswith(name)
 
 
 def test_trials_stay_in_their_study_whatever_their_model(homes, compose_config):
     parent = compose_config(hydra=True)
     trial, other = (compose_config("model=resnet", hydra=True) for _ in range(2))
-    study = parent.hydra.sweep.dir
+    folder = parent.hydra.sweep.dir
     OmegaConf.copy_cache(parent, trial)  # as Hydra does for each trial
-    assert trial.hydra.sweep.dir == study
-    assert other.hydra.sweep.dir != study
+    assert trial.hydra.sweep.dir == folder
+    assert other.hydra.sweep.dir != folder
 
 
 def test_pointers_name_the_latest(homes):

@@ -1,0 +1,63 @@
+"""`TrialPruning`: a trial of a search reports each epoch and ends where others did better."""
+
+from pathlib import Path
+
+import optuna
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lightning_modules.atomic_files import write_json
+from lightning_modules.search.opening import open_storage
+from lightning_modules.search.pruners import make_pruner
+from lightning_modules.search.record import STOPPED
+
+
+class TrialPruning(pl.Callback):
+    """Ends the fit where the pruner says so; the run goes on with the weights of that epoch.
+
+    The trial returns its last value and counts as any other: Optuna's own way, an exception, would
+    count as a failure. Fits after that one, of a compression step, have one epoch.
+
+    Args:
+        trial: of the study, whose pruner decides.
+        objective: the figure that is reported.
+        folder: of the run, which keeps that the trial was stopped.
+    """
+
+    def __init__(self, trial: optuna.Trial, objective: str, folder: Path) -> None:
+        self.trial, self.objective, self.path = trial, objective, folder / STOPPED
+        frozen = trial.study._storage.get_trial(trial._trial_id)
+        self.step = max(frozen.intermediate_values, default=0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.step += 1
+        self.trial.report(float(trainer.callback_metrics[self.objective]), self.step)
+        if self.path.is_file():
+            trainer.should_stop = True
+        elif trainer.current_epoch + 1 < trainer.max_epochs and self.trial.should_prune():
+            write_json(self.path, {"epoch": self.step})
+            trainer.should_stop = True
+
+
+def trial_pruning(cfg: DictConfig, folder: Path, epochs: int) -> list[TrialPruning]:
+    """The callback of a trial's own run; none for a teacher that it trains on the way.
+
+    Args:
+        cfg: of the run.
+        folder: of the run.
+        epochs: of the whole run.
+    """
+    hydra = HydraConfig.get()
+    if folder.absolute() != Path(hydra.runtime.output_dir).absolute():
+        return []
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.load_study(
+        hydra.sweeper.study_name,
+        open_storage(hydra.sweeper.storage),
+        sampler=optuna.samplers.RandomSampler(),  # has nothing to draw here
+        pruner=make_pruner(cfg, epochs),
+    )
+    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, cfg.trial)
+    objective = cfg.objective if isinstance(cfg.objective, str) else cfg.objective[0]
+    return [TrialPruning(optuna.Trial(study, trial_id), objective, folder)]

@@ -1,0 +1,1 @@
+"""Searches: what `-m hydra/sweeper=optuna` does from the space to the answer."""

@@ -1,0 +1,118 @@
+"""What a search ends with, and what `scripts/report.py STUDY` shows at any time."""
+
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lightning_modules.configurations import as_text
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.opening import find_study
+from lightning_modules.search.ownership import OWNER
+from lightning_modules.search.pictures import draw_study
+from lightning_modules.search.progress_line import best_trials
+from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, elsewhere, trial_folder
+from lightning_modules.search.trials_table import state_of, write_table
+from lightning_modules.search.winner import the_winner, write_winner
+
+SHOWN = 10  # trials
+FIGURES_SHOWN = ("val/f1", "cost/macs", "cost/params", "cost/latency_ms", "score/macs")
+
+
+def show_answer(folder: Path) -> None:
+    """Prints how a study stands and its best trials; writes its table, pictures and winner.
+
+    Args:
+        folder: of the study.
+
+    Raises:
+        ConfigError: it is no study, or no trial has a value that counts; says why.
+    """
+    study, about = find_study(folder)
+    names = study.user_attrs["objectives"]
+    trials = study.get_trials(deepcopy=False)
+    print(f"\nstudy    {study.study_name}: {_states(trials)}")
+    for trial in elsewhere(trials):
+        owner = trial.user_attrs[OWNER]
+        print(f"running  trial {trial.number}: process {owner['pid']} on {owner['host']}")
+    table = write_table(study, folder, names)
+    best = best_trials(study)
+    if not best:
+        raise ConfigError(_why_nothing(trials, about["space"]["limits"]))
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(_table(best[:SHOWN], names))
+    pictures = draw_study(study, folder, about["score"])
+    print(f"trials   {table}")
+    if pictures:
+        print(f"pictures {pictures[0].parent}: {', '.join(path.stem for path in pictures)}")
+    _show_winner(study, folder)
+
+
+def _show_winner(study: optuna.Study, folder: Path) -> None:
+    """Writes the experiment where the winner's run lies here."""
+    winner = the_winner(study)
+    run = trial_folder(folder, winner.number)
+    if not (run / ".hydra" / "config.yaml").is_file():
+        print(f"winner   trial {winner.number}; its run is not in {run.parent}")
+        return
+    path = write_winner(study, winner, run)
+    print(f"winner   trial {winner.number}: {path}")
+    print(f"next     python run.py -m experiment={path.stem} seed=0,1,2")
+
+
+def _states(trials: list[FrozenTrial]) -> str:
+    found: dict[str, int] = {}
+    for trial in trials:
+        found[state_of(trial)] = found.get(state_of(trial), 0) + 1
+    return ", ".join(f"{count} {state}" for state, count in found.items()) or "no trials"
+
+
+def _table(best: list[FrozenTrial], names: list[str]) -> Table:
+    several = len(names) > 1
+    table = Table(title="Pareto front" if several else f"best trials by {names[0]}")
+    extra = [f for f in FIGURES_SHOWN if f not in names and _measured(best, f)]
+    params = list(dict.fromkeys(name for trial in best for name in trial.params))
+    common = [name for name in params if all(name in trial.params for trial in best)][:8]
+    for heading in ["trial", *names, *extra, *common, *([PRUNED] if _stopped(best) else [])]:
+        table.add_column(Text(heading), justify="right", overflow="fold")
+    for trial in best:
+        found = trial.user_attrs.get(FIGURES, {})
+        row = [str(trial.number), *map(_number, trial.values)]
+        row += [_number(found[name]) if name in found else "" for name in extra]
+        row += [as_text(trial.params[name]) for name in common]
+        if _stopped(best):
+            row.append(str(trial.user_attrs.get(PRUNED, "")))
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
+
+
+def _measured(trials: list[FrozenTrial], figure: str) -> bool:
+    return any(figure in trial.user_attrs.get(FIGURES, {}) for trial in trials)
+
+
+def _stopped(trials: list[FrozenTrial]) -> bool:
+    return any(PRUNED in trial.user_attrs for trial in trials)
+
+
+def _why_nothing(trials: list[FrozenTrial], limits: dict[str, float | None]) -> str:
+    refused = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if refused:
+        told = []
+        for name, limit in ((n, most) for n, most in limits.items() if most is not None):
+            costs = [t.user_attrs.get(FIGURES, {}).get(f"cost/{name}") for t in refused]
+            costs = [cost for cost in costs if cost is not None]
+            if costs and min(costs) > limit:
+                told.append(f"the smallest {name} seen is {min(costs):,.0f}, allowed {limit:,.0f}")
+        why = "; ".join(told) or "each trial exceeds one of them"
+        return f"No trial met the limits: {why}. Raise sweep.limits or widen the space."
+    reasons = [trial.user_attrs[FAILURE] for trial in trials if FAILURE in trial.user_attrs]
+    if reasons:
+        return f"All {len(reasons)} trials failed; the last one: {reasons[-1]}"
+    return "The study has no finished trial yet."

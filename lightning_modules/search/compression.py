@@ -1,0 +1,116 @@
+"""The space of `sweep=compression`: how far each chosen step goes, as a whole or layer by layer."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import Trial
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.draw import Draw
+
+# The key of a step that is its one knob; factorisations have `ratio`.
+KNOBS = {"prune": "target.macs", "prune_layers": "target.macs", "prune_weights": "sparsity"}
+
+
+def suggest(root: DictConfig, trial: Trial) -> list[str]:
+    """Draws what each step of the command line keeps; returns the overrides.
+
+    With `sweep.space.by=layer` a factorisation's rank is drawn for each layer that it could change
+    and the units of each stage for `prune_layers`; other steps have one knob in any case.
+
+    Raises:
+        ConfigError: no step was chosen, or `by` is neither `step` nor `layer`.
+    """
+    space, draw = root.sweep.space, Draw(root, trial)
+    if not root.compression:
+        raise ConfigError("sweep=compression varies the steps of a run; add '+compression=svd'.")
+    if space.by not in ("step", "layer"):
+        raise ConfigError(f"sweep.space.by={space.by} does not exist; there are step and layer.")
+    for name, node in root.compression.items():
+        place, factorises = f"compression.{name}", ".factorization." in node._target_
+        if space.by == "layer" and factorises:
+            _ranks(draw, place, _layers(root, name), space.keep)
+        elif space.by == "layer" and node._target_.endswith(".PruneLayers"):
+            _units(draw, place, _stages(root))
+        else:
+            kind = node._target_.rpartition(".")[0].rpartition(".")[2]
+            draw(f"{place}.{'ratio' if factorises else KNOBS.get(kind, 'ratio')}", space.keep)
+    return draw.overrides
+
+
+def _ranks(draw: Draw, place: str, layers: Mapping[str, list[int]], keep: Any) -> None:
+    """A share of the full rank for each layer; the parameters are called as the layers."""
+    if f"{place}.ranks" in draw.taken:
+        return
+    ranks = {}
+    for layer, full in layers.items():
+        share = draw.parameter(f"{place}.ranks.{layer}", keep)
+        rank = [max(1, round(share * most)) for most in full]
+        ranks[layer] = rank[0] if len(rank) == 1 else rank
+    draw.overrides.append(f"++{place}.ranks={_as_dict(ranks)}")
+
+
+def _units(draw: Draw, place: str, stages: list[tuple[int, int]]) -> None:
+    """How many units each stage keeps, from as many as must stay to all."""
+    if f"{place}.keep" in draw.taken:
+        return
+    ranges = [f"range({least},{most})" for least, most in stages]
+    kept = [draw.parameter(f"{place}.keep.{n}", one) for n, one in enumerate(ranges)]
+    draw.overrides += [f"{place}.keep=[{','.join(map(str, kept))}]", f"{place}.target=null"]
+
+
+def _as_dict(ranks: Mapping[str, Any]) -> str:
+    """In Hydra's grammar, where a list has no blanks."""
+    items = (f"{layer}:{str(rank).replace(' ', '')}" for layer, rank in ranks.items())
+    return "{" + ",".join(items) + "}"
+
+
+def _layers(root: DictConfig, name: str) -> dict[str, list[int]]:
+    """The layers that a factorisation could change, with their full ranks."""
+    from compression.factorization.layers import find_layers, unfit_layers
+    from compression.layer_names import chosen
+    from lightning_modules.stages import stages_of
+
+    step = next(stage.step for stage in stages_of(root) if stage.name.endswith(f"_{name}"))
+    network = _network(root)
+    found = find_layers(network, step.form)
+    unfit = unfit_layers(network, found, step.form, split=step.groups == "split")
+    fit = chosen(list(found), step.include, step.exclude) - set(unfit)
+    return {n: list(step.form.full_rank(layer)) for n, layer in found.items() if n in fit}
+
+
+def _stages(root: DictConfig) -> list[tuple[int, int]]:
+    """The least and the most units that each stage of the network can have."""
+    from compression.pruning.units import unit_stages
+
+    network = _network(root)
+    stages = unit_stages(network, network.image_size)
+    return [(len(s.units) - len(s.removable), len(s.units)) for s in stages]
+
+
+def _network(root: DictConfig) -> Any:
+    """What enters the first step; its weights do not matter."""
+    if root.from_run is not None:
+        return _saved(Path(root.from_run))
+    plain = OmegaConf.to_yaml(OmegaConf.create({"model": root.model, "data": root.data}))
+    return _outline(plain, str(root.data.image_size))
+
+
+@functools.lru_cache(maxsize=1)
+def _saved(run: Path) -> Any:
+    from lightning_modules.networks import load_network
+
+    return load_network(run)
+
+
+@functools.lru_cache(maxsize=1)
+def _outline(plain: str, _: str) -> Any:
+    from lightning_modules.build import build
+    from lightning_modules.networks.building import outline_network
+
+    cfg = OmegaConf.create(plain)
+    classes = len(build(cfg.data.source).check())
+    return outline_network(cfg.model, num_classes=classes, image_size=cfg.data.image_size)

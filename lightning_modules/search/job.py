@@ -1,0 +1,63 @@
+"""One trial, seen from inside its job: limits before the training, then the objectives."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+from lightning_modules.build import build
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.limits import limits_of, outline_costs, refuse, violation
+from lightning_modules.search.objectives import penalties
+
+
+def run_trial(
+    cfg: DictConfig, hydra: DictConfig, conduct: Callable[[], dict[str, Any]]
+) -> float | list[float]:
+    """What a search is told of a trial: its objectives, or how far over its limits it is.
+
+    Without compression the limits are checked before anything is trained or any image read; a
+    compressed network's costs are known at the end.
+
+    Args:
+        cfg: the trial's configuration.
+        hydra: its `hydra` node.
+        conduct: the whole run; returns its metrics.
+    """
+    limits, folder = limits_of(cfg), Path(hydra.runtime.output_dir)
+    if limits and not cfg.compression:
+        costs = outline_costs(cfg, len(build(cfg.data.source).check()))
+        if over := violation(costs, limits):
+            refuse(folder, costs, over)
+            return _penalised(cfg, hydra, over)
+    metrics = conduct()
+    if over := violation(metrics, limits):
+        refuse(folder, metrics, over)
+        return _penalised(cfg, hydra, over)
+    return objectives(cfg.objective, metrics)
+
+
+def objectives(names: str | ListConfig, metrics: dict[str, Any]) -> float | list[float]:
+    """The figures that a search improves.
+
+    Raises:
+        ConfigError: the run measured no such thing: no test split, no latency, no such class.
+    """
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in metrics:
+            raise ConfigError(
+                f"objective {name} was not measured: test/* needs data with a test split, "
+                "cost/latency_ms and score/time need latency.backend=onnxruntime, val/agreement a "
+                "teacher, and a class its name in the data."
+            )
+    found = [metrics[name] for name in wanted]
+    return found[0] if isinstance(names, str) else found
+
+
+def _penalised(cfg: DictConfig, hydra: DictConfig, over: float) -> float | list[float]:
+    given = hydra.sweeper.direction
+    words = list(given) if isinstance(given, ListConfig) else [given]
+    found = penalties([getattr(word, "name", word) for word in words], over)
+    return found[0] if isinstance(cfg.objective, str) else found

@@ -1,0 +1,63 @@
+"""Hard limits on what a network may cost: one over them is not trained."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from lightning_modules.atomic_files import write_json
+from lightning_modules.errors import ConfigError
+
+# Known of a network without running it; the others are of a finished run.
+COUNTED = ("macs", "params", "activation_bytes")
+MEASURED = ("file_bytes", "latency_ms")
+OVER_LIMITS = "over_limits.json"  # in a trial's folder: its network's costs and how far over
+
+
+def limits_of(cfg: DictConfig) -> dict[str, float]:
+    """The limits that are set, by the name of the cost.
+
+    Raises:
+        ConfigError: one is no number above 0, or on what is not measured.
+    """
+    found = {str(name): limit for name, limit in cfg.sweep.limits.items() if limit is not None}
+    for name, limit in found.items():
+        if name not in (*COUNTED, *MEASURED):
+            known = ", ".join((*COUNTED, *MEASURED))
+            raise ConfigError(f"sweep.limits.{name} is not measured; there are {known}.")
+        number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        if not number or not 0 < limit < math.inf:
+            raise ConfigError(f"sweep.limits.{name}={limit} is not allowed; give a number above 0.")
+    return found
+
+
+def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:
+    """By how much costs (`cost/macs`, ...) exceed their limits: the sum of the excess shares.
+
+    0 where all are met; 0.5 where the MACs are half as many again as allowed.
+    """
+    known = {name: costs[f"cost/{name}"] for name in limits if f"cost/{name}" in costs}
+    return sum(max(0.0, cost / limits[name] - 1) for name, cost in known.items())
+
+
+def outline_costs(cfg: DictConfig, num_classes: int) -> dict[str, int]:
+    """The counted costs of the network that the configuration describes, without its weights."""
+    from compression.activations import activation_bytes
+    from compression.cost import count_macs, count_params
+    from lightning_modules.networks.building import outline_network
+
+    size = cfg.data.image_size
+    network = outline_network(cfg.model, num_classes=num_classes, image_size=size)
+    size = network.image_size
+    return {
+        "cost/macs": count_macs(network, size),
+        "cost/params": count_params(network),
+        "cost/activation_bytes": activation_bytes(network, size),
+    }
+
+
+def refuse(folder: Path, costs: Mapping[str, float], over: float) -> None:
+    """Leaves in the trial's folder what its search must know."""
+    found = {name: value for name, value in costs.items() if name.startswith("cost/")}
+    write_json(folder / OVER_LIMITS, {"costs": found, "violation": over})

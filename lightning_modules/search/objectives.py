@@ -1,0 +1,90 @@
+"""What a search improves: names of figures and the direction of each."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lightning_modules.errors import ConfigError
+
+DIRECTIONS = ("maximize", "minimize")
+PENALTY = 1e12  # above all that is minimised: activation bytes stay below 1e12
+
+
+# What a run's metrics.json may hold; classes and teachers have the names that the data gives them.
+LOGGED = re.compile(
+    r"(val|test)/(f1|accuracy|loss|calibration_error)|(val|test)/(f1|precision|recall)/.+"
+    r"|val/agreement(/.+)?|cost/(macs|params|activation_bytes|file_bytes|latency_ms|latency_iqr_ms)"
+    r"|score/(macs|time)"
+)
+USUAL = (
+    "val/f1, val/accuracy, val/loss, test/f1, cost/macs, cost/params, cost/latency_ms, score/macs"
+)
+
+
+def check_objectives(names: Sequence[str]) -> None:
+    """Refuses objectives that no run logs.
+
+    Raises:
+        ConfigError: with the names of the usual ones.
+    """
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"objective={list(names)}; name one figure or several different ones.")
+    for name in names:
+        if not LOGGED.fullmatch(name):
+            raise ConfigError(
+                f"objective {name} is not measured; there are {USUAL}, score/macs, score/time and "
+                "the other figures of a run's metrics.json."
+            )
+
+
+def objectives_of(root: DictConfig) -> list[str]:
+    """The names of the figures that trials return, in order."""
+    return [root.objective] if isinstance(root.objective, str) else list(root.objective)
+
+
+def directions_of(root: DictConfig) -> list[str]:
+    """`maximize` or `minimize` for each objective.
+
+    Raises:
+        ConfigError: another word, or not one for each objective.
+    """
+    given = OmegaConf.select(root, "hydra.sweeper.direction") or root.sweep.direction
+    words = list(given) if isinstance(given, ListConfig) else [given]
+    found = [getattr(word, "name", word) for word in words]  # the plugin has an enum of them
+    names = objectives_of(root)
+    for word in found:
+        if word not in DIRECTIONS:
+            raise ConfigError(f"sweep.direction={word} does not exist; give maximize or minimize.")
+    if len(found) != len(names):
+        raise ConfigError(
+            f"sweep.direction has {len(found)} entries for {len(names)} objectives; "
+            "give one direction (maximize or minimize) for each objective."
+        )
+    return found
+
+
+def checked_values(returned: Any, names: Sequence[str]) -> list[float]:
+    """The numbers that a trial returned, one for each objective.
+
+    Raises:
+        ConfigError: there are others, or one is NaN or infinite.
+    """
+    values = list(returned) if isinstance(returned, list | tuple) else [returned]
+    if len(values) != len(names):
+        raise ConfigError(f"the trial returned {len(values)} values for {len(names)} objectives.")
+    for name, value in zip(names, values, strict=True):
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ConfigError(f"the objective {name} is {value}, which is no finite number.")
+    return [float(value) for value in values]
+
+
+def penalties(directions: Sequence[str], violation: float) -> list[float]:
+    """Values for a network over its limits: worse than all others, and the more so the farther.
+
+    Figures are never negative, so a maximised one is `-violation`, below all that is measured.
+    """
+    worse = {"maximize": -violation, "minimize": PENALTY * (1 + violation)}
+    return [worse[direction] for direction in directions]

@@ -1,0 +1,113 @@
+"""Opening a study: its storage, and whether it is the one that the command means."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import optuna
+from omegaconf import DictConfig, OmegaConf
+from sqlalchemy.exc import SQLAlchemyError
+
+from lightning_modules.atomic_files import read_json, write_json
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.identity import digest, identity
+from lightning_modules.search.objectives import directions_of, objectives_of
+
+ABOUT = "study.json"  # in a study's folder: its name, its storage, what it is about
+
+
+def open_study(root: DictConfig) -> optuna.Study:
+    """The study of a composed search, new or to be continued.
+
+    Raises:
+        ConfigError: the storage cannot be reached, or has a study of this name with another
+            space, other objectives, directions or fixed overrides.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    settings, folder = root.hydra.sweeper, Path(root.hydra.sweep.dir)
+    about = identity(root)
+    names, directions = objectives_of(root), directions_of(root)
+    storage = open_storage(settings.storage)
+    known = {summary.study_name for summary in storage.get_all_study_summaries()}
+    if settings.study_name in known:
+        study = optuna.load_study(settings.study_name, storage)
+        _check_same(study, about, directions)
+    else:
+        _check_empty(folder, settings.study_name)
+        study = optuna.create_study(
+            study_name=settings.study_name,
+            storage=storage,
+            directions=directions,
+            load_if_exists=True,  # another worker may have been faster
+        )
+        study.set_user_attr("objectives", names)
+        for part, content in about.items():
+            study.set_user_attr(f"{part}, digest", digest(content))
+    score = OmegaConf.to_container(root.score.macs)
+    content = {"name": study.study_name, "storage": str(settings.storage), "score": score, **about}
+    write_json(folder / ABOUT, content)
+    return study
+
+
+def find_study(folder: Path) -> tuple[optuna.Study, dict[str, Any]]:
+    """The study that lies in a folder, or whose storage is named there, and what it is about.
+
+    Raises:
+        ConfigError: there is none, or its storage cannot be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        about = read_json(folder / ABOUT)
+    except (OSError, ValueError):
+        raise ConfigError(f"{folder} is no study: it has no readable {ABOUT}.") from None
+    url = about["storage"]
+    if url.startswith("sqlite:///") and (folder / "study.db").is_file():
+        url = f"sqlite:///{folder / 'study.db'}"  # the folder may have been moved
+    try:
+        return optuna.load_study(about["name"], open_storage(url)), about
+    except KeyError:
+        raise ConfigError(f"{url} holds no study called {about['name']}.") from None
+
+
+def open_storage(url: Any) -> Any:
+    """Optuna's storage behind a URL.
+
+    Raises:
+        ConfigError: it cannot be reached.
+    """
+    if not isinstance(url, str):
+        raise ConfigError(f"hydra.sweeper.storage={url} is no URL; give sqlite:///FILE or another.")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each plugin of its own
+    # Workers wait for each other's writes, each of which takes milliseconds.
+    patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    try:
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=patience)
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
+        raise ConfigError(f"The study's storage {url} cannot be used: {reason}.") from None
+    return optuna.storages.get_storage(storage)
+
+
+def _check_same(study: optuna.Study, about: dict[str, Any], directions: list[str]) -> None:
+    told = study.user_attrs
+    other = [
+        part for part, content in about.items() if told.get(f"{part}, digest") != digest(content)
+    ]
+    theirs = [direction.name.lower() for direction in study.directions]
+    if "directions" not in other and theirs != directions:
+        other.append("directions")
+    if other:
+        raise ConfigError(
+            f"There is a study called {study.study_name} already, with another {other[0]}"
+            f"{', and other ' + ', '.join(other[1:]) if other[1:] else ''}; give another "
+            "hydra.sweeper.study_name, or the command that began it."
+        )
+
+
+def _check_empty(folder: Path, name: str) -> None:
+    trials = folder / "trials"
+    if trials.is_dir() and any(trials.iterdir()):
+        raise ConfigError(
+            f"{trials} holds trials, but the storage knows no study called {name}; give another "
+            "hydra.sweep.dir, or move the old trials away."
+        )

@@ -1,0 +1,75 @@
+"""Who chooses the next trial's parameters."""
+
+import warnings
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from omegaconf import DictConfig
+
+from lightning_modules.build import build
+from lightning_modules.errors import ConfigError
+
+KINDS = {
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+    "cmaes": optuna.samplers.CmaEsSampler,
+    "nsgaii": optuna.samplers.NSGAIISampler,
+}
+VIOLATION = "violation"  # user attribute of a trial: how far its network is over the limits
+
+
+def sampler_for(
+    node: DictConfig, *, number: int, seed: int, objectives: int
+) -> optuna.samplers.BaseSampler:
+    """The sampler of one trial; its draws follow from the seed and the trial's number.
+
+    A sampler that is kept draws otherwise after a resume: with its first numbers, which finished
+    trials had already. What a sampler must know it reads from the study.
+
+    Args:
+        node: of `hydra.sweeper.sampler`; without a `_target_` its `kind` is one of KINDS, or
+            `auto`: TPE for one objective, NSGA-II for several.
+        number: of the trial.
+        seed: of the run, where the node has none.
+        objectives: how many.
+    """
+    seed = seed if node.get("seed") is None else node.seed
+    seed = zlib.crc32(f"{seed}/{number}".encode())
+    kind = kind_of(node, objectives=objectives)
+    extra: dict[str, Any] = {"seed": seed}
+    if kind == "nsgaii":
+        extra["constraints_func"] = violations
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constraints
+        if _is_ours(node):
+            return KINDS[kind](**extra)
+        return build({k: v for k, v in node.items() if k not in extra}, **extra)
+
+
+def kind_of(node: DictConfig, *, objectives: int) -> str:
+    """`tpe`, `nsgaii`, `grid`, ...
+
+    Raises:
+        ConfigError: there is none of that name, or it cannot do several objectives.
+    """
+    if _is_ours(node):
+        kind = node.kind if node.kind != "auto" else ("tpe" if objectives == 1 else "nsgaii")
+        if kind not in (*KINDS, "grid"):
+            names = ", ".join(["auto", *KINDS, "grid"])
+            raise ConfigError(f"sweep.sampler={kind} does not exist; there are {names}.")
+    else:
+        kind = str(node._target_).rpartition(".")[2].removesuffix("Sampler").lower()
+    if kind == "cmaes" and objectives > 1:
+        raise ConfigError("CMA-ES improves one objective; for several use sweep.sampler=nsgaii.")
+    return kind
+
+
+def violations(trial: optuna.trial.FrozenTrial) -> list[float]:
+    """NSGA-II's constraint: above 0 for a network over its limits."""
+    return [float(trial.user_attrs.get(VIOLATION, 0.0))]
+
+
+def _is_ours(node: Mapping[str, Any]) -> bool:
+    return node.get("_target_") == "lightning_modules.search.samplers.sampler_for"

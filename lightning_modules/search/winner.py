@@ -1,0 +1,175 @@
+"""The winner of a study as an experiment of its own: `python run.py experiment=found_<study>`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import FrozenTrial
+
+from lightning_modules.atomic_files import write_text
+from lightning_modules.command_line import CONF, leaves, removed
+from lightning_modules.configurations import NEUTRAL
+from lightning_modules.run_config import fresh_config
+from lightning_modules.run_directory import joined
+from lightning_modules.search.progress_line import best_trials
+from lightning_modules.search.record import FIGURES
+
+# Groups whose option no figure depends on, or which an experiment may not choose.
+LEFT_OUT = ("logger", "sweep", "experiment", "debug")
+ADDED = ("compression", "teacher")  # groups that are not in the defaults list
+Leaves = dict[tuple[str, ...], Any]
+
+
+def found_root() -> Path:
+    """The configuration folder that winners are written to: $MODEL_DIET_FOUND, else `conf`."""
+    return Path(os.environ.get("MODEL_DIET_FOUND", CONF))
+
+
+def the_winner(study: optuna.Study) -> FrozenTrial | None:
+    """The best trial; of several objectives the one with the lowest `score/macs` on the front."""
+    best = best_trials(study)
+    if not best:
+        return None
+    if len(study.directions) == 1:
+        return best[0]
+    scores = {t.number: t.user_attrs.get(FIGURES, {}).get("score/macs", 0.0) for t in best}
+    return min(best, key=lambda trial: scores[trial.number])
+
+
+def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path) -> Path:
+    """Writes the experiment, and for an architecture its blocks; returns the experiment's path.
+
+    Args:
+        study: has the name.
+        trial: the winner.
+        run: its run directory, whose saved configuration is what counts.
+    """
+    name = f"found_{joined([study.study_name])}"
+    cfg = OmegaConf.load(run / ".hydra" / "config.yaml")
+    choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    options = _options({str(k): v for k, v in choices.items()}, cfg)
+    searched = {key.lstrip("+") for key in trial.params}
+    if "stages" in cfg.model:
+        cfg.model = _as_blocks(cfg, name, searched)
+        options["model"] = f"blocks/{name}"
+    base = _composed({**options, "model": choices.model})
+    skip = (*NEUTRAL, "model") if options["model"] != choices.model else NEUTRAL
+    found = _differences(cfg, base, skip)
+    gone = removed(*(OmegaConf.to_container(one, resolve=False) for one in (base, cfg)))
+    words = [f"'~{'.'.join(key)}'" for key in gone if not _is_within(key, skip)]
+    lines = [
+        "# @package _global_",
+        " ".join([f"# python run.py experiment={name}", *words]),
+        f"# Trial {trial.number} of the study {study.study_name}: {_values(study, trial)}",
+        *_defaults(options),
+        *_written(_nested(found), searched),
+    ]
+    path = found_root() / "experiment" / f"{name}.yaml"
+    write_text(path, "\n".join(lines) + "\n")
+    return path
+
+
+def _options(choices: dict[str, Any], cfg: DictConfig) -> dict[str, str]:
+    """The option of each group that a figure depends on; lists as `[a,b]`."""
+    kept = {k: v for k, v in choices.items() if k in cfg and k not in (*LEFT_OUT, *ADDED)}
+    kept |= {group: f"[{','.join(_known(cfg, group))}]" for group in ADDED if _known(cfg, group)}
+    return {group: str(option).replace(" ", "") for group, option in kept.items()}
+
+
+def _known(cfg: DictConfig, group: str) -> list[str]:
+    """Steps or teachers that have a file; others are written out whole."""
+    return [name for name in cfg[group] if (CONF / group / f"{name}.yaml").is_file()]
+
+
+def _composed(options: dict[str, str]) -> DictConfig:
+    words = [f"{'+' if group in ADDED else ''}{group}={o}" for group, o in options.items()]
+    return fresh_config(words)
+
+
+def _differences(cfg: DictConfig, base: DictConfig, skip: tuple[str, ...]) -> Leaves:
+    """What the options alone would not give."""
+    plain = _plain_leaves(base, skip)
+    ours = _plain_leaves(cfg, skip)
+    return {key: value for key, value in ours.items() if key not in plain or plain[key] != value}
+
+
+def _plain_leaves(cfg: DictConfig, skip: tuple[str, ...]) -> Leaves:
+    content = OmegaConf.to_container(cfg, resolve=False)
+    pairs = {tuple(map(str, key)): value for key, value in leaves(content)}
+    return {key: value for key, value in pairs.items() if not _is_within(key, skip)}
+
+
+def _is_within(key: tuple[str, ...], nodes: tuple[str, ...]) -> bool:
+    place = ".".join(key)
+    return any(place == node or place.startswith(f"{node}.") for node in nodes)
+
+
+def _nested(found: Leaves) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in found.items():
+        node = tree
+        for part in key[:-1]:
+            node = node.setdefault(part, {})
+        node[key[-1]] = value
+    return tree
+
+
+def _defaults(options: dict[str, str]) -> list[str]:
+    """Added groups come first: after an override Hydra would not take them."""
+    added = [f"  - /{group}: {options[group]}" for group in ADDED if group in options]
+    others = [f"  - override /{g}: {o}" for g, o in options.items() if g not in ADDED]
+    return ["defaults:", *added, *others]
+
+
+def _written(tree: dict[str, Any], searched: set[str], above: tuple[str, ...] = ()) -> list[str]:
+    """YAML lines, each value with where it comes from."""
+    lines = []
+    for key, value in tree.items():
+        place, indent = (*above, key), "  " * len(above)
+        if isinstance(value, dict) and value:
+            lines += [*([] if above else [""]), f"{indent}{_scalar(key)}:"]
+            lines += _written(value, searched, place)
+        else:
+            source = "found" if ".".join(place) in searched else "as in the study"
+            lines += [
+                *([] if above else [""]),
+                f"{indent}{_scalar(key)}: {_scalar(value)}  # {source}",
+            ]
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+
+
+def _values(study: optuna.Study, trial: FrozenTrial) -> str:
+    names = study.user_attrs["objectives"]
+    return ", ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=True))
+
+
+def _as_blocks(cfg: DictConfig, name: str, searched: set[str]) -> DictConfig:
+    """Writes `model/blocks/<name>.yaml`; returns its node."""
+    from lightning_modules.networks.blocks.network import RowBlocks
+    from lightning_modules.networks.building import outline_network
+
+    network = outline_network(cfg.model, num_classes=2, image_size=cfg.data.image_size)
+    rows = [module.row for module in network.body.blocks if isinstance(module, RowBlocks)]
+    blocks = {r.name: {"repeat": r.repeat, "kind": r.kind.name, **r.arguments} for r in rows}
+    keys = ("pretrained", "weights", "mean", "std", "input_size")
+    rest = {key: cfg.model[key] for key in keys}
+    target = "lightning_modules.networks.blocks.network.BlockNetwork"
+    node = {"name": name, "_target_": target, "depth_multiple": 1.0, "width_multiple": 1.0}
+    rest = OmegaConf.to_container(OmegaConf.create(rest))
+    lines = [
+        f"# python run.py model=blocks/{name}",
+        "# Found by a search; one row a block, in this order",
+        *(f"{key}: {_scalar(value)}  # as built" for key, value in node.items()),
+        "blocks:",
+        *(f"  {key}: {_scalar(row)}  # found" for key, row in blocks.items()),
+        *(f"{key}: {_scalar(value)}  # as in model=staged" for key, value in rest.items()),
+    ]
+    write_text(found_root() / "model" / "blocks" / f"{name}.yaml", "\n".join(lines) + "\n")
+    return OmegaConf.create({**node, "blocks": blocks, **rest})

@@ -1,0 +1,52 @@
+"""A search without Hydra's jobs: the composed multirun, and a launcher that only computes."""
+
+import copy
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import open_dict
+
+from lightning_modules.errors import ConfigError
+
+COMPOSED = {}  # composing takes half a second
+
+
+@pytest.fixture
+def multirun(homes, compose_config):
+    """Composes what `python run.py -m hydra/sweeper=optuna WORDS...` hands to the sweeper."""
+
+    def composed(*words):
+        plain = tuple(word for word in words if not is_sweep(word))
+        if plain not in COMPOSED:
+            COMPOSED[plain] = compose_config("hydra/sweeper=optuna", *plain, hydra=True)
+        root = copy.deepcopy(COMPOSED[plain])  # nothing of it was resolved yet
+        with open_dict(root):
+            root.hydra.overrides.task = [w for w in words if not w.startswith("hydra")]
+        return root
+
+    return composed
+
+
+def is_sweep(word):
+    return OverridesParser.create().parse_override(word).is_sweep_override()
+
+
+class Computer:
+    """Launches jobs whose value is a function of their overrides; counts them."""
+
+    def __init__(self, value):
+        self.value, self.jobs = value, []
+
+    def launch(self, job_overrides, initial_job_idx):
+        found = []
+        for words in job_overrides:
+            job, given = JobReturn(), dict(word.split("=", 1) for word in words)
+            assert given["hydra.sweep.subdir"] == f"trials/{given['trial']}"
+            self.jobs.append(given)
+            try:
+                job.status, job.return_value = JobStatus.COMPLETED, self.value(given)
+            except ConfigError as error:
+                job.status, job.return_value = JobStatus.FAILED, error
+            found.append(job)
+        return found

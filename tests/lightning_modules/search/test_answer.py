@@ -1,0 +1,158 @@
+"""What a study ends with: table, pictures, and an experiment that repeats the winner."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from optuna.distributions import CategoricalDistribution, UniformDistribution
+from optuna.trial import TrialState
+
+from compression.score import macs_score
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.answer import show_answer
+from lightning_modules.search.importance import importances
+from lightning_modules.search.opening import open_study
+from lightning_modules.search.pictures import _macs_and_f1
+from lightning_modules.search.progress_line import best_trials
+from lightning_modules.search.record import FIGURES
+from lightning_modules.search.samplers import VIOLATION
+from tests.conftest import ROOT
+
+SCORE = {"reference_macs": 13863553, "reference_f1": 0.8342, "least_f1": 0.5}
+
+
+@pytest.fixture
+def study(multirun):
+    """Opens the study of a command; `add` gives it trials."""
+
+    def opened(*words):
+        root = multirun(*words)
+        Path(root.hydra.sweep.dir).mkdir(parents=True)
+        return open_study(root)
+
+    return opened
+
+
+def add(study, values, *, params=None, **attributes):
+    params = params or {"optimizer.lr": 0.01 * (1 + len(study.trials))}
+    laws = {
+        key: UniformDistribution(0, 1)
+        if isinstance(value, float)
+        else CategoricalDistribution([value])
+        for key, value in params.items()
+    }
+    study.add_trial(
+        optuna.trial.create_trial(
+            state=TrialState.FAIL if values is None else TrialState.COMPLETE,
+            values=values, params=params, distributions=laws, user_attrs=attributes,
+        )
+    )  # fmt: skip
+
+
+def test_an_architecture_is_written_as_an_experiment_that_composes(study, leave, homes, capsys):
+    overrides = [
+        "model=staged", "model.stages.s2.kind=DWConv", "model.stages.s4.repeat=0",
+        "model.width_multiple=1.25", "augment=strong", "optimizer.lr=0.004", "data.image_size=48",
+        "+compression=[svd]", "++compression.svd.ranks={body.*:4}", "~augment.transforms.clahe",
+        "+teacher=original",
+    ]  # fmt: skip
+    found = study("sweep=architecture")
+    folder = homes / "outputs" / "studies" / found.study_name
+    for number in range(9):
+        figures = {"val/f1": 0.1 * number, "cost/macs": 1000, "score/macs": 1.0 + number / 100}
+        add(found, [0.1 * number], params={"optimizer.lr": 0.1 * number}, **{FIGURES: figures})
+    add(found, None)
+    leave(folder / "trials" / "8", *overrides, f1=0.8)
+    show_answer(folder)
+    shown = capsys.readouterr().out
+    assert "9 finished, 1 failed" in shown and "winner   trial 8" in shown
+    name = f"found_{found.study_name}"
+    assert f"python run.py -m experiment={name} seed=0,1,2" in shown
+    drawn = {path.stem for path in (folder / "figures").iterdir()}
+    assert drawn == {"history", "importance", "parallel", "front"}
+    text = (homes / "found" / "experiment" / f"{name}.yaml").read_text()
+    assert text.splitlines()[1] == f"# python run.py experiment={name} '~augment.transforms.clahe'"
+    assert "lr: 0.004  # found" in text
+
+    saved = OmegaConf.load(folder / "trials" / "8" / ".hydra" / "config.yaml")
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        again = compose(
+            "config",
+            overrides=[
+                f"hydra.searchpath=[file://{homes}/found]", f"experiment={name}",
+                "~augment.transforms.clahe",
+            ],
+        )  # fmt: skip
+    for key in ("optimizer", "augment", "compression", "data", "teacher", "seed"):
+        assert again[key] == saved[key], key
+    assert list(again.model.blocks) == [
+        "stem", "s1", "s2", "s3", "s5", "features", "pool", "hidden", "flat", "classifier"
+    ]  # fmt: skip
+    shapes = [_shapes(cfg.model) for cfg in (again, saved)]
+    assert shapes[0] == shapes[1]
+
+
+def _shapes(model):
+    from lightning_modules.networks.building import outline_network
+
+    network = outline_network(model, num_classes=3, image_size=48)
+    return [tensor.shape for tensor in network.state_dict().values()]
+
+
+def test_several_objectives_end_with_a_front(study, homes, capsys, leave):
+    two = ["objective=[val/f1,cost/macs]", "sweep.direction=[maximize,minimize]"]
+    found = study(*two)
+    folder = homes / "outputs" / "studies" / found.study_name
+    for f1, macs in [(0.9, 900.0), (0.8, 100.0), (0.7, 500.0), (0.95, 2000.0)]:
+        add(found, [f1, macs], **{FIGURES: {"val/f1": f1, "cost/macs": macs, "score/macs": 2 - f1}})
+    add(found, [-3.0, 1e12], **{VIOLATION: 3.0, FIGURES: {"cost/macs": 1e7}})
+    assert [trial.number for trial in best_trials(found)] == [0, 1, 3]
+    show_answer(folder)
+    shown = capsys.readouterr().out
+    assert "Pareto front" in shown and "1 refused" in shown
+    assert "winner   trial 3; its run is not in" in shown  # by score/macs
+    assert (folder / "figures" / "history_cost_macs.png").is_file()
+
+
+def test_limits_that_nothing_meets_say_the_smallest_seen(study, homes):
+    found = study("sweep.limits.macs=1000")
+    for macs in (3000, 2500):
+        add(found, [-1.0], **{VIOLATION: 1.0, FIGURES: {"cost/macs": macs}})
+    with pytest.raises(ConfigError, match="the smallest macs seen is 2,500, allowed 1,000"):
+        show_answer(homes / "outputs" / "studies" / found.study_name)
+
+
+def test_importances_of_planted_parameters():
+    rng = np.random.default_rng(0)
+    study = optuna.create_study()
+    for _ in range(80):
+        a, b = float(rng.uniform()), float(rng.uniform())
+        params = {"a": a, "b": b, "kind": "x"}
+        if a > 0.5:
+            params["rare"] = b  # only some trials have it
+        add(study, [10 * a + rng.normal() * 0.1], params=params)
+    shares = importances(study.trials)
+    assert next(iter(shares)) == "a" and shares["a"] > 0.85
+    assert shares["b"] < 0.1 and shares["kind"] == 0 and shares["rare"] < 0.2
+
+
+@pytest.mark.parametrize("f1", [0.3, 0.7, 0.9])
+def test_the_macs_that_a_score_counted(f1):
+    figures = {"val/f1": f1, "score/macs": macs_score(f1=f1, macs=497_033, **SCORE)}
+    macs, quality = _macs_and_f1(figures, SCORE)
+    assert (round(macs), quality) == (497_033, f1)
+
+
+def test_what_a_study_leaves_can_be_read_by_other_tools(study, homes):
+    found = study("sweep.n_trials=3")
+    about = json.loads(
+        (homes / "outputs" / "studies" / found.study_name / "study.json").read_text()
+    )
+    assert about["name"] == found.study_name and about["objectives"] == ["val/f1"]
+    assert about["space"]["params"]["data.batch_size"] == "choice(32, 64, 128)"
+    assert yaml.safe_load(json.dumps(about)) == about

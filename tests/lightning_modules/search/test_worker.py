@@ -1,0 +1,250 @@
+"""A study goes on where it stood: n trials in all, finished ones never again, killed ones anew."""
+
+import csv
+import json
+import multiprocessing
+import random
+import time
+
+import pytest
+from omegaconf import open_dict
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.answer import show_answer
+from lightning_modules.search.opening import find_study
+from lightning_modules.search.ownership import this_process
+from lightning_modules.search.record import OWNER, RETIRED, new_trial
+from lightning_modules.search.worker import Worker
+from tests.lightning_modules.search.conftest import Computer
+
+SPACE = [
+    "hydra.sweeper.params={}",
+    "optimizer.lr=interval(0.0,1.0)",
+    "data.batch_size=choice(8,16)",
+]
+
+
+@pytest.fixture
+def search(multirun, tmp_path):
+    """Runs a search and returns its study; `value` of a trial's overrides."""
+
+    def run(value, *words):
+        root = multirun(*SPACE, *words)
+        (tmp_path / "study").mkdir(exist_ok=True)
+        with open_dict(root):
+            root.hydra.sweep.dir = str(tmp_path / "study")
+        computer = Computer(value)
+        Worker(root, computer).work()
+        return find_study(tmp_path / "study")[0], computer
+
+    return run
+
+
+def distance(given):
+    return -abs(float(given["optimizer.lr"]) - 0.3)
+
+
+def test_n_is_the_whole_studys(search, tmp_path, capsys):
+    study, first = search(distance, "sweep.n_trials=3")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-1].startswith("trial 2  val/f1 ") and "3 of 3  |  best " in shown[-1]
+    study, again = search(distance, "sweep.n_trials=3")
+    assert len(first.jobs) == 3 and again.jobs == []
+    study, more = search(distance, "sweep.n_trials=5")
+    assert [job["trial"] for job in more.jobs] == ["3", "4"]
+    drawn = [json.dumps(t.params) for t in study.trials]
+    assert len(set(drawn)) == 5  # a sampler that began anew would repeat its first draws
+    with (tmp_path / "study" / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == ["finished"] * 5
+    assert [float(row["val/f1"]) for row in rows] == [t.value for t in study.trials]
+    assert [float(row["optimizer.lr"]) for row in rows] == [
+        t.params["optimizer.lr"] for t in study.trials
+    ]
+
+
+def test_draws_follow_from_seed_and_number(search, tmp_path):
+    study, _ = search(distance, "sweep.n_trials=11")
+    params = [trial.params for trial in study.trials]
+    for path in (tmp_path / "study").iterdir():
+        path.unlink()
+    search(distance, "sweep.n_trials=5")
+    study, _ = search(distance, "sweep.n_trials=11")  # beyond the 10 random ones of TPE
+    assert [trial.params for trial in study.trials] == params
+
+
+def leave_running(study, **owner):
+    """A trial as a worker leaves it that was killed."""
+    template = new_trial()
+    template.user_attrs[OWNER] = {**this_process(), **owner}
+    study._storage.create_new_trial(study._study_id, template_trial=template)
+
+
+def test_orphans_are_retired_and_replaced_others_left(search, tmp_path, capsys):
+    study, _ = search(distance, "sweep.n_trials=1")
+    leave_running(study, start="another")  # 1: killed
+    leave_running(study)  # 2: of a living process
+    leave_running(study, host="elsewhere")  # 3: nobody here can tell
+    leave_running(study, pid=-1, start="gone")  # 4: killed once its run was whole
+    leave_running(study, pid=-1, start="gone")  # 5: killed once it had raised
+    trials = tmp_path / "study" / "trials"
+    for number in (1, 4, 5):
+        (trials / str(number)).mkdir(parents=True)
+    (trials / "4" / "metrics.json").write_text('{"val/f1": 0.25, "cost/macs": 7}')
+    (trials / "5" / "failed.txt").write_text("It diverged.\n")
+    study, computer = search(distance, "sweep.n_trials=6")
+    assert [job["trial"] for job in computer.jobs] == ["6"]  # for the first one
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE", "FAIL", "RUNNING", "RUNNING", "COMPLETE", "FAIL", "COMPLETE"]
+    assert study.trials[1].user_attrs[RETIRED] == "its process ended"
+    assert "another trial replaces this one" in (trials / "1" / "failed.txt").read_text()
+    assert (study.trials[4].value, study.trials[5].user_attrs["failure"]) == (0.25, "It diverged.")
+    study, computer = search(distance, "sweep.n_trials=6", "sweep.retire=[3]")
+    assert [job["trial"] for job in computer.jobs] == ["7"]
+
+
+def test_a_trial_that_raised_counts_and_nan_is_its_own_fault(search, tmp_path, capsys):
+    def value(given):
+        if given["trial"] == "1":
+            raise ConfigError("the loss became nan.")
+        return {"0": float("nan"), "2": "no", "3": [1.0, 2.0]}.get(given["trial"], 0.5)
+
+    study, computer = search(value, "sweep.n_trials=5")
+    assert len(computer.jobs) == 5
+    reasons = [trial.user_attrs.get("failure") for trial in study.trials]
+    assert reasons == [
+        "the objective val/f1 is nan, which is no finite number.",
+        "the loss became nan.",
+        "the objective val/f1 is no, which is no finite number.",
+        "the trial returned 2 values for 1 objectives.",
+        None,
+    ]
+    show_answer(tmp_path / "study")
+    assert "4 failed, 1 finished" in capsys.readouterr().out
+
+
+def test_all_failed_is_a_sentence(search, tmp_path):
+    def value(given):
+        raise ConfigError(f"no. {given['trial']}")
+
+    search(value, "sweep.n_trials=2")
+    with pytest.raises(ConfigError, match=r"All 2 trials failed; the last one: no\. 1"):
+        show_answer(tmp_path / "study")
+    with pytest.raises(ConfigError, match="1 of 1 trials failed, more than sweep.max_failure_rate"):
+        search(value, "sweep.n_trials=9", "sweep.max_failure_rate=0.5")
+
+
+def test_another_study_of_the_same_name_is_refused(search, tmp_path):
+    name = "hydra.sweeper.study_name=mine"
+    search(distance, name, "sweep.n_trials=1")
+    with pytest.raises(ConfigError, match="called mine already, with another space;"):
+        search(distance, name, "data.num_workers=choice(0,1)")
+    with pytest.raises(ConfigError, match="with another objectives, and other directions"):
+        search(distance, name, "objective=val/loss", "sweep.direction=minimize")
+    with pytest.raises(ConfigError, match="with another fixed overrides"):
+        search(distance, name, "seed=1")
+    (tmp_path / "study" / "trials" / "0").mkdir(parents=True)
+    (tmp_path / "study" / "study.db").unlink()
+    with pytest.raises(ConfigError, match="holds trials, but the storage knows no study"):
+        search(distance, name, "sweep.n_trials=1")
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("sqlite:////nowhere/study.db", "unable to open database file"),
+        ("postgresql://127.0.0.1:1/none", "cannot be used"),
+        ("somewhere", "cannot be used"),
+    ],
+)
+def test_unreachable_storage(search, url, sentence):
+    with pytest.raises(ConfigError, match=f"storage {url} cannot be used.*".replace("?", r"\?")):
+        search(distance, f"hydra.sweeper.storage={url}")
+
+
+def test_a_worker_that_was_slower_gives_its_trial_back(search, monkeypatch):
+    """Between counting and asking another worker takes the last place."""
+    real = Worker._template
+
+    def slow(self):
+        template = real(self)
+        if len(self.study.trials) == 1:
+            leave_running(self.study)
+        return template
+
+    monkeypatch.setattr(Worker, "_template", slow)
+    study, computer = search(distance, "sweep.n_trials=2")
+    assert [job["trial"] for job in computer.jobs] == ["0"]
+    assert study.trials[2].user_attrs[RETIRED] == "another worker was faster"
+
+
+def test_ctrl_c_retires_what_was_at_work(search, tmp_path):
+    def value(given):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="the same command continues the study"):
+        search(value, "sweep.n_trials=2")
+    study, computer = search(distance, "sweep.n_trials=2")
+    assert study.trials[0].user_attrs[RETIRED] == "interrupted"
+    assert [job["trial"] for job in computer.jobs] == ["1", "2"]
+
+
+def test_five_kills_lose_nothing_and_repeat_nothing(search, tmp_path):
+    def value(given):
+        time.sleep(0.05)
+        return distance(given)
+
+    draws, finished = random.Random(0), {}
+    for _ in range(5):
+        child = multiprocessing.get_context("fork").Process(
+            target=search, args=(value, "sweep.n_trials=25")
+        )
+        before = table(tmp_path / "study")
+        child.start()
+        while child.is_alive() and table(tmp_path / "study") == before:
+            time.sleep(0.01)  # until it has finished a trial of its own
+        child.join(draws.uniform(0, 0.3))
+        child.kill()  # SIGKILL, wherever it was
+        child.join()
+        if (tmp_path / "study" / "study.json").is_file():
+            found = find_study(tmp_path / "study")[0]
+            now = {t.number: (t.value, t.params) for t in found.trials if t.value is not None}
+            assert finished.items() <= now.items()
+            finished = now
+    study, _ = search(value, "sweep.n_trials=25")
+    complete = {t.number: (t.value, t.params) for t in study.trials if t.value is not None}
+    assert len(complete) == 25 and finished.items() <= complete.items()
+    assert all(RETIRED in t.user_attrs for t in study.trials if t.number not in complete)
+    assert len(study.trials) <= 30  # a kill costs one trial at most
+
+
+def table(folder):
+    path = folder / "trials.csv"
+    return path.read_text() if path.is_file() else ""
+
+
+def test_a_grid_has_every_point_once_also_after_a_kill(search):
+    words = ["sweep.sampler=grid", "optimizer.lr=choice(0.1)", "seed=range(0,2)"]
+
+    def value(given):
+        if given["trial"] == "1":
+            raise KeyboardInterrupt
+        return 0.5
+
+    with pytest.raises(SystemExit):
+        search(value, *words)
+    study, _ = search(value, *words)
+    points = [t.params for t in study.trials if RETIRED not in t.user_attrs]
+    assert len(points) == 6 == len({json.dumps(p) for p in points})
+    assert {p["seed"] for p in points} == {0, 1, 2}
+
+
+def test_batches_and_several_objectives(search):
+    def value(given):
+        lr = float(given["optimizer.lr"])
+        return [lr, 1 - lr]
+
+    two = ["objective=[val/f1,cost/macs]", "sweep.direction=[maximize,minimize]"]
+    study, computer = search(value, *two, "sweep.parallel=2", "sweep.n_trials=3")
+    assert [t.values for t in study.trials] == [value(job) for job in computer.jobs]
+    assert len(computer.jobs) == 3
