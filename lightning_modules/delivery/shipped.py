@@ -29,6 +29,10 @@ class Shipped:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self.call(images)
 
+    def warm_up(self) -> None:
+        """One call, so that what is set up on the first one is not timed with the others."""
+        self.call(np.zeros((1, 3, *self.facts.image_size), np.uint8))
+
 
 def shipped_network(network: Network, *, name: str | Path, fit: str) -> Shipped:
     """A network as it is, run by PyTorch on the CPU.
