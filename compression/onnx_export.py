@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.image_size import height_width
+from compression.quantization.int8_network import Int8Network
 
 TOLERANCE = 1e-3  # largest difference of two logits, relative to the largest logit
 
@@ -48,6 +49,8 @@ def export_onnx(
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if isinstance(network, Int8Network):
+        return _write_int8(network, path, part)
     images = _images(image_size)
     twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
     try:
@@ -75,6 +78,12 @@ def export_onnx(
     return path
 
 
+def _write_int8(network: Int8Network, path: Path, part: Path) -> Path:
+    """An int8 network is an ONNX file already, of logits and without metadata."""
+    part.write_bytes(network.content)
+    return part.replace(path)
+
+
 def onnx_session(path: str | Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
     """The file at `path`, ready to run on the CPU with `threads` threads."""
     options = session_options(threads)
@@ -91,13 +100,17 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
 
 
 def _annotate(path: Path, metadata: Mapping[str, str]) -> None:
-    """Put in the metadata, and take out where on this machine the network's code lies."""
+    """Put in the metadata; take out what the exporter noted of each node.
+
+    That is half of a small network's file, and tells where on this machine its code lies.
+    """
     model = onnx.load(path)
     onnx.helper.set_model_props(model, dict(metadata))
     for node in model.graph.node:
-        kept = [entry for entry in node.metadata_props if not entry.key.endswith("stack_trace")]
         del node.metadata_props[:]
-        node.metadata_props.extend(kept)
+        node.ClearField("doc_string")
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
     onnx.save(model, path)
 
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from compression.onnx_export import export_onnx, onnx_session
+from compression.quantization.int8_network import Int8Network
 from lightning_modules.delivery.facts import Facts
 from lightning_modules.delivery.probabilities import Probabilities
 from lightning_modules.delivery.shipped import Shipped
@@ -18,6 +20,9 @@ def write(network: Network, path: Path, facts: Facts) -> None:
     Raises:
         CompressionError: ONNX lacks an operation of the network, which is named.
     """
+    if isinstance(network, Int8Network):
+        write_with_softmax(network.content, path, facts.to_metadata())
+        return
     export_onnx(
         Probabilities(network),
         path,
@@ -25,6 +30,21 @@ def write(network: Network, path: Path, facts: Facts) -> None:
         output="probabilities",
         metadata=facts.to_metadata(),
     )
+
+
+def write_with_softmax(content: bytes, path: Path, metadata: dict[str, str]) -> None:
+    """An ONNX file of logits, with the softmax behind them and with metadata."""
+    model = onnx.load_from_string(content)
+    (output,) = model.graph.output
+    node = onnx.helper.make_node("Softmax", [output.name], ["probabilities"], axis=1)
+    model.graph.node.append(node)
+    probabilities = onnx.ValueInfoProto()
+    probabilities.CopyFrom(output)
+    probabilities.name = "probabilities"
+    del model.graph.output[:]
+    model.graph.output.append(probabilities)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
 
 
 def open_file(path: Path, *, threads: int) -> Shipped:

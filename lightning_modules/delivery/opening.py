@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from compression.image_size import height_width
 from lightning_modules import run_directory, saved_run
 from lightning_modules.command_line import key_of
 from lightning_modules.delivery.formats import format_of
 from lightning_modules.delivery.shipped import Shipped, shipped_network
 from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network, load_network
 from lightning_modules.run_config import config_over
 
 
@@ -48,13 +50,19 @@ def open_shipped(path: Path, overrides: list[str], *, threads: int) -> Shipped:
     """
     if not path.is_dir():
         return format_of(path).load().open_file(path, threads=threads)
-    from lightning_modules.networks import load_network
+    network, fit = load_for_use(path, overrides)
+    return shipped_network(network, name=path, fit=fit)
 
-    cfg = config_over(path, overrides)
-    network = load_network(path, trust=saved_run.trusted_packages(cfg))
+
+def load_for_use(run: Path, overrides: list[str]) -> tuple[Network, str]:
+    """The network of a run and its `data.fit`, as the overrides would have them.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    cfg = config_over(run, overrides)
+    network = load_network(run, trust=saved_run.trusted_packages(cfg))
     if "data.image_size" in map(key_of, overrides):
-        from compression.image_size import height_width
-
         size = cfg.data.image_size
         network.image_size = height_width(size if isinstance(size, int) else list(size))
-    return shipped_network(network, name=path, fit=cfg.data.fit)
+    return network, cfg.data.fit

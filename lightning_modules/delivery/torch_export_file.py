@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from compression.quantization.int8_network import Int8Network
 from lightning_modules.delivery.facts import Facts
 from lightning_modules.delivery.probabilities import Probabilities
 from lightning_modules.delivery.pt2_vetting import METADATA, read_metadata, vet
@@ -23,6 +24,8 @@ def write(network: Network, path: Path, facts: Facts) -> None:
     Raises:
         ConfigError: the network cannot be traced, or needs what the format lacks.
     """
+    if isinstance(network, Int8Network):
+        raise ConfigError("An int8 network is an ONNX graph already: export it with format=onnx.")
     twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
     images = torch.zeros(2, 3, *facts.image_size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
