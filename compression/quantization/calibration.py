@@ -1,7 +1,9 @@
 """Calibration: between which values each activation lies, on images of the training split."""
 
+import io
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 
@@ -30,7 +32,8 @@ def activation_ranges(
         method: `minmax`, or `percentile` (of the absolute values; outliers are cut off).
         percentile: in 0..100.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    # onnxruntime prints how far it is, for itself.
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         path = Path(folder) / "float.onnx"
         onnx.save(model, path)
         calibrator = create_calibrator(
