@@ -70,11 +70,11 @@ def _require_accepted(metrics: dict[str, Any]) -> None:
     """Ends a finished run with an error where one of its steps lost too much.
 
     Raises:
-        ConfigError: with the step's sentence.
+        SystemExit: with the step's sentence; Hydra would print its own words on an exception.
     """
     for step in metrics["steps"]:
         if "rejected" in step:
-            raise ConfigError(step["rejected"])
+            raise SystemExit(f"error: {step['rejected']}")
 
 
 def conduct(

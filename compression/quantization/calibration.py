@@ -29,7 +29,8 @@ def activation_ranges(
     Args:
         model: with one input `images`.
         images: uint8 N x 3 x H x W, at least `LEAST`.
-        method: `minmax`, or `percentile` (of the absolute values; outliers are cut off).
+        method: `minmax`, or `percentile`: the outermost values are cut off, equally many below
+            and above.
         percentile: in 0..100.
     """
     # onnxruntime prints how far it is, for itself.
@@ -42,7 +43,8 @@ def activation_ranges(
             calibrate_method=CalibrationMethod.MinMax
             if method == "minmax"
             else CalibrationMethod.Percentile,
-            extra_options={} if method == "minmax" else {"percentile": percentile},
+            # Activations are unsigned: a range about zero would waste half of it after a ReLU.
+            extra_options={"symmetric": False, "percentile": percentile},
         )
         calibrator.collect_data(_Reader(images))
         found = calibrator.compute_data()

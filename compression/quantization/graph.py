@@ -60,7 +60,7 @@ def int8_graph(
         model: of `float_graph`; is changed.
         ranges: of its activations.
         exclude: nodes that stay floating.
-        reduce_range: 7-bit weights, for x86 processors without VNNI, whose sums may overflow.
+        reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
     """
     with _quiet():
         quantizer = QDQQuantizer(

@@ -18,10 +18,10 @@ class Quantize(Step):
 
     Args:
         method: how the ranges of activations are found: `percentile` or `minmax`.
-        percentile: of the absolute values that a range covers, in 50..100.
+        percentile: of the values of an activation that its range covers, in 50..100.
         images: training images to calibrate on, at least 16.
         exclude: name patterns of layers that stay floating.
-        reduce_range: 7-bit weights, for x86 processors without VNNI, whose sums may overflow.
+        reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
         max_f1_drop: the most macro-F1 that may be lost, or None; for who runs the step to check.
 
     Raises:
@@ -38,7 +38,7 @@ class Quantize(Step):
         percentile: float = 99.99,
         images: int = 256,
         exclude: Sequence[str] = (),
-        reduce_range: bool = False,
+        reduce_range: bool = True,
         max_f1_drop: float | None = 0.02,
     ) -> None:
         if method not in METHODS:

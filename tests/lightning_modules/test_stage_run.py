@@ -126,7 +126,6 @@ class GoesWrong(nn.CrossEntropyLoss):
 def test_a_step_that_loses_too_much_is_marked_and_ends_the_run():
     from types import SimpleNamespace
 
-    from lightning_modules.errors import ConfigError
     from lightning_modules.experiment import _require_accepted
     from lightning_modules.stage_run import _too_much_lost
 
@@ -138,5 +137,5 @@ def test_a_step_that_loses_too_much_is_marked_and_ends_the_run():
     sentence = lost(0.02, 0.75)
     assert "01_quantize lost 0.0500 of macro-F1 (0.8000 to 0.7500)" in sentence
     _require_accepted({"steps": [{"name": "00_train"}]})
-    with pytest.raises(ConfigError, match="more than max_f1_drop=0.02"):
+    with pytest.raises(SystemExit, match="more than max_f1_drop=0.02"):
         _require_accepted({"steps": [{}, {"rejected": sentence}]})

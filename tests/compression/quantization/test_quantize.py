@@ -84,7 +84,7 @@ def test_int8_says_nearly_what_the_network_says(network, batches, planned):
         expected = network(images)
     found = quantised(images)
     spread = expected.max() - expected.min()
-    assert (found - expected).abs().max() < 0.03 * spread  # 8 bits, three layers
+    assert (found - expected).abs().max() < 0.05 * spread  # 7 and 8 bits, three layers
     assert not torch.equal(found, expected)
     torch.testing.assert_close(quantised(images[:1]), found[:1], atol=1e-5, rtol=0)
 
@@ -94,6 +94,8 @@ def test_activations_are_unsigned_and_weights_signed_by_channel(planned):
     initial = {t.name: t for t in graph.initializer}
     weights = [t for t in initial.values() if t.data_type == onnx.TensorProto.INT8 and t.dims]
     assert {tuple(t.dims) for t in weights} >= {(16, 3, 3, 3), (64, 16, 3, 3)}
+    levels = [np.abs(onnx.numpy_helper.to_array(t)[:16].astype(int)).max() for t in weights]
+    assert max(levels) <= 64  # 7 bits, so that no processor's sums overflow
     scales = {
         tuple(initial[n.input[1]].dims) for n in graph.node if n.op_type == "DequantizeLinear"
     }
@@ -170,7 +172,7 @@ def test_percentile_cuts_outliers_and_minmax_does_not():
     low, high = calibration.activation_ranges(model, images, method="minmax", percentile=99)["y"]
     assert high == 200 and low <= 10
     _, high = calibration.activation_ranges(model, images, method="percentile", percentile=99)["y"]
-    assert 10 <= high < 11
+    assert 9.9 < high < 11  # the edge of one of 2048 bins
 
 
 def test_nothing_may_follow():
