@@ -15,6 +15,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, save_network
 
 
+@pytest.mark.slow
 def test_round_trip_and_export(model_cfg, tmp_path):
     torch.manual_seed(0)
     cfg = model_cfg("blocks/diet_found")
