@@ -24,6 +24,7 @@ def recalibrate(
         max_batches: how many of them to look at.
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = [norm for norm in norms if not norm.running_mean.is_meta]  # int8: only an outline
     if not norms:
         return
     modes = {module: module.training for module in network.modules()}

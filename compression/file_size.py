@@ -5,12 +5,19 @@ import json
 import torch
 from torch import Tensor, nn
 
+from compression.quantization.int8_network import Int8Network
+
 # Names of the format, in the order in which it sorts tensors of different types.
 DTYPES = {torch.int64: "I64", torch.float32: "F32", torch.uint8: "U8", torch.bool: "BOOL"}
 
 
 def file_bytes(network: nn.Module) -> int:
-    """Bytes of `weights.safetensors`: float32 tensors, and a header with names and shapes."""
+    """Bytes of `weights.safetensors`: float32 tensors, and a header with names and shapes.
+
+    Of an int8 network the bytes of its file.
+    """
+    if isinstance(network, Int8Network):
+        return len(network.content)
     state = network.state_dict()
     order = list(DTYPES.values())
     entries = sorted((order.index(_dtype(t)), name) for name, t in state.items())

@@ -67,7 +67,7 @@ def measure_latency(
         times = take_turns(calls, repeats)  # seconds, networks x repeats
     finally:
         torch.set_num_threads(before)
-    conditions = {"device": _cpu(), "threads": threads, "batch": batch, "backend": backend}
+    conditions = {"device": processor(), "threads": threads, "batch": batch, "backend": backend}
     low, median, high = 1e3 * np.percentile(times, (25, 50, 75), axis=1)
     return [
         Latency(median_ms=float(m), iqr_ms=float(h - lo), **conditions)
@@ -105,7 +105,7 @@ def _eager_call(network: nn.Module, images: np.ndarray, threads: int) -> Callabl
     return call
 
 
-def _cpu() -> str:
+def processor() -> str:
     """The processor's name where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -5,32 +5,52 @@ import copy
 import io
 import logging
 import os
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.image_size import height_width
+from compression.quantization.int8_network import Int8Network
 
 TOLERANCE = 1e-3  # largest difference of two logits, relative to the largest logit
 
 
-def export_onnx(network: nn.Module, path: str | Path, image_size: int | Sequence[int]) -> Path:
+def export_onnx(
+    network: nn.Module,
+    path: str | Path,
+    image_size: int | Sequence[int],
+    *,
+    output: str = "logits",
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
     """Write `network` to `path`, then compare its outputs in onnxruntime with PyTorch's.
 
     The file takes `images` (uint8 N x 3 x H x W, 0..255, any N) and gives `logits` (float32
     N x classes). The network is copied to the CPU; nothing is left at `path` if anything fails.
 
+    Args:
+        network: what is written.
+        path: of the file.
+        image_size: an int or [height, width] in pixels.
+        output: what the file calls what the network gives.
+        metadata: text entries of the file.
+
     Raises:
-        CompressionError: the exporter cannot trace the network, or the outputs differ.
+        CompressionError: the exporter cannot trace the network, ONNX lacks one of its operations
+            (which is named), or the outputs differ.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if isinstance(network, Int8Network):
+        return _write_int8(network, path, part)
     images = _images(image_size)
     twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
     try:
@@ -40,20 +60,28 @@ def export_onnx(network: nn.Module, path: str | Path, image_size: int | Sequence
                 (images,),
                 part,
                 input_names=["images"],
-                output_names=["logits"],
+                output_names=[output],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 dynamo=True,
                 external_data=False,  # one file, weights inside
                 verbose=False,
             )
+        _annotate(part, metadata or {})
         _compare(twin, part, images)
         part.replace(path)
     except torch.onnx.OnnxExporterError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CompressionError(f"This network cannot be exported to ONNX: {reason}.") from error
+        raise CompressionError(
+            f"This network cannot be exported to ONNX: {_reason(error)}."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def _write_int8(network: Int8Network, path: Path, part: Path) -> Path:
+    """An int8 network is an ONNX file already, of logits and without metadata."""
+    part.write_bytes(network.content)
+    return part.replace(path)
 
 
 def onnx_session(path: str | Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -69,6 +97,31 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
     return options
+
+
+def _annotate(path: Path, metadata: Mapping[str, str]) -> None:
+    """Put in the metadata; take out what the exporter noted of each node.
+
+    That is half of a small network's file, and tells where on this machine its code lies.
+    """
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(metadata))
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    onnx.save(model, path)
+
+
+def _reason(error: BaseException) -> str:
+    """The operation that ONNX lacks, or the root cause in a line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip()
+    if lacking := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text):
+        return f"ONNX has no operation for {lacking[1]}"
+    return (text or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _images(image_size: int | Sequence[int]) -> Tensor:

@@ -227,6 +227,8 @@ def _check_compression(cfg: DictConfig) -> None:
         Target.of(settings.get("target"), f"{place}.target")
         if node._target_.startswith("compression.factorization."):
             check_settings(place, settings)
+        if node._target_.startswith("compression.quantization."):
+            _check_quantization(place, settings, last=name == list(cfg.compression)[-1])
         names = node.get("teacher")
         for teacher in [names] if isinstance(names, str) else names or []:
             if teacher not in cfg.teacher:
@@ -239,6 +241,17 @@ def _check_compression(cfg: DictConfig) -> None:
             f"from_run={cfg.from_run} starts from a trained network, but no compression step was "
             "chosen; add '+compression=tucker'."
         )
+
+
+def _check_quantization(place: str, settings: dict[str, Any], *, last: bool) -> None:
+    if not last:
+        raise ConfigError(f"{place} must be the last step; name it last in '+compression=[...]'.")
+    for key in ("epochs", "prepare_epochs"):
+        if settings.get(key) not in (0, None) or (key == "epochs" and settings.get(key) is None):
+            raise ConfigError(
+                f"{place}.{key}={settings.get(key)}: an int8 network cannot be trained; leave "
+                f"it at 0, and fine-tune in the step before."
+            )
 
 
 def _check_data(cfg: DictConfig) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from compression.engine import check_order
+from compression.quantization.int8_network import Int8Network
 from datamodules.image_data import ImageData
 from lightning_modules import closing, run_directory, saved_run
 from lightning_modules.atomic_files import write_json
@@ -47,7 +49,21 @@ def run(cfg: DictConfig) -> float | list[float]:
     work = partial(conduct, cfg, folder, title=title, group=group, leads=not trial)
     if trial and is_search(hydra):
         return run_trial(cfg, hydra, work)
-    return objectives(cfg.objective, work())
+    metrics = work()
+    if not trial:
+        _require_accepted(metrics)
+    return objectives(cfg.objective, metrics)
+
+
+def _require_accepted(metrics: dict[str, Any]) -> None:
+    """Ends a finished run with an error where one of its steps lost too much.
+
+    Raises:
+        SystemExit: with the step's sentence; Hydra would print its own words on an exception.
+    """
+    for step in metrics["steps"]:
+        if "rejected" in step:
+            raise SystemExit(f"error: {step['rejected']}")
 
 
 def conduct(
@@ -69,6 +85,7 @@ def conduct(
         device_count(cfg.trainer)  # refuses devices that this machine lacks
         data = make_data(cfg)
         stages = stages_of(cfg)
+        check_order([stage.step for stage in stages if stage.step is not None])
         network = enter(cfg, data)
         check_loss(cfg.loss, network)
         check_auxiliary(cfg.auxiliary, network)
@@ -120,6 +137,11 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
         network.class_names = data.class_names
         return network
     network = load_network(cfg.from_run, trust=saved_run.trusted_packages(cfg))
+    if isinstance(network, Int8Network):
+        raise ConfigError(
+            f"{cfg.from_run} holds an int8 network, which no step can follow; start from the run "
+            "it was quantised from."
+        )
     network.image_size = size
     return network
 

@@ -19,6 +19,7 @@ from lightning_modules.fitting import fit
 from lightning_modules.losses.building import build_loss
 from lightning_modules.moments import Moments
 from lightning_modules.networks import Network, load_network, save_network
+from lightning_modules.networks.description import weights_file
 from lightning_modules.session import Session
 from lightning_modules.stages import Stage
 from lightning_modules.teachers import Teacher
@@ -59,6 +60,8 @@ def run_stage(
     _check_finite(after, stage)
     result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}
     result["epoch"] = epoch
+    if sentence := _too_much_lost(stage, before, after):
+        result["rejected"] = sentence
     write_json(folder / RESULT, result)
     return network, result
 
@@ -72,8 +75,20 @@ def _check_finite(figures: dict[str, float], stage: Stage) -> None:
             )
 
 
+def _too_much_lost(stage: Stage, before: dict[str, float], after: dict[str, float]) -> str | None:
+    """A sentence where a step loses more macro-F1 than its `max_f1_drop` allows."""
+    allowed = getattr(stage.step, "max_f1_drop", None)
+    lost = before["val/f1"] - after["val/f1"]
+    if allowed is None or lost <= allowed:
+        return None
+    return (
+        f"{stage.name} lost {lost:.4f} of macro-F1 ({before['val/f1']:.4f} to "
+        f"{after['val/f1']:.4f}), more than max_f1_drop={allowed:g}; all is kept and marked."
+    )
+
+
 def _file_bytes(run: Path) -> dict[str, int]:
-    return {"cost/file_bytes": (run / "model" / "weights.safetensors").stat().st_size}
+    return {"cost/file_bytes": weights_file(run / "model").stat().st_size}
 
 
 def _entered_bytes(stage: Stage, session: Session) -> dict[str, int]:

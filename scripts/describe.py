@@ -38,8 +38,9 @@ def main() -> None:
     from compression.survey import survey
     from lightning_modules.networks.overview import overview
 
-    found = survey(network, size)
-    rows = overview(network, found, convention=flags.convention, layers=flags.layers)
+    counted = getattr(network, "outline", network)  # of an int8 network
+    found = survey(counted, size)
+    rows = overview(counted, found, convention=flags.convention, layers=flags.layers)
     title = f"{_title(cfg)}, {size[0]} x {size[1]} pixels, {network.num_classes} classes"
     print_table(rows, title)
     print_steps(network.recipe.layers(trust=saved_run.trusted_packages(cfg)))

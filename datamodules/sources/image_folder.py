@@ -86,10 +86,10 @@ class ImageFolder:
 
     def _test_is_unlabelled(self) -> bool:
         folder = self.root / "test"
-        return folder.is_dir() and not _subfolders(folder) and any(_images(folder))
+        return folder.is_dir() and not _subfolders(folder) and any(image_files(folder))
 
     def _items(self, folder: Path, label: int) -> list[Item]:
-        paths = sorted(_images(folder))
+        paths = sorted(image_files(folder))
         if not paths:
             raise DataError(
                 f"The class folder {folder} has no images ({', '.join(IMAGE_SUFFIXES)}): "
@@ -120,7 +120,7 @@ def _require_same_classes(
         )
 
 
-def _images(folder: Path) -> Iterator[str]:
+def image_files(folder: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:

@@ -15,7 +15,7 @@ from lightning_modules.errors import ConfigError
 
 SCHEMA = 1
 FILE = "network.yaml"
-HASHED = ("recipe.json", "weights.safetensors", "probe.safetensors")
+WEIGHTS, INT8 = "weights.safetensors", "network.int8.onnx"  # a saved network has one of them
 OWN_CODE = ("lightning_modules.networks", "compression")
 # Modules whose functions make a body.
 BUILDERS = ("lightning_modules.networks.zoo", "lightning_modules.networks.timm_zoo")
@@ -35,10 +35,20 @@ def write_description(folder: Path, description: Description) -> None:
         plain = json.loads(json.dumps({"schema": SCHEMA, **description}))
     except TypeError as error:
         raise ConfigError(f"A saved network's description must be plain data: {error}.") from error
-    plain["sha256"] = {name: _sha256((folder / name).read_bytes()) for name in HASHED}
+    plain["sha256"] = {name: _sha256((folder / name).read_bytes()) for name in hashed(folder)}
     plain["sha256"][FILE] = _own_sha256(plain)
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     (folder / FILE).write_text(f"# python scripts/describe.py RUN\n{text}", encoding="utf-8")
+
+
+def weights_file(folder: Path) -> Path:
+    """The file of a saved network that holds its weights."""
+    return folder / (INT8 if (folder / INT8).is_file() else WEIGHTS)
+
+
+def hashed(folder: Path) -> tuple[str, ...]:
+    """The files of a saved network whose hashes `network.yaml` has."""
+    return "recipe.json", weights_file(folder).name, "probe.safetensors"
 
 
 def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
@@ -48,7 +58,7 @@ def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
         ConfigError: a file is missing, unreadable, of another schema, names foreign code, or was
             changed since it was written; the sentence says which.
     """
-    for name in (FILE, *HASHED):
+    for name in (FILE, *hashed(folder)):
         if not (folder / name).is_file():
             raise ConfigError(f"The saved network {folder} is incomplete: {name} is missing.")
     path = folder / FILE
@@ -102,7 +112,7 @@ def _targets(node: Any) -> Iterator[Any]:
 def _check_hashes(folder: Path, description: Description) -> None:
     hashes = description.get("sha256")
     hashes = hashes if isinstance(hashes, dict) else {}
-    for name in (FILE, *HASHED):
+    for name in (FILE, *hashed(folder)):
         own = name == FILE
         found = _own_sha256(description) if own else _sha256((folder / name).read_bytes())
         if hashes.get(name) != found:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from lightning_modules.errors import ConfigError
 
 TOLERANCE = 1e-4  # of the largest logit; on the same machine the difference is exactly 0
+INT8_TOLERANCE = 0.05  # processors round and saturate 8-bit sums in their own ways
 
 
 def make_probe(network: nn.Module, image_size: tuple[int, int]) -> dict[str, Tensor]:
@@ -22,8 +23,10 @@ def make_probe(network: nn.Module, image_size: tuple[int, int]) -> dict[str, Ten
     return {"images": images, "logits": logits}
 
 
-def check_probe(network: nn.Module, probe: dict[str, Tensor]) -> None:
-    """Compare the network's logits with the stored ones, within `TOLERANCE` of the largest.
+def check_probe(
+    network: nn.Module, probe: dict[str, Tensor], *, tolerance: float = TOLERANCE
+) -> None:
+    """Compare the network's logits with the stored ones, within `tolerance` of the largest.
 
     Raises:
         ConfigError: the probe's tensors are missing, or the logits differ.
@@ -33,11 +36,11 @@ def check_probe(network: nn.Module, probe: dict[str, Tensor]) -> None:
     expected = probe["logits"]
     try:
         found = _logits(network, probe["images"])
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # onnxruntime's own have no common base
         raise ConfigError(f"The probe check failed: the network does not run: {error}.") from error
     same_shape = found.shape == expected.shape
     difference = (found - expected).abs().max() if same_shape else torch.tensor(torch.inf)
-    if not difference <= TOLERANCE * expected.abs().max():
+    if not difference <= tolerance * expected.abs().max():
         raise ConfigError(
             f"The probe check failed: the loaded network's logits differ from the stored ones by "
             f"{difference:.2g}."

@@ -1,7 +1,8 @@
 """A saved network: a folder that loads anywhere, without a pickle and without the user's code.
 
 `model/` holds `network.yaml` (see `description`), `recipe.json` (how the network was compressed),
-`weights.safetensors` and `probe.safetensors` (see `probe`).
+`weights.safetensors` and `probe.safetensors` (see `probe`). An int8 network has
+`network.int8.onnx` (logits out) in the place of the weights.
 """
 
 import copy
@@ -19,19 +20,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
+from compression.quantization.int8_network import Int8Network
 from compression.recipe import Recipe
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.building import assemble, plain_node
 from lightning_modules.networks.description import (
+    INT8,
+    WEIGHTS,
     Description,
     read_description,
+    weights_file,
     write_description,
 )
 from lightning_modules.networks.model_folder import FOLDER, find_folder, replace_folder
 from lightning_modules.networks.network import Network
 from lightning_modules.networks.outline import Outline
-from lightning_modules.networks.probe import check_probe, make_probe
+from lightning_modules.networks.probe import INT8_TOLERANCE, check_probe, make_probe
 
 
 def save_network(
@@ -96,7 +102,9 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
     trust = list(trust)
     description = read_description(folder, trust=trust)
     recipe = _recipe(folder)
-    state = _tensors(folder / "weights.safetensors")
+    if weights_file(folder).name == INT8:
+        return _load_int8(folder, description, recipe, trust)
+    state = _tensors(folder / WEIGHTS)
     # Whole networks for constructors that read the random values they make.
     for mode in (Outline(), nullcontext()):
         try:
@@ -111,6 +119,22 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
             break
     network.eval()
     check_probe(network, _tensors(folder / "probe.safetensors"))
+    return network
+
+
+def _load_int8(
+    folder: Path, description: Description, recipe: Recipe, trust: list[str]
+) -> Int8Network:
+    """An eval-only network around the file; its structure is only there to be counted."""
+    try:
+        with Outline():
+            network = _structure(description, recipe, trust)
+    except (NotImplementedError, RuntimeError):  # a constructor that reads its random values
+        network = _structure(description, recipe, trust)
+    if not isinstance(network, Int8Network):
+        raise ConfigError(f"{folder} holds {INT8}, but its recipe does not end with quantisation.")
+    network.content = (folder / INT8).read_bytes()
+    check_probe(network, _tensors(folder / "probe.safetensors"), tolerance=INT8_TOLERANCE)
     return network
 
 
@@ -129,12 +153,17 @@ def _write(
     folder: Path, network: Network, node: dict[str, Any], recipe: Recipe, extra: dict[str, Any]
 ) -> None:
     twin = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    state = {
-        name: tensor.detach().clone(memory_format=torch.contiguous_format)
-        for name, tensor in twin.state_dict().items()
-    }
-    _fill(twin, state)  # the probe is answered by the very tensors that are written
-    save_file(state, folder / "weights.safetensors")
+    cost = {}
+    if isinstance(twin, Int8Network):
+        (folder / INT8).write_bytes(twin.content)
+        cost = {"macs": count_macs(twin, twin.image_size), "params": count_params(twin)}
+    else:
+        state = {
+            name: tensor.detach().clone(memory_format=torch.contiguous_format)
+            for name, tensor in twin.state_dict().items()
+        }
+        _fill(twin, state)  # the probe is answered by the very tensors that are written
+        save_file(state, folder / WEIGHTS)
     save_file(make_probe(twin, network.image_size), folder / "probe.safetensors")
     (folder / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
     description = {
@@ -143,6 +172,7 @@ def _write(
         "class_names": network.class_names,
         "image_size": network.image_size,
         "recipe": recipe.summary(),
+        **({"cost": cost} if cost else {}),  # of the float network that an int8 one came from
         "extra": extra,
         "torch": torch.__version__,
     }

@@ -161,6 +161,11 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
             ["+compression=tucker", "+compression.tucker.target={macs: 1.2}"],
             r"compression.tucker.target.macs is a share in \(0, 1\], not 1.2",
         ),
+        (["+compression=[quantize,tucker]"], "compression.quantize must be the last step"),
+        (
+            ["+compression=quantize", "compression.quantize.epochs=3"],
+            "epochs=3: an int8 network cannot be trained",
+        ),
         (["+teacher=original"], "original is the network before compression"),
         (["+teacher=resnet18", "teacher.resnet18.run=/nowhere"], "/nowhere does not exist"),
         (["+teacher=resnet18", "teacher.resnet18.weights=/w"], "weights=/w: there is no such"),

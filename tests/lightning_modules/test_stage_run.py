@@ -121,3 +121,21 @@ class GoesWrong(nn.CrossEntropyLoss):
     def forward(self, logits, labels):
         self.calls += 1
         return super().forward(logits, labels) * (float("nan") if self.calls > 2 else 1)
+
+
+def test_a_step_that_loses_too_much_is_marked_and_ends_the_run():
+    from types import SimpleNamespace
+
+    from lightning_modules.experiment import _require_accepted
+    from lightning_modules.stage_run import _too_much_lost
+
+    def lost(allowed, after):
+        stage = SimpleNamespace(name="01_quantize", step=SimpleNamespace(max_f1_drop=allowed))
+        return _too_much_lost(stage, {"val/f1": 0.8}, {"val/f1": after})
+
+    assert lost(None, 0.1) is None and lost(0.02, 0.79) is None and lost(0.0, 0.9) is None
+    sentence = lost(0.02, 0.75)
+    assert "01_quantize lost 0.0500 of macro-F1 (0.8000 to 0.7500)" in sentence
+    _require_accepted({"steps": [{"name": "00_train"}]})
+    with pytest.raises(SystemExit, match="more than max_f1_drop=0.02"):
+        _require_accepted({"steps": [{}, {"rejected": sentence}]})

@@ -1,0 +1,89 @@
+"""The ONNX graph of a network, ready to be quantised, and the int8 graph made of it."""
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
+
+from compression.layer_names import chosen
+from compression.onnx_export import export_onnx
+from compression.quantization.calibration import Ranges, as_tensors_data
+
+WEIGHT = ".weight"
+
+
+def float_graph(network: nn.Module, image_size: Sequence[int]) -> onnx.ModelProto:
+    """The exported network with BatchNorm folded, constants computed and shapes known."""
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        exported = export_onnx(network, Path(folder) / "float.onnx", image_size)
+        ready = Path(folder) / "ready.onnx"
+        # Symbolic inference takes a second and finds nothing that the exporter did not write.
+        quant_pre_process(str(exported), str(ready), skip_symbolic_shape=True)
+        return onnx.load(ready)
+
+
+def layer_nodes(model: onnx.ModelProto) -> dict[str, str]:
+    """Layer -> node, of nodes with weights; a node whose weight lost its name is its own layer."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights:
+            name = node.input[1]
+            found[name.removesuffix(WEIGHT) if name.endswith(WEIGHT) else node.name] = node.name
+    return found
+
+
+def excluded_nodes(model: onnx.ModelProto, patterns: Iterable[str]) -> list[str]:
+    """The nodes of the layers whose names match one of the patterns.
+
+    Raises:
+        CompressionError: a pattern matches no layer; says the nearest names.
+    """
+    nodes = layer_nodes(model)
+    return sorted(nodes[layer] for layer in chosen(list(nodes), patterns, []))
+
+
+def int8_graph(
+    model: onnx.ModelProto, ranges: Ranges, *, exclude: list[str], reduce_range: bool
+) -> bytes:
+    """An ONNX file with unsigned 8-bit activations and signed 8-bit weights, one scale a channel.
+
+    Args:
+        model: of `float_graph`; is changed.
+        ranges: of its activations.
+        exclude: nodes that stay floating.
+        reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
+    """
+    with _quiet():
+        quantizer = QDQQuantizer(
+            model,
+            per_channel=True,
+            reduce_range=reduce_range,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=as_tensors_data(ranges),
+            nodes_to_quantize=[],
+            nodes_to_exclude=exclude,
+            op_types_to_quantize=[*QDQRegistry, *QLinearOpsRegistry],
+            extra_options={},
+        )
+        quantizer.quantize_model()
+    return quantizer.model.model.SerializeToString()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Onnxruntime logs advice that is not for the user."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,85 @@
+"""An int8 network: an ONNX file that answers, and an outline that is counted."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from compression.errors import CompressionError
+from compression.meta_copy import meta_copy
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+class Int8Network(nn.Module):
+    """Evaluates only: the ONNX file `content` maps uint8 N x 3 x H x W to logits N x classes.
+
+    Its MACs and parameters are those of the float network that it came from, of which it keeps the
+    structure on the meta device, without weights; attributes that it lacks are that network's.
+
+    Args:
+        network: the float network; stays as it is.
+        content: of the ONNX file, where it is known already.
+    """
+
+    def __init__(self, network: nn.Module, content: bytes | None = None) -> None:
+        super().__init__()
+        self.outline = meta_copy(network)
+        self.content = content
+        self._session: tuple[int, onnxruntime.InferenceSession] | None = None  # by threads
+        super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 (or whole numbers in 0..255) N x 3 x H x W -> logits N x classes, on the CPU."""
+        if images.is_meta:
+            return self.outline(images)
+        pixels = images.detach().cpu().to(torch.uint8).contiguous().numpy()
+        (logits,) = self._ready().run(None, {"images": pixels})
+        return torch.from_numpy(np.array(logits))
+
+    def train(self, mode: bool = True) -> "Int8Network":
+        """Refuses to train.
+
+        Raises:
+            CompressionError: always when `mode` is true.
+        """
+        if mode:
+            raise CompressionError(
+                "An int8 network cannot be trained: quantisation is the last step, with epochs: 0."
+            )
+        return super().train(False)
+
+    def _ready(self) -> "onnxruntime.InferenceSession":
+        """The session, with as many threads as PyTorch has now."""
+        import onnxruntime  # only who has an int8 network needs it
+
+        threads = torch.get_num_threads()
+        if self._session is None or self._session[0] != threads:
+            if self.content is None:
+                raise CompressionError("This int8 network has no file yet; only its structure.")
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+            options.log_severity_level = 3  # errors only
+            provider = ["CPUExecutionProvider"]
+            session = onnxruntime.InferenceSession(self.content, options, providers=provider)
+            self._session = threads, session
+        return self._session[1]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Int8Network":
+        """Moving or converting it changes nothing: there are no weights here."""
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("_") or name == "outline":
+                raise
+            return getattr(self.outline, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A session can be neither copied nor sent to another process; it is made anew.
+        return {**self.__dict__, "_session": None}

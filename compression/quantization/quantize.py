@@ -1,0 +1,99 @@
+"""Static int8 quantisation after training, by onnxruntime (Jacob et al. 2018, arXiv:1712.05877)."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from compression.errors import CompressionError
+from compression.quantization.calibration import LEAST, activation_ranges, calibration_images
+from compression.quantization.graph import excluded_nodes, float_graph, int8_graph, layer_nodes
+from compression.quantization.int8_network import Int8Network
+from compression.step import Context, Plan, Step
+
+METHODS = ("percentile", "minmax")
+
+
+class Quantize(Step):
+    """The last step: unsigned 8-bit activations, signed 8-bit weights with a scale a channel.
+
+    Args:
+        method: how the ranges of activations are found: `percentile` or `minmax`.
+        percentile: of the values of an activation that its range covers, in 50..100.
+        images: training images to calibrate on, at least 16.
+        exclude: name patterns of layers that stay floating.
+        reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
+        max_f1_drop: the most macro-F1 that may be lost, or None; for who runs the step to check.
+
+    Raises:
+        CompressionError: impossible settings.
+    """
+
+    name = "quantize"
+    last = True
+
+    def __init__(
+        self,
+        *,
+        method: str = "percentile",
+        percentile: float = 99.99,
+        images: int = 256,
+        exclude: Sequence[str] = (),
+        reduce_range: bool = True,
+        max_f1_drop: float | None = 0.02,
+    ) -> None:
+        if method not in METHODS:
+            raise CompressionError(
+                f"quantize.method is one of {', '.join(METHODS)}, not {method!r}."
+            )
+        if not 50 <= percentile <= 100:
+            raise CompressionError(f"quantize.percentile lies in 50..100, not {percentile!r}.")
+        if not isinstance(images, int) or images < LEAST:
+            raise CompressionError(f"quantize.images is a number from {LEAST}, not {images!r}.")
+        if max_f1_drop is not None and not 0 <= max_f1_drop <= 1:
+            raise CompressionError(f"quantize.max_f1_drop lies in 0..1, not {max_f1_drop!r}.")
+        self.method, self.percentile, self.images = method, percentile, images
+        self.exclude, self.reduce_range = list(exclude), reduce_range
+        self.max_f1_drop = max_f1_drop
+
+    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+        """The range of each activation, the nodes that stay floating, and how both were found.
+
+        Raises:
+            CompressionError: too few training images, or a pattern that matches no layer.
+        """
+        if context.train_batches is None:
+            raise CompressionError("quantize needs training images to calibrate on.")
+        images = calibration_images(context.train_batches(), self.images)
+        model = float_graph(network, context.image_size)
+        excluded = excluded_nodes(model, self.exclude)
+        ranges = activation_ranges(model, images, method=self.method, percentile=self.percentile)
+        return {
+            "image_size": list(context.image_size),
+            "ranges": ranges,
+            "excluded": excluded,
+            "layers": sorted(layer_nodes(model)),
+            "reduce_range": self.reduce_range,
+            "method": self.method,
+            "percentile": self.percentile,
+            "images": len(images),
+        }
+
+    @staticmethod
+    def restructure(network: nn.Module, plan: Plan) -> nn.Module:
+        """The eval-only network without its file, which is loaded into it."""
+        return Int8Network(network)
+
+    def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
+        """The eval-only network; `network` stays as it is."""
+        model = float_graph(network, plan["image_size"])
+        exclude, reduce_range = plan["excluded"], plan["reduce_range"]
+        content = int8_graph(model, plan["ranges"], exclude=exclude, reduce_range=reduce_range)
+        return Int8Network(network, content)
+
+    @staticmethod
+    def describe(plan: Plan) -> list[str]:
+        """How many layers are 8-bit and how the ranges were found."""
+        layers, floating = len(plan["layers"]), len(plan["excluded"])
+        how = "min-max" if plan["method"] == "minmax" else f"percentile {plan['percentile']:g}"
+        rest = f", {floating} left floating" if floating else ""
+        return [f"{layers - floating} layers in int8 ({how}, {plan['images']} images){rest}"]

@@ -1,0 +1,84 @@
+"""Pictures of a folder, decoded in the background while the ones before are used."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.decoding import Fit, Size, decode_crops
+from datamodules.errors import DataError
+from datamodules.prefetching import prefetch
+from datamodules.sources.image_folder import IMAGE_SUFFIXES, image_files
+from datamodules.threads import map_in_order
+
+
+@dataclass(frozen=True)
+class ReadBatch:
+    """Some files in order.
+
+    Attributes:
+        paths: of those that could be read.
+        images: their pixels, uint8 N x 3 x H x W; N may be 0.
+        bad: path of each other -> what is wrong with it.
+    """
+
+    paths: list[str]
+    images: np.ndarray
+    bad: dict[str, str]
+
+
+def list_images(folder: Path) -> list[str]:
+    """The image files of a folder and the folders below it, hidden ones left out, sorted.
+
+    Raises:
+        DataError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"The image folder {folder} does not exist; give an existing one.")
+    found = sorted(image_files(folder))
+    if not found:
+        raise DataError(
+            f"The folder {folder} has no images ({', '.join(IMAGE_SUFFIXES)}); nothing to do."
+        )
+    return found
+
+
+def read_batches(
+    paths: Iterable[str], *, size: Size, fit: Fit, batch_size: int
+) -> Iterator[ReadBatch]:
+    """Batches of files, decoded in threads a few batches in advance.
+
+    The pixels are those that the cache would hold, so that a network sees what it was evaluated on.
+
+    Args:
+        paths: of image files.
+        size: (height, width) in pixels.
+        fit: what happens to another aspect ratio.
+        batch_size: files in a batch; unreadable ones count.
+    """
+    decoded = map_in_order(partial(_decode, size=size, fit=fit), paths)
+    return prefetch(_batches(decoded, size, batch_size))
+
+
+def _batches(
+    decoded: Iterator[tuple[str, np.ndarray | DataError]], size: Size, batch_size: int
+) -> Iterator[ReadBatch]:
+    with closing(decoded):
+        while group := list(islice(decoded, batch_size)):
+            good = [(path, found) for path, found in group if not isinstance(found, DataError)]
+            images = np.empty((len(good), 3, *size), np.uint8)
+            for image, (_, pixels) in zip(images, good, strict=True):
+                image[:] = pixels.transpose(2, 0, 1)
+            bad = {path: str(found) for path, found in group if isinstance(found, DataError)}
+            yield ReadBatch([path for path, _ in good], images, bad)
+
+
+def _decode(path: str, *, size: Size, fit: Fit) -> tuple[str, np.ndarray | DataError]:
+    try:
+        return path, decode_crops(path, [None], size=size, fit=fit)[0]
+    except DataError as error:
+        return path, error

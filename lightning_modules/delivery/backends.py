@@ -1,0 +1,68 @@
+"""The ways to run a saved network on the CPU, to compare them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from compression.file_size import file_bytes
+from compression.quantization.int8_network import Int8Network
+from lightning_modules.delivery.formats import FORMATS
+from lightning_modules.delivery.shipped import facts_of, shipped_network
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network
+
+Call = Callable[[np.ndarray], np.ndarray]  # uint8 N x 3 x H x W -> probabilities N x classes
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A network in a backend.
+
+    Attributes:
+        call: from images to probabilities, any N.
+        file_bytes: of the file that the backend is given.
+        file: where the backend needs another one than the saved network.
+    """
+
+    call: Call
+    file_bytes: int
+    file: Path | None = None
+
+
+def run_eagerly(network: Network, *, fit: str, threads: int, file: Path) -> Runner:
+    """PyTorch, one operation after the other."""
+    return Runner(shipped_network(network, name="eager", fit=fit).call, file_bytes(network))
+
+
+def run_compiled(network: Network, *, fit: str, threads: int, file: Path) -> Runner:
+    """PyTorch after `torch.compile`, for any batch; needs a C++ compiler."""
+    if isinstance(network, Int8Network):
+        raise ConfigError(
+            "An int8 network runs in onnxruntime only; leave compile out of backends."
+        )
+    return Runner(compiled_call(network), file_bytes(network))
+
+
+def run_in_onnxruntime(network: Network, *, fit: str, threads: int, file: Path) -> Runner:
+    """The file of `scripts/export.py format=onnx` in onnxruntime."""
+    code = FORMATS["onnx"].load()
+    file = file.with_suffix(".onnx")
+    code.write(network, file, facts_of(network, fit=fit))
+    return Runner(code.open_file(file, threads=threads).call, file.stat().st_size, file)
+
+
+def compiled_call(network: Network) -> Call:
+    """A network after `torch.compile`, which compiles at the first call."""
+    compiled = torch.compile(network, dynamic=True)
+
+    @torch.inference_mode()
+    def call(images: np.ndarray) -> np.ndarray:
+        return compiled(torch.from_numpy(images)).float().softmax(dim=1).numpy()
+
+    return call
+
+
+BACKENDS = {"eager": run_eagerly, "compile": run_compiled, "onnxruntime": run_in_onnxruntime}

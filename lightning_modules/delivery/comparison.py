@@ -1,0 +1,59 @@
+"""Whether an exported file says the same as the network it came from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.errors import ConfigError
+
+BATCH = 64
+LARGEST_DIFFERENCE = 1e-3  # of two probabilities
+LEAST_AGREEMENT = 0.995  # share of the images of which both name the same class
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two classifiers said of the same images.
+
+    Attributes:
+        images: how many.
+        difference: the largest of two probabilities of one class.
+        agreement: share of the images of which both name the same class.
+    """
+
+    images: int
+    difference: float
+    agreement: float
+
+    def require(self) -> None:
+        """Refuses a file that is not the network.
+
+        Raises:
+            ConfigError: it differs by more than rounding.
+        """
+        # So written that a NaN is refused.
+        close = self.difference < LARGEST_DIFFERENCE and self.agreement >= LEAST_AGREEMENT
+        if not close:
+            raise ConfigError(
+                f"The exported file does not agree with the network on {self.images} images: "
+                f"probabilities differ by up to {self.difference:.2g} (below "
+                f"{LARGEST_DIFFERENCE:g} wanted), the top class agrees on {self.agreement:.2%} "
+                f"({LEAST_AGREEMENT:.1%} wanted); it was not kept."
+            )
+
+
+def compare(network: Shipped, file: Shipped, images: np.ndarray) -> Comparison:
+    """Ask both about uint8 N x 3 x H x W, in batches, and the file once more about one image."""
+    expected = answers(network, images)
+    found = answers(file, images)
+    alone = file(images[:1])
+    differences = np.abs(found - expected).max(), np.abs(alone - expected[:1]).max()
+    agreement = np.mean(found.argmax(axis=1) == expected.argmax(axis=1))
+    return Comparison(len(images), float(max(differences)), float(agreement))
+
+
+def answers(shipped: Shipped, images: np.ndarray) -> np.ndarray:
+    """The probabilities of all images, N x classes."""
+    starts = range(0, len(images), BATCH)
+    return np.concatenate([shipped(images[start : start + BATCH]) for start in starts])

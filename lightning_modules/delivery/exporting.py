@@ -1,0 +1,71 @@
+"""`export`: writes a network to a file, tries the file, and keeps it only if both agree."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from lightning_modules.atomic_files import write_json
+from lightning_modules.delivery.comparison import compare
+from lightning_modules.delivery.formats import Format
+from lightning_modules.delivery.shipped import facts_of, shipped_network
+from lightning_modules.networks import Network
+
+
+def export(
+    network: Network, form: Format, path: Path, *, fit: str, images: np.ndarray, told: str
+) -> dict[str, Any]:
+    """The file at `path` and what was found of it in `<path>.json`; both or none.
+
+    Args:
+        network: in eval mode on the CPU.
+        form: the file's format.
+        path: of the file; an earlier one is replaced.
+        fit: what happens to images of another aspect ratio: stretch, pad or crop.
+        images: uint8 N x 3 x H x W to compare file and network on.
+        told: what these images are.
+
+    Returns:
+        What the JSON says.
+
+    Raises:
+        ConfigError, CompressionError: the network cannot be exported, or the file disagrees.
+    """
+    code = form.load()
+    facts = facts_of(network, fit=fit)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside.mkdir(parents=True)
+    try:
+        part = beside / f"network{form.suffix}"
+        start = perf_counter()
+        code.write(network, part, facts)
+        seconds = perf_counter() - start
+        file = code.open_file(part, threads=torch.get_num_threads())
+        found = compare(shipped_network(network, name="network", fit=fit), file, images)
+        found.require()
+        content = part.read_bytes()
+        report = {
+            "format": form.name,
+            "file": path.name,
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "seconds": round(seconds, 2),
+            "compared_on": told,
+            "images": found.images,
+            "largest_probability_difference": found.difference,
+            "top1_agreement": found.agreement,
+            "preprocessing": facts.preprocessing,
+            **asdict(facts),
+            "torch": torch.__version__,
+        }
+        part.replace(path)
+        write_json(path.with_name(f"{path.name}.json"), report)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return report

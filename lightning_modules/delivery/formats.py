@@ -1,0 +1,85 @@
+"""The formats that a network can be exported to; imports none of their libraries."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from lightning_modules.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        name: as it is written on a command line.
+        suffix: of its files.
+        module: has `write(network, path, facts)` and `open_file(path, threads)`.
+        package: that it needs, and that is not always there.
+        extra: of this project, which installs that package.
+    """
+
+    name: str
+    suffix: str
+    module: str
+    package: str | None = None
+    extra: str | None = None
+
+    def load(self) -> ModuleType:
+        """The code of the format.
+
+        Raises:
+            ConfigError: its package is not installed; the sentence has the command.
+        """
+        self.require()
+        return import_module(self.module)
+
+    def require(self) -> None:
+        """Refuses a format whose package is not installed."""
+        if self.package is not None and find_spec(self.package) is None:
+            raise ConfigError(
+                f"format={self.name} needs {self.package}, which is not installed; install it "
+                f"with: pip install 'model-diet[{self.extra}]' (here: pip install "
+                f"'.[{self.extra}]')."
+            )
+
+
+_HERE = "lightning_modules.delivery"
+FORMATS = {
+    entry.name: entry
+    for entry in (
+        Format("onnx", ".onnx", f"{_HERE}.onnx_file"),
+        Format("torch_export", ".pt2", f"{_HERE}.torch_export_file"),
+    )
+}
+
+
+def format_named(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        ConfigError: there is none, or its package is missing.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"There is no format={name}; there are {', '.join(FORMATS)}.")
+    FORMATS[name].require()
+    return FORMATS[name]
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file, by its suffix.
+
+    Raises:
+        ConfigError: no format has it, or its package is missing.
+    """
+    for entry in FORMATS.values():
+        if entry.suffix == path.suffix.lower():
+            entry.require()
+            return entry
+    known = ", ".join(entry.suffix for entry in FORMATS.values())
+    raise ConfigError(
+        f"{path} is neither a run directory nor an exported file ({known}); nothing else is read, "
+        "for it might run code: export the run with scripts/export.py."
+    )

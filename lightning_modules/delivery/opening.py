@@ -1,0 +1,68 @@
+"""From what a person names, a run or an exported file, to a classifier that is ready for use."""
+
+from pathlib import Path
+
+from compression.image_size import height_width
+from lightning_modules import run_directory, saved_run
+from lightning_modules.command_line import key_of
+from lightning_modules.delivery.formats import format_of
+from lightning_modules.delivery.shipped import Shipped, shipped_network
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network, load_network
+from lightning_modules.run_config import config_over
+
+
+def check_name(name: str, overrides: list[str]) -> Path:
+    """The run directory, or the file, that is meant; refused before torch is imported.
+
+    Raises:
+        ConfigError: there is none, it is of no known format, or overrides make no sense.
+    """
+    path = Path(name)
+    if name == "last" or path.is_dir():
+        run = run_directory.resolve(name, run_directory.FINISHED)
+        saved_run.description(run)
+        config_over(run, overrides)
+        return run
+    if not path.exists():
+        raise ConfigError(
+            f"{name} does not exist; give a run directory, `last`, or an exported file."
+        )
+    format_of(path)
+    if overrides:
+        raise ConfigError(
+            f"{' '.join(overrides)}: an exported file has no configuration to change; that of its "
+            "run can be changed when it is exported."
+        )
+    return path
+
+
+def open_shipped(path: Path, overrides: list[str], *, threads: int) -> Shipped:
+    """The classifier at a path that `check_name` found.
+
+    Args:
+        path: a run directory or an exported file.
+        overrides: Hydra overrides over the run's saved configuration.
+        threads: for exported files; PyTorch's own number otherwise.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    if not path.is_dir():
+        return format_of(path).load().open_file(path, threads=threads)
+    network, fit = load_for_use(path, overrides)
+    return shipped_network(network, name=path, fit=fit)
+
+
+def load_for_use(run: Path, overrides: list[str]) -> tuple[Network, str]:
+    """The network of a run and its `data.fit`, as the overrides would have them.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    cfg = config_over(run, overrides)
+    network = load_network(run, trust=saved_run.trusted_packages(cfg))
+    if "data.image_size" in map(key_of, overrides):
+        size = cfg.data.image_size
+        network.image_size = height_width(size if isinstance(size, int) else list(size))
+    return network, cfg.data.fit

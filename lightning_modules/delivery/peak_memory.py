@@ -1,0 +1,72 @@
+"""The memory that a network takes in a backend: measured in a process of its own.
+
+In the process that compares several networks, what one has freed another takes over.
+"""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from lightning_modules.errors import ConfigError
+
+
+def peak_memory(
+    source: Path, backend: str, *, batch: int, threads: int, overrides: list[str]
+) -> int:
+    """Bytes above those of the idle process with its libraries, at most, for one batch size.
+
+    Loading counts, and so does compiling where the backend compiles.
+
+    Args:
+        source: the run, or the file that the backend is given.
+        backend: of `backends.BACKENDS`.
+        batch: images a call.
+        threads: of the backend.
+        overrides: Hydra overrides over the run's configuration.
+
+    Raises:
+        ConfigError: the process failed.
+    """
+    words = [str(source.absolute()), backend, str(batch), str(threads), *overrides]
+    done = subprocess.run(
+        [sys.executable, "-m", "lightning_modules.delivery.peak_memory", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise ConfigError(f"The memory of {source} in {backend} cannot be measured: {reason}")
+    return int(done.stdout.split()[-1])
+
+
+def _measure(source: Path, backend: str, batch: int, threads: int, overrides: list[str]) -> int:
+    import numpy as np
+
+    from lightning_modules.delivery import backends, benchmarking, opening
+
+    before = _peak()
+    with benchmarking.torch_threads(threads):
+        if backend == "compile":
+            network, _ = opening.load_for_use(source, overrides)
+            call, size = backends.compiled_call(network), network.image_size
+        else:
+            call = opening.open_shipped(source, overrides, threads=threads)
+            size = call.facts.image_size
+        images = np.zeros((batch, 3, *size), np.uint8)
+        for _ in range(3):
+            call(images)
+    return _peak() - before
+
+
+def _peak() -> int:
+    """Bytes of this process at most so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    name, backend, batch, threads, *overrides = sys.argv[1:]
+    print(_measure(Path(name), backend, int(batch), int(threads), overrides))

@@ -1,0 +1,115 @@
+"""Looks into a .pt2 archive before PyTorch does, which would unpickle and run what is in it.
+
+`torch.export.load` unpickles tensors that are marked so, loads compiled libraries, evaluates shape
+expressions and guards as Python, and looks operators up by any dotted name. A network exported by
+this package needs none of that, so a file that does is refused.
+"""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+
+from lightning_modules.errors import ConfigError
+
+METADATA = "model_diet.json"
+# Members below the archive's own folder that are read as plain data.
+PLAIN = re.compile(
+    r"archive_format|archive_version|byteorder|\.data/\w+|extra/[\w.]+"
+    r"|models/model\.json|data/sample_inputs/model\.pt"
+    r"|data/(weights|constants)/(model_\w+_config\.json|weight_\d+|tensor_\d+)"
+)
+OPERATORS = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.(add|sub|mul|floordiv|mod|getitem)")
+SYMBOL = re.compile(r"Symbol\('\w+'(, (positive|integer|nonnegative)=True)*\)")
+ARITHMETIC = re.compile(r"(?!.*\*\*)[\d\s+\-*/(),]*")  # what is left of a shape without symbols
+
+CONTAINERS = {"builtins.tuple", "builtins.list", "builtins.dict"}
+
+
+def vet(path: Path) -> None:
+    """Refuses a .pt2 file that holds more than tensors and a graph of PyTorch's own operators.
+
+    Raises:
+        ConfigError: says what is in it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            members = {_inner(name): name for name in names}
+            if len(members) != len(names) or len({PurePosixPath(n).parts[0] for n in names}) != 1:
+                _refuse(path, "members of one name")
+            for inner in members:
+                if not PLAIN.fullmatch(inner):
+                    _refuse(path, f"a member {inner!r}")
+            for inner, name in members.items():
+                if inner.endswith("_config.json"):
+                    _vet_tensors(path, json.loads(archive.read(name)))
+            _vet_graph(path, json.loads(archive.read(members["models/model.json"])))
+            sample = archive.read(members["data/sample_inputs/model.pt"])
+        torch.load(io.BytesIO(sample), weights_only=True)  # else PyTorch would try without
+    except ConfigError:
+        raise
+    except Exception as error:  # damage shows as an exception of any kind
+        reason = " ".join((str(error) or type(error).__name__).split())[:120]
+        raise ConfigError(f"{path} cannot be read as an exported network: {reason}.") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The text entries that this package put into a vetted file; empty where there are none."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if _inner(name) == f"extra/{METADATA}":
+                return json.loads(archive.read(name))
+    return {}
+
+
+def _inner(name: str) -> str:
+    """A member's name without the archive's own folder."""
+    return PurePosixPath(*PurePosixPath(name).parts[1:]).as_posix()
+
+
+def _vet_tensors(path: Path, config: dict[str, Any]) -> None:
+    for name, entry in config["config"].items():
+        if entry["use_pickle"] or not re.fullmatch(r"(weight|tensor)_\d+", entry["path_name"]):
+            _refuse(path, f"the pickled object {name!r}")
+
+
+def _vet_graph(path: Path, program: dict[str, Any]) -> None:
+    if program.get("guards_code"):
+        _refuse(path, "guards in Python")
+    for key, text in _texts(program):
+        if key in ("target", "as_operator") and not OPERATORS.fullmatch(text):
+            _refuse(path, f"the operator {text!r}")
+        if key == "expr_str" and not ARITHMETIC.fullmatch(SYMBOL.sub("1", text)):
+            _refuse(path, f"the shape {text!r}")
+        if key in ("in_spec", "out_spec") and not CONTAINERS.issuperset(_types(text)):
+            _refuse(path, f"the containers {text!r}")
+
+
+def _texts(node: Any) -> Iterator[tuple[str, str]]:
+    """All (key, text) pairs below a node of JSON."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if isinstance(value, str):
+                yield key, value
+            yield from _texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value)
+
+
+def _types(spec: str) -> set[str]:
+    """The types that a description of nested containers names."""
+    return {text for key, text in _texts(json.loads(spec)) if key != "context"}
+
+
+def _refuse(path: Path, what: str) -> None:
+    raise ConfigError(
+        f"{path} holds {what}, which an exported network does not need and which might run code; "
+        "it was not loaded: export the run again with scripts/export.py."
+    )

@@ -1,0 +1,67 @@
+"""Format `torch_export`: a graph of PyTorch's own operators (.pt2), for programs with torch."""
+
+import copy
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from compression.quantization.int8_network import Int8Network
+from lightning_modules.delivery.facts import Facts
+from lightning_modules.delivery.probabilities import Probabilities
+from lightning_modules.delivery.pt2_vetting import METADATA, read_metadata, vet
+from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network
+
+
+def write(network: Network, path: Path, facts: Facts) -> None:
+    """The file: uint8 N x 3 x H x W -> probabilities float32 N x classes.
+
+    Raises:
+        ConfigError: the network cannot be traced, or needs what the format lacks.
+    """
+    if isinstance(network, Int8Network):
+        raise ConfigError("An int8 network is an ONNX graph already: export it with format=onnx.")
+    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
+    images = torch.zeros(2, 3, *facts.image_size, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1)
+    try:
+        with torch.no_grad():
+            module = Probabilities(twin).eval().requires_grad_(False)
+            program = torch.export.export(module, (images,), dynamic_shapes=({0: batch},))
+    except Exception as error:  # the tracer raises what the network's own code meets, and its own
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise ConfigError(f"This network cannot be exported by torch.export: {reason}") from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
+    torch.export.save(program, path, extra_files={METADATA: json.dumps(facts.to_metadata())})
+
+
+def open_file(path: Path, *, threads: int) -> Shipped:
+    """A file of `write`, run by PyTorch on the CPU.
+
+    Args:
+        path: of the file; it is read only after `vet` found nothing in it that would run code.
+        threads: of PyTorch, for the whole process.
+
+    Raises:
+        ConfigError: it is no such file, or holds more than a network.
+    """
+    vet(path)
+    facts = Facts.of_metadata(read_metadata(path), file=str(path))
+    logging.getLogger("torch.export").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The guards are Python text; a vetted file has none.
+        module = torch.export.load(path).module(check_guards=False)
+    torch.set_num_threads(threads)
+
+    @torch.inference_mode()
+    def call(images: np.ndarray) -> np.ndarray:
+        return module(torch.from_numpy(images)).numpy()
+
+    return Shipped(str(path), facts, call)

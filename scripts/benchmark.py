@@ -1,0 +1,211 @@
+"""Compares saved networks in several backends: `python scripts/benchmark.py RUN... [backends=...]`.
+
+Latency, throughput, memory, file size and F1 in one table, all measured alternately in one run.
+"""
+
+import argparse
+import csv
+import io
+import sys
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lightning_modules import run_directory, saved_run
+from lightning_modules.atomic_files import write_text
+from lightning_modules.command_line import explaining, key_of
+from lightning_modules.errors import ConfigError
+from lightning_modules.run_config import config_over
+
+if TYPE_CHECKING:  # they load torch, which waits until the names are checked
+    from lightning_modules.delivery.comparing import Row
+
+BACKENDS = ("eager", "compile", "onnxruntime")
+DEFAULTS = {
+    "backends": "eager,onnxruntime",
+    "threads": "1",
+    "repeats": "50",
+    "batches": "1,2,4,8,16,32,64",
+}
+
+HEADINGS = (
+    "network",
+    "backend",
+    "ms, 1 image",
+    "IQR",
+    "best batch",
+    "ms a batch",
+    "IQR",
+    "images/s",
+    "peak MB",
+    "file bytes",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The script's own keys: see `DEFAULTS`."""
+
+    backends: tuple[str, ...]
+    threads: int
+    repeats: int
+    batches: tuple[int, ...]
+
+
+def main() -> None:
+    """Parses the command line, measures, and prints one table."""
+    flags = _parser().parse_intermixed_args()
+    own = dict(word.split("=", 1) for word in flags.words if key_of(word) in DEFAULTS)
+    overrides = [w for w in flags.words if "=" in w and key_of(w) not in DEFAULTS]
+    names = [word for word in flags.words if "=" not in word]
+    if not names:
+        raise ConfigError("No run was named; give at least one run directory, or `last`.")
+    settings = settings_of({**DEFAULTS, **own})
+    if flags.figure and Path(flags.figure).suffix.lower() != ".png":
+        raise ConfigError(f"--figure {flags.figure}: it is a PNG; give a name that ends with .png.")
+    runs = {}
+    for name in names:
+        run = run_directory.resolve(name, run_directory.FINISHED)
+        saved_run.description(run)
+        config_over(run, overrides)
+        runs[name] = run
+
+    from lightning_modules.delivery.comparing import benchmark  # torch: once the checks passed
+
+    rows = benchmark(runs, overrides, **asdict(settings))
+    show(rows, settings)
+    if flags.csv:
+        write_text(Path(flags.csv), to_csv(rows, settings))
+        print(f"csv         {flags.csv}")
+    if flags.figure:
+        print(f"figure      {draw(rows, Path(flags.figure), settings)}")
+
+
+def settings_of(own: dict[str, str]) -> Settings:
+    """The own keys, checked.
+
+    Raises:
+        ConfigError: an unknown backend, or no number.
+    """
+    backends = tuple(own["backends"].strip("[]").split(","))
+    for backend in backends:
+        if backend not in BACKENDS:
+            raise ConfigError(f"There is no backend {backend}; there are {', '.join(BACKENDS)}.")
+    numbers = {key: own[key].strip("[]").split(",") for key in ("threads", "repeats", "batches")}
+    for key, texts in numbers.items():
+        if not all(text.isdecimal() and int(text) >= 1 for text in texts):
+            raise ConfigError(f"{key}={own[key]}: whole numbers from 1.")
+    return Settings(
+        backends=tuple(dict.fromkeys(backends)),
+        threads=int(numbers["threads"][0]),
+        repeats=int(numbers["repeats"][0]),
+        batches=tuple(int(text) for text in numbers["batches"]),
+    )
+
+
+def show(rows: "list[Row]", settings: Settings) -> None:
+    """Prints the table, the fastest first, and how it was measured."""
+    table = Table()
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in HEADINGS[:2] else "right")
+    table.add_column(_f1_heading(rows), justify="right")
+    for row in sorted(rows, key=lambda row: row.timing.one_ms):
+        table.add_row(*map(Text, _cells(row)))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print(under(settings))
+    print(
+        "memory: of a process of its own at the best batch, loading and compiling included; file: "
+        "what the backend is given"
+    )
+
+
+def _f1_heading(rows: "list[Row]") -> str:
+    splits = sorted({row.split for row in rows if row.split})
+    return f"F1 ({' or '.join(splits)})" if splits else "F1"
+
+
+def _cells(row: "Row") -> list[str]:
+    timing = row.timing
+    several = row.split if row.f1 is not None else ""
+    return [
+        row.network,
+        row.backend,
+        f"{timing.one_ms:.3f}",
+        f"{timing.one_iqr_ms:.3f}",
+        str(timing.batch),
+        f"{timing.batch_ms:.3f}",
+        f"{timing.batch_iqr_ms:.3f}",
+        f"{timing.throughput:,.0f}",
+        f"{row.memory / 1e6:,.0f}",
+        f"{row.file_bytes:,}",
+        "no data" if row.f1 is None else f"{row.f1:.4f} {several}",
+    ]
+
+
+def under(settings: Settings) -> str:
+    """How the table was measured."""
+    from compression.latency import processor
+
+    return (
+        f"{processor()}, {settings.threads} thread(s), medians of {settings.repeats} calls; all "
+        "rows measured alternately"
+    )
+
+
+def to_csv(rows: "list[Row]", settings: Settings) -> str:
+    """The same rows, unrounded."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    timings = [field.name for field in fields(rows[0].timing)]
+    costs = ("images_per_second", "peak_bytes", "file_bytes")
+    writer.writerow(["network", "backend", *timings, *costs, "f1", "split", "threads", "repeats"])
+    for row in rows:
+        numbers = [*astuple(row.timing), row.timing.throughput, row.memory, row.file_bytes]
+        quality = [row.f1, row.split, settings.threads, settings.repeats]
+        writer.writerow([row.network, row.backend, *numbers, *quality])
+    return file.getvalue()
+
+
+def draw(rows: "list[Row]", path: Path, settings: Settings) -> Path:
+    """Saves F1 against the latency of one image.
+
+    Raises:
+        ConfigError: no F1 is known, or the picture cannot be written.
+    """
+    from lightning_modules.pictures.drawing import fonts, save
+    from lightning_modules.pictures.tradeoff import Point, draw_tradeoff
+
+    points = [
+        Point(f"{Path(row.network).name}, {row.backend}", row.timing.one_ms, row.f1)
+        for row in rows
+        if row.f1 is not None
+    ]
+    if not points:
+        raise ConfigError("--figure needs an F1, and the data of none of the runs is there.")
+    with fonts():
+        figure = draw_tradeoff(points, title=_f1_heading(rows), under=under(settings))
+        return save(figure, path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Measures saved networks in several backends, alternately in one run: latency "
+        "of one image and of the best batch, throughput, peak memory, file size, F1.",
+        usage="%(prog)s RUN [RUN...] [backends=...] [key=value ...] [--flags]",
+        epilog=f"Own keys: backends=LIST of {', '.join(BACKENDS)} (default {DEFAULTS['backends']}),"
+        f" threads=N (default 1), repeats=N (default 50), batches=LIST to choose the best from "
+        f"(default {DEFAULTS['batches']}).",
+    )
+    parser.add_argument("words", nargs="+", metavar="RUN | key=value")
+    parser.add_argument("--figure", metavar="FILE.png", help="save F1 against latency")
+    parser.add_argument("--csv", metavar="FILE", help="also write the table, unrounded")
+    return parser
+
+
+if __name__ == "__main__":
+    with explaining():
+        main()

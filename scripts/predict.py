@@ -1,0 +1,195 @@
+"""Classifies the images of a folder: `python scripts/predict.py RUN|FILE FOLDER [--all]`."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from datamodules.progress import report_progress
+from datamodules.reading import list_images, read_batches
+from datamodules.threads import cores
+from datamodules.watching import new_images
+from lightning_modules.command_line import explaining
+from lightning_modules.errors import ConfigError
+
+if TYPE_CHECKING:  # they load torch, which waits until the names are checked
+    from lightning_modules.delivery.predicting import Said, Tally
+    from lightning_modules.delivery.shipped import Shipped
+
+DEFAULT_OUT = {"csv": "predictions.csv", "submission": "submission.json"}
+SHOWN = 20  # rows on the screen
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Parses the command line and predicts."""
+    flags = _parser().parse_intermixed_args()
+    names = [word for word in flags.words if "=" not in word]
+    overrides = [word for word in flags.words if "=" in word]
+    if len(names) != 2:
+        raise ConfigError(
+            f"Name a run (or an exported file) and a folder of images; {len(names)} given."
+        )
+    if flags.batch < 1:
+        raise ConfigError(f"--batch {flags.batch}: it must be 1 or more.")
+    if flags.watch and flags.format != "csv":
+        raise ConfigError("--watch adds rows as images come, which only --format csv can.")
+    if flags.all and flags.format != "csv":
+        raise ConfigError("--all adds columns, which only --format csv has.")
+    folder, out = Path(names[1]), Path(flags.out or DEFAULT_OUT[flags.format])
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a directory; give the name of a file.")
+    paths = [] if flags.watch else list_images(folder)
+
+    from lightning_modules.delivery.opening import check_name, open_shipped
+
+    shipped = open_shipped(check_name(names[0], overrides), overrides, threads=cores())
+    shipped.warm_up()
+    if flags.watch:
+        watch(shipped, folder, out, batch=flags.batch, everything=flags.all)
+        return
+    tally = classify(shipped, paths, folder, out, flags)
+    for line in summary(tally, folder, out):
+        print(line)
+
+
+def classify(
+    shipped: "Shipped", paths: list[str], folder: Path, out: Path, flags: argparse.Namespace
+) -> "Tally":
+    """Predicts all images of a folder, writes the file and prints the table.
+
+    Raises:
+        ConfigError: none of the images can be read, or the file cannot be written.
+    """
+    from lightning_modules.delivery.predicting import Tally, predict
+    from lightning_modules.delivery.predictions import (
+        CsvTable,
+        relative,
+        tell_bad,
+        whole_or_absent,
+        write_submission,
+    )
+
+    tally, first, counts, classes = Tally(), [], Counter(), {}
+    batches = read_batches(
+        paths, size=shipped.facts.image_size, fit=shipped.facts.fit, batch_size=flags.batch
+    )
+    total = -(-len(paths) // flags.batch)
+    batches = report_progress(batches, total=total, job=f"Classifying {len(paths)} images")
+    names = shipped.facts.class_names
+    with whole_or_absent(out) as file:
+        table = CsvTable(file, shipped.facts, folder, everything=flags.all)
+        for said in predict(shipped, batches, tally):
+            first += said[: SHOWN - len(first)]
+            counts.update(names[one.best] for one in said)
+            if flags.format == "csv":
+                table.add(said)
+            else:
+                classes |= {relative(one.file, folder): names[one.best] for one in said}
+        if not tally.images:
+            raise ConfigError("\n".join(["None of the images can be read.", *tally.bad.values()]))
+    if flags.format == "submission":
+        write_submission(out, classes, seconds=tally.seconds, facts=shipped.facts)
+    show(first, counts, shipped, folder)
+    for line in tell_bad(tally, folder):
+        print(line)
+    return tally
+
+
+def watch(shipped: "Shipped", folder: Path, out: Path, *, batch: int, everything: bool) -> None:
+    """Predicts each image that comes into the folder, until Ctrl-C; rows are written at once."""
+    from lightning_modules.delivery.predicting import Tally, predict
+    from lightning_modules.delivery.predictions import CsvTable, relative, whole_or_absent
+
+    facts, tally = shipped.facts, Tally()
+    arriving = _arriving(folder, size=facts.image_size, fit=facts.fit, batch_size=batch)
+    with whole_or_absent(out, at_once=True) as file:
+        table = CsvTable(file, facts, folder, everything=everything)
+        print(f"watching    {folder}; rows go to {out}; Ctrl-C ends", flush=True)
+        try:
+            for said in predict(shipped, arriving, tally):
+                table.add(said)
+                for one in said:
+                    name = relative(one.file, folder)
+                    chance = one.probabilities[one.best]
+                    print(f"{name}  {facts.class_names[one.best]}  {chance:.4f}", flush=True)
+        except KeyboardInterrupt:
+            print(f"classified  {tally.images} images, {len(tally.bad)} skipped; see {out}")
+
+
+def _arriving(folder: Path, **settings: object) -> Iterator:
+    for paths in new_images(folder):
+        for batch in read_batches(paths, **settings):
+            for sentence in batch.bad.values():
+                print(f"skipped     {sentence}", flush=True)
+            yield batch
+
+
+def show(first: "list[Said]", counts: Counter, shipped: "Shipped", folder: Path) -> None:
+    """Prints the first rows, and how many images were given each class."""
+    from lightning_modules.delivery.predictions import relative
+
+    names = shipped.facts.class_names
+    table = Table("file", "class")
+    table.add_column("probability", justify="right")
+    for one in first:
+        name, best = relative(one.file, folder), one.best
+        table.add_row(Text(name), Text(names[best]), f"{one.probabilities[best]:.4f}")
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    console.print(table)
+    rest = counts.total() - len(first)
+    if rest > 0:
+        print(f"            and {rest:,} more")
+    print(f"classes     {', '.join(f'{name} {counts[name]:,}' for name in names)}")
+
+
+def summary(tally: "Tally", folder: Path, out: Path) -> list[str]:
+    """How many images, how fast, and where the file is."""
+    rate = tally.images / tally.seconds if tally.seconds else 0.0
+    return [
+        f"classified  {tally.images:,} images of {folder}, {len(tally.bad):,} skipped",
+        f"time        {tally.seconds:.2f} s, {rate:,.0f} images/s; the network was busy "
+        f"{tally.busy_share:.0%} of it",
+        f"file        {out}",
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Classifies the images of a folder (and those below it) with a saved network "
+        "or an exported file.",
+        usage="%(prog)s RUN|FILE FOLDER [key=value ...] [--flags]",
+        epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2). "
+        "key=value: Hydra overrides over the run's configuration, such as data.fit=pad.",
+    )
+    parser.add_argument("words", nargs="+", metavar="RUN|FILE FOLDER")
+    parser.add_argument("--all", action="store_true", help="a column for each class as well")
+    parser.add_argument(
+        "--format",
+        choices=tuple(DEFAULT_OUT),
+        default="csv",
+        help="csv (default), or the JSON of the 2021 competition: inference, time, macs",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", help=f"default {' or '.join(DEFAULT_OUT.values())}"
+    )
+    parser.add_argument("--batch", type=int, default=64, metavar="N", help="default 64")
+    parser.add_argument(
+        "--watch", action="store_true", help="go on with the images that come, until Ctrl-C"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    with explaining():
+        try:
+            main()
+        except KeyboardInterrupt:
+            print("Interrupted; nothing was written.", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,63 @@
+"""Pictures of a folder: the cache's pixels, in order, unreadable ones named."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.cache import open_cache
+from datamodules.errors import DataError
+from datamodules.reading import list_images, read_batches
+from datamodules.sources.source import Item
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Seven pictures of several shapes, one broken, one hidden, one that is none."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    (folder / "deep").mkdir(parents=True)
+    for number, shape in enumerate([(40, 30), (300, 400), (16, 16), (90, 20), (33, 77), (8, 8)]):
+        pixels = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    Image.fromarray(pixels).save(folder / "deep" / "a.png")
+    (folder / "2b.jpg").write_bytes(b"no image")
+    (folder / ".hidden.jpg").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
+def test_the_pixels_are_those_of_the_cache(fit, pictures, tmp_path):
+    paths = list_images(pictures)
+    items = [Item(path, 0, None, path) for path in paths]
+    cached = open_cache(items, name="val", size=(24, 32), fit=fit, cache_dir=tmp_path / "cache")
+    batches = list(read_batches(paths, size=(24, 32), fit=fit, batch_size=3))
+    images = np.concatenate([batch.images for batch in batches])
+    expected = np.stack([cached.pixels[n].transpose(2, 0, 1) for n in range(len(cached.items))])
+    np.testing.assert_array_equal(images, expected)
+    assert [p for batch in batches for p in batch.paths] == [item.path for item in cached.items]
+    assert [len(batch.paths) for batch in batches] == [3, 2, 2]
+    bad = {path: why for batch in batches for path, why in batch.bad.items()}
+    assert bad == cached.bad and list(bad) == [str(pictures / "2b.jpg")]
+
+
+def test_few_images_are_decoded_in_advance(pictures):
+    asked = []
+
+    def paths():
+        for number in range(1000):
+            asked.append(number)
+            yield str(pictures / "5.jpg")
+
+    batches = read_batches(paths(), size=(8, 8), fit="stretch", batch_size=4)
+    next(batches)
+    batches.close()
+    assert len(asked) < 200
+
+
+def test_no_folder_and_no_images(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        list_images(tmp_path / "absent")
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(DataError, match=r"has no images \(\.bmp"):
+        list_images(tmp_path)

@@ -1,0 +1,53 @@
+"""Small networks for these tests, and exported files of one of them."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.networks.network import Network
+from lightning_modules.networks.pixels import Pixels
+
+CLASSES = ("blue", "green", "red")
+
+
+def tiny(body: nn.Module | None = None, *, size=(12, 16), classes=CLASSES) -> Network:
+    """A convolution and a linear layer on small images, in eval mode."""
+    torch.manual_seed(0)
+    if body is None:
+        conv = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU())
+        head = nn.Linear(8, len(classes))
+        body = nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    network = Network(
+        pixels=Pixels(),
+        body=body,
+        num_classes=len(classes),
+        image_size=size,
+        class_names=classes,
+    )
+    return network.eval()
+
+
+@pytest.fixture
+def images():
+    """uint8 70 x 3 x 12 x 16: more than a batch."""
+    return np.random.default_rng(1).integers(0, 256, (70, 3, 12, 16), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Format name -> a file of `tiny()`, and what was said of it; each is written once."""
+    from lightning_modules.delivery.exporting import export
+    from lightning_modules.delivery.formats import FORMATS
+
+    made = {}
+
+    def of(name: str):
+        if name not in made:
+            form = FORMATS[name]
+            path = tmp_path_factory.mktemp(name) / f"tiny{form.suffix}"
+            noise = np.random.default_rng(0).integers(0, 256, (66, 3, 12, 16), dtype=np.uint8)
+            made[name] = path, export(tiny(), form, path, fit="pad", images=noise, told="noise")
+        return made[name]
+
+    return of

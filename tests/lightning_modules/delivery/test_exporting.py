@@ -1,0 +1,138 @@
+"""Exported files: what is in them, that they agree, and what is refused."""
+
+import hashlib
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from compression.errors import CompressionError
+from lightning_modules.delivery import comparison
+from lightning_modules.delivery.comparison import Comparison, compare
+from lightning_modules.delivery.exporting import export
+from lightning_modules.delivery.formats import FORMATS, Format, format_named, format_of
+from lightning_modules.delivery.shipped import Shipped, facts_of
+from lightning_modules.errors import ConfigError
+from tests.lightning_modules.delivery.conftest import CLASSES, tiny
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_says_what_the_network_says(name, exported, images):
+    path, report = exported(name)
+    form = format_of(path)
+    shipped = form.load().open_file(path, threads=1)
+    with torch.inference_mode():
+        expected = tiny()(torch.from_numpy(images)).softmax(1).numpy()
+    for count in (1, 2, 70):
+        np.testing.assert_allclose(shipped(images[:count]), expected[:count], atol=1e-6)
+    assert shipped.facts.class_names == CLASSES and shipped.facts.image_size == (12, 16)
+    # 8 filters of 3 x 3 x 3 at 5 x 7 places, and the 8 x 3 head
+    assert shipped.facts.macs["standard"] == 8 * 27 * 35 + 24
+    assert shipped.facts.fit == "pad" and "grey (128)" in shipped.facts.preprocessing
+    assert report["top1_agreement"] == 1 and report["images"] == 66
+    assert report["largest_probability_difference"] < 1e-6
+    assert report["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert json.loads(path.with_name(f"{path.name}.json").read_text())["params"] == 267
+    assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.name}.json"}
+    assert str(tiny.__code__.co_filename).encode() not in path.read_bytes()  # no paths of ours
+
+
+def test_onnx_metadata_is_readable_without_this_package(exported):
+    model = onnx.load(exported("onnx")[0])
+    found = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(found["class_names"]) == list(CLASSES)
+    assert "12 x 16 pixels" in found["preprocessing"]
+    assert [output.name for output in model.graph.output] == ["probabilities"]
+    (batch, *rest) = model.graph.input[0].type.tensor_type.shape.dim
+    assert batch.dim_param and [d.dim_value for d in rest] == [3, 12, 16]
+
+
+class Airy(nn.Module):
+    """An operation that ONNX lacks."""
+
+    def forward(self, x):
+        return torch.special.airy_ai(x.mean((2, 3)))
+
+
+class Branching(nn.Module):
+    """Cannot be traced."""
+
+    def forward(self, x):
+        return x.mean((2, 3)) if x.sum() > 3 else x.sum((2, 3))
+
+
+def test_an_operation_that_onnx_lacks_is_named_and_leaves_nothing(images, tmp_path):
+    path = tmp_path / "a.onnx"
+    with pytest.raises(CompressionError, match=r"ONNX has no operation for aten\.special_airy_ai"):
+        export(tiny(Airy()), FORMATS["onnx"], path, fit="pad", images=images, told="noise")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_torch_export_cannot_trace(tmp_path):
+    code, facts = FORMATS["torch_export"].load(), facts_of(tiny(), fit="pad")
+    with pytest.raises(ConfigError, match=r"by torch\.export: .*data-dependent"):
+        code.write(tiny(Branching()), tmp_path / "a.pt2", facts)
+
+
+def test_a_file_that_disagrees_is_not_kept(images, tmp_path, monkeypatch):
+    other = Shipped("other", facts_of(tiny(), fit="pad"), lambda x: np.full((len(x), 3), 1 / 3))
+
+    class Code:
+        def write(self, network, path, facts):
+            path.write_bytes(b"file")
+
+        def open_file(self, path, threads):
+            return other
+
+    monkeypatch.setattr(Format, "load", lambda self: Code())
+    path = tmp_path / "network.onnx"
+    with pytest.raises(ConfigError, match="does not agree with the network on 70 images"):
+        export(tiny(), FORMATS["onnx"], path, fit="pad", images=images, told="noise")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_largest_difference_and_agreement_are_found(images, monkeypatch):
+    monkeypatch.setattr(comparison, "BATCH", 32)
+    facts = facts_of(tiny(), fit="pad")
+    plain = np.tile(np.array([0.5, 0.3, 0.2]), (70, 1))
+    seen = []
+
+    def by_number(x):
+        start = sum(seen) if len(x) > 1 else 0
+        seen.append(len(x))
+        return changed[start : start + len(x)]
+
+    changed = plain.copy()
+    changed[69] = [0.3, 0.5, 0.2]  # in the last batch
+    found = compare(
+        Shipped("a", facts, lambda x: plain[: len(x)]), Shipped("b", facts, by_number), images
+    )
+    assert seen == [32, 32, 6, 1]
+    assert found == Comparison(70, pytest.approx(0.2), pytest.approx(69 / 70))
+
+
+@pytest.mark.parametrize(
+    ("difference", "agreement", "kept"),
+    [(9.9e-4, 0.995, True), (1e-3, 1, False), (0, 0.9949, False), (float("nan"), 1, False)],
+)
+def test_limits_of_agreement(difference, agreement, kept):
+    found = Comparison(1000, difference, agreement)
+    if kept:
+        found.require()
+    else:
+        with pytest.raises(ConfigError, match="not kept"):
+            found.require()
+
+
+def test_names_and_missing_extras(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="There is no format=tflite; there are onnx, torch_exp"):
+        format_named("tflite")
+    with pytest.raises(ConfigError, match=r"neither a run directory nor an exported file \(\.onnx"):
+        format_of(tmp_path / "network.pth")
+    absent = Format("absent", ".abs", "nowhere", package="no_such_package", extra="absent")
+    monkeypatch.setitem(FORMATS, "absent", absent)
+    with pytest.raises(ConfigError, match=r"pip install 'model-diet\[absent\]'"):
+        format_named("absent")

@@ -1,0 +1,91 @@
+"""Alternating measurement, the best batch, the front, and one whole benchmark."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lightning_modules.delivery import benchmarking
+from lightning_modules.delivery.benchmarking import Timing, time_alternately
+from lightning_modules.errors import ConfigError
+from lightning_modules.pictures.tradeoff import Point, front
+
+
+def test_all_calls_take_turns_and_the_best_batch_is_chosen(monkeypatch):
+    asked = []
+
+    def take_turns(calls, repeats):
+        asked.append(repeats)
+        return np.stack([np.full(repeats, call()) for call in calls])
+
+    def call(fixed, each):
+        def seconds(images):
+            assert images.dtype == np.uint8 and images.shape[1:] == (3, 8, 12)
+            assert torch.get_num_threads() == 1
+            return fixed + each * len(images)
+
+        return seconds
+
+    monkeypatch.setattr(benchmarking, "take_turns", take_turns)
+    steady = call(0.004, 0.001)
+
+    def crowded(images):  # slower an image beyond two
+        return steady(images) * (1 if len(images) < 3 else 4)
+
+    found = time_alternately(
+        [steady, crowded], [(8, 12)] * 2, batches=[1, 2, 8], repeats=7, threads=1
+    )
+    assert asked == [7, 5, 5, 5, 7]
+    assert found[0] == Timing(
+        one_ms=5.0, one_iqr_ms=0, batch=8, batch_ms=pytest.approx(12), batch_iqr_ms=0
+    )
+    assert found[1].batch == 2 and found[1].batch_ms == pytest.approx(6)
+    assert found[0].throughput == pytest.approx(1000 * 8 / 12)
+
+
+def test_the_front_is_what_no_other_beats():
+    points = [
+        Point("slow and good", 9, 0.9), Point("slower, no better", 10, 0.9),
+        Point("fast", 1, 0.5), Point("as fast, worse", 1, 0.4), Point("middle", 3, 0.7),
+    ]  # fmt: skip
+    assert [p.name for p in front(points)] == ["fast", "middle", "slow and good"]
+
+
+@pytest.mark.slow
+def test_one_whole_benchmark(saved, tmp_path, monkeypatch, capsys):
+    from scripts import benchmark
+
+    figure, table = tmp_path / "f.png", tmp_path / "t.csv"
+    words = ["backends=eager,compile,onnxruntime", "repeats=3", "batches=1,4"]
+    out = ["--figure", str(figure), "--csv", str(table)]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", str(saved), *words, *out])
+    benchmark.main()
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["backend"] for row in rows] == ["eager", "compile", "onnxruntime"]
+    assert len({row["f1"] for row in rows}) == 1 and {row["split"] for row in rows} == {"val"}
+    assert all(float(row["one_ms"]) > 0 and int(row["peak_bytes"]) > 0 for row in rows)
+    assert {row["batch"] for row in rows} <= {"1", "4"}
+    assert Image.open(figure).width > 500
+    assert "F1 (val)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "No run was named"),
+        (["last", "backends=tensorrt"], "There is no backend tensorrt; there are eager, compile"),
+        (["last", "repeats=0"], "repeats=0: whole numbers from 1"),
+        (["last", "--figure", "a.pdf"], "ends with .png"),
+        (["nowhere"], "nowhere does not exist"),
+    ],
+)
+def test_mistakes(words, says, homes, monkeypatch):
+    from scripts import benchmark
+
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words, "threads=1"])
+    with pytest.raises(ConfigError, match=says):
+        benchmark.main()

@@ -1,0 +1,162 @@
+"""`scripts/predict.py`: the evaluation's answers, and one sentence for each mistake."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from lightning_modules.errors import USER_ERRORS
+from scripts import predict
+from tests.conftest import run_command
+
+
+def call(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, words)])
+    predict.main()
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkeypatch, capsys):
+    import torch
+
+    from lightning_modules.answers import ask
+    from lightning_modules.delivery.predicting import Tally
+    from lightning_modules.networks import load_network
+    from lightning_modules.run_config import config_over
+    from lightning_modules.session import make_data
+
+    told = []
+    plain = predict.summary
+    monkeypatch.setattr(
+        predict, "summary", lambda tally, *rest: told.append(tally) or plain(tally, *rest)
+    )
+    out = tmp_path / "p.csv"
+    call(monkeypatch, saved, folder / "val", "--all", "--out", out, "--batch", 256)
+    data = make_data(config_over(saved, []))
+    data.prepare_data()
+    answers = ask(load_network(saved), data.val_dataloader())
+    found = rows(out)
+    by_file = {row["file"]: row for row in found}
+    assert len(found) == len(answers.labels) == 18
+    for item, probabilities in zip(data.items("val"), answers.probabilities, strict=True):
+        row = by_file[item.path.split("/val/")[1]]
+        assert row["class"] == data.class_names[probabilities.argmax()]
+        expected = [f"{value:.6f}" for value in probabilities]  # exactly, as they are written
+        assert [row[name] for name in data.class_names] == expected
+        assert row["probability"] == f"{probabilities.max():.6f}"
+    (tally,) = told
+    assert isinstance(tally, Tally) and tally.images == 18 and not tally.bad
+    assert 0 < tally.busy <= tally.seconds and torch.is_tensor(answers.logits)
+    assert f"classified  18 images of {folder / 'val'}, 0 skipped" in capsys.readouterr().out
+
+
+def test_as_a_user_types_it(saved, folder, tmp_path):
+    (folder / "val" / "blue" / "broken.png").write_bytes(b"no image")
+    out = tmp_path / "s.json"
+    done = run_command(
+        "scripts/predict.py", str(saved), str(folder / "val"), "--format", "submission",
+        "--out", str(out),
+    )  # fmt: skip
+    assert "broken.png cannot be decoded (it is not an image of a known format)" in done.stdout
+    assert "18 images" in done.stdout and "1 skipped" in done.stdout
+    content = json.loads(out.read_text())
+    assert list(content) == ["inference", "time", "macs"]
+    assert len(content["inference"]) == 18 and "blue/0.png" in content["inference"]
+    assert set(content["inference"].values()) <= {"blue", "green", "red"}
+    from compression.cost import count_macs
+    from lightning_modules.networks import load_network
+
+    assert content["macs"] == count_macs(load_network(saved), [20, 28], "leaderboard2021")
+    assert content["time"] > 0 and [p.name for p in tmp_path.glob("*s.json*")] == ["s.json"]
+
+
+def test_an_exported_file_gives_the_same_classes(saved, folder, tmp_path, monkeypatch):
+    from scripts import export
+
+    file = tmp_path / "network.pt2"
+    monkeypatch.setattr(
+        sys, "argv", ["export.py", str(saved), "format=torch_export", f"out={file}", "images=7"]
+    )
+    export.main()
+    report = json.loads((tmp_path / "network.pt2.json").read_text())
+    assert report["images"] == 7 and report["compared_on"].startswith("validation images of")
+    assert report["top1_agreement"] == 1 and report["fit"] == "pad"
+    call(monkeypatch, saved, folder / "val", "--out", tmp_path / "a.csv")
+    call(monkeypatch, file, folder / "val", "--out", tmp_path / "b.csv")
+    ours, theirs = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
+    assert [(r["file"], r["class"]) for r in ours] == [(r["file"], r["class"]) for r in theirs]
+    chances = [np.array([float(r["probability"]) for r in some]) for some in (ours, theirs)]
+    np.testing.assert_allclose(*chances, atol=2e-6)
+    with pytest.raises(USER_ERRORS, match="an exported file has no configuration to change"):
+        call(monkeypatch, file, folder / "val", "data.fit=crop")
+
+
+def test_data_that_is_gone_is_said(saved, folder):
+    from lightning_modules.delivery.real_images import validation_images
+    from lightning_modules.run_config import config_over
+
+    images, told = validation_images(config_over(saved, []), (20, 28), 4)
+    assert images.shape == (4, 3, 20, 28) and told == "validation images of data=image_folder"
+    folder.rename(folder.with_name("elsewhere"))
+    images, told = validation_images(config_over(saved, []), (20, 28), 4)
+    assert images.shape == (64, 3, 20, 28) and images.std() > 70
+    assert told.startswith("drawn noise images, for the run's data is not there (The data folder")
+
+
+def test_a_folder_that_fills(saved, folder, tmp_path, monkeypatch, capsys):
+    def looks(watched):
+        yield sorted(str(path) for path in watched.rglob("*.png"))[:2]
+        yield []
+        (watched / "late.png").write_bytes(b"no image")
+        yield [str(watched / "late.png"), str(watched / "red" / "5.png")]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "new_images", looks)
+    call(monkeypatch, saved, folder / "val", "--watch", "--out", tmp_path / "w.csv")
+    assert [row["file"] for row in rows(tmp_path / "w.csv")] == [
+        "blue/0.png", "blue/1.png", "red/5.png",
+    ]  # fmt: skip
+    out = capsys.readouterr().out
+    assert "late.png cannot be decoded" in out and "classified  3 images, 1 skipped" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["RUN", "EMPTY"], "has no images"),
+        (["RUN", "ABSENT"], "The image folder .* does not exist"),
+        (["ABSENT", "VAL"], "does not exist; give a run directory"),
+        (["PICKLE", "VAL"], "neither a run directory nor an exported file"),
+        (["EMPTY", "VAL"], "not a finished run"),
+        (["RUN"], "1 given"),
+        (["RUN", "VAL", "--batch", "0"], "--batch 0"),
+        (["RUN", "VAL", "--watch", "--format", "submission"], "only --format csv can"),
+        (["RUN", "VAL", "data.fitt=pad"], "fitt"),
+        (["BROKEN", "VAL"], "cannot be run by onnxruntime"),
+        (["RUN", "UNREADABLE"], "None of the images can be read"),
+    ],
+)
+def test_mistakes(words, says, saved, folder, tmp_path, monkeypatch):
+    import pickle
+
+    from hydra.errors import HydraException
+
+    for name in ("empty", "unreadable"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "network.pth").write_bytes(pickle.dumps({"a": 1}))
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    (tmp_path / "unreadable" / "a.jpg").write_bytes(b"no image")
+    places = {
+        "RUN": saved, "VAL": folder / "val", "EMPTY": tmp_path / "empty",
+        "ABSENT": tmp_path / "absent", "PICKLE": tmp_path / "network.pth",
+        "BROKEN": tmp_path / "broken.onnx", "UNREADABLE": tmp_path / "unreadable",
+    }  # fmt: skip
+    with pytest.raises((*USER_ERRORS, HydraException), match=says):
+        call(monkeypatch, *(places.get(w, w) for w in words), "--out", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
