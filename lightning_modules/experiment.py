@@ -22,7 +22,7 @@ from lightning_modules.auxiliary.building import check_auxiliary
 from lightning_modules.card import write_card
 from lightning_modules.devices import device_count
 from lightning_modules.distiller import check_pairs
-from lightning_modules.errors import USER_ERRORS
+from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_answers, final_figures
 from lightning_modules.found_rate import with_found_rate
 from lightning_modules.losses.building import check_loss
