@@ -9,6 +9,7 @@ from compression.batchnorm import recalibrate
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.recipe import Entry, Recipe
+from compression.relative_latency import RelativeLatency
 from compression.step import CompressionStep, Context
 
 FineTune = Callable[[nn.Module, CompressionStep, int], nn.Module | None]
@@ -75,7 +76,7 @@ def compress(
     check_order(steps)
     recipe = Recipe(list(getattr(network, "recipe", Recipe()).entries))
     for step in steps:
-        context = _context(network, sample=sample, batches=batches, seed=seed)
+        context = _context(step, network, sample=sample, batches=batches, seed=seed)
         for round in range(step.rounds):
             network, entry = run_round(step, network, context, round)
             recipe.entries.append(entry)
@@ -87,7 +88,15 @@ def compress(
     return network, recipe
 
 
+def entry_latency(step: CompressionStep, latency: RelativeLatency) -> dict[str, float]:
+    """The part of `Context.entry_cost` that is measured: only where the step's target asks."""
+    target = getattr(step, "target", None)
+    asked = getattr(target, "measure", None) == "latency"
+    return {"latency": latency.reference_ms} if asked else {}
+
+
 def _context(
+    step: CompressionStep,
     network: nn.Module,
     *,
     sample: Tensor,
@@ -95,13 +104,15 @@ def _context(
     seed: int,
 ) -> Context:
     image_size = (sample.shape[-2], sample.shape[-1])
-    macs = count_macs(network, image_size)
+    costs = {"macs": count_macs(network, image_size), "params": count_params(network)}
+    latency = RelativeLatency(network, image_size)
     return Context(
         sample=sample,
         image_size=image_size,
         seed=seed,
         train_batches=None if batches is None else lambda: batches,
-        entry_cost={"macs": macs, "params": count_params(network)},
+        entry_cost={**costs, **entry_latency(step, latency)},
+        relative_latency=latency,
     )
 
 

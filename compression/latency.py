@@ -57,9 +57,8 @@ def measure_latency(
     """
     if backend not in BACKENDS:
         raise CompressionError(f"Unknown backend {backend!r}; there are {' and '.join(BACKENDS)}.")
-    size = (batch, 3, *height_width(image_size))
-    images = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
-    make = _onnx_call if backend == "onnxruntime" else _eager_call
+    images = random_images(image_size, batch)
+    make = onnx_call if backend == "onnxruntime" else _eager_call
     calls = [make(network, images, threads) for network in networks]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -87,9 +86,19 @@ def take_turns(calls: Sequence[Callable[[], object]], repeats: int) -> np.ndarra
     return times
 
 
-def _onnx_call(network: nn.Module, images: np.ndarray, threads: int) -> Callable[[], object]:
+def random_images(image_size: int | Sequence[int], batch: int = 1) -> np.ndarray:
+    """Pixels to time a network with, uint8 batch x 3 x H x W."""
+    size = (batch, 3, *height_width(image_size))
+    return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+
+
+def onnx_call(
+    network: nn.Module, images: np.ndarray, threads: int = 1, *, compare: bool = True
+) -> Callable[[], object]:
+    """One forward pass in onnxruntime, ready to be timed; see `export_onnx` for `compare`."""
     with tempfile.TemporaryDirectory() as folder:
-        path = export_onnx(network, Path(folder) / "network.onnx", images.shape[-2:])
+        path = Path(folder) / "network.onnx"
+        export_onnx(network, path, images.shape[-2:], compare=compare)
         session = onnx_session(path, threads=threads)
     return lambda: session.run(None, {"images": images})
 

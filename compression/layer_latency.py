@@ -4,7 +4,7 @@ Exporting a network takes seconds; such a graph takes milliseconds, so layers ca
 dozen. Weights are noise: the time does not depend on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -25,31 +25,32 @@ PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def compare_layers(
-    layers: Sequence[Layer], shape: Sequence[int], *, threads: int = 1
+    layers: Sequence[tuple[Layer, Sequence[int]]], *, threads: int = 1
 ) -> list[float]:
     """Milliseconds of each layer for one input, as medians of runs that take turns.
 
     Args:
-        layers: plain convolutions and Linear layers, or chains of them; may be on meta.
-        shape: of the input, N x C x H x W, or ... x features.
+        layers: plain convolutions and Linear layers, or chains of them, which may be on meta; each
+            with the shape of its input, N x C x H x W, or ... x features.
         threads: that a layer may use.
     """
-    values = np.random.default_rng(0).standard_normal(tuple(shape), dtype=np.float32)
-    sessions = [
-        onnxruntime.InferenceSession(
-            layer_graph(layer, shape).SerializeToString(),
-            session_options(threads),
-            providers=["CPUExecutionProvider"],
-        )
-        for layer in layers
-    ]
-    calls = [lambda s=session: s.run(None, {"x": values}) for session in sessions]
+    calls = [_call(layer, shape, threads) for layer, shape in layers]
     start = perf_counter()
     for call in calls:
         call()
     repeats = round(SECONDS / (perf_counter() - start))
     times = take_turns(calls, min(max(repeats, LEAST), MOST))
     return [1e3 * float(median) for median in np.median(times, axis=1)]
+
+
+def _call(layer: Layer, shape: Sequence[int], threads: int) -> Callable[[], object]:
+    values = np.random.default_rng(0).standard_normal(tuple(shape), dtype=np.float32)
+    session = onnxruntime.InferenceSession(
+        layer_graph(layer, shape).SerializeToString(),
+        session_options(threads),
+        providers=["CPUExecutionProvider"],
+    )
+    return lambda: session.run(None, {"x": values})
 
 
 def layer_graph(layer: Layer, shape: Sequence[int]) -> onnx.ModelProto:

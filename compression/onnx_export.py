@@ -30,6 +30,7 @@ def export_onnx(
     *,
     output: str = "logits",
     metadata: Mapping[str, str] | None = None,
+    compare: bool = True,
 ) -> Path:
     """Write `network` to `path`, then compare its outputs in onnxruntime with PyTorch's.
 
@@ -42,6 +43,7 @@ def export_onnx(
         image_size: an int or [height, width] in pixels.
         output: what the file calls what the network gives.
         metadata: text entries of the file.
+        compare: only a file that is timed and thrown away may go without.
 
     Raises:
         CompressionError: the exporter cannot trace the network, ONNX lacks one of its operations
@@ -67,7 +69,8 @@ def export_onnx(
                 verbose=False,
             )
         _annotate(part, metadata or {})
-        _compare(twin, part, images)
+        if compare:
+            _compare(twin, part, images)
         part.replace(path)
     except torch.onnx.OnnxExporterError as error:
         raise CompressionError(

@@ -3,10 +3,13 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:  # it loads onnxruntime, which only a measurement needs
+    from compression.relative_latency import RelativeLatency
 
 Plan = dict[str, Any]  # plain JSON-able data: all that is needed to do it again
 Batches = Iterable[tuple[Tensor, Tensor]]  # (uint8 N x 3 x H x W, int64 N)
@@ -23,8 +26,10 @@ class Context:
     val_batches: Callable[[], Batches] | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # (logits N x classes, labels N)
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None  # {"val/f1": ...}
-    # Of the network as it entered the step: `macs` (of one image), `params`, `latency` (ms).
+    # Of the network as it entered the step: `macs` (of one image), `params`, and where the step
+    # has a latency target `latency` (ms).
     entry_cost: dict[str, float] = field(default_factory=dict)
+    relative_latency: "RelativeLatency | None" = None  # to the network as it entered the step
 
 
 class CompressionStep(Protocol):

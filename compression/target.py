@@ -1,4 +1,4 @@
-"""The target of a step: `{macs: 0.5}` or `{params: 0.3}` of the network as it entered the step."""
+"""The target of a step: a share of the MACs, parameters or latency that it was entered with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from compression.bisection import TOLERANCE, Solution, Unreachable, solve
 from compression.errors import CompressionError
 
-MEASURES = {"macs": "MACs", "params": "parameters"}
+MEASURES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
+
+
+class OutOfReach(CompressionError):
+    """No setting of the step meets the target; it can go from `least` to `most`, shares of what
+    it was entered with.
+    """
+
+    def __init__(self, sentence: str, least: float, most: float) -> None:
+        super().__init__(sentence)
+        self.least, self.most = least, most
 
 
 @dataclass(frozen=True)
@@ -14,7 +24,7 @@ class Target:
     """A cost to reach.
 
     Attributes:
-        measure: `macs` or `params`.
+        measure: `macs`, `params` or `latency`.
         share: of that cost of the network entering the step, in (0, 1].
     """
 
@@ -44,10 +54,6 @@ class Target:
         if len(asked) > 1:
             raise CompressionError(f"{place} names {' and '.join(asked)}; one can be solved for.")
         ((measure, share),) = asked.items()
-        if measure == "latency":
-            raise CompressionError(
-                f"{place}.latency cannot be solved for yet; give a target in macs or params."
-            )
         if measure not in MEASURES:
             raise CompressionError(
                 f"{place} knows no {measure!r}; there are {', '.join(MEASURES)}."
@@ -80,36 +86,70 @@ class Target:
             tolerance: see `bisection.solve`.
 
         Raises:
-            CompressionError: out of reach; says how far this step can go.
+            OutOfReach: says how far this step can go.
         """
         entered = entry_cost[self.measure]
         share = round_target(self.share, round, rounds)
         try:
             return solve(cost_at, share * entered, low=low, high=high, tolerance=tolerance)
         except Unreachable as error:
-            least, most = error.least / entered, error.most / entered
-            asked = f"target.{self.measure}={self.share:.4g}"
-            if rounds > 1:
-                asked += f" (in round {round + 1} of {rounds}: {share:.4g})"
-            raise CompressionError(asked + self._out_of_reach(least, most)) from None
+            reach = error.least / entered, error.most / entered
+            raise self.out_of_reach(*reach, round=round, rounds=rounds) from None
 
     def report(self, solution: Solution, entry_cost: Mapping[str, float]) -> str:
         """`50.3% of the MACs`, and a word where the goal could not be met."""
         found = solution.cost / entry_cost[self.measure]
         text = f"{found:.1%} of the {MEASURES[self.measure]}"
+        text += ", measured" if self.measure == "latency" else ""
         return text if solution.reached else f"{text}, the nearest that can be had below the target"
 
-    def _out_of_reach(self, least: float, most: float) -> str:
+    def out_of_reach(
+        self, least: float, most: float, *, round: int = 0, rounds: int = 1
+    ) -> OutOfReach:
+        """The refusal of a step that can only go from `least` to `most` of what it entered with."""
+        asked = f"target.{self.measure}={self.share:.4g}"
+        if rounds > 1:
+            share = round_target(self.share, round, rounds)
+            asked += f" (in round {round + 1} of {rounds}: {share:.4g})"
         what = f"of the {MEASURES[self.measure]} it entered with"
+        reach = f"this step can bring the network to between {least:.4f} and {most:.4f} {what}"
         if least >= most:
-            return (
-                " cannot be reached: no setting of this step makes the network cheaper; it stays "
-                f"at {most:.4g} {what}."
+            better = "faster" if self.measure == "latency" else "cheaper"
+            reach = (
+                f"no setting of this step makes the network {better}; it stays at {most:.4g} {what}"
             )
-        return (
-            f" cannot be reached: this step can bring the network to between {least:.4f} and "
-            f"{most:.4f} {what}."
-        )
+        return OutOfReach(f"{asked} cannot be reached: {reach}.", least, most)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A target, and where on the way to it a round is.
+
+    Attributes:
+        target: of the step.
+        entered: cost of the network as it entered the step, see `Context`.
+        round: from 0.
+        rounds: of the step.
+    """
+
+    target: Target
+    entered: Mapping[str, float]
+    round: int = 0
+    rounds: int = 1
+
+    @property
+    def goal(self) -> float:
+        """The cost to reach in this round."""
+        share = round_target(self.target.share, self.round, self.rounds)
+        return share * self.entered[self.target.measure]
+
+    def solve(self, cost_at: Callable[[float], float]) -> Solution:
+        """See `Target.solve`."""
+        return self.target.solve(cost_at, self.entered, round=self.round, rounds=self.rounds)
+
+    def report(self, solution: Solution) -> str:
+        """See `Target.report`."""
+        return self.target.report(solution, self.entered)
 
 
 def round_target(target: float, round: int, rounds: int) -> float:

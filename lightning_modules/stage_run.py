@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from compression.engine import run_round
+from compression.engine import entry_latency, run_round
 from compression.recipe import Entry, Recipe
+from compression.relative_latency import RelativeLatency
 from compression.step import Context
 from lightning_modules.atomic_files import read_json, write_json
 from lightning_modules.callbacks.checkpoints import read_checkpoint
@@ -112,6 +113,7 @@ def _rounds(
     origin = {"round": first - 1, "entries": [], "surgery": []}
     origin = checkpoint["origin"] if checkpoint else origin
     earlier, entries, surgery = network.recipe.entries, list(origin["entries"]), origin["surgery"]
+    latency = RelativeLatency(network, session.data.image_size)
     network, epoch, moments = copy.deepcopy(network), -1, Moments()
     for round in range(first, stage.rounds):
         if round >= 0 and stage.step is not None:
@@ -120,7 +122,8 @@ def _rounds(
             elif round == origin["round"]:
                 network = stage.step.apply(network, entries[round]["plan"])
             else:
-                network, entry = _surgery(stage, network, session, entered, round)
+                context = _context(stage, session, entered, latency)
+                network, entry = _surgery(stage, network, context, round)
                 moments.follow(stage.step, entry.plan)
                 entries.append(asdict(entry))
                 surgery.append(validation_figures(network, session))
@@ -141,18 +144,19 @@ def _rounds(
     return network, surgery, epoch
 
 
-def _surgery(
-    stage: Stage, network: Network, session: Session, entered: dict[str, float], round: int
-) -> tuple[Network, Entry]:
-    network, entry = run_round(stage.step, network, _context(session, entered), round)
+def _surgery(stage: Stage, network: Network, context: Context, round: int) -> tuple[Network, Entry]:
+    network, entry = run_round(stage.step, network, context, round)
     for line in stage.step.describe(entry.plan):
         log.info(f"  {line}")
     return network, entry
 
 
-def _context(session: Session, entered: dict[str, float]) -> Context:
-    """What a compression step may look at; `entered` are the figures of the entering network."""
+def _context(
+    stage: Stage, session: Session, entered: dict[str, float], latency: RelativeLatency
+) -> Context:
+    """What a compression step may look at; `entered` and `latency` are of the entering network."""
     data = session.data
+    costs = {name: entered[f"cost/{name}"] for name in ("macs", "params")}
     return Context(
         sample=next(iter(data.val_dataloader()))[0][:8],
         image_size=data.image_size,
@@ -161,5 +165,6 @@ def _context(session: Session, entered: dict[str, float]) -> Context:
         val_batches=data.val_dataloader,
         loss=build_loss(session.cfg.loss, class_counts=data.class_counts["train"]),
         evaluate=lambda candidate: validation_figures(candidate, session),
-        entry_cost={name: entered[f"cost/{name}"] for name in ("macs", "params")},
+        entry_cost={**costs, **entry_latency(stage.step, latency)},
+        relative_latency=latency,
     )

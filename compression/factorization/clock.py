@@ -29,6 +29,6 @@ class Clock:
         product = candidate.form.structure(candidate.geometry, rank)
         key = (*signature(candidate.layer), *signature(product), shape)
         if key not in self._seen:
-            before, after = compare_layers([candidate.layer, product], shape)
+            before, after = compare_layers([(candidate.layer, shape), (product, shape)])
             self._seen[key] = before, after
         return self._seen[key]

@@ -19,10 +19,11 @@ from compression.factorization.one_thread import one_thread
 from compression.factorization.ranks.choice import rule_of
 from compression.factorization.ranks.rule import Rule
 from compression.factorization.settings import check_settings
+from compression.latency_target import plan_for_latency
 from compression.layer_names import chosen
 from compression.meta_copy import meta_copy
 from compression.step import Context, Plan, Step
-from compression.target import Target
+from compression.target import Aim, Target
 
 
 class Factorization(Step):
@@ -39,7 +40,8 @@ class Factorization(Step):
         energy: share of the squared singular values to keep, in (0, 1].
         vbmf: how far to go from the full rank to the one that EVBMF finds, in (0, 1].
         target: cost to reach by bisection over the energy (or the ratio, if `ranks` says so), as
-            `{"macs": 0.5}`.
+            `{"macs": 0.5}`, `{"params": 0.5}` or `{"latency": 0.6}`, which is measured and
+            implies `prefer=latency`.
         rounds: in how many rounds to get there.
         groups: `leave` grouped convolutions alone, or `split` each group's part.
         prefer: `macs` factorises whatever gets cheaper; `latency` only what also measures faster
@@ -84,10 +86,13 @@ class Factorization(Step):
                 the network can be changed.
         """
         candidates, skipped = self._candidates(network, context)
-        clock = Clock() if self.prefer == "latency" else None
+        measured = self.target is not None and self.target.measure == "latency"
+        clock = Clock() if measured or self.prefer == "latency" else None
         if self.target is None:
             self.rule.check(candidates)
             plan = decide(candidates, self.rule, clock, round, self.rounds)
+        elif measured:
+            plan = self._fast_enough(network, context, candidates, clock, round)
         else:
             plan = self._solved(network, context, candidates, clock, round)
         plan["skipped"] = {**skipped, **plan["skipped"]}
@@ -169,17 +174,42 @@ class Factorization(Step):
         round: int,
     ) -> Plan:
         """The plan that meets the target, found by turning the rule's share."""
-        measure, kind = self.target.measure, type(self.rule)
+        measure = self.target.measure
         now = network_cost(network, measure, context.image_size)
+        entered = context.entry_cost or {measure: now}
+        aim = Aim(self.target, entered, round, self.rounds)
+        rule, report = self._rule_for(aim, now, candidates, clock)
+        return {**decide(candidates, rule, clock), "target": report}
+
+    def _fast_enough(
+        self,
+        network: nn.Module,
+        context: Context,
+        candidates: list[Candidate],
+        clock: Clock,
+        round: int,
+    ) -> Plan:
+        """The plan that meets a latency target; layers that measure slower are left alone."""
+
+        def plan_at(aim: Aim) -> Plan:
+            now = aim.entered["macs"]
+            return decide(candidates, self._rule_for(aim, now, candidates, None)[0], clock)
+
+        way = {"round": round, "rounds": self.rounds}
+        return plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
+
+    def _rule_for(
+        self, aim: Aim, now: float, candidates: list[Candidate], clock: Clock | None
+    ) -> tuple[Rule, str]:
+        """The rule at the share that meets an aim, and how near; `now` is the network's cost."""
+        measure, kind = aim.target.measure, type(self.rule)
 
         def cost_at(share: float) -> float:
             layers = decide(candidates, kind(share), clock)["layers"].values()
             return now + sum(after - before for before, after in (c[measure] for c in layers))
 
-        entered = context.entry_cost or {measure: now}
-        found = self.target.solve(cost_at, entered, round=round, rounds=self.rounds)
-        plan = decide(candidates, kind(found.knob), clock)
-        return {**plan, "target": self.target.report(found, entered)}
+        found = aim.solve(cost_at)
+        return kind(found.knob), aim.report(found)
 
     def _require_running(self, network: nn.Module, plan: Plan, context: Context) -> None:
         """Some networks read their layers' weights and settings instead of calling them."""

@@ -15,13 +15,14 @@ def layer_macs(layer: Layer, shape: Sequence[int]) -> int:
     """
     macs = 0
     for factor in list(layer) if isinstance(layer, nn.Sequential) else [layer]:
-        shape = _output(factor, shape)
+        shape = output_shape(factor, shape)
         places = prod(shape[:-1]) if isinstance(factor, nn.Linear) else prod(shape) // shape[1]
         macs += places * factor.weight.numel()
     return macs
 
 
-def _output(layer: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> tuple[int, ...]:
+def output_shape(layer: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> tuple[int, ...]:
+    """Of a layer's output, for one input of `shape`."""
     if isinstance(layer, nn.Linear):
         return (*shape[:-1], layer.out_features)
     if layer.padding == "same":

@@ -8,7 +8,7 @@ import numpy as np
 from compression.bisection import TOLERANCE, Solution
 from compression.pruning.channel_groups import Channels
 from compression.pruning.sizing import Sizing
-from compression.target import Target, round_target
+from compression.target import Aim
 
 Shares = Callable[[float], list[float]]  # of each group, at a setting of the knob in 0..1
 
@@ -49,11 +49,7 @@ def global_shares(
 def meet_target(
     sizing: Sizing,
     shares: Shares,
-    target: Target,
-    entry_cost: Mapping[str, float],
-    *,
-    round: int,
-    rounds: int,
+    aim: Aim,
 ) -> tuple[dict[int, int], Solution]:
     """The steps that each group keeps, and what the network costs then.
 
@@ -61,19 +57,19 @@ def meet_target(
     rounded down most first.
 
     Raises:
-        CompressionError: the target is out of reach.
+        OutOfReach: even the smallest sizes cost more.
     """
 
     def steps_at(knob: float) -> dict[int, int]:
         return {n: sizing.nearest(n, share) for n, share in enumerate(shares(knob))}
 
     def cost(steps: Mapping[int, int]) -> int:
-        return sizing.cost(steps, target.measure)
+        return sizing.cost(steps, aim.target.measure)
 
-    solution = target.solve(lambda k: cost(steps_at(k)), entry_cost, round=round, rounds=rounds)
+    solution = aim.solve(lambda k: cost(steps_at(k)))
     steps, wanted = steps_at(solution.knob), shares(solution.knob)
-    goal = round_target(target.share, round, rounds) * entry_cost[target.measure]
-    lack = {n: wanted[n] - steps[n] / group.steps for n, group in enumerate(sizing.groups)}
+    goal = aim.goal
+    lack = {n: wanted[n] - steps[n] / g.steps for n, g in enumerate(sizing.groups)}
     order, moved = sorted(lack, key=lack.get, reverse=True), True
     while moved and not solution.reached and solution.cost < goal:
         moved = False

@@ -28,6 +28,12 @@ class Rehearsal:
         self.bare, self.sizing, self.image_size = meta_copy(network), sizing, image_size
         self.classes = forward_shapes(self.bare, image_size)
 
+    def copy(self) -> "Rehearsal":
+        """The same, with sizes of its own."""
+        twin = copy.copy(self)
+        twin.sizing = self.sizing.copy()
+        return twin
+
     def smaller(self, steps: Steps) -> nn.Module:
         """The network in other sizes, on the meta device."""
         twin = copy.deepcopy(self.bare)

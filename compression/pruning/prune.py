@@ -6,13 +6,14 @@ reshapes, channel shuffle, chunks and concatenation are followed exactly.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
+from compression.latency_target import plan_for_latency
 from compression.layer_names import chosen
 from compression.pruning.budget import global_shares, meet_target, uniform_shares
 from compression.pruning.channel_groups import ChannelGroup, Channels
@@ -24,11 +25,12 @@ from compression.pruning.sparsity import PENALTIES
 from compression.pruning.survivors import Mismatch, survivors
 from compression.pruning.trace import IN, Key, trace_channels
 from compression.step import Context, Plan, Step
-from compression.target import Target, round_target
+from compression.target import Aim, OutOfReach, Target, round_target
 
 SCOPES = ("global", "uniform")
 SCALED = ("l1", "l2", "fpgm")  # importances whose scale differs from layer to layer
 ATTEMPTS = 40
+DEFAULT_TARGET = {"macs": 0.6}
 
 
 class Prune(Step):
@@ -37,7 +39,8 @@ class Prune(Step):
     The classifier's outputs and the image's channels stay, and no layer loses all of its channels.
 
     Args:
-        target: `{macs: 0.5}` or `{params: 0.5}` of the network entering the step.
+        target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
+            entering the step; `{macs: 0.6}` where neither it nor `ratio` is given.
         ratio: instead of it: share of its channels that every group of layers keeps, in (0, 1].
         importance: a key of `importance.IMPORTANCES`; `taylor` needs data.
         scope: `global`: the least important channels of the whole network go; `uniform`: every
@@ -72,8 +75,10 @@ class Prune(Step):
         strength: float = 1e-4,
     ) -> None:
         self.target = Target.of(target, "prune.target")
-        if (ratio is None) == (self.target is None):
-            raise CompressionError("prune wants either target ({macs: 0.5}) or ratio.")
+        if ratio is not None and self.target is not None:
+            raise CompressionError("prune takes target ({macs: 0.5}) or ratio, not both.")
+        if ratio is None and self.target is None:
+            self.target = Target.of(DEFAULT_TARGET)
         _check_share("ratio", ratio)
         _check_share("least", least)
         _check_choice("importance", importance, IMPORTANCES)
@@ -109,20 +114,57 @@ class Prune(Step):
             sizing.allowed[number] = [groups[number].steps]
         if not free:
             raise CompressionError(_nothing(left, trace.unknown))
-        steps, kept, report = self._settle(context, round, rehearsal, channels, scores)
-        layers = [[g.name, g.width * steps[n] // g.steps, g.width] for n, g in enumerate(groups)]
-        if all(after == before for _, after, before in layers) and round == self.rounds - 1 == 0:
+
+        def plan_at(aim: Aim | float) -> Plan:
+            found = self._sized(aim, rehearsal.copy(), channels, scores, free)
+            return {**found, "left": left, "unknown": trace.unknown}
+
+        plan = self._reach(plan_at, network, context, round)
+        cut = any(after < before for _, after, before in plan["layers"])
+        if not cut and round == self.rounds - 1 == 0:
             raise CompressionError(
-                f"prune would take out no channel: {report}. Ask for a smaller share, or a smaller "
-                f"round_to (now {self.round_to})."
+                f"prune would take out no channel ({plan['why']}). Ask for a smaller share, or a "
+                f"smaller round_to (now {self.round_to})."
             )
+        return plan
+
+    def _reach(
+        self,
+        plan_at: Callable[[Aim | float], Plan],
+        network: nn.Module,
+        context: Context,
+        round: int,
+    ) -> Plan:
+        """The plan for what this round aims at."""
+        way = {"round": round, "rounds": self.rounds}
+        if self.target is None:
+            share = round_target(self.ratio, round, self.rounds)
+            return plan_at(share / round_target(self.ratio, round - 1, self.rounds))
+        if self.target.measure != "latency":
+            return plan_at(Aim(self.target, context.entry_cost, **way))
+        plan = plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
+        return {**plan, "why": self._why(plan["target"])}
+
+    def _sized(
+        self,
+        aim: Aim | float,
+        rehearsal: Rehearsal,
+        channels: Channels,
+        scores: np.ndarray,
+        free: Sequence[int],
+    ) -> Plan:
+        """The part of the plan that follows from an aim, or from a share of the channels."""
+        steps, kept, report = self._settle(aim, rehearsal, channels, scores)
+        groups = rehearsal.sizing.groups
+        layers = [[g.name, g.width * steps[n] // g.steps, g.width] for n, g in enumerate(groups)]
         return {
             **_compact(channels, kept),
             "layers": [layer for number, layer in enumerate(layers) if number in free],
-            "left": left,
-            "unknown": trace.unknown,
-            "why": f"{self.importance}, {self.scope}: {report}",
+            "why": self._why(report),
         }
+
+    def _why(self, report: str) -> str:
+        return f"{self.importance}, {self.scope}: {report}"
 
     def _free(
         self, network: nn.Module, channels: Channels, scores: np.ndarray
@@ -145,8 +187,7 @@ class Prune(Step):
 
     def _settle(
         self,
-        context: Context,
-        round: int,
+        aim: Aim | float,
         rehearsal: Rehearsal,
         channels: Channels,
         scores: np.ndarray,
@@ -154,13 +195,14 @@ class Prune(Step):
         """Sizes in which the network works and all of its channels are known again."""
         sizing, offences = rehearsal.sizing, Counter()
         for _ in range(ATTEMPTS):
-            steps, report = self._steps(context, round, sizing, channels, scores)
+            steps, report = self._steps(aim, sizing, channels, scores)
             place = rehearsal.failing_module(steps)
             if place is not None:
                 inside = [n for n, g in enumerate(sizing.groups) if _in(g, place)]
                 _forbid(sizing, steps, inside, offences)
                 continue
-            smaller = Channels(trace_channels(rehearsal.smaller(steps), context.image_size))
+            smaller = rehearsal.smaller(steps)
+            smaller = Channels(trace_channels(smaller, rehearsal.image_size))
             try:
                 return steps, survivors(channels, smaller, scores), report
             except Mismatch as mismatch:
@@ -174,8 +216,7 @@ class Prune(Step):
 
     def _steps(
         self,
-        context: Context,
-        round: int,
+        aim: Aim | float,
         sizing: Sizing,
         channels: Channels,
         scores: np.ndarray,
@@ -184,20 +225,14 @@ class Prune(Step):
         if self.scope == "global":
             normalise = self.importance in SCALED
             shares = global_shares(sizing, channels, scores, normalise=normalise)
-        if self.target is None:
-            share = round_target(self.ratio, round, self.rounds)
-            share /= round_target(self.ratio, round - 1, self.rounds)
-            steps = {n: sizing.nearest(n, s) for n, s in enumerate(shares(share))}
-            return steps, f"{share:.3g} of the channels"
-        entered = context.entry_cost
-        way = {"round": round, "rounds": self.rounds}
+        if not isinstance(aim, Aim):
+            steps = {n: sizing.nearest(n, share) for n, share in enumerate(shares(aim))}
+            return steps, f"{aim:.3g} of the channels"
         try:
-            steps, solution = meet_target(
-                sizing.without_coarse(), shares, self.target, entered, **way
-            )
-        except CompressionError:  # only as far as it must be, layers are cut in large steps
-            steps, solution = meet_target(sizing, shares, self.target, entered, **way)
-        return steps, self.target.report(solution, entered)
+            steps, solution = meet_target(sizing.without_coarse(), shares, aim)
+        except OutOfReach:  # only as far as it must be, layers are cut in large steps
+            steps, solution = meet_target(sizing, shares, aim)
+        return steps, aim.report(solution)
 
     @staticmethod
     def restructure(network: nn.Module, plan: Plan) -> nn.Module:

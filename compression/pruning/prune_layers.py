@@ -1,38 +1,41 @@
 """Layer pruning: whole units that keep the shape of the feature map are left out."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
 from torch import nn
 
 from compression.cost import macs_per_layer, network_cost
 from compression.errors import CompressionError
+from compression.latency_target import plan_for_latency
 from compression.layer_names import chosen
 from compression.pruning.skipping import loss_increase
 from compression.pruning.units import UnitStage, unit_stages
 from compression.step import Context, Plan, Step
-from compression.target import Target
+from compression.target import Aim, Target
 
 CHOICES = ("first", "last", "importance")
+DEFAULT_TARGET = {"macs": 0.7}
 
 
 class PruneLayers(Step):
     """Remove units such as residual blocks; a removed one becomes `nn.Identity`.
 
-    How many go is said by `keep` or `remove`; without either, by `target`.
+    How many go is said by one of `keep`, `remove` and `target`.
 
     Args:
         keep: units left in each stage that has removable ones, in order, those that must stay
             included: [2, 5, 2] for a ShuffleNet of [4, 8, 4].
         remove: name patterns of the units to remove.
-        target: `{macs: 0.5}` or `{params: 0.5}` of the network entering the step.
+        target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
+            entering the step; `{macs: 0.7}` where none of the three is given.
         choose: with `keep` and `target`: the `first` or `last` units of a stage, or by
             `importance`: those without which the loss on validation images grows least.
         rounds: in how many rounds to get there.
 
     Raises:
-        CompressionError: none of the three, or impossible settings.
+        CompressionError: more than one of the three, or impossible settings.
     """
 
     name = "prune_layers"
@@ -47,13 +50,14 @@ class PruneLayers(Step):
         rounds: int = 1,
     ) -> None:
         self.target = Target.of(target, "prune_layers.target")
-        if keep is not None and remove is not None:
-            raise CompressionError("prune_layers takes keep or remove, not both.")
-        if keep is None and remove is None and self.target is None:
+        ways = {"keep": keep, "remove": remove, "target": self.target}
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) > 1:
             raise CompressionError(
-                "prune_layers wants keep (units left in each stage), remove (names of units) or "
-                "target ({macs: 0.5})."
+                f"prune_layers takes keep, remove or target, but was given {' and '.join(given)}."
             )
+        if not given:
+            self.target = Target.of(DEFAULT_TARGET)
         if choose not in CHOICES:
             raise CompressionError(
                 f"prune_layers.choose is one of {', '.join(CHOICES)}, not {choose!r}."
@@ -83,37 +87,51 @@ class PruneLayers(Step):
         if self.choose == "importance" and self.remove is None:
             losses = loss_increase(network, free, context)
         order = _order(stages, self.choose, losses)
-        names = self._names(network, context, round, stages, order)
-        if not names and round == self.rounds - 1 == 0:
-            raise CompressionError("prune_layers would remove nothing; ask for fewer units.")
-        left = [[len(s.units), len([n for n in s.units if n not in names])] for s in stages]
         how = "by name" if self.remove is not None else self.choose
-        plan = {"removed": sorted(names, key=free.index), "stages": left, "choose": how}
-        return plan if losses is None else {**plan, "loss_increase": losses}
+        facts = {"choose": how} if losses is None else {"choose": how, "loss_increase": losses}
 
-    def _names(
+        def plan_of(names: set[str]) -> Plan:
+            left = [[len(s.units), len([n for n in s.units if n not in names])] for s in stages]
+            return {"removed": sorted(names, key=free.index), "stages": left, **facts}
+
+        if self.target is None:
+            plan = plan_of(self._named(network, round, stages, order))
+        else:
+            plan = self._reach(plan_of, network, context, round, order)
+        if not plan["removed"] and round == self.rounds - 1 == 0:
+            raise CompressionError("prune_layers would remove nothing; ask for fewer units.")
+        return plan
+
+    def _reach(
         self,
+        plan_of: Callable[[set[str]], Plan],
         network: nn.Module,
         context: Context,
         round: int,
-        stages: list[UnitStage],
         order: list[str],
+    ) -> Plan:
+        """The plan that meets the target, from what becomes of the first units of `order`."""
+        way = {"round": round, "rounds": self.rounds}
+        measured = self.target.measure == "latency"
+        measure = "macs" if measured else self.target.measure
+        costs = _unit_costs(network, context, order, measure)
+        total = network_cost(network, measure, context.image_size)
+
+        def count(knob: float) -> int:
+            return round_half_up((1 - knob) * len(order))
+
+        def plan_at(aim: Aim) -> Plan:
+            found = aim.solve(lambda knob: total - sum(costs[: count(knob)]))
+            return {**plan_of(set(order[: count(found.knob)])), "target": aim.report(found)}
+
+        if measured:
+            return plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
+        return plan_at(Aim(self.target, context.entry_cost, **way))
+
+    def _named(
+        self, network: nn.Module, round: int, stages: list[UnitStage], order: list[str]
     ) -> set[str]:
-        """Those to remove in this round."""
-        if self.keep is None and self.remove is None:
-            costs = _unit_costs(network, context, order, self.target.measure)
-            total = network_cost(network, self.target.measure, context.image_size)
-
-            def count(knob: float) -> int:
-                return round_half_up((1 - knob) * len(order))
-
-            solution = self.target.solve(
-                lambda knob: total - sum(costs[: count(knob)]),
-                context.entry_cost,
-                round=round,
-                rounds=self.rounds,
-            )
-            return set(order[: count(solution.knob)])
+        """Those to remove in this round of what `keep` or `remove` says."""
         if self.remove is not None:
             wanted = self._by_name(network, order)
         else:
@@ -144,12 +162,13 @@ class PruneLayers(Step):
 
     @staticmethod
     def describe(plan: Plan) -> list[str]:
-        """One line with the counts of the stages."""
+        """The counts of the stages, and the cost if there was a target."""
         before, after = zip(*plan["stages"], strict=True)
-        return [
+        line = (
             f"removed {len(plan['removed'])} of {sum(before)} units ({plan['choose']}): "
             f"{list(before)} -> {list(after)}"
-        ]
+        )
+        return [line, *([f"now at {plan['target']}"] if "target" in plan else [])]
 
     @staticmethod
     def describe_layers(plan: Plan) -> dict[str, str]:

@@ -58,6 +58,12 @@ class Sizing:
         wanted = share * self.groups[number].steps
         return min(self.allowed[number], key=lambda k: (abs(k - wanted), -k))
 
+    def copy(self) -> "Sizing":
+        """The same; what is allowed can be changed without changing it here."""
+        twin = copy.copy(self)
+        twin.allowed = list(self.allowed)
+        return twin
+
     def without_coarse(self) -> "Sizing":
         """The same, with all groups whole that can only be cut by much."""
         twin = copy.copy(self)

@@ -46,5 +46,5 @@ def test_a_graph_computes_what_the_layer_does(layer, shape):
 def test_a_larger_layer_takes_longer():
     with torch.device("meta"):
         layers = [nn.Conv2d(8, 8, 1), nn.Conv2d(8, 256, 5, padding=2)]
-    small, large = compare_layers(layers, (1, 8, 24, 24))
+    small, large = compare_layers([(layer, (1, 8, 24, 24)) for layer in layers])
     assert 0 < 3 * small < large

@@ -223,8 +223,7 @@ def test_refusals():
         with pytest.raises(CompressionError, match=says):
             compress(network, [Prune(**settings)], sample=images)
     for settings, says in [
-        ({}, "either target"),
-        ({"ratio": 0.5, "target": {"macs": 0.5}}, "either target"),
+        ({"ratio": 0.5, "target": {"macs": 0.5}}, "or ratio, not both"),
         ({"ratio": 0}, r"\(0, 1\]"),
         ({"target": {"macs": 1.5}}, r"\(0, 1\]"),
         ({"ratio": 0.5, "importance": "l3"}, "l1, l2"),

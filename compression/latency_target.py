@@ -1,0 +1,179 @@
+"""Meeting a latency target: whole networks are measured, and each measurement guides the next.
+
+MACs are the knob: a step knows by arithmetic how to reach a share of them, and latency grows with
+them, if not in proportion. So a few networks are measured, with ever better guesses between them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from compression.bisection import Solution
+from compression.cost import count_macs
+from compression.errors import CompressionError
+from compression.relative_latency import RelativeLatency, structure_of
+from compression.stand_in import stand_in
+from compression.step import Context, Plan
+from compression.target import Aim, OutOfReach, Target
+
+TOLERANCE = 0.1  # a latency this near to the goal, relative to the goal, meets it
+NEAR = 0.05  # the search goes on until it is this near, for a measurement is noisy
+MEASUREMENTS = 6  # of whole networks: each is exported first, which takes seconds
+GUESSES = 14  # several may lead to the same network
+FINEST = 0.004  # guesses this near to each other count as the same
+INWARD = 0.15  # how far a guess stays inside its bracket, as a share of it
+
+PlanAt = Callable[[Aim], Plan]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One candidate: at a share of the MACs, and what it measures as a share of the latency."""
+
+    macs: float
+    latency: float
+    plan: Any = None
+    lowest: bool = False  # whether the step can go no further
+
+
+def plan_for_latency(
+    target: Target,
+    plan_at: PlanAt,
+    restructure: Callable[[nn.Module, Plan], nn.Module],
+    network: nn.Module,
+    context: Context,
+    *,
+    round: int = 0,
+    rounds: int = 1,
+) -> Plan:
+    """The plan that meets a latency target, with what was measured as `latency_ms` and `target`.
+
+    Args:
+        target: a share of the latency.
+        plan_at: the step's plan for a share of the MACs that `network` has.
+        restructure: of the step.
+        network: as it enters the round.
+        context: its `relative_latency` compares with the network that entered the step.
+        round: from 0.
+        rounds: of the step.
+
+    Raises:
+        OutOfReach: no network of this step is fast enough; says how far it can go.
+        CompressionError: a network cannot be exported.
+    """
+    clock = _clock(network, context, round)
+    macs = {"macs": count_macs(network, context.image_size)}
+
+    def candidate_at(share: float) -> tuple[Plan, nn.Module]:
+        plan = plan_at(Aim(Target("macs", share), macs))
+        return plan, stand_in(network, restructure, plan)
+
+    entered = {"latency": context.entry_cost.get("latency") or clock.reference_ms}
+    aim = Aim(target, entered, round, rounds)
+    goal = aim.goal / entered["latency"]
+    try:
+        found = search(candidate_at, clock.share, goal, start=clock.share(network))
+    except OutOfReach as error:
+        raise target.out_of_reach(error.least, error.most, round=round, rounds=rounds) from None
+    milliseconds = found.latency * entered["latency"]
+    solution = Solution(found.macs, milliseconds, _met(found.latency, goal, TOLERANCE))
+    report = f"{aim.report(solution)} ({entered['latency']:.3g} -> {milliseconds:.3g} ms)"
+    return {**found.plan, "latency_ms": [entered["latency"], milliseconds], "target": report}
+
+
+def search(
+    candidate_at: Callable[[float], tuple[Any, nn.Module]],
+    latency_of: Callable[[nn.Module], float],
+    goal: float,
+    *,
+    start: float = 1.0,
+) -> Point:
+    """The candidate whose latency is nearest to `goal`, else the nearest one below it.
+
+    Ends after `GUESSES` guesses and `MEASUREMENTS` measured networks, or one more for the fastest;
+    however the measurements come out.
+
+    Args:
+        candidate_at: the plan and the network for a share of the MACs; `OutOfReach` where the
+            step cannot go so far.
+        latency_of: a network's latency, a share of the one that entered the step.
+        goal: the latency wanted, such a share too.
+        start: latency at all of the MACs.
+
+    Raises:
+        OutOfReach: even the smallest network takes longer.
+    """
+    known: dict[Any, float] = {}
+
+    def at(share: float) -> Point:
+        lowest = False
+        try:
+            plan, network = candidate_at(share)
+        except OutOfReach as error:
+            share, lowest = error.least, True
+            plan, network = candidate_at(share)
+        structure = structure_of(network)
+        if structure not in known:
+            known[structure] = latency_of(network)
+        return Point(share, known[structure], plan, lowest)
+
+    if start <= goal * (1 + NEAR):  # an earlier round went further than it had to
+        return Point(1.0, start, candidate_at(1.0)[0])
+    above, below, found = Point(1.0, start), None, []
+    while len(known) < MEASUREMENTS and len(found) < GUESSES:
+        found.append(at(_guess(above, below, goal, start, len(found))))
+        slower = found[-1].latency > goal
+        if _met(found[-1].latency, goal, NEAR) or (slower and found[-1].lowest):
+            break
+        above, below = (found[-1], below) if slower else (above, found[-1])
+        if below is not None and above.macs - below.macs < FINEST:
+            break
+    if all(_slow(point, goal) for point in found) and not any(point.lowest for point in found):
+        found.append(at(0.0))
+    return _best(found, goal, start)
+
+
+def _guess(above: Point, below: Point | None, goal: float, start: float, number: int) -> float:
+    """The share of the MACs to try next."""
+    if below is not None:
+        inner = (goal - below.latency) / (above.latency - below.latency)
+        inner = min(max(inner, INWARD), 1 - INWARD) if number < 4 else 0.5
+        return below.macs + inner * (above.macs - below.macs)
+    if above.macs == 1:
+        return goal / start
+    slope = (start - above.latency) / (1 - above.macs)
+    if slope <= 0:  # fewer MACs have not made it faster
+        return 0.0
+    return max(0.0, min(above.macs - (above.latency - goal) / slope, 0.9 * above.macs))
+
+
+def _best(found: list[Point], goal: float, start: float) -> Point:
+    near = [point for point in found if _met(point.latency, goal, TOLERANCE)]
+    if near:
+        return min(near, key=lambda point: abs(point.latency - goal))
+    under = [point for point in found if not _slow(point, goal)]
+    if under:
+        return max(under, key=lambda point: point.latency)
+    least = min(point.latency for point in found)
+    raise OutOfReach("No network is as fast as that.", min(least, start), start)
+
+
+def _met(latency: float, goal: float, tolerance: float) -> bool:
+    return abs(latency - goal) <= tolerance * goal
+
+
+def _slow(point: Point, goal: float) -> bool:
+    return point.latency > goal * (1 + TOLERANCE)
+
+
+def _clock(network: nn.Module, context: Context, round: int) -> RelativeLatency:
+    if context.relative_latency is not None:
+        return context.relative_latency
+    if round > 0:
+        raise CompressionError(
+            "A latency target in several rounds needs Context.relative_latency, of the network as "
+            "it entered the step."
+        )
+    return RelativeLatency(network, context.image_size)

@@ -1,0 +1,56 @@
+"""The latency of networks as shares of one network's, which takes turns with each of them."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import nn
+
+from compression.latency import onnx_call, random_images, take_turns
+
+REPEATS = 50  # timed passes of each network
+Structure = tuple[str, tuple[torch.Size, ...]]
+
+
+class RelativeLatency:
+    """Measures in onnxruntime, one image and one thread.
+
+    A busy machine slows both networks alike, so their ratio can be compared with one that was
+    measured at another time; milliseconds cannot. Networks of one structure are measured once.
+
+    Args:
+        reference: the network whose latency is 1; it is exported when first needed.
+        image_size: an int or [height, width] in pixels.
+    """
+
+    def __init__(self, reference: nn.Module, image_size: int | Sequence[int]) -> None:
+        self.reference, self.images = reference, random_images(image_size)
+        self._known = {structure_of(reference): 1.0}
+
+    @cached_property
+    def reference_ms(self) -> float:
+        """Median milliseconds of the reference."""
+        return 1e3 * float(np.median(take_turns([self._reference_call], REPEATS)))
+
+    def share(self, network: nn.Module) -> float:
+        """Median time of `network` over that of the reference.
+
+        Raises:
+            CompressionError: one of them cannot be exported.
+        """
+        structure = structure_of(network)
+        if structure not in self._known:
+            calls = [self._reference_call, onnx_call(network, self.images, compare=False)]
+            whole, part = np.median(take_turns(calls, REPEATS), axis=1)
+            self._known[structure] = float(part / whole)
+        return self._known[structure]
+
+    @cached_property
+    def _reference_call(self) -> Callable[[], object]:
+        return onnx_call(self.reference, self.images, compare=False)
+
+
+def structure_of(network: nn.Module) -> Structure:
+    """All that a network's latency depends on: its layers with their settings, and its sizes."""
+    return repr(network), tuple(tensor.shape for tensor in network.state_dict().values())
