@@ -25,6 +25,7 @@ from lightning_modules.distiller import check_pairs
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.figures import add_latency, final_answers, final_figures
 from lightning_modules.found_rate import with_found_rate
+from lightning_modules.layer_table import measure_layers
 from lightning_modules.losses.building import check_loss
 from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.networks.model_folder import replace_folder
@@ -101,15 +102,19 @@ def conduct(
         session = Session(cfg, data, folder, logged)
         session = replace(session, cfg=with_found_rate(session, network))
         results, networks = [], [] if cfg.from_run is None else [network]
+        timed = _wants_latency(cfg, trial=not leads)
         for stage in stages:
             if stage.step is not None:
                 teachers = with_original(teachers, network, cfg)
+            entered = network
             network, result = run_stage(stage, network, session, teachers)
+            if timed and stage.step is not None:
+                result["layers"] = measure_layers(entered, network, data.image_size)
             results.append(result)
             networks.append(network)
         answers = final_answers(network, session)
         metrics = final_figures(answers, session, results, _taught(stages, teachers))
-        if _wants_latency(cfg, trial=not leads):
+        if timed:
             add_latency(metrics, networks, cfg.latency, image_size=data.image_size)
         images = {split: sum(counts) for split, counts in data.class_counts.items()}
         add_scores(metrics, network, cfg.score, image_size=data.image_size, images=images)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_modules import run_directory, saved_run
+from lightning_modules.atomic_files import read_json
 from lightning_modules.check import check_model
 from lightning_modules.command_line import explaining, key_of
 from lightning_modules.errors import ConfigError
@@ -44,6 +45,8 @@ def main() -> None:
     title = f"{_title(cfg)}, {size[0]} x {size[1]} pixels, {network.num_classes} classes"
     print_table(rows, title)
     print_steps(network.recipe.layers(trust=saved_run.trusted_packages(cfg)))
+    if runs:
+        print_savings(runs[0])
     for line in totals(network, found, cfg, f1=flags.f1):
         print(line)
     if flags.figure:
@@ -161,6 +164,17 @@ def print_steps(layers: list[tuple[str, str, str]]) -> None:
     for row in layers:
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
+
+
+def print_savings(name: str) -> None:
+    """Prints, of each step of a run that was measured, MACs saved against milliseconds saved."""
+    from lightning_modules.layer_table import table_of
+
+    path = run_directory.resolve(name, run_directory.FINISHED) / "metrics.json"
+    for step in read_json(path).get("steps", ()) if path.is_file() else ():
+        if step.get("layers"):
+            table = table_of(step["name"], step["layers"])
+            Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
 
 
 def _size(own: dict[str, str], cfg: DictConfig) -> Any:

@@ -1,9 +1,10 @@
 """What planning and applying a step takes: `python scripts/bench/planning.py [STEP...]`.
 
 Steps without data on efficientnet_b0 at 224 px to 60 % of its MACs (those that find little to do
-there to less), kernels of resnet18 to half, Tucker with EVBMF on resnet50, and the reload of a
-network that three steps changed against one that none did. Every line is a process of its own:
-seconds of the clock and of the processor, and the most memory above what the process held before.
+there to less) or to a share of its measured latency, kernels of resnet18 to half, Tucker with
+EVBMF on resnet50, and the reload of a network that three steps changed against one that none did.
+Every line is a process of its own: seconds of the clock and of the processor, and the most memory
+above what the process held before.
 """
 
 import argparse
@@ -45,6 +46,18 @@ TASKS: dict[str, tuple[str, str, Callable[[], list[Step]]]] = {
     "spatial_svd": ("efficientnet", "efficientnet_b0", lambda: [SpatialSVD(target={"macs": 0.97})]),
     "tucker": ("resnet", "resnet18", lambda: [Tucker(target={"macs": 0.5})]),
     "cp": ("resnet", "resnet18", lambda: [CP(target={"macs": 0.5})]),
+    "prune_latency": (
+        "efficientnet",
+        "efficientnet_b0",
+        lambda: [Prune(target={"latency": 0.6})],
+    ),
+    "prune_layers_latency": (
+        "efficientnet",
+        "efficientnet_b0",
+        lambda: [PruneLayers(target={"latency": 0.85})],
+    ),
+    "svd_latency": ("efficientnet", "efficientnet_b0", lambda: [SVD(target={"latency": 0.9})]),
+    "tucker_latency": ("resnet", "resnet18", lambda: [Tucker(target={"latency": 0.6})]),
     "evbmf": ("resnet", "resnet50", lambda: [Tucker(ranks="vbmf")]),
 }
 CHAIN = [lambda: Prune(target={"macs": 0.8}), lambda: Tucker(ratio=0.5), lambda: SVD(ratio=0.5)]

@@ -18,6 +18,7 @@ from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
+from compression.relative_latency import RelativeLatency
 from tests.compression.fake_latency import OVERHEAD, fake_latency
 
 __all__ = ["fake_latency"]
@@ -138,3 +139,32 @@ def test_one_way_at_a_time():
         Prune(ratio=0.5, target={"macs": 0.5})
     with pytest.raises(CompressionError, match="was given keep and target"):
         PruneLayers(keep=[1], target={"latency": 0.5})
+
+
+class Pixels(nn.Module):
+    """A network whose layers take most of its time, on uint8 images."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 96, 3, stride=2, padding=1)
+        self.body = nn.Sequential(*[Block(96) for _ in range(6)])
+        self.head = nn.Linear(96, 3)
+
+    def forward(self, images):
+        return self.head(self.body(self.stem(images.float() / 255)).mean((2, 3)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "target"), [(Prune, 0.6), (PruneLayers, 0.6), (Tucker, 0.7), (SpatialSVD, 0.8)]
+)
+def test_a_real_measurement(step, target):
+    """Whole networks in onnxruntime; the result is measured once more, with generous bounds."""
+    torch.manual_seed(0)
+    network, images = Pixels().eval(), torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    smaller, recipe = compress(network, [step(target={"latency": target})], sample=images)
+    before, after = recipe.entries[0].plan["latency_ms"]
+    # Units are coarse: the nearest below may be a unit's time away.
+    assert (0.6 if step is PruneLayers else 0.9) * target <= after / before <= 1.1 * target
+    again = RelativeLatency(network, 64).share(smaller)
+    assert 0.5 * target < again < 1.4 * target

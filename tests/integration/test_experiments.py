@@ -86,3 +86,21 @@ def test_the_case_of_record_of_layer_pruning(homes):
     words = ["experiment=layer_pruned_shufflenet", *SMALL, "data.image_size=80"]
     said = run_command("run.py", *words, f"data.root={root}", f"hydra.run.dir={run}").stdout
     assert "removed 7 of 16 units (last): [4, 8, 4] -> [2, 5, 2]" in said
+
+
+@pytest.mark.slow
+def test_a_latency_target_and_what_each_layer_saved(homes):
+    """Measured in whole networks and layer by layer; told in the log and by describe."""
+    root, run = draw_folder(homes / "photos"), homes / "run"
+    small = [word for word in SMALL if not word.startswith("latency")]
+    words = ["+compression=prune", "compression.prune.target.latency=0.7", "model.units=[2,4,2]"]
+    words += [*small, "data.image_size=96", f"data.root={root}", f"hydra.run.dir={run}"]
+    said = run_command("run.py", *words).stdout
+    assert "of the latency, measured (" in said and "layer by layer: " in said
+    step = json.loads((run / "metrics.json").read_text())["steps"][1]
+    assert 0.4 < step["after"]["cost/latency_ms"] / step["before"]["cost/latency_ms"] < 1.0
+    changed = [row for row in step["layers"] if row["change"] == "narrower"]
+    assert changed and all(0 < row["macs"][1] <= row["macs"][0] for row in changed)
+    told = run_command("scripts/describe.py", str(run)).stdout
+    assert "01_prune: MACs saved against milliseconds saved" in told
+    assert "of the latency, measured" in told
