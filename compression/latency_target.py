@@ -23,6 +23,7 @@ NEAR = 0.05  # the search goes on until it is this near, for a measurement is no
 MEASUREMENTS = 6  # of whole networks: each is exported first, which takes seconds
 GUESSES = 14  # several may lead to the same network
 FINEST = 0.004  # guesses this near to each other count as the same
+OUTWARD = 0.25  # of the fewest MACs so far: no guess without a bracket goes below it
 INWARD = 0.15  # how far a guess stays inside its bracket, as a share of it
 
 PlanAt = Callable[[Aim], Plan]
@@ -146,7 +147,8 @@ def _guess(above: Point, below: Point | None, goal: float, start: float, number:
     slope = (start - above.latency) / (1 - above.macs)
     if slope <= 0:  # fewer MACs have not made it faster
         return 0.0
-    return max(0.0, min(above.macs - (above.latency - goal) / slope, 0.9 * above.macs))
+    straight = above.macs - (above.latency - goal) / slope
+    return min(max(straight, OUTWARD * above.macs), 0.9 * above.macs)
 
 
 def _best(found: list[Point], goal: float, start: float) -> Point:

@@ -9,7 +9,10 @@ from torch import nn
 
 from compression.latency import onnx_call, random_images, take_turns
 
-REPEATS = 50  # timed passes of each network
+# Timed passes of each network: on a busy machine the medians of 50 short passes of one and the same
+# network were seen to differ by a factor of two, those of 300 by 2 %.
+LEAST, MOST = 50, 500
+SECONDS = 3.0  # to spend on a comparison, within these bounds
 Structure = tuple[str, tuple[torch.Size, ...]]
 
 
@@ -31,7 +34,7 @@ class RelativeLatency:
     @cached_property
     def reference_ms(self) -> float:
         """Median milliseconds of the reference."""
-        return 1e3 * float(np.median(take_turns([self._reference_call], REPEATS)))
+        return 1e3 * float(_medians([self._reference_call])[0])
 
     def share(self, network: nn.Module) -> float:
         """Median time of `network` over that of the reference.
@@ -42,13 +45,22 @@ class RelativeLatency:
         structure = structure_of(network)
         if structure not in self._known:
             calls = [self._reference_call, onnx_call(network, self.images, compare=False)]
-            whole, part = np.median(take_turns(calls, REPEATS), axis=1)
+            whole, part = _medians(calls)
             self._known[structure] = float(part / whole)
         return self._known[structure]
 
     @cached_property
     def _reference_call(self) -> Callable[[], object]:
         return onnx_call(self.reference, self.images, compare=False)
+
+
+def _medians(calls: Sequence[Callable[[], object]]) -> np.ndarray:
+    """Median seconds of each call; the shorter they are, the more turns they take."""
+    times = take_turns(calls, LEAST)
+    turns = int(SECONDS / np.median(times, axis=1).sum())
+    if turns > LEAST:
+        times = np.hstack([times, take_turns(calls, min(turns, MOST) - LEAST)])
+    return np.median(times, axis=1)
 
 
 def structure_of(network: nn.Module) -> Structure:

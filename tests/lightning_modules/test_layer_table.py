@@ -27,7 +27,7 @@ ROWS = [
 
 def test_the_worst_come_first_with_their_advice():
     assert told(ROWS) == [
-        "layer by layer: 40% of the MACs, 67% of the time (5 -> 3.35 ms)",
+        "layer by layer, each timed alone: 40% of the MACs, 67% of the time (5 -> 3.35 ms)",
         "slow: c (factorised): 50% of its MACs, 120% of its time (1 -> 1.2 ms); no known reason",
         "slow: b (narrower): 25% of its MACs, 90% of its time (1 -> 0.9 ms); launch-bound: small",
     ]
