@@ -18,6 +18,10 @@ from compression.onnx_export import export_onnx, onnx_session
 
 BACKENDS = ("onnxruntime", "eager")
 WARMUP = 5
+# Timed passes of each network: on a busy machine the medians of 50 short passes of one and the same
+# network were seen to differ by a factor of two, those of 300 by 2 %.
+LEAST, MOST = 50, 500
+SECONDS = 3.0  # to spend on a comparison, within these bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +43,9 @@ def measure_latency(
     backend: str = "onnxruntime",
     threads: int = 1,
     batch: int = 1,
-    repeats: int = 50,
+    repeats: int | None = None,
 ) -> list[Latency]:
-    """Time copies of `networks` on the CPU, one forward pass each in turn, `repeats` times.
+    """Time copies of `networks` on the CPU, one forward pass each in turn.
 
     Args:
         networks: take uint8 N x 3 x H x W.
@@ -50,7 +54,7 @@ def measure_latency(
             `eager` PyTorch; exporting takes some seconds per network.
         threads: of the backend.
         batch: images per forward pass.
-        repeats: timed passes of each network.
+        repeats: timed passes of each network; None: 50 to 500, the shorter they are the more.
 
     Raises:
         CompressionError: unknown backend, or a network that cannot be exported.
@@ -63,7 +67,7 @@ def measure_latency(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        times = take_turns(calls, repeats)  # seconds, networks x repeats
+        times = enough_turns(calls) if repeats is None else take_turns(calls, repeats)
     finally:
         torch.set_num_threads(before)
     conditions = {"device": processor(), "threads": threads, "batch": batch, "backend": backend}
@@ -83,6 +87,15 @@ def take_turns(calls: Sequence[Callable[[], object]], repeats: int) -> np.ndarra
             call()
             if turn >= 0:
                 times[index, turn] = perf_counter() - start
+    return times
+
+
+def enough_turns(calls: Sequence[Callable[[], object]]) -> np.ndarray:
+    """Seconds of each call, calls x turns; the shorter they are, the more turns they take."""
+    times = take_turns(calls, LEAST)
+    turns = int(SECONDS / np.median(times, axis=1).sum())
+    if turns > LEAST:
+        times = np.hstack([times, take_turns(calls, min(turns, MOST) - LEAST)])
     return times
 
 

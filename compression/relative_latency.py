@@ -7,12 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from compression.latency import onnx_call, random_images, take_turns
+from compression.latency import enough_turns, onnx_call, random_images
 
-# Timed passes of each network: on a busy machine the medians of 50 short passes of one and the same
-# network were seen to differ by a factor of two, those of 300 by 2 %.
-LEAST, MOST = 50, 500
-SECONDS = 3.0  # to spend on a comparison, within these bounds
 Structure = tuple[str, tuple[torch.Size, ...]]
 
 
@@ -55,12 +51,7 @@ class RelativeLatency:
 
 
 def _medians(calls: Sequence[Callable[[], object]]) -> np.ndarray:
-    """Median seconds of each call; the shorter they are, the more turns they take."""
-    times = take_turns(calls, LEAST)
-    turns = int(SECONDS / np.median(times, axis=1).sum())
-    if turns > LEAST:
-        times = np.hstack([times, take_turns(calls, min(turns, MOST) - LEAST)])
-    return np.median(times, axis=1)
+    return np.median(enough_turns(calls), axis=1)
 
 
 def structure_of(network: nn.Module) -> Structure:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from compression import relative_latency
+from compression import latency, relative_latency
 from compression.cost import count_macs
 
 OVERHEAD = 0.25  # of the first network's time; the rest goes with the MACs
@@ -29,7 +29,7 @@ def fake_latency(monkeypatch) -> list[float]:
         return np.array(calls)[:, None] / 1e3
 
     monkeypatch.setattr(relative_latency, "onnx_call", onnx_call)
-    monkeypatch.setattr(relative_latency, "take_turns", take_turns)
+    monkeypatch.setattr(latency, "take_turns", take_turns)
     return exported
 
 

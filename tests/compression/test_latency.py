@@ -1,6 +1,7 @@
 import sys
 from itertools import pairwise
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -77,3 +78,16 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path):
 def test_unknown_backend():
     with pytest.raises(CompressionError, match="onnxruntime and eager"):
         measure_latency([Tiny()], image_size=8, backend="tensorrt")
+
+
+@pytest.mark.parametrize(("seconds", "turns"), [(1.0, 50), (0.01, 150), (1e-5, 500)])
+def test_short_passes_take_more_turns(seconds, turns, monkeypatch):
+    taken = []
+
+    def take_turns(calls, repeats):
+        taken.append(repeats)
+        return np.full((len(calls), repeats), seconds)
+
+    monkeypatch.setattr(latency, "take_turns", take_turns)
+    times = latency.enough_turns([print, print])
+    assert sum(taken) == turns == times.shape[1]

@@ -1,11 +1,9 @@
 import copy
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from compression import relative_latency
 from compression.relative_latency import RelativeLatency, structure_of
 from compression.stand_in import stand_in
 from tests.compression.fake_latency import OVERHEAD, fake_latency
@@ -60,16 +58,3 @@ def test_a_real_measurement():
     latency = RelativeLatency(Pixels(*wide), 48)
     assert 0.02 < latency.share(Pixels(*narrow)) < 0.6
     assert latency.reference_ms > 0
-
-
-@pytest.mark.parametrize(("seconds", "turns"), [(1.0, 50), (0.01, 150), (1e-5, 500)])
-def test_short_passes_take_more_turns(seconds, turns, monkeypatch):
-    taken = []
-
-    def take_turns(calls, repeats):
-        taken.append(repeats)
-        return np.full((len(calls), repeats), seconds)
-
-    monkeypatch.setattr(relative_latency, "take_turns", take_turns)
-    medians = relative_latency._medians([print, print])
-    assert sum(taken) == turns and list(medians) == [seconds, seconds]
