@@ -74,6 +74,8 @@ class CP(Factorization):
 def cp(kernel: Tensor, rank: int) -> list[Tensor]:
     """Alternating least squares, started from the leading singular vectors of each mode.
 
+    With a term for each cell of the three shorter modes nothing is to be sought: that is exact.
+
     Args:
         kernel: O x I x kh x kw, float64 on the CPU.
         rank: the number of terms R.
@@ -84,20 +86,41 @@ def cp(kernel: Tensor, rank: int) -> list[Tensor]:
     norm = torch.linalg.vector_norm(kernel)
     if not norm:
         return [torch.zeros(side, rank, dtype=kernel.dtype) for side in kernel.shape]
+    if rank >= kernel.numel() // max(kernel.shape):
+        weights, factors = torch.ones(rank, dtype=kernel.dtype), _exact(kernel / norm, rank)
+    else:
+        weights, factors = _least_squares(kernel / norm, rank)
+    sizes = torch.stack([torch.linalg.vector_norm(factor, dim=0) for factor in factors])
+    size = (sizes.prod(0) * weights * norm) ** 0.25
+    return [f * size / s.clamp(min=1e-300) for f, s in zip(factors, sizes, strict=True)]
+
+
+def _exact(kernel: Tensor, rank: int) -> list[Tensor]:
+    """A term for each cell of all modes but the longest, and empty ones beyond."""
+    longest = max(range(4), key=kernel.shape.__getitem__)
+    sides = [1 if mode == longest else side for mode, side in enumerate(kernel.shape)]
+    cells = torch.cartesian_prod(*map(torch.arange, sides))
+    factors = [
+        nn.functional.one_hot(cell, side).mT.to(kernel.dtype)
+        for cell, side in zip(cells.unbind(1), sides, strict=True)
+    ]
+    factors[longest] = kernel.movedim(longest, 0).flatten(1)
+    return [nn.functional.pad(factor, (0, rank - len(cells))) for factor in factors]
+
+
+def _least_squares(kernel: Tensor, rank: int) -> tuple[Tensor, list[Tensor]]:
+    """The weight of each term and its factors, for a kernel of norm 1."""
     start = [_start(kernel, mode, rank) for mode in range(4)]
     with tensorly.backend_context("numpy", local_threadsafe=True):
         weights, factors = parafac(
-            (kernel / norm).numpy(),
+            kernel.numpy(),
             rank,
             n_iter_max=ITERATIONS,
             init=(None, [factor.numpy() for factor in start]),
             tol=ENOUGH,
             l2_reg=RIDGE,
         )
-    factors = [torch.from_numpy(factor.copy()) for factor in factors]
-    sizes = torch.stack([torch.linalg.vector_norm(factor, dim=0) for factor in factors])
-    size = (sizes.prod(0) * torch.from_numpy(weights.copy()) * norm) ** 0.25
-    return [f * size / s.clamp(min=1e-300) for f, s in zip(factors, sizes, strict=True)]
+    return torch.from_numpy(weights.copy()), [torch.from_numpy(f.copy()) for f in factors]
 
 
 def _start(kernel: Tensor, mode: int, rank: int) -> Tensor:

@@ -143,6 +143,16 @@ def test_cp_is_as_good_as_tensorlys():
     torch.testing.assert_close(sizes, sizes[:1].expand_as(sizes))  # spread evenly
 
 
+@given(
+    shape=st.tuples(*[st.integers(1, 5)] * 4), more=st.integers(0, 3), seed=st.integers(0, 2**32)
+)
+@settings(deadline=None)
+def test_cp_with_a_term_for_each_cell_is_exact(shape, more, seed):
+    kernel = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()
+    factors = cp(kernel, prod(shape) // max(shape) + more)
+    torch.testing.assert_close(torch.einsum("or,ir,hr,wr->oihw", *factors), kernel)
+
+
 def test_cp_finds_planted_terms():
     planted = [torch.randn(n, 3, generator=torch.Generator().manual_seed(n)) for n in (9, 7, 3, 4)]
     kernel = torch.einsum("or,ir,hr,wr->oihw", *planted).double()
