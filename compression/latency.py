@@ -14,7 +14,9 @@ from torch import nn
 
 from compression.errors import CompressionError
 from compression.image_size import height_width
-from compression.onnx_export import export_onnx, onnx_session
+from compression.onnx_export import export_onnx
+from compression.onnx_session import onnx_session
+from compression.threads import torch_threads
 
 BACKENDS = ("onnxruntime", "eager")
 WARMUP = 5
@@ -64,12 +66,8 @@ def measure_latency(
     images = random_images(image_size, batch)
     make = onnx_call if backend == "onnxruntime" else _eager_call
     calls = [make(network, images, threads) for network in networks]
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         times = enough_turns(calls) if repeats is None else take_turns(calls, repeats)
-    finally:
-        torch.set_num_threads(before)
     conditions = {"device": processor(), "threads": threads, "batch": batch, "backend": backend}
     low, median, high = 1e3 * np.percentile(times, (25, 50, 75), axis=1)
     return [
@@ -112,7 +110,7 @@ def onnx_call(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         export_onnx(network, path, images.shape[-2:], compare=compare)
-        session = onnx_session(path, threads=threads)
+        session = onnx_session(str(path), threads=threads)
     return lambda: session.run(None, {"images": images})
 
 

@@ -9,13 +9,12 @@ from time import perf_counter
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from compression.latency import take_turns
-from compression.onnx_export import session_options
+from compression.onnx_session import onnx_session
 
 Layer = nn.Conv2d | nn.Linear | nn.Sequential  # of convolutions or Linear layers
 OPSET, IR_VERSION = 20, 10
@@ -45,11 +44,7 @@ def compare_layers(
 
 def _call(layer: Layer, shape: Sequence[int], threads: int) -> Callable[[], object]:
     values = np.random.default_rng(0).standard_normal(tuple(shape), dtype=np.float32)
-    session = onnxruntime.InferenceSession(
-        layer_graph(layer, shape).SerializeToString(),
-        session_options(threads),
-        providers=["CPUExecutionProvider"],
-    )
+    session = onnx_session(layer_graph(layer, shape).SerializeToString(), threads=threads)
     return lambda: session.run(None, {"x": values})
 
 

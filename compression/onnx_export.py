@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.image_size import height_width
+from compression.onnx_session import onnx_session
 from compression.quantization.int8_network import Int8Network
 
 TOLERANCE = 1e-3  # largest difference of two logits, relative to the largest logit
@@ -56,18 +56,7 @@ def export_onnx(
     images = _images(image_size)
     twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
     try:
-        with _quiet():
-            torch.onnx.export(
-                twin,
-                (images,),
-                part,
-                input_names=["images"],
-                output_names=[output],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                dynamo=True,
-                external_data=False,  # one file, weights inside
-                verbose=False,
-            )
+        _write(twin, part, images, output)
         _annotate(part, metadata or {})
         if compare:
             _compare(twin, part, images)
@@ -81,25 +70,25 @@ def export_onnx(
     return path
 
 
+def _write(network: nn.Module, path: Path, images: Tensor, output: str) -> None:
+    with _quiet():
+        torch.onnx.export(
+            network,
+            (images,),
+            path,
+            input_names=["images"],
+            output_names=[output],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            external_data=False,  # one file, weights inside
+            verbose=False,
+        )
+
+
 def _write_int8(network: Int8Network, path: Path, part: Path) -> Path:
     """An int8 network is an ONNX file already, of logits and without metadata."""
     part.write_bytes(network.content)
     return part.replace(path)
-
-
-def onnx_session(path: str | Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
-    """The file at `path`, ready to run on the CPU with `threads` threads."""
-    options = session_options(threads)
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Options of a session that runs with `threads` threads and says nothing."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only
-    return options
 
 
 def _annotate(path: Path, metadata: Mapping[str, str]) -> None:
@@ -133,7 +122,7 @@ def _images(image_size: int | Sequence[int]) -> Tensor:
 
 
 def _compare(network: nn.Module, path: Path, images: Tensor) -> None:
-    session = onnx_session(path)
+    session = onnx_session(str(path))
     for batch in (images, images[:1]):
         with torch.inference_mode():
             expected = network(batch).numpy()

@@ -22,7 +22,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.run_config import config_over
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from lightning_modules.delivery.comparing import Row
+    from lightning_modules.delivery.benchmarking import Row
 
 BACKENDS = ("eager", "compile", "onnxruntime")
 DEFAULTS = {
@@ -74,7 +74,7 @@ def main() -> None:
         config_over(run, overrides)
         runs[name] = run
 
-    from lightning_modules.delivery.comparing import benchmark  # torch: once the checks passed
+    from lightning_modules.delivery.benchmarking import benchmark  # torch: once the checks passed
 
     rows = benchmark(runs, overrides, **asdict(settings))
     show(rows, settings)

@@ -15,7 +15,6 @@ from compression.factorization.form import Form
 from compression.factorization.geometry import Geometry, Layer
 from compression.factorization.kernels import kernel_of
 from compression.factorization.layers import find_layers, unfit_layers
-from compression.factorization.one_thread import one_thread
 from compression.factorization.ranks.choice import rule_of
 from compression.factorization.ranks.rule import Rule
 from compression.factorization.settings import check_settings
@@ -24,6 +23,11 @@ from compression.layer_names import chosen
 from compression.meta_copy import meta_copy
 from compression.step import Context, Plan, Step
 from compression.target import Aim, Target
+from compression.threads import torch_threads
+
+# A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
+# wait for each other made the SVDs of an EfficientNet twenty times slower.
+DECOMPOSING = 1  # thread
 
 
 class Factorization(Step):
@@ -77,7 +81,7 @@ class Factorization(Step):
         self.rounds, self.groups, self.prefer = rounds, groups, prefer
         self.include, self.exclude = list(include), list(exclude)
 
-    @one_thread()
+    @torch_threads(DECOMPOSING)
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         """Ranks by layer name, and why other layers are left alone.
 
@@ -125,7 +129,7 @@ class Factorization(Step):
             network.set_submodule(name, product.train(layer.training))
         return network
 
-    @one_thread()
+    @torch_threads(DECOMPOSING)
     def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
         for name, choice in plan["layers"].items():
             product = smaller.get_submodule(name)

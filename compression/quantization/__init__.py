@@ -1,0 +1,1 @@
+"""A network's weights and activations in eight bits."""

@@ -54,18 +54,13 @@ class Int8Network(nn.Module):
 
     def _ready(self) -> "onnxruntime.InferenceSession":
         """The session, with as many threads as PyTorch has now."""
-        import onnxruntime  # only who has an int8 network needs it
+        from compression.onnx_session import onnx_session  # only an int8 network needs onnxruntime
 
         threads = torch.get_num_threads()
         if self._session is None or self._session[0] != threads:
             if self.content is None:
                 raise CompressionError("This int8 network has no file yet; only its structure.")
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-            options.log_severity_level = 3  # errors only
-            provider = ["CPUExecutionProvider"]
-            session = onnxruntime.InferenceSession(self.content, options, providers=provider)
-            self._session = threads, session
+            self._session = threads, onnx_session(self.content, threads=threads)
         return self._session[1]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Int8Network":

@@ -1,0 +1,1 @@
+"""What leaves a run: exported files, predictions and figures of speed."""

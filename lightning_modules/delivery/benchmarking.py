@@ -1,97 +1,127 @@
-"""`benchmark`: several networks in several backends, measured alternately in one process."""
+"""The rows of a benchmark: each network in each backend, with all that is measured of it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-import torch
-
-from compression.latency import take_turns
-from lightning_modules.delivery.backends import Call
-
-LOOKS = 5  # timed calls of each batch size while the best is looked for
+from datamodules.errors import DataError
+from lightning_modules.delivery.backends import BACKENDS, Runner
+from lightning_modules.delivery.labelled import labelled_split
+from lightning_modules.delivery.opening import load_for_use
+from lightning_modules.delivery.peak_memory import peak_memory
+from lightning_modules.delivery.timing import Timing, time_alternately
+from lightning_modules.run_config import config_over
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
-    """Of one network in one backend; milliseconds a call, the IQR between the quartiles.
+class Row:
+    """One network in one backend.
 
     Attributes:
-        one_ms, one_iqr_ms: of one image.
-        batch: the number of images a call at which most images a second go through.
-        batch_ms, batch_iqr_ms: of that many.
+        network, backend: their names.
+        timing: see `Timing`.
+        memory: bytes above those of the idle process, at most, at the best batch.
+        file_bytes: of the file that the backend is given.
+        f1: macro-F1 as the backend computes it, or None where the data is not there.
+        split: what the F1 is of: test, or val where no test split is labelled.
     """
 
-    one_ms: float
-    one_iqr_ms: float
-    batch: int
-    batch_ms: float
-    batch_iqr_ms: float
-
-    @property
-    def throughput(self) -> float:
-        """Images a second at the best batch."""
-        return 1e3 * self.batch / self.batch_ms
+    network: str
+    backend: str
+    timing: Timing
+    memory: int
+    file_bytes: int
+    f1: float | None
+    split: str
 
 
-def time_alternately(
-    calls: Sequence[Call],
-    sizes: Sequence[tuple[int, int]],
+@dataclass(frozen=True)
+class _Pair:
+    network: str
+    run: Path
+    backend: str
+    size: tuple[int, int]
+    runner: Runner
+    f1: float | None
+    split: str
+
+
+def benchmark(
+    runs: Mapping[str, Path],
+    overrides: list[str],
     *,
-    batches: Sequence[int],
-    repeats: int,
+    backends: Sequence[str],
     threads: int,
-) -> list[Timing]:
-    """Times all calls in turn, so that a busy machine slows them all.
+    repeats: int,
+    batches: Sequence[int],
+) -> list[Row]:
+    """A row for each run and backend; all are timed alternately.
 
     Args:
-        calls: the networks in their backends.
-        sizes: (height, width) in pixels that each takes.
-        batches: numbers of images a call to choose the best from.
+        runs: run directories by the name that rows give them.
+        overrides: Hydra overrides over each run's saved configuration.
+        backends: of `BACKENDS`.
+        threads: of each backend.
         repeats: timed calls of each.
-        threads: of PyTorch meanwhile; other backends have their own.
+        batches: numbers of images a call to choose the best from.
     """
-    with torch_threads(threads):
-        one = _percentiles(calls, sizes, [1] * len(calls), repeats)
-        per_image = np.stack(
-            [
-                _percentiles(calls, sizes, [batch] * len(calls), LOOKS)[:, 1] / batch
-                for batch in batches
-            ]
-        )  # batches x calls
-        best = [batches[index] for index in per_image.argmin(axis=0)]
-        many = _percentiles(calls, sizes, best, repeats)
-    return [
-        Timing(
-            one_ms=single[1],
-            one_iqr_ms=single[2] - single[0],
-            batch=batch,
-            batch_ms=several[1],
-            batch_iqr_ms=several[2] - several[0],
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = [
+            pair
+            for number, (name, run) in enumerate(runs.items())
+            for pair in _pairs(name, run, overrides, backends, threads, Path(folder) / str(number))
+        ]
+        print(f"Timing {len(pairs)} pairs of network and backend alternately ...", flush=True)
+        timings = time_alternately(
+            [pair.runner.call for pair in pairs],
+            [pair.size for pair in pairs],
+            batches=batches,
+            repeats=repeats,
+            threads=threads,
         )
-        for single, batch, several in zip(one.tolist(), best, many.tolist(), strict=True)
-    ]
+        print("Measuring the memory of each in a process of its own ...", flush=True)
+        return [
+            _row(pair, timing, overrides, threads)
+            for pair, timing in zip(pairs, timings, strict=True)
+        ]
 
 
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """PyTorch with so many threads; afterwards as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+def _pairs(
+    name: str, run: Path, overrides: list[str], backends: Sequence[str], threads: int, file: Path
+) -> list[_Pair]:
+    network, fit = load_for_use(run, overrides)
+    cfg = config_over(run, overrides)
+    cfg.data.image_size = list(network.image_size)
     try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        split, f1 = labelled_split(cfg)
+    except DataError as error:
+        print(f"{name}: no F1, for {error}")
+        split, f1 = "", None
+    pairs = []
+    for backend in backends:
+        print(f"Preparing {name} in {backend} ...", flush=True)
+        runner = BACKENDS[backend](network, fit=fit, threads=threads, file=file)
+        quality = None if f1 is None else f1(runner.call)
+        pairs.append(_Pair(name, run, backend, network.image_size, runner, quality, split))
+    return pairs
 
 
-def _percentiles(
-    calls: Sequence[Call], sizes: Sequence[tuple[int, int]], batches: Sequence[int], repeats: int
-) -> np.ndarray:
-    """Quartile, median, quartile in milliseconds, calls x 3."""
-    rng = np.random.default_rng(0)
-    bound = []
-    for call, size, batch in zip(calls, sizes, batches, strict=True):
-        images = rng.integers(0, 256, (batch, 3, *size), dtype=np.uint8)
-        bound.append(lambda call=call, images=images: call(images))
-    return 1e3 * np.percentile(take_turns(bound, repeats), (25, 50, 75), axis=1).T
+def _row(pair: _Pair, timing: Timing, overrides: list[str], threads: int) -> Row:
+    file = pair.runner.file
+    memory = peak_memory(
+        file or pair.run,
+        pair.backend,
+        batch=timing.batch,
+        threads=threads,
+        overrides=[] if file else overrides,
+    )
+    return Row(
+        network=pair.network,
+        backend=pair.backend,
+        timing=timing,
+        memory=memory,
+        file_bytes=pair.runner.file_bytes,
+        f1=pair.f1,
+        split=pair.split,
+    )

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from compression.onnx_export import export_onnx, onnx_session
+from compression.onnx_export import export_onnx
+from compression.onnx_session import onnx_session
 from compression.quantization.int8_network import Int8Network
 from lightning_modules.delivery.facts import Facts
 from lightning_modules.delivery.probabilities import Probabilities
@@ -54,7 +55,7 @@ def open_file(path: Path, *, threads: int) -> Shipped:
         ConfigError: it is no such file.
     """
     try:
-        session = onnx_session(path, threads=threads)
+        session = onnx_session(str(path), threads=threads)
     except Exception as error:  # onnxruntime's own have no common base
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} cannot be run by onnxruntime: {reason[:200]}.") from error

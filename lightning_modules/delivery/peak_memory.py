@@ -45,10 +45,11 @@ def peak_memory(
 def _measure(source: Path, backend: str, batch: int, threads: int, overrides: list[str]) -> int:
     import numpy as np
 
-    from lightning_modules.delivery import backends, benchmarking, opening
+    from compression.threads import torch_threads
+    from lightning_modules.delivery import backends, opening
 
     before = _peak()
-    with benchmarking.torch_threads(threads):
+    with torch_threads(threads):
         if backend == "compile":
             network, _ = opening.load_for_use(source, overrides)
             call, size = backends.compiled_call(network), network.image_size

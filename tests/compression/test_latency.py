@@ -10,7 +10,8 @@ from torch import nn
 from compression import latency
 from compression.errors import CompressionError
 from compression.latency import measure_latency
-from compression.onnx_export import export_onnx, onnx_session
+from compression.onnx_export import export_onnx
+from compression.onnx_session import onnx_session
 
 
 class Tiny(nn.Module):
@@ -61,7 +62,7 @@ def test_onnxruntime_and_the_exported_file(tmp_path, capfd):
     graph = onnx.load(path).graph
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     images = torch.randint(0, 256, (5, 3, 10, 14), dtype=torch.uint8)
-    (logits,) = onnx_session(path).run(None, {"images": images.numpy()})
+    (logits,) = onnx_session(str(path)).run(None, {"images": images.numpy()})
     torch.testing.assert_close(torch.from_numpy(logits), network(images).detach())
 
 

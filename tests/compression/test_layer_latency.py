@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from compression.layer_latency import compare_layers, layer_graph
-from compression.onnx_export import session_options
+from compression.onnx_session import onnx_session
 
 LAYERS = [
     (nn.Conv2d(3, 6, 3, stride=2, padding=1), (2, 3, 9, 8)),
@@ -23,7 +23,6 @@ LAYERS = [
 
 @pytest.mark.parametrize(("layer", "shape"), LAYERS)
 def test_a_graph_computes_what_the_layer_does(layer, shape):
-    import onnxruntime
 
     model = layer_graph(layer, shape)
     onnx.checker.check_model(model)
@@ -35,7 +34,7 @@ def test_a_graph_computes_what_the_layer_does(layer, shape):
             part.weight.copy_(weight.T if isinstance(part, nn.Linear) else weight)
             if part.bias is not None:
                 part.bias.copy_(torch.from_numpy(arrays[f"y{number}_b"].copy()))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(1))
+    session = onnx_session(model.SerializeToString())
     x = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
     (found,) = session.run(None, {"x": x})
     torch.testing.assert_close(

@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from compression import compress
 from compression.factorization.tucker import Tucker
-from compression.onnx_export import export_onnx, onnx_session
+from compression.onnx_export import export_onnx
+from compression.onnx_session import onnx_session
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, outline_network, save_network
 from lightning_modules.networks.cosine_head import CosineLinear, put_cosine_head
@@ -139,7 +140,7 @@ def test_it_is_saved_loaded_and_compressed(model_cfg, images, tmp_path):
 def test_it_is_exported(model_cfg, images, tmp_path):
     network = build(model_cfg, units=[1, 1, 1])
     path = export_onnx(network, tmp_path / "network.onnx", (32, 48))
-    (logits,) = onnx_session(path).run(None, {"images": images.numpy()})
+    (logits,) = onnx_session(str(path)).run(None, {"images": images.numpy()})
     torch.testing.assert_close(torch.tensor(logits), network(images), rtol=1e-3, atol=1e-4)
 
 

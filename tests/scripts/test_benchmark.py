@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_modules.delivery import benchmarking
-from lightning_modules.delivery.benchmarking import Timing, time_alternately
+from lightning_modules.delivery import timing
+from lightning_modules.delivery.timing import Timing, time_alternately
 from lightning_modules.errors import ConfigError
 from lightning_modules.pictures.tradeoff import Point, front
 
@@ -29,7 +29,7 @@ def test_all_calls_take_turns_and_the_best_batch_is_chosen(monkeypatch):
 
         return seconds
 
-    monkeypatch.setattr(benchmarking, "take_turns", take_turns)
+    monkeypatch.setattr(timing, "take_turns", take_turns)
     steady = call(0.004, 0.001)
 
     def crowded(images):  # slower an image beyond two

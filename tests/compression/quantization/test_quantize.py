@@ -15,7 +15,8 @@ from compression.engine import check_order
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.file_size import file_bytes
-from compression.onnx_export import export_onnx, onnx_session
+from compression.onnx_export import export_onnx
+from compression.onnx_session import onnx_session
 from compression.quantization import calibration, quantize
 from compression.quantization.calibration import calibration_images
 from compression.quantization.graph import excluded_nodes, float_graph
@@ -113,7 +114,7 @@ def test_it_costs_what_the_float_network_costs(network, planned, tmp_path):
     assert file_bytes(quantised) == len(quantised.content)
     path = export_onnx(quantised, tmp_path / "a.onnx", [12, 14])
     assert path.read_bytes() == quantised.content
-    assert onnx_session(path).get_inputs()[0].type == "tensor(uint8)"
+    assert onnx_session(str(path)).get_inputs()[0].type == "tensor(uint8)"
 
 
 def test_replaying_gives_the_structure_and_applying_again_the_same_file(network, planned):
