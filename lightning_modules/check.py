@@ -14,22 +14,20 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from compression.factorization.settings import check_settings
-from compression.target import Target
 from datamodules.class_balance import SCHEMES
 from lightning_modules import run_directory, saved_run, teacher_runs
 from lightning_modules.auxiliary.settings import check_auxiliary_nodes
 from lightning_modules.build import build
+from lightning_modules.check_compression import check_compression
 from lightning_modules.check_devices import check_devices
+from lightning_modules.check_model import check_model, resolved
 from lightning_modules.check_training import check_training
 from lightning_modules.command_line import explain, leaves
 from lightning_modules.data_splits import make_splits
 from lightning_modules.distillation.settings import check_distillation
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.losses.limits import check_limits
-from lightning_modules.networks.variants import check_variant
 from lightning_modules.search.check import check_search
 from lightning_modules.search.objectives import check_objectives, objectives_of
 from lightning_modules.sweeps import sample_trials, searches
@@ -101,7 +99,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_mixing(cfg)
     check_distillation(cfg)
     _check_loss(cfg)
-    _check_compression(cfg)
+    check_compression(cfg)
     check_objectives(objectives_of(cfg))
     check_devices(cfg.trainer, sweep=sweep)
     check_training(cfg)
@@ -127,29 +125,6 @@ def _check_missing(cfg: DictConfig) -> None:
         if value == "???":
             name = ".".join(key)
             raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
-
-
-def check_model(model: DictConfig, place: str) -> None:
-    """Refuses a model node whose names or files do not exist; `place` is its key."""
-    _resolved(model, place)
-    if "family" in model:
-        check_variant(model.family, model.variant)
-    if model.get("weights") is not None:
-        if model.get("pretrained"):
-            raise ConfigError(
-                f"{place}.pretrained=true and {place}.weights={model.weights} exclude each other; "
-                "keep one of them."
-            )
-        if not Path(model.weights).is_file():
-            raise ConfigError(f"{place}.weights={model.weights}: there is no such file.")
-
-
-def _resolved(node: DictConfig, place: str) -> dict[str, Any]:
-    try:
-        return OmegaConf.to_container(node, resolve=True)
-    except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"{error.full_key or place} cannot be resolved: {reason}.") from error
 
 
 def _check_numbers(cfg: DictConfig) -> None:
@@ -210,48 +185,10 @@ def _check_mixing(cfg: DictConfig) -> None:
 def _check_loss(cfg: DictConfig) -> None:
     if cfg.model.get("cosine_scale") is not None:
         _in_range(cfg, "model.cosine_scale", lambda x: x > 0, "above 0")
-    settings = _resolved(cfg.loss, "loss")
+    settings = resolved(cfg.loss, "loss")
     if str(settings.get("_target_")).startswith("lightning_modules.losses."):
         check_limits(settings)
-    check_auxiliary_nodes(_resolved(cfg.auxiliary, "auxiliary"))
-
-
-def _check_compression(cfg: DictConfig) -> None:
-    for name, node in cfg.compression.items():
-        if not OmegaConf.is_dict(node) or node.get("_target_") is None:
-            raise ConfigError(
-                f"compression.{name} has settings but was not chosen; add '+compression={name}'."
-            )
-        place = f"compression.{name}"
-        settings = _resolved(node, place)
-        Target.of(settings.get("target"), f"{place}.target")
-        if node._target_.startswith("compression.factorization."):
-            check_settings(place, settings)
-        if node._target_.startswith("compression.quantization."):
-            _check_quantization(place, settings, last=name == list(cfg.compression)[-1])
-        names = node.get("teacher")
-        for teacher in [names] if isinstance(names, str) else names or []:
-            if teacher not in cfg.teacher:
-                raise ConfigError(
-                    f"compression.{name}.teacher names {teacher}, which this run does not have; "
-                    f"add '+teacher={teacher}'."
-                )
-    if cfg.from_run is not None and not cfg.compression:
-        raise ConfigError(
-            f"from_run={cfg.from_run} starts from a trained network, but no compression step was "
-            "chosen; add '+compression=tucker'."
-        )
-
-
-def _check_quantization(place: str, settings: dict[str, Any], *, last: bool) -> None:
-    if not last:
-        raise ConfigError(f"{place} must be the last step; name it last in '+compression=[...]'.")
-    for key in ("epochs", "prepare_epochs"):
-        if settings.get(key) not in (0, None) or (key == "epochs" and settings.get(key) is None):
-            raise ConfigError(
-                f"{place}.{key}={settings.get(key)}: an int8 network cannot be trained; leave "
-                f"it at 0, and fine-tune in the step before."
-            )
+    check_auxiliary_nodes(resolved(cfg.auxiliary, "auxiliary"))
 
 
 def _check_data(cfg: DictConfig) -> tuple[str, ...]:

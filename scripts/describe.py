@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lightning_modules import run_directory, saved_run
 from lightning_modules.atomic_files import read_json
-from lightning_modules.check import check_model
+from lightning_modules.check_model import check_model
 from lightning_modules.command_line import explaining, key_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.run_config import config_over, fresh_config

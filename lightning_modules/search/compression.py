@@ -96,7 +96,7 @@ def _network(root: DictConfig) -> Any:
     if root.from_run is not None:
         return _saved(Path(root.from_run))
     plain = OmegaConf.to_yaml(OmegaConf.create({"model": root.model, "data": root.data}))
-    return _outline(plain, str(root.data.image_size))
+    return _outline(plain)
 
 
 @functools.lru_cache(maxsize=1)
@@ -107,7 +107,7 @@ def _saved(run: Path) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def _outline(plain: str, _: str) -> Any:
+def _outline(plain: str) -> Any:
     from lightning_modules.build import build
     from lightning_modules.networks.building import outline_network
 

@@ -1,0 +1,53 @@
+"""What the configuration alone shows of compression steps that cannot work."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from compression.factorization.settings import check_settings
+from compression.target import Target
+from lightning_modules.check_model import resolved
+from lightning_modules.errors import ConfigError
+
+
+def check_compression(cfg: DictConfig) -> None:
+    """Refuses settings of steps that cannot be, and steps where they cannot be.
+
+    Raises:
+        ConfigError, CompressionError: one sentence on the first mistake found.
+    """
+    for name, node in cfg.compression.items():
+        if not OmegaConf.is_dict(node) or node.get("_target_") is None:
+            raise ConfigError(
+                f"compression.{name} has settings but was not chosen; add '+compression={name}'."
+            )
+        place = f"compression.{name}"
+        settings = resolved(node, place)
+        Target.of(settings.get("target"), f"{place}.target")
+        if node._target_.startswith("compression.factorization."):
+            check_settings(place, settings)
+        if node._target_.startswith("compression.quantization."):
+            _check_quantization(place, settings, last=name == list(cfg.compression)[-1])
+        names = node.get("teacher")
+        for teacher in [names] if isinstance(names, str) else names or []:
+            if teacher not in cfg.teacher:
+                raise ConfigError(
+                    f"compression.{name}.teacher names {teacher}, which this run does not have; "
+                    f"add '+teacher={teacher}'."
+                )
+    if cfg.from_run is not None and not cfg.compression:
+        raise ConfigError(
+            f"from_run={cfg.from_run} starts from a trained network, but no compression step was "
+            "chosen; add '+compression=tucker'."
+        )
+
+
+def _check_quantization(place: str, settings: dict[str, Any], *, last: bool) -> None:
+    if not last:
+        raise ConfigError(f"{place} must be the last step; name it last in '+compression=[...]'.")
+    for key in ("epochs", "prepare_epochs"):
+        if settings.get(key) not in (0, None) or (key == "epochs" and settings.get(key) is None):
+            raise ConfigError(
+                f"{place}.{key}={settings.get(key)}: an int8 network cannot be trained; leave "
+                f"it at 0, and fine-tune in the step before."
+            )
