@@ -82,40 +82,20 @@ def conduct(
     """
     folder = folder.absolute()
     with _refusal(folder, clears=leads and cfg.resume is None):
-        pl.seed_everything(cfg.seed, verbose=False)
-        device_count(cfg.trainer)  # refuses devices that this machine lacks
-        data = make_data(cfg)
-        stages = stages_of(cfg)
-        check_order([stage.step for stage in stages if stage.step is not None])
-        network = enter(cfg, data)
-        check_loss(cfg.loss, network)
-        check_auxiliary(cfg.auxiliary, network)
-        check_layers(cfg, network)
-        teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
-        check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
-        data.prepare_data()
-        data.setup()
-        check_split(cfg.score, has_test=data.has_test)
+        data, stages, network, teachers = _prepare(cfg, folder)
     if leads:
         run_directory.point(run_directory.STARTED, folder)
     with _interruption(folder), wandb_run(cfg, folder, title=title, group=group) as logged:
         session = Session(cfg, data, folder, logged)
         session = replace(session, cfg=with_found_rate(session, network))
-        results, networks = [], [] if cfg.from_run is None else [network]
         timed = _wants_latency(cfg, trial=not leads)
-        for stage in stages:
-            if stage.step is not None:
-                teachers = with_original(teachers, network, cfg)
-            entered = network
-            network, result = run_stage(stage, network, session, teachers)
-            if timed and stage.step is not None:
-                result["layers"] = measure_layers(entered, network, data.image_size)
-            results.append(result)
-            networks.append(network)
+        results, networks, taught = _run_stages(stages, network, session, teachers, timed=timed)
+        network = networks[-1]
         answers = final_answers(network, session)
-        metrics = final_figures(answers, session, results, _taught(stages, teachers))
+        metrics = final_figures(answers, session, results, taught)
         if timed:
-            add_latency(metrics, networks, cfg.latency, image_size=data.image_size)
+            trained = networks[1:] if cfg.from_run is None else networks
+            add_latency(metrics, trained, cfg.latency, image_size=data.image_size)
         images = {split: sum(counts) for split, counts in data.class_counts.items()}
         add_scores(metrics, network, cfg.score, image_size=data.image_size, images=images)
         pictures = []
@@ -129,6 +109,49 @@ def conduct(
             log_results(logged, metrics, pictures, folder / "model")
     closing.show(folder, metrics, network.recipe.summary())
     return metrics
+
+
+def _prepare(
+    cfg: DictConfig, folder: Path
+) -> tuple[ImageData, list[Stage], Network, list[Teacher]]:
+    """All that can be refused comes before the first stage."""
+    pl.seed_everything(cfg.seed, verbose=False)
+    device_count(cfg.trainer)  # refuses devices that this machine lacks
+    data = make_data(cfg)
+    stages = stages_of(cfg)
+    check_order([stage.step for stage in stages if stage.step is not None])
+    network = enter(cfg, data)
+    check_loss(cfg.loss, network)
+    check_auxiliary(cfg.auxiliary, network)
+    check_layers(cfg, network)
+    teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
+    check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
+    data.prepare_data()
+    data.setup()
+    check_split(cfg.score, has_test=data.has_test)
+    return data, stages, network, teachers
+
+
+def _run_stages(
+    stages: list[Stage],
+    network: Network,
+    session: Session,
+    teachers: list[Teacher],
+    *,
+    timed: bool,
+) -> tuple[list[dict[str, Any]], list[Network], list[Teacher]]:
+    """What each stage gave, the networks before and after each, and the teachers that taught."""
+    results, networks = [], [network]
+    for stage in stages:
+        if stage.step is not None:
+            teachers = with_original(teachers, networks[-1], session.cfg)
+        network, result = run_stage(stage, networks[-1], session, teachers)
+        if timed and stage.step is not None:
+            result["layers"] = measure_layers(networks[-1], network, session.data.image_size)
+        results.append(result)
+        networks.append(network)
+    taught = [t for t in teachers if any(stage.epochs and stage.has(t.name) for stage in stages)]
+    return results, networks, taught
 
 
 def enter(cfg: DictConfig, data: ImageData) -> Network:
@@ -154,11 +177,6 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
 def _train_teacher(cfg: DictConfig, folder: Path) -> None:
     title = f"{cfg.model.name}_{cfg.data.name}_seed{cfg.seed}"
     conduct(cfg, folder, title=title, group="teachers", leads=False)
-
-
-def _taught(stages: list[Stage], teachers: list[Teacher]) -> list[Teacher]:
-    """Those that any stage with epochs had."""
-    return [t for t in teachers if any(stage.epochs and stage.has(t.name) for stage in stages)]
 
 
 def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:
