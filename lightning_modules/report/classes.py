@@ -46,7 +46,7 @@ def splits(run: FinishedRun) -> list[Split]:
 def _split(run: FinishedRun, split: str, confusion: dict[str, Any]) -> Split:
     classes, matrix = confusion["classes"], confusion[split]
     rows, name = class_rows(classes, matrix), NAMES.get(split, split)
-    title = f"{run.folder.name}, {split}"
+    title = f"{run.name}, {split}"
     f1 = run.metrics[f"{split}/f1"]
     mistakes = _mistakes(classes, matrix)
     return Split(

@@ -2,6 +2,7 @@
 
 from lightning_modules import spread_table
 from lightning_modules.report.content import Table
+from lightning_modules.report.finished_run import name_of
 from lightning_modules.report.subject import Subject
 from lightning_modules.summary import Row
 
@@ -9,7 +10,7 @@ from lightning_modules.summary import Row
 def compared(subject: Subject) -> Table | None:
     """A row for each configuration, best first, with the names of its runs; None for one run."""
     summary = subject.summary
-    if len(subject.records) < 2:
+    if sum(len(row.records) for row in summary.rows) < 2:
         return None
     headings, rows = spread_table.cells(summary)
     caption = spread_table.TITLE.format(objective=summary.objective)
@@ -22,7 +23,7 @@ def _names(row: Row) -> str:
     """Of the newest run, and how many more there are."""
     records = [*row.records, *row.failed]
     more = f" and {len(records) - 1} more" if len(records) > 1 else ""
-    return f"{records[0].folder.name}{more}"
+    return f"{name_of(records[0].folder)}{more}"
 
 
 def notes(subject: Subject) -> list[str]:

@@ -33,9 +33,19 @@ class FinishedRun:
     finished: datetime
 
     @property
+    def name(self) -> str:
+        """As it is shown."""
+        return name_of(self.folder)
+
+    @property
     def steps(self) -> list[dict[str, Any]]:
         """The stages' figures, in order."""
         return self.metrics["steps"]
+
+
+def name_of(folder: Path) -> str:
+    """A run's own name; a trial has only a number."""
+    return f"trial {folder.name}" if folder.parent.name == "trials" else folder.name
 
 
 def read_run(record: Record) -> FinishedRun:

@@ -57,7 +57,8 @@ def render(subject: Subject, *, trust: Iterable[str] = ()) -> str:
     with fonts():
         return environment.get_template("page.html.jinja").render(
             style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # our own file
-            title=run.folder.name if run else subject.searches[0].name,
+            title=subject.title,
+            name=run.name if run else "",
             chosen=subject.chosen,
             searches=subject.searches,
             table=compared(subject),

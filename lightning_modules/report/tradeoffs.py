@@ -6,7 +6,7 @@ from lightning_modules.atomic_files import read_json
 from lightning_modules.closing import stage_figures
 from lightning_modules.pictures.tradeoff import LATENCY, Point, draw_tradeoff, front
 from lightning_modules.report.content import Picture
-from lightning_modules.report.finished_run import FinishedRun
+from lightning_modules.report.finished_run import FinishedRun, name_of
 from lightning_modules.report.headline import latency_words
 from lightning_modules.run_records import Record
 
@@ -53,13 +53,13 @@ def _stages(run: FinishedRun, cost: str, known: set[tuple[float, float]]) -> lis
         if cost in figures and (figures[cost], figures["val/f1"]) not in known
     ]
     if cost in run.metrics:
-        points.append(Point(run.folder.name, run.metrics[cost], run.metrics["val/f1"]))
+        points.append(Point(run.name, run.metrics[cost], run.metrics["val/f1"]))
     return points
 
 
 def _others(run: FinishedRun, records: Sequence[Record], cost: str) -> list[Point]:
     return [
-        Point(one.folder.name, one.figures[cost], one.figures["val/f1"])
+        Point(name_of(one.folder), one.figures[cost], one.figures["val/f1"])
         for one in records
         if one.folder != run.folder and cost in one.figures and "val/f1" in one.figures
     ]

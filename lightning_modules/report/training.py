@@ -15,4 +15,4 @@ def curves(run: FinishedRun) -> Picture | None:
         f"Training curves over {len(run.epochs)} epochs of {', '.join(stages)}: loss, macro-F1 and "
         f"accuracy; the highest macro-F1 on the validation split is {best}."
     )
-    return Picture.of_figure(draw_curves(run.epochs, title=run.folder.name), alt)
+    return Picture.of_figure(draw_curves(run.epochs, title=run.name), alt)
