@@ -1,17 +1,18 @@
 """Cost layer by layer: of the final network, and what each step saved."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_modules.errors import USER_ERRORS
 from lightning_modules.report.content import Table
 from lightning_modules.report.finished_run import FinishedRun
 
+if TYPE_CHECKING:  # it loads torch
+    from lightning_modules.networks.overview import Row
+
 
 def layer_costs(run: FinishedRun, *, trust: Iterable[str] = ()) -> Table | str:
     """MACs and parameters of each layer of the final network; else why they are not known.
-
-    Layers without MACs, such as norms, are one row.
 
     Args:
         run: its network is loaded.
@@ -26,7 +27,11 @@ def layer_costs(run: FinishedRun, *, trust: Iterable[str] = ()) -> Table | str:
     except (*USER_ERRORS, OSError) as error:
         return f"The cost of each layer is left out, for the network does not load: {error}"
     counted = getattr(network, "outline", network)  # of an int8 network
-    rows = overview(counted, survey(counted, run.saved["image_size"]), layers=True)
+    return table_of(overview(counted, survey(counted, run.saved["image_size"]), layers=True))
+
+
+def table_of(rows: "Sequence[Row]") -> Table:
+    """A row for each layer with MACs, one for all others that have parameters, and the sums."""
     macs, params = sum(row.macs for row in rows), sum(row.params for row in rows)
     cells = [
         [
