@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from lightning_modules.pictures.drawing import BLUE, GREY, LIGHT, shortened, write_title
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
 LATENCY = "latency of one image, ms (median)"
-FEW = 12  # points that are all named; of more, those that no other beats
+WIDE, HIGH = 180, 13  # pixels that a name takes
 
 
 class Point(NamedTuple):
@@ -34,7 +35,7 @@ def front(points: Sequence[Point]) -> list[Point]:
 def draw_tradeoff(
     points: Sequence[Point], *, title: str, under: str, cost: str = LATENCY
 ) -> "Figure":
-    """A dot for each, a line through those that no other beats.
+    """A dot for each, named where there is room, a line through those that no other beats.
 
     Args:
         points: at least one.
@@ -52,17 +53,6 @@ def draw_tradeoff(
     for point in points:
         color = BLUE if point in line else GREY
         axes.scatter(point.cost, point.f1, color=color, s=36, zorder=2)
-        if len(points) > FEW and point not in line:
-            continue
-        axes.annotate(
-            shortened(point.name, 40),
-            (point.cost, point.f1),
-            xytext=(5, 4),
-            textcoords="offset points",
-            fontsize=8,
-            color=color,
-            parse_math=False,
-        )
     if max(p.cost for p in points) > 5 * min(p.cost for p in points):
         axes.set_xscale("log")
     elif max(p.cost for p in points) >= 1000:
@@ -71,4 +61,24 @@ def draw_tradeoff(
     axes.set(xlabel=cost, ylabel="macro-F1")
     axes.grid(color="#eeeeee")
     write_title(figure, title, under)
+    _write_names(axes, points, line)
     return figure
+
+
+def _write_names(axes: "Axes", points: Sequence[Point], line: Sequence[Point]) -> None:
+    """Beside the points, those of the line first; where there is no room, a point has none."""
+    taken: list[tuple[float, float]] = []
+    for point in [*line, *(p for p in points if p not in line)]:
+        x, y = axes.transData.transform((point.cost, point.f1))  # pixels
+        if any(abs(x - a) < WIDE and abs(y - b) < HIGH for a, b in taken):
+            continue
+        taken.append((x, y))
+        axes.annotate(
+            shortened(point.name, 40),
+            (point.cost, point.f1),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=BLUE if point in line else GREY,
+            parse_math=False,
+        )
