@@ -32,8 +32,9 @@ def check_training(cfg: DictConfig) -> None:
     for name, node in chosen_callbacks(cfg).items():
         _check_callback(f"callbacks.{name}", node)
     _check_lr_find(cfg)
-    if cfg.pictures not in (None, True, False):
-        raise ConfigError(f"pictures={cfg.pictures} is neither true, false nor null.")
+    for key in ("pictures", "report"):
+        if cfg[key] not in (None, True, False):
+            raise ConfigError(f"{key}={cfg[key]} is neither true, false nor null.")
     if cfg.resume is not None:
         _check_resumed(cfg, Path(cfg.resume))
 

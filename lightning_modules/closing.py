@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+REPORT = "report.html"  # in a run's directory, where it was asked for
 COLUMNS = {
     "val/f1": ("macro-F1", "{:.4f}"),
     "val/accuracy": ("accuracy", "{:.4f}"),
@@ -28,6 +29,8 @@ def show(folder: Path, metrics: dict[str, Any], notes: list[str]) -> None:
 def _lines(folder: Path, metrics: dict[str, Any]) -> list[str]:
     run = _short(folder)
     lines = [f"results  {run}"]
+    if (folder / REPORT).is_file():
+        lines.append(f"report   {_short(folder / REPORT)}")
     if "latency" in metrics:
         how = metrics["latency"]
         lines.append(
@@ -47,28 +50,34 @@ def _table(metrics: dict[str, Any]) -> Table:
     shown = [key for key in COLUMNS if key in metrics]
     for key in shown:
         table.add_column(COLUMNS[key][0], justify="right")
-    steps = metrics["steps"]
-    rows = [(step["name"], step["after"]) for step in steps]
-    if not steps[0]["name"].startswith("00"):
-        rows.insert(0, ("entered", steps[0]["before"]))
+    rows = stage_figures(metrics["steps"])
     for name, figures in rows:
-        table.add_row(name, *(_cell(key, figures) for key in shown))
+        table.add_row(name, *(cell(key, figures) for key in shown))
     if len(rows) > 1:
         first, last = rows[0][1], rows[-1][1]
         table.add_section()
-        table.add_row("change", *(_change(key, first, last) for key in shown))
+        table.add_row("change", *(change(key, first, last) for key in shown))
     return table
 
 
-def _cell(key: str, figures: dict[str, float]) -> str:
+def stage_figures(steps: list[dict[str, Any]]) -> list[tuple[str, dict[str, float]]]:
+    """(name, figures) after each stage; first those of the network that entered, if one did."""
+    rows = [(step["name"], step["after"]) for step in steps]
+    if steps and not steps[0]["name"].startswith("00"):
+        rows.insert(0, ("entered", steps[0]["before"]))
+    return rows
+
+
+def cell(key: str, figures: dict[str, float]) -> str:
+    """A figure as a person reads it; empty where it was not measured."""
     return COLUMNS[key][1].format(figures[key]) if key in figures else ""
 
 
-def _change(key: str, first: dict[str, float], last: dict[str, float]) -> str:
+def change(key: str, first: dict[str, float], last: dict[str, float]) -> str:
     """A difference for quality, a ratio for cost."""
     if key not in first or key not in last:
         return ""
-    if key.startswith("val/"):
+    if "cost/" not in key:
         return f"{last[key] - first[key]:+.4f}"
     return f"x {last[key] / first[key]:.2f}"
 

@@ -16,6 +16,7 @@ NEUTRAL = (
     "teacher_policy",
     "logger",
     "pictures",
+    "report",
     "outputs_dir",
     "cache_dir",
     "data.num_workers",

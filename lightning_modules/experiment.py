@@ -31,6 +31,8 @@ from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.networks.model_folder import replace_folder
 from lightning_modules.optimization import check_layers
 from lightning_modules.pictures.pictures import draw_pictures
+from lightning_modules.report.page import write_report
+from lightning_modules.report.subject import subject_of
 from lightning_modules.scoring import add_scores, check_split
 from lightning_modules.search.job import objectives, run_trial
 from lightning_modules.session import Session, make_data
@@ -99,12 +101,15 @@ def conduct(
         images = {split: sum(counts) for split, counts in data.class_counts.items()}
         add_scores(metrics, network, cfg.score, image_size=data.image_size, images=images)
         pictures = []
-        if _wants_pictures(cfg, trial=not leads):
+        if _wants_drawing(cfg.pictures, trial=not leads):
             pictures = draw_pictures(answers, data, folder, name=title)
         _ship(folder, stages[-1].name, metrics)
         write_card(folder, metrics, cfg, pictures)
         if leads:
             run_directory.point(run_directory.FINISHED, folder)
+        if _wants_drawing(cfg.report, trial=not leads):
+            trust = saved_run.trusted_packages(cfg)
+            write_report(subject_of([str(folder)]), folder / closing.REPORT, trust=trust)
         if logged is not None:
             log_results(logged, metrics, pictures, folder / "model")
     closing.show(folder, metrics, network.recipe.summary())
@@ -186,9 +191,9 @@ def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:
     return cfg.latency.backend is not None and (not trial or asked)
 
 
-def _wants_pictures(cfg: DictConfig, *, trial: bool) -> bool:
-    """Drawing takes a second or two: within a sweep only where it is asked for."""
-    return not trial if cfg.pictures is None else cfg.pictures
+def _wants_drawing(asked: bool | None, *, trial: bool) -> bool:
+    """Pictures and report take a second or two each: within a sweep only where asked for."""
+    return not trial if asked is None else asked
 
 
 def _ship(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:

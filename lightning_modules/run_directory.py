@@ -15,6 +15,7 @@ from lightning_modules.errors import ConfigError
 _made: set[str] = set()  # folders that this process gave a name
 _older: set[Path] = set()  # run directories that existed before this process
 STARTED, FINISHED = "last_started", "last_finished"
+SEARCH = "study.json"  # in a search's folder: its name, its storage, what it is about
 
 
 def outputs_root() -> Path:
@@ -88,6 +89,12 @@ def resolve(value: str, pointer: str) -> Path:
     if not folder.is_dir():
         raise ConfigError(f"'last' names {folder}, which no longer exists; give a run directory.")
     return folder
+
+
+def search_folder(word: str) -> Path | None:
+    """The directory of the search that a word names, by path or by name; None: it is none."""
+    places = (Path(word), outputs_root() / "studies" / word)
+    return next((place for place in places if (place / SEARCH).is_file()), None)
 
 
 def claim(folder: Path) -> None:

@@ -53,7 +53,7 @@ def find_records(names: Sequence[str]) -> list[Record]:
     """
     found: dict[Path, Record] = {}
     for name in names:
-        folder, name = _folder(name), name.rstrip("/")
+        folder, name = find_folder(name), name.rstrip("/")
         trials = [] if (folder / ".hydra").is_dir() else study_records(folder, prefix=f"{name}/")
         for record in trials or [read_record(folder, name)]:
             found.setdefault(record.folder, record)
@@ -89,7 +89,12 @@ def read_record(folder: Path, name: str) -> Record:
     return Record(name, folder, config, choices, figures, finished)
 
 
-def _folder(name: str) -> Path:
+def find_folder(name: str) -> Path:
+    """The directory that a name means: of a run, of the `last` one, or of a study.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if name != "last" and not Path(name).is_dir():
         study = run_directory.outputs_root() / "studies" / name
         if not study.is_dir():

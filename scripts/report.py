@@ -1,4 +1,4 @@
-"""What finished runs and searches found: `python scripts/report.py RUN|STUDY... [--csv FILE]`."""
+"""What runs and searches found, as tables and a page: `python scripts/report.py RUN|STUDY...`."""
 
 import argparse
 from pathlib import Path
@@ -8,24 +8,25 @@ from lightning_modules.atomic_files import write_text
 from lightning_modules.command_line import explaining
 from lightning_modules.configurations import REPETITION
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_directory import outputs_root
+from lightning_modules.run_directory import search_folder
 from lightning_modules.run_records import find_records
 from lightning_modules.search.answer import show_answer
-from lightning_modules.search.opening import ABOUT
 from lightning_modules.summary import Summary, summarise
 
 
 def main() -> None:
-    """Parses the command line and prints the table."""
+    """Parses the command line, prints the tables and writes the page."""
     parser = argparse.ArgumentParser(
         description="Groups runs whose configurations differ only in seed and fold, and prints "
         "mean and spread of each group. Of a search, also while it runs: its best trials, "
-        "trials.csv, pictures, and the winner as an experiment.",
-        usage="%(prog)s RUN|STUDY [RUN|STUDY...] [--csv FILE] [--over KEY...]",
+        "trials.csv, pictures, and the winner as an experiment. "
+        "Writes report.html, which opens without a network, into the first one's directory.",
+        usage="%(prog)s RUN|STUDY [RUN|STUDY...] [--html FILE] [--csv FILE] [--over KEY...]",
         epilog="RUN: a run directory, or `last`. STUDY: a directory with trials/, or the name of "
         "one under outputs/studies/.",
     )
-    parser.add_argument("words", nargs="+", metavar="RUN|STUDY")
+    parser.add_argument("words", nargs="*", metavar="RUN|STUDY")
+    parser.add_argument("--html", metavar="FILE", help="write the page there instead")
     parser.add_argument("--csv", metavar="FILE", help="also write every figure, unrounded")
     parser.add_argument(
         "--over",
@@ -35,6 +36,8 @@ def main() -> None:
         help="runs that differ in this key, such as from_run, are repetitions too",
     )
     flags = parser.parse_intermixed_args()
+    if not flags.words:
+        raise ConfigError("No run was named; give run directories, `last`, or a study.")
     searches = [folder for word in flags.words if (folder := search_folder(word)) is not None]
     for folder in searches:
         show_answer(folder)
@@ -42,12 +45,21 @@ def main() -> None:
         report(others, csv=flags.csv, over=flags.over)
     elif flags.csv is not None:
         raise ConfigError("--csv is for runs; a search has its trials.csv.")
+    print(f"report   {page(flags.words, html=flags.html, over=flags.over)}")
 
 
-def search_folder(word: str) -> Path | None:
-    """The directory of the search that a word names, by path or by name; None: it is none."""
-    places = (Path(word), outputs_root() / "studies" / word)
-    return next((place for place in places if (place / ABOUT).is_file()), None)
+def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
+    """Writes the page on the runs and searches named; returns its path.
+
+    Raises:
+        ConfigError: none of them has figures, one is damaged, or it cannot be written.
+    """
+    from lightning_modules.closing import REPORT
+    from lightning_modules.report.page import write_report
+    from lightning_modules.report.subject import subject_of
+
+    subject = subject_of(words, over=over)
+    return write_report(subject, subject.home / REPORT if html is None else Path(html))
 
 
 def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:

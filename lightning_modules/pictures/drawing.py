@@ -1,6 +1,7 @@
 """Drawing by matplotlib: fonts that have the letters, names as they are, files in one piece."""
 
 import contextlib
+import io
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,13 @@ def write_title(figure: "Figure", *lines: str) -> None:
     size = min(11.0, points / (0.65 * max(map(len, lines))))  # a letter is 0.65 as wide as high
     style = {"fontsize": size, "x": 0.02, "ha": "left", "parse_math": False}
     figure.suptitle("\n".join(lines), **style)
+
+
+def to_png(figure: "Figure") -> bytes:
+    """The bytes of the file that `save` would write."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DOTS)
+    return file.getvalue()
 
 
 def save(figure: "Figure", path: Path) -> Path:

@@ -34,7 +34,7 @@ def show_answer(folder: Path) -> None:
     study, about = find_study(folder)
     names = study.user_attrs["objectives"]
     trials = study.get_trials(deepcopy=False)
-    print(f"\nstudy    {study.study_name}: {_states(trials)}")
+    print(f"\nstudy    {study.study_name}: {states(trials)}")
     for trial in elsewhere(trials):
         owner = trial.user_attrs[OWNER]
         print(f"running  trial {trial.number}: process {owner['pid']} on {owner['host']}")
@@ -63,7 +63,8 @@ def _show_winner(study: optuna.Study, folder: Path) -> None:
     print(f"next     python run.py -m experiment={path.stem} seed=0,1,2")
 
 
-def _states(trials: list[FrozenTrial]) -> str:
+def states(trials: list[FrozenTrial]) -> str:
+    """How many trials finished, failed, are running, ..."""
     found: dict[str, int] = {}
     for trial in trials:
         found[state_of(trial)] = found.get(state_of(trial), 0) + 1
@@ -71,13 +72,27 @@ def _states(trials: list[FrozenTrial]) -> str:
 
 
 def _table(best: list[FrozenTrial], names: list[str]) -> Table:
-    several = len(names) > 1
-    table = Table(title="Pareto front" if several else f"best trials by {names[0]}")
+    headings, rows = best_cells(best, names)
+    table = Table(title=title_of(names))
+    for heading in headings:
+        table.add_column(Text(heading), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def title_of(names: list[str]) -> str:
+    """What the best trials by these objectives are called."""
+    return "Pareto front" if len(names) > 1 else f"best trials by {names[0]}"
+
+
+def best_cells(best: list[FrozenTrial], names: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Headings and a row for each trial: its values, what else it measured, its parameters."""
     extra = [f for f in FIGURES_SHOWN if f not in names and _measured(best, f)]
     params = list(dict.fromkeys(name for trial in best for name in trial.params))
     common = [name for name in params if all(name in trial.params for trial in best)][:8]
-    for heading in ["trial", *names, *extra, *common, *([PRUNED] if _stopped(best) else [])]:
-        table.add_column(Text(heading), justify="right", overflow="fold")
+    headings = ["trial", *names, *extra, *common, *([PRUNED] if _stopped(best) else [])]
+    rows = []
     for trial in best:
         found = trial.user_attrs.get(FIGURES, {})
         row = [str(trial.number), *map(_number, trial.values)]
@@ -85,8 +100,8 @@ def _table(best: list[FrozenTrial], names: list[str]) -> Table:
         row += [as_text(trial.params[name]) for name in common]
         if _stopped(best):
             row.append(str(trial.user_attrs.get(PRUNED, "")))
-        table.add_row(*map(Text, row))
-    return table
+        rows.append(row)
+    return headings, rows
 
 
 def _number(value: float) -> str:

@@ -10,10 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lightning_modules.atomic_files import read_json, write_json
 from lightning_modules.errors import ConfigError
+from lightning_modules.run_directory import SEARCH
 from lightning_modules.search.identity import digest, identity
 from lightning_modules.search.objectives import directions_of, objectives_of
-
-ABOUT = "study.json"  # in a study's folder: its name, its storage, what it is about
 
 
 def open_study(root: DictConfig) -> optuna.Study:
@@ -45,7 +44,7 @@ def open_study(root: DictConfig) -> optuna.Study:
             study.set_user_attr(f"{part}, digest", digest(content))
     score = OmegaConf.to_container(root.score.macs)
     content = {"name": study.study_name, "storage": str(settings.storage), "score": score, **about}
-    write_json(folder / ABOUT, content)
+    write_json(folder / SEARCH, content)
     return study
 
 
@@ -57,9 +56,9 @@ def find_study(folder: Path) -> tuple[optuna.Study, dict[str, Any]]:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        about = read_json(folder / ABOUT)
+        about = read_json(folder / SEARCH)
     except (OSError, ValueError):
-        raise ConfigError(f"{folder} is no study: it has no readable {ABOUT}.") from None
+        raise ConfigError(f"{folder} is no study: it has no readable {SEARCH}.") from None
     url = about["storage"]
     if url.startswith("sqlite:///") and (folder / "study.db").is_file():
         url = f"sqlite:///{folder / 'study.db'}"  # the folder may have been moved

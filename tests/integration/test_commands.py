@@ -16,6 +16,7 @@ SMALL = [
     "trainer.max_epochs=1",
     "logger=none",
     "latency.backend=null",
+    "report=false",
 ]
 
 
@@ -56,6 +57,10 @@ def test_the_bare_command_runs_on_drawn_data(homes):
     assert "figures/test_confusion.png" in card
     assert f"| {classes[0]} | {metrics[f'val/precision/{classes[0]}']:.3f} |" in card
     assert "before and after" in done.stdout
+    assert f"report   {run}/report.html" in done.stdout.splitlines()
+    page = (run / "report.html").read_text()
+    assert page.endswith("</html>") and page.count("<img ") == 9  # two splits and the curves
+    assert "scenes=40" in page and f"<td>{metrics['cost/params']:,}</td>" in page
     assert "wandb sync" in done.stdout
     assert list((run / "wandb").glob("offline-run-*"))
     assert (homes / "outputs" / "last_finished").read_text().strip() == str(run)

@@ -42,6 +42,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (["model=resnet", "model.variant=resnet19"], "resnet19.*resnet18"),
         (["pictures=yes"], "pictures=yes is neither true, false nor null"),
+        (["report=page"], "report=page is neither true, false nor null"),
         (
             ["model=blocks/diet_found", "model.blocks.b3.k=${model.blocks.b3.k}"],
             "model.blocks.b3.k cannot be resolved: Recursive interpolation",

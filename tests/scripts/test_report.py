@@ -1,11 +1,13 @@
 """`scripts/report.py` in this process; as a user types it in tests/integration/test_multirun.py."""
 
 import csv
+import json
+import sys
 
 import pytest
 
 from lightning_modules.errors import ConfigError
-from scripts.report import report
+from scripts.report import main, report
 
 
 def test_runs_that_differ_in_seed_are_one_row(homes, leave, capsys):
@@ -62,3 +64,39 @@ def test_a_pipeline_repeated_from_other_runs(homes, leave):
 def test_mistakes(homes, names, csv, sentence):
     with pytest.raises(ConfigError, match=sentence):
         report(names, csv=csv, over=[])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "No run was named; give run directories"),
+        (["nowhere"], "neither a run directory nor a study called nowhere"),
+        (["photos"], "None of these runs has figures"),
+        (["unfinished"], "None of these runs has figures"),
+    ],
+)
+def test_mistakes_of_the_command(folder, leave, homes, words, says, monkeypatch, capsys):
+    leave(homes / "unfinished")
+    monkeypatch.chdir(homes)
+    monkeypatch.setattr(sys, "argv", ["report.py", *words])
+    with pytest.raises(ConfigError, match=says):
+        main()
+    assert not list(homes.rglob("report.html"))
+    told = {"photos": "it is neither a run", "unfinished": "it did not finish; continue it with"}
+    shown = capsys.readouterr().out
+    assert all(told.get(word, "") in shown for word in words)
+
+
+def test_the_page_lies_in_the_run_or_where_it_is_wanted(saved, homes, monkeypatch, capsys):
+    step = {"name": "00_train", "before": {}, "after": {"val/f1": 0.5}}
+    metrics = {"val/f1": 0.5, "seed": 0, "kept": "last", "epoch": 0, "steps": [step]}
+    confusion = {"classes": ["blue", "green", "red"], "val": [[1, 0, 0], [0, 1, 0], [0, 1, 0]]}
+    (saved / "metrics.json").write_text(json.dumps({**metrics, "confusion": confusion}))
+    for words, path in (
+        ([str(saved)], saved / "report.html"),
+        ([str(saved), "--html", str(homes / "new" / "page.html")], homes / "new" / "page.html"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["report.py", *words])
+        main()
+        assert capsys.readouterr().out.splitlines()[-1] == f"report   {path}"
+        assert "red as green (1)" in path.read_text()

@@ -18,6 +18,7 @@ from lightning_modules.pictures.class_bars import draw_class_bars
 from lightning_modules.pictures.confusion import draw_confusion
 from lightning_modules.pictures.drawing import fonts, save, shortened
 from lightning_modules.pictures.reliability import draw_reliability
+from lightning_modules.pictures.tradeoff import Point, draw_tradeoff
 
 TITLE = "mobilenet_v3_small_trashnet_tucker_prune_seed0_fold4_trial12, val"
 
@@ -165,3 +166,10 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ConfigError, match=r"taken.png cannot be written \(.+\)"):
         save(draw_confusion("ab", [[1, 0], [0, 1]], title="t"), tmp_path / "taken.png")
     assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]
+
+
+def test_names_of_networks_do_not_lie_on_each_other():
+    points = [Point("a", 1000, 0.5), Point("b", 1000, 0.501), Point("c", 1000, 0.6)]
+    axes = draw_tradeoff([*points, Point("d", 9000, 0.7)], title="t", under="u").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["c", "d", "a"]
+    assert axes.get_xscale() == "log"

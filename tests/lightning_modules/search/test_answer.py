@@ -14,6 +14,8 @@ from optuna.trial import TrialState
 
 from compression.score import macs_score
 from lightning_modules.errors import ConfigError
+from lightning_modules.report.page import render
+from lightning_modules.report.subject import subject_of
 from lightning_modules.search.answer import show_answer
 from lightning_modules.search.importance import importances
 from lightning_modules.search.opening import open_study
@@ -117,6 +119,17 @@ def test_several_objectives_end_with_a_front(study, homes, capsys, leave):
     assert "Pareto front" in shown and "1 refused" in shown
     assert "winner   trial 3; its run is not in" in shown  # by score/macs
     assert (folder / "figures" / "history_cost_macs.png").is_file()
+
+    subject = subject_of([found.study_name])
+    assert (subject.run, subject.home, subject.title) == (None, folder, found.study_name)
+    (search,) = subject.searches
+    assert search.best.headings[:3] == ["trial", "val/f1", "cost/macs"]
+    assert [row[:3] for row in search.best.rows] == [
+        ["0", "0.9000", "900.0000"], ["1", "0.8000", "100.0000"], ["3", "0.9500", "2,000"]
+    ]  # fmt: skip
+    page = render(subject)
+    assert page.count("<img ") == len(list((folder / "figures").iterdir())) > 2
+    assert "Trials: 4 finished, 1 refused." in page and "Load and rerun" not in page
 
 
 def test_limits_that_nothing_meets_say_the_smallest_seen(study, homes):

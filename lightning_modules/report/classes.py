@@ -1,0 +1,107 @@
+"""What the network takes for what: tables and pictures of each split."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lightning_modules.class_report import HEADINGS, ClassRow, class_rows, table_cells
+from lightning_modules.pictures.class_bars import draw_class_bars
+from lightning_modules.pictures.confusion import draw_confusion
+from lightning_modules.pictures.pictures import FOLDER
+from lightning_modules.report.content import Picture, Table
+from lightning_modules.report.finished_run import FinishedRun
+
+NAMES = {"val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a page shows of one split; None for a picture that needs the images and is not there.
+
+    Attributes:
+        name: `validation` or `test`.
+        table: a row for each class.
+        bars: F1, precision and recall of each class.
+        confusion: the confusion matrix.
+        mistakes: which classes are taken for which most often, in words.
+        reliability: accuracy over confidence.
+        worst: the images of highest loss.
+    """
+
+    name: str
+    table: Table
+    bars: Picture
+    confusion: Picture
+    mistakes: str
+    reliability: Picture | None
+    worst: Picture | None
+
+
+def splits(run: FinishedRun) -> list[Split]:
+    """Those that the run measured: `val`, and `test` where it is labelled."""
+    confusion = run.metrics["confusion"]
+    return [_split(run, name, confusion) for name in confusion if name != "classes"]
+
+
+def _split(run: FinishedRun, split: str, confusion: dict[str, Any]) -> Split:
+    classes, matrix = confusion["classes"], confusion[split]
+    rows, name = class_rows(classes, matrix), NAMES.get(split, split)
+    title = f"{run.name}, {split}"
+    f1 = run.metrics[f"{split}/f1"]
+    mistakes = _mistakes(classes, matrix)
+    return Split(
+        name=name,
+        table=Table(f"Classes, {name} images", HEADINGS, table_cells(rows)),
+        bars=_picture(
+            run, f"{split}_classes", f"F1, precision and recall by class: {_range(rows)}.",
+            lambda: draw_class_bars(rows, macro_f1=f1, title=title),
+        ),
+        confusion=_picture(
+            run, f"{split}_confusion", f"Confusion matrix of the {name} images. {mistakes}",
+            lambda: draw_confusion(classes, matrix, title=title),
+        ),
+        mistakes=mistakes,
+        reliability=_picture(
+            run, f"{split}_reliability",
+            "Reliability diagram: accuracy over confidence, and how many images have which.",
+        ),
+        worst=_picture(
+            run, f"{split}_worst", f"The {name} images of highest loss, each with its class, the "
+            "predicted class and its file; wrong ones have a red frame.", photographs=True,
+        ),
+    )  # fmt: skip
+
+
+def _picture(
+    run: FinishedRun,
+    name: str,
+    alt: str,
+    draw: Callable[[], Any] | None = None,
+    *,
+    photographs: bool = False,
+) -> Picture | None:
+    """The run's own picture, else drawn now from its figures, where they suffice."""
+    path = run.folder / FOLDER / f"{name}.png"
+    if path.is_file():
+        return Picture.of_file(path, alt, photographs=photographs)
+    return None if draw is None else Picture.of_figure(draw(), alt)
+
+
+def _range(rows: list[ClassRow]) -> str:
+    known = sorted((row for row in rows if row.f1 is not None), key=lambda row: row.f1)
+    if not known:
+        return "nothing is known"
+    worst, best = known[0], known[-1]
+    return f"from {worst.name} with F1 {worst.f1:.3f} to {best.name} with {best.f1:.3f}"
+
+
+def _mistakes(classes: list[str], matrix: list[list[int]], most: int = 3) -> str:
+    wrong = [
+        (count, classes[true], classes[seen])
+        for true, row in enumerate(matrix)
+        for seen, count in enumerate(row)
+        if count and true != seen
+    ]
+    wrong.sort(key=lambda one: -one[0])
+    told = ", ".join(f"{true} as {seen} ({count})" for count, true, seen in wrong[:most])
+    return f"Most often mistaken: {told}." if told else "Nothing was mistaken."

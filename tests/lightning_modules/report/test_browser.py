@@ -1,0 +1,48 @@
+"""The page in a real browser, where one is installed: nothing sticks out, loads or complains."""
+
+import shutil
+
+import pytest
+
+from lightning_modules.report.page import write_report
+from lightning_modules.report.subject import subject_of
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    with playwright.sync_playwright() as started:
+        try:
+            opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium starts here: {str(error).splitlines()[0]}")
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_in_a_browser(browser, finished, tmp_path, scheme):
+    words = [str(finished("a_very_long_name_of_a_run" * 4)), str(finished("other", "seed=1"))]
+    path = write_report(subject_of(words), tmp_path / "report.html")
+    for width in (390, 1280):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        requests, complaints = [], []
+        page.on("request", lambda request, found=requests: found.append(request.url))
+        page.on("console", lambda message, found=complaints: found.append(message.text))
+        page.on("pageerror", lambda error, found=complaints: found.append(str(error)))
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        wide = "[...document.querySelectorAll('h1, p, li, dd, img, .tile')]"
+        own = f"{wide}.filter(e => !e.closest('.box') && e.getBoundingClientRect().right > {width})"
+        assert page.evaluate(f"{own}.map(e => e.textContent)") == []
+        assert page.evaluate("[...document.images].every(e => e.complete && e.naturalWidth > 0)")
+        boxes = "[...document.querySelectorAll('.box')]"
+        assert page.evaluate(f"{boxes}.some(e => e.scrollWidth > e.clientWidth)")  # inside itself
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+        assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+        assert complaints == []
+        page.close()
