@@ -1,0 +1,1 @@
+"""`report.html`: all that is known of a run or study as one page."""
