@@ -15,21 +15,20 @@ from torch import Tensor, nn
 from compression.errors import CompressionError
 from compression.latency_target import plan_for_latency
 from compression.layer_names import chosen
-from compression.pruning.budget import global_shares, meet_target, uniform_shares
+from compression.pruning.budget import Shares, global_shares, meet_target, uniform_shares
 from compression.pruning.channel_groups import ChannelGroup, Channels
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
 from compression.pruning.feasibility import Rehearsal, cuttable
 from compression.pruning.importance import IMPORTANCES, score_channels
+from compression.pruning.settling import Ground, settle
 from compression.pruning.sizing import Sizing
 from compression.pruning.sparsity import PENALTIES
-from compression.pruning.survivors import Mismatch, survivors
 from compression.pruning.trace import IN, Key, trace_channels
 from compression.step import Context, Plan, Step
 from compression.target import Aim, OutOfReach, Target, round_target
 
 SCOPES = ("global", "uniform")
 SCALED = ("l1", "l2", "fpgm")  # importances whose scale differs from layer to layer
-ATTEMPTS = 40
 DEFAULT_TARGET = {"macs": 0.6}
 
 
@@ -102,22 +101,12 @@ class Prune(Step):
             CompressionError: nothing can be cut, the target is out of reach, a pattern matches
                 nothing, or the importance cannot be measured.
         """
-        trace = trace_channels(network, context.image_size)
-        channels = Channels(trace)
-        scores = score_channels(self.importance, network, channels, context, round)
-        groups, left = self._free(network, channels, scores)
-        sizing = Sizing(network, channels, groups, round_to=self.round_to, least=self.least)
-        rehearsal = Rehearsal(network, sizing, context.image_size)
-        free, held = cuttable(rehearsal)
-        for number, place in held.items():
-            left[groups[number].name] = f"fixed by the code of {_class(network, place)}"
-            sizing.allowed[number] = [groups[number].steps]
-        if not free:
-            raise CompressionError(_nothing(left, trace.unknown))
+        ground = self._ground(network, context, round)
+        shares = self._shares(ground)
 
         def plan_at(aim: Aim | float) -> Plan:
-            found = self._sized(aim, rehearsal.copy(), channels, scores, free)
-            return {**found, "left": left, "unknown": trace.unknown}
+            found = self._sized(aim, ground, shares)
+            return {**found, "left": ground.left, "unknown": ground.channels.trace.unknown}
 
         plan = self._reach(plan_at, network, context, round)
         cut = any(after < before for _, after, before in plan["layers"])
@@ -145,26 +134,37 @@ class Prune(Step):
         plan = plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
         return {**plan, "why": self._why(plan["target"])}
 
-    def _sized(
-        self,
-        aim: Aim | float,
-        rehearsal: Rehearsal,
-        channels: Channels,
-        scores: np.ndarray,
-        free: Sequence[int],
-    ) -> Plan:
+    def _sized(self, aim: Aim | float, ground: Ground, shares: Shares) -> Plan:
         """The part of the plan that follows from an aim, or from a share of the channels."""
-        steps, kept, report = self._settle(aim, rehearsal, channels, scores)
-        groups = rehearsal.sizing.groups
-        layers = [[g.name, g.width * steps[n] // g.steps, g.width] for n, g in enumerate(groups)]
+        steps, kept, report = settle(ground, lambda sizing: self._steps(aim, sizing, shares))
+        layers = ground.rehearsal.sizing.layers(steps)
         return {
-            **_compact(channels, kept),
-            "layers": [layer for number, layer in enumerate(layers) if number in free],
+            **_compact(ground.channels, kept),
+            "layers": [layer for number, layer in enumerate(layers) if number in ground.free],
             "why": self._why(report),
         }
 
     def _why(self, report: str) -> str:
         return f"{self.importance}, {self.scope}: {report}"
+
+    def _ground(self, network: nn.Module, context: Context, round: int) -> Ground:
+        """What is known of the network before sizes are chosen.
+
+        Raises:
+            CompressionError: nothing can be cut.
+        """
+        channels = Channels(trace_channels(network, context.image_size))
+        scores = score_channels(self.importance, network, channels, context, round)
+        groups, left = self._free(network, channels, scores)
+        sizing = Sizing(network, channels, groups, round_to=self.round_to, least=self.least)
+        rehearsal = Rehearsal(network, sizing, context.image_size)
+        free, held = cuttable(rehearsal)
+        for number, place in held.items():
+            left[groups[number].name] = f"fixed by the code of {_class(network, place)}"
+            sizing.allowed[number] = [groups[number].steps]
+        if not free:
+            raise CompressionError(_nothing(left, channels.trace.unknown))
+        return Ground(channels, scores, rehearsal, free, left)
 
     def _free(
         self, network: nn.Module, channels: Channels, scores: np.ndarray
@@ -185,46 +185,17 @@ class Prune(Step):
                 free.append(group)
         return free, left
 
-    def _settle(
-        self,
-        aim: Aim | float,
-        rehearsal: Rehearsal,
-        channels: Channels,
-        scores: np.ndarray,
-    ) -> tuple[dict[int, int], dict[Key, list[int]], str]:
-        """Sizes in which the network works and all of its channels are known again."""
-        sizing, offences = rehearsal.sizing, Counter()
-        for _ in range(ATTEMPTS):
-            steps, report = self._steps(aim, sizing, channels, scores)
-            place = rehearsal.failing_module(steps)
-            if place is not None:
-                inside = [n for n, g in enumerate(sizing.groups) if _in(g, place)]
-                _forbid(sizing, steps, inside, offences)
-                continue
-            smaller = rehearsal.smaller(steps)
-            smaller = Channels(trace_channels(smaller, rehearsal.image_size))
-            try:
-                return steps, survivors(channels, smaller, scores), report
-            except Mismatch as mismatch:
-                keys = {key for signature in mismatch.signatures for key, _ in signature}
-                touched = [n for n, g in enumerate(sizing.groups) if keys & g.cells.keys()]
-                _forbid(sizing, steps, touched, offences)
-        raise CompressionError(
-            "prune found no sizes in which this network works; name the layers that deal channels "
-            "out in ignore."
-        )
+    def _shares(self, ground: Ground) -> Shares:
+        """How a setting of the knob is shared out among the groups."""
+        sizing = ground.rehearsal.sizing
+        if self.scope == "uniform":
+            return uniform_shares(sizing)
+        normalise = self.importance in SCALED
+        return global_shares(sizing, ground.channels, ground.scores, normalise=normalise)
 
     def _steps(
-        self,
-        aim: Aim | float,
-        sizing: Sizing,
-        channels: Channels,
-        scores: np.ndarray,
+        self, aim: Aim | float, sizing: Sizing, shares: Shares
     ) -> tuple[dict[int, int], str]:
-        shares = uniform_shares(sizing)
-        if self.scope == "global":
-            normalise = self.importance in SCALED
-            shares = global_shares(sizing, channels, scores, normalise=normalise)
         if not isinstance(aim, Aim):
             steps = {n: sizing.nearest(n, share) for n, share in enumerate(shares(aim))}
             return steps, f"{aim:.3g} of the channels"
@@ -297,27 +268,6 @@ def _compact(channels: Channels, kept: dict[Key, list[int]]) -> dict[str, Any]:
         "shapes": {name: list(channels.trace.shapes[name]) for name in axes},
         "groups": {n: channels.trace.groups[n, IN] for n in axes if (n, IN) in kept},
     }
-
-
-def _forbid(
-    sizing: Sizing, steps: Mapping[int, int], numbers: Sequence[int], offences: Counter[int]
-) -> None:
-    """These sizes do not work for these groups; those that are dealt out are to blame first.
-
-    Such a group may try two other sizes: some numbers can be dealt out, others cannot.
-    """
-    cut = [n for n in numbers if steps[n] < sizing.groups[n].steps]
-    cut = cut or [n for n in steps if steps[n] < sizing.groups[n].steps]
-    dealt = [n for n in cut if len(sizing.groups[n].signatures) > 1]
-    offences.update(dealt or cut)
-    for number in dealt or cut:
-        left = [k for k in sizing.allowed[number] if k != steps[number]]
-        again = number in dealt and offences[number] < 3
-        sizing.allowed[number] = left if again else [sizing.groups[number].steps]
-
-
-def _in(group: ChannelGroup, place: str) -> bool:
-    return any(name.startswith(f"{place}." if place else "") for name, _ in group.cells)
 
 
 def _class(network: nn.Module, place: str) -> str:

@@ -64,6 +64,10 @@ class Sizing:
         twin.allowed = list(self.allowed)
         return twin
 
+    def layers(self, steps: Steps) -> list[list[str | int]]:
+        """Of each group its name and its channels, left and before."""
+        return [[g.name, g.width * steps[n] // g.steps, g.width] for n, g in enumerate(self.groups)]
+
     def without_coarse(self) -> "Sizing":
         """The same, with all groups whole that can only be cut by much."""
         twin = copy.copy(self)
