@@ -1,7 +1,8 @@
 """The engine: runs steps round by round, for plain PyTorch as for an experiment."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -10,7 +11,7 @@ from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.recipe import Entry, Recipe
 from compression.relative_latency import RelativeLatency
-from compression.step import CompressionStep, Context
+from compression.step import Batches, CompressionStep, Context
 
 FineTune = Callable[[nn.Module, CompressionStep, int], nn.Module | None]
 
@@ -50,9 +51,11 @@ def compress(
     steps: Sequence[CompressionStep],
     *,
     sample: Tensor,
-    batches: Iterable[tuple[Tensor, Tensor]] | None = None,
+    batches: Batches | None = None,
+    val_batches: Batches | None = None,
     fine_tune: FineTune | None = None,
     seed: int = 0,
+    scans: Path | None = None,
 ) -> tuple[nn.Module, Recipe]:
     """Make any plain PyTorch network smaller, without Hydra or Lightning.
 
@@ -62,9 +65,12 @@ def compress(
         sample: a batch as the network takes it, N x 3 x H x W; its size is the image size.
         batches: (images, labels) for BatchNorm and data-driven steps; iterated more than once,
             so a list or a `DataLoader`, not a generator.
+        val_batches: more of them, on which networks are evaluated; where there are none, those
+            above.
         fine_tune: called with (network, step, round) after each round; trains in place, or
             returns the network to go on with.
         seed: for steps that draw anything.
+        scans: folder in which sensitivity scans on just these batches are kept and found again.
 
     Returns:
         The smaller network and the recipe that rebuilds its structure, with what had been done to
@@ -76,7 +82,15 @@ def compress(
     check_order(steps)
     recipe = Recipe(list(getattr(network, "recipe", Recipe()).entries))
     for step in steps:
-        context = _context(step, network, sample=sample, batches=batches, seed=seed)
+        context = _context(
+            step,
+            network,
+            sample=sample,
+            batches=batches,
+            val_batches=val_batches,
+            seed=seed,
+            scans=scans,
+        )
         for round in range(step.rounds):
             network, entry = run_round(step, network, context, round)
             recipe.entries.append(entry)
@@ -100,8 +114,10 @@ def _context(
     network: nn.Module,
     *,
     sample: Tensor,
-    batches: Iterable[tuple[Tensor, Tensor]] | None,
+    batches: Batches | None,
+    val_batches: Batches | None,
     seed: int,
+    scans: Path | None,
 ) -> Context:
     image_size = (sample.shape[-2], sample.shape[-1])
     costs = {"macs": count_macs(network, image_size), "params": count_params(network)}
@@ -111,8 +127,10 @@ def _context(
         image_size=image_size,
         seed=seed,
         train_batches=None if batches is None else lambda: batches,
+        val_batches=None if val_batches is None else lambda: val_batches,
         entry_cost={**costs, **entry_latency(step, latency)},
         relative_latency=latency,
+        scans=scans,
     )
 
 

@@ -1,12 +1,15 @@
 """The contract of a compression step: plan -> restructure -> carry the weights over."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from compression.errors import CompressionError
 
 if TYPE_CHECKING:  # it loads onnxruntime, which only a measurement needs
     from compression.relative_latency import RelativeLatency
@@ -30,6 +33,27 @@ class Context:
     # has a latency target `latency` (ms).
     entry_cost: dict[str, float] = field(default_factory=dict)
     relative_latency: "RelativeLatency | None" = None  # to the network as it entered the step
+    # Folder of sensitivity scans on just these batches, which are reused and added to.
+    scans: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One layer treated, all others as they are: a point of a sensitivity scan.
+
+    Attributes:
+        layer: its name; of a group of layers, of the one that makes their channels.
+        share: of its channels or rank that was to be kept, in (0, 1).
+        kept: the share that is kept, as sizes are rounded.
+        what: is done to it, in words that tell it from every other treatment of that layer.
+        plan: makes the step's plan of it; None where the network does not work in these sizes.
+    """
+
+    layer: str
+    share: float
+    kept: float
+    what: str
+    plan: Callable[[], Plan | None]
 
 
 class CompressionStep(Protocol):
@@ -63,6 +87,7 @@ class Step:
     version = 1  # of the plan's meaning; a recipe of another version is refused
     rounds = 1
     last = False  # whether no step may follow this one
+    scanned: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)  # shares in a sensitivity scan
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         raise NotImplementedError
@@ -80,6 +105,14 @@ class Step:
     def describe_layers(plan: Plan) -> dict[str, str]:
         """What was done to each layer it looked at, and why, by the layer's name."""
         return {}
+
+    def trials(self, network: nn.Module, context: Context, shares: Sequence[float]) -> list[Trial]:
+        """Each layer that the step can treat, alone, at each of the shares that differ there.
+
+        Raises:
+            CompressionError: this step does not treat layers one by one.
+        """
+        raise CompressionError(f"{self.name} does not treat layers one by one: nothing to scan.")
 
     def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
         """Restructure a copy, then carry the weights over; `network` stays as it is."""

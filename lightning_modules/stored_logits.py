@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compression.fingerprint import digest_weights
 from datamodules.build_once import build_once
 from datamodules.errors import DataError
 from datamodules.image_data import ImageData
@@ -150,10 +151,7 @@ def teacher_key(teacher: Teacher, device: torch.device) -> str:
         "channels_last": teacher.channels_last,
     }
     digest = hashlib.sha256(_json(facts))
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        content = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(content.view(torch.uint8).numpy().tobytes())
+    digest_weights(digest, network)
     return digest.hexdigest()[:24]
 
 

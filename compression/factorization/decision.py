@@ -47,7 +47,7 @@ def _no_cheaper(choice: Plan) -> str | None:
     if fewer_macs < macs and fewer_params <= params:
         return None
     changes = f"{macs:,} -> {fewer_macs:,} MACs, {params:,} -> {fewer_params:,} parameters"
-    return f"no cheaper ({_rank(choice)}: {changes})"
+    return f"no cheaper ({rank_of(choice)}: {changes})"
 
 
 def _no_faster(candidate: Candidate, choice: Plan, clock: Clock | None) -> str | None:
@@ -57,19 +57,20 @@ def _no_faster(candidate: Candidate, choice: Plan, clock: Clock | None) -> str |
     choice["latency_ms"] = [before, after]
     if after <= (1 - GAIN) * before:
         return None
-    return f"no faster ({_rank(choice)}: {before:.3g} -> {after:.3g} ms)"
+    return f"no faster ({rank_of(choice)}: {before:.3g} -> {after:.3g} ms)"
 
 
 def described(choice: Plan) -> str:
     """`rank 12 x 9 of 24 x 16 by energy 0.9, 100 -> 40 MACs`."""
     full = " x ".join(map(str, choice["channels"]))
     before, after = choice["macs"]
-    text = f"{_rank(choice)} of {full} by {choice['why']}, {before:,} -> {after:,} MACs"
+    text = f"{rank_of(choice)} of {full} by {choice['why']}, {before:,} -> {after:,} MACs"
     if "latency_ms" in choice:
         before, after = choice["latency_ms"]
         text += f", {before:.3g} -> {after:.3g} ms"
     return text
 
 
-def _rank(choice: Plan) -> str:
+def rank_of(choice: Plan) -> str:
+    """`rank 12 x 9`."""
     return "rank " + " x ".join(map(str, choice["rank"]))

@@ -18,10 +18,12 @@ from compression.factorization.layers import find_layers, unfit_layers
 from compression.factorization.ranks.choice import rule_of
 from compression.factorization.ranks.rule import Rule
 from compression.factorization.settings import check_settings
+from compression.factorization.trials import trials_of
 from compression.latency_target import plan_for_latency
 from compression.layer_names import chosen
 from compression.meta_copy import meta_copy
-from compression.step import Context, Plan, Step
+from compression.sensitivity import Scan, scan
+from compression.step import Context, Plan, Step, Trial
 from compression.target import Aim, Target
 from compression.threads import torch_threads
 
@@ -37,15 +39,17 @@ class Factorization(Step):
     product. A layer that would not get cheaper is left alone; the plan says why.
 
     Args:
-        ranks: `ratio`, `energy`, `vbmf` or `target`; or the ranks themselves by layer name or
-            pattern, as a mapping or a YAML file of one; or a `Rule`. None: `target` if one is
-            given, else `ratio`.
+        ranks: `ratio`, `energy`, `vbmf`, `sensitivity` or `target`; or the ranks themselves by
+            layer name or pattern, as a mapping or a YAML file of one; or a `Rule`. None: `target`
+            if one is given, else `ratio`.
         ratio: rank as a share of the channels (or rank) entering the step, in (0, 1].
         energy: share of the squared singular values to keep, in (0, 1].
         vbmf: how far to go from the full rank to the one that EVBMF finds, in (0, 1].
-        target: cost to reach by bisection over the energy (or the ratio, if `ranks` says so), as
-            `{"macs": 0.5}`, `{"params": 0.5}` or `{"latency": 0.6}`, which is measured and
-            implies `prefer=latency`.
+        sensitivity: macro-F1 that a layer may lose alone, in (0, 1]; each round begins with a scan
+            (see `sensitivity`), which needs labelled images.
+        target: cost to reach by bisection over the energy (or the ratio or sensitivity, if `ranks`
+            says so), as `{"macs": 0.5}`, `{"params": 0.5}` or `{"latency": 0.6}`, which is measured
+            and implies `prefer=latency`.
         rounds: in how many rounds to get there.
         groups: `leave` grouped convolutions alone, or `split` each group's part.
         prefer: `macs` factorises whatever gets cheaper; `latency` only what also measures faster
@@ -66,6 +70,7 @@ class Factorization(Step):
         ratio: float = 0.5,
         energy: float = 0.9,
         vbmf: float = 0.7,
+        sensitivity: float = 0.01,
         target: Mapping[str, float | None] | None = None,
         rounds: int = 1,
         groups: str = "leave",
@@ -73,7 +78,7 @@ class Factorization(Step):
         include: Sequence[str] = ("*",),
         exclude: Sequence[str] = (),
     ) -> None:
-        strengths = {"ratio": ratio, "energy": energy, "vbmf": vbmf}
+        strengths = {"ratio": ratio, "energy": energy, "vbmf": vbmf, "sensitivity": sensitivity}
         words = {"ranks": ranks, "groups": groups, "prefer": prefer}
         check_settings(self.name, {**strengths, **words, "target": target, "rounds": rounds})
         self.target = Target.of(target)
@@ -81,24 +86,42 @@ class Factorization(Step):
         self.rounds, self.groups, self.prefer = rounds, groups, prefer
         self.include, self.exclude = list(include), list(exclude)
 
-    @torch_threads(DECOMPOSING)
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         """Ranks by layer name, and why other layers are left alone.
 
         Raises:
-            CompressionError: a pattern matches nothing, the target is out of reach, or no layer of
-                the network can be changed.
+            CompressionError: a pattern matches nothing, the target is out of reach, no layer of
+                the network can be changed, or its sensitivity cannot be measured.
         """
         candidates, skipped = self._candidates(network, context)
+
+        def measured() -> Scan:
+            trials = self._trials(candidates, network, context, self.scanned)
+            return scan(self, trials, network, context)
+
+        return self._plan(
+            self.rule.informed(measured), candidates, skipped, network, context, round
+        )
+
+    @torch_threads(DECOMPOSING)
+    def _plan(
+        self,
+        rule: Rule,
+        candidates: list[Candidate],
+        skipped: dict[str, str],
+        network: nn.Module,
+        context: Context,
+        round: int,
+    ) -> Plan:
         measured = self.target is not None and self.target.measure == "latency"
         clock = Clock() if measured or self.prefer == "latency" else None
         if self.target is None:
-            self.rule.check(candidates)
-            plan = decide(candidates, self.rule, clock, round, self.rounds)
+            rule.check(candidates)
+            plan = decide(candidates, rule, clock, round, self.rounds)
         elif measured:
-            plan = self._fast_enough(network, context, candidates, clock, round)
+            plan = self._fast_enough(rule, network, context, candidates, clock, round)
         else:
-            plan = self._solved(network, context, candidates, clock, round)
+            plan = self._solved(rule, network, context, candidates, clock, round)
         plan["skipped"] = {**skipped, **plan["skipped"]}
         begun = self.rounds > 1 and not all(candidate.fresh for candidate in candidates)
         last = round == self.rounds - 1
@@ -134,6 +157,31 @@ class Factorization(Step):
         for name, choice in plan["layers"].items():
             product = smaller.get_submodule(name)
             fill(product, network.get_submodule(name), self.form, choice["rank"])
+
+    def trials(self, network: nn.Module, context: Context, shares: Sequence[float]) -> list[Trial]:
+        """Each layer factorised alone; only where it gets cheaper.
+
+        Raises:
+            CompressionError: a pattern matches nothing.
+        """
+        candidates, _ = self._candidates(network, context)
+        return self._trials(candidates, network, context, shares)
+
+    def _trials(
+        self,
+        candidates: list[Candidate],
+        network: nn.Module,
+        context: Context,
+        shares: Sequence[float],
+    ) -> list[Trial]:
+        def running(plan: Plan) -> Plan | None:
+            try:
+                self._require_running(network, plan, context)
+            except CompressionError:
+                return None
+            return plan
+
+        return trials_of(candidates, shares, running)
 
     @staticmethod
     def describe(plan: Plan) -> list[str]:
@@ -171,6 +219,7 @@ class Factorization(Step):
 
     def _solved(
         self,
+        rule: Rule,
         network: nn.Module,
         context: Context,
         candidates: list[Candidate],
@@ -182,11 +231,12 @@ class Factorization(Step):
         now = network_cost(network, measure, context.image_size)
         entered = context.entry_cost or {measure: now}
         aim = Aim(self.target, entered, round, self.rounds)
-        rule, report = self._rule_for(aim, now, candidates, clock)
+        rule, report = _rule_for(rule, aim, now, candidates, clock)
         return {**decide(candidates, rule, clock), "target": report}
 
     def _fast_enough(
         self,
+        rule: Rule,
         network: nn.Module,
         context: Context,
         candidates: list[Candidate],
@@ -197,23 +247,10 @@ class Factorization(Step):
 
         def plan_at(aim: Aim) -> Plan:
             now = aim.entered["macs"]
-            return decide(candidates, self._rule_for(aim, now, candidates, None)[0], clock)
+            return decide(candidates, _rule_for(rule, aim, now, candidates, None)[0], clock)
 
         way = {"round": round, "rounds": self.rounds}
         return plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
-
-    def _rule_for(
-        self, aim: Aim, now: float, candidates: list[Candidate], clock: Clock | None
-    ) -> tuple[Rule, str]:
-        """The rule at the share that meets an aim, and how near; `now` is the network's cost."""
-        measure, kind = aim.target.measure, type(self.rule)
-
-        def cost_at(share: float) -> float:
-            layers = decide(candidates, kind(share), clock)["layers"].values()
-            return now + sum(after - before for before, after in (c[measure] for c in layers))
-
-        found = aim.solve(cost_at)
-        return kind(found.knob), aim.report(found)
 
     def _require_running(self, network: nn.Module, plan: Plan, context: Context) -> None:
         """Some networks read their layers' weights and settings instead of calling them."""
@@ -232,6 +269,20 @@ class Factorization(Step):
             f"{self.name} by {self.rule.why()} changes no layer of this network ({reasons}); it is "
             f"for {self.form.kinds}, so choose lower ranks or another step."
         )
+
+
+def _rule_for(
+    rule: Rule, aim: Aim, now: float, candidates: list[Candidate], clock: Clock | None
+) -> tuple[Rule, str]:
+    """A rule at the setting that meets an aim, and how near; `now` is the network's cost."""
+    measure = aim.target.measure
+
+    def cost_at(knob: float) -> float:
+        layers = decide(candidates, rule.at(knob), clock)["layers"].values()
+        return now + sum(after - before for before, after in (c[measure] for c in layers))
+
+    found = aim.solve(cost_at)
+    return rule.at(found.knob), aim.report(found)
 
 
 def fill(product: nn.Sequential, layer: Layer, form: type[Form], rank: Sequence[int]) -> None:

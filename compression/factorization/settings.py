@@ -9,8 +9,8 @@ import yaml
 from compression.errors import CompressionError
 from compression.target import Target
 
-RULES = ("ratio", "energy", "vbmf")
-SOLVABLE = ("ratio", "energy")  # rules with a number that a target can turn
+RULES = ("ratio", "energy", "vbmf", "sensitivity")
+SOLVABLE = ("ratio", "energy", "sensitivity")  # rules with a number that a target can turn
 GROUPS = ("leave", "split")
 PREFERENCES = ("macs", "latency")
 

@@ -63,6 +63,7 @@ class SpatialSVD(Factorization):
     """
 
     name = "spatial_svd"
+    scanned = (0.125, 0.25, 0.375)  # a square layer is cheaper below half of its rank only
     form = SpatialSVDForm
 
     def __init__(self, *, groups: str = "split", **settings: Any) -> None:

@@ -58,4 +58,5 @@ class SVD(Factorization):
     """Factorise Linear layers and 1x1 convolutions; see `Factorization` for the settings."""
 
     name = "svd"
+    scanned = (0.125, 0.25, 0.375)  # a square layer is cheaper below half of its rank only
     form = SVDForm

@@ -1,4 +1,6 @@
-"""Sharing a budget out among the groups: uniformly, or by one threshold for all channels."""
+"""Sharing a budget out among the groups: uniformly, by one threshold for all channels, or by what
+each group loses alone.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -6,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from compression.bisection import TOLERANCE, Solution
+from compression.loss_bound import LossBounds
 from compression.pruning.channel_groups import Channels
 from compression.pruning.sizing import Sizing
 from compression.target import Aim
@@ -16,6 +19,16 @@ Shares = Callable[[float], list[float]]  # of each group, at a setting of the kn
 def uniform_shares(sizing: Sizing) -> Shares:
     """Every group keeps the same share."""
     return lambda knob: [knob] * len(sizing.groups)
+
+
+def sensitivity_shares(sizing: Sizing, bounds: LossBounds) -> Shares:
+    """Every group keeps what it needs to lose, alone, no more F1 than one bound."""
+
+    def shares(knob: float) -> list[float]:
+        bound = bounds.bound_at(knob)
+        return [bounds.share(name, bound) for name in sizing.names]
+
+    return shares
 
 
 def global_shares(

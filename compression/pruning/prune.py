@@ -7,6 +7,7 @@ reshapes, channel shuffle, chunks and concatenation are followed exactly.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,29 @@ from torch import Tensor, nn
 from compression.errors import CompressionError
 from compression.latency_target import plan_for_latency
 from compression.layer_names import chosen
-from compression.pruning.budget import Shares, global_shares, meet_target, uniform_shares
+from compression.loss_bound import LossBounds
+from compression.pruning.budget import (
+    Shares,
+    global_shares,
+    meet_target,
+    sensitivity_shares,
+    uniform_shares,
+)
 from compression.pruning.channel_groups import ChannelGroup, Channels
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
 from compression.pruning.feasibility import Rehearsal, cuttable
 from compression.pruning.importance import IMPORTANCES, score_channels
-from compression.pruning.settling import Ground, settle
+from compression.pruning.settling import Ground, Settled, settle
 from compression.pruning.sizing import Sizing
 from compression.pruning.sparsity import PENALTIES
 from compression.pruning.trace import IN, Key, trace_channels
-from compression.step import Context, Plan, Step
+from compression.pruning.trials import trials_of
+from compression.sensitivity import scan
+from compression.step import Context, Plan, Step, Trial
 from compression.target import Aim, OutOfReach, Target, round_target
 
 SCOPES = ("global", "uniform")
+SENSITIVITY = "sensitivity"
 SCALED = ("l1", "l2", "fpgm")  # importances whose scale differs from layer to layer
 DEFAULT_TARGET = {"macs": 0.6}
 
@@ -44,6 +55,9 @@ class Prune(Step):
         importance: a key of `importance.IMPORTANCES`; `taylor` needs data.
         scope: `global`: the least important channels of the whole network go; `uniform`: every
             group of layers loses the same share.
+        ratios: `sensitivity` in the place of `scope`: every group of layers keeps what it needs to
+            lose, alone, no more macro-F1 than one bound, which the target turns (see
+            `loss_bound`). Each round begins with a scan, which needs labelled images.
         rounds: in how many rounds to get there.
         round_to: numbers of channels are multiples of this; where a layer is narrower than four of
             them, of a half, a quarter... of it.
@@ -66,6 +80,7 @@ class Prune(Step):
         ratio: float | None = None,
         importance: str = "l2",
         scope: str = "global",
+        ratios: str | None = None,
         rounds: int = 1,
         round_to: int = 8,
         least: float = 0.1,
@@ -82,6 +97,13 @@ class Prune(Step):
         _check_share("least", least)
         _check_choice("importance", importance, IMPORTANCES)
         _check_choice("scope", scope, SCOPES)
+        if ratios is not None:
+            _check_choice("ratios", ratios, (SENSITIVITY,))
+            if ratio is not None:
+                raise CompressionError(
+                    f"prune.ratios={ratios} needs a target; ratio={ratio} is the same share for "
+                    "every group of layers."
+                )
         for key, value in {"rounds": rounds, "round_to": round_to}.items():
             if not isinstance(value, int) or value < 1:
                 raise CompressionError(f"prune.{key} is a number from 1, not {value!r}.")
@@ -90,7 +112,7 @@ class Prune(Step):
         if not isinstance(strength, int | float) or not strength > 0:
             raise CompressionError(f"prune.strength is a number above 0, not {strength!r}.")
         self.sparsity, self.strength = sparsity, strength
-        self.ratio, self.importance, self.scope = ratio, importance, scope
+        self.ratio, self.importance, self.scope = ratio, importance, ratios or scope
         self.rounds, self.round_to, self.least = rounds, round_to, least
         self.ignore = list(ignore)
 
@@ -99,10 +121,10 @@ class Prune(Step):
 
         Raises:
             CompressionError: nothing can be cut, the target is out of reach, a pattern matches
-                nothing, or the importance cannot be measured.
+                nothing, or the importance or sensitivity cannot be measured.
         """
         ground = self._ground(network, context, round)
-        shares = self._shares(ground)
+        shares = self._shares(ground, network, context)
 
         def plan_at(aim: Aim | float) -> Plan:
             found = self._sized(aim, ground, shares)
@@ -136,13 +158,28 @@ class Prune(Step):
 
     def _sized(self, aim: Aim | float, ground: Ground, shares: Shares) -> Plan:
         """The part of the plan that follows from an aim, or from a share of the channels."""
-        steps, kept, report = settle(ground, lambda sizing: self._steps(aim, sizing, shares))
+        settled = settle(ground, lambda sizing: self._steps(aim, sizing, shares))
+        return self._planned(ground, settled)
+
+    def _planned(self, ground: Ground, settled: Settled) -> Plan:
+        steps, kept, report = settled
         layers = ground.rehearsal.sizing.layers(steps)
         return {
             **_compact(ground.channels, kept),
             "layers": [layer for number, layer in enumerate(layers) if number in ground.free],
             "why": self._why(report),
         }
+
+    def trials(self, network: nn.Module, context: Context, shares: Sequence[float]) -> list[Trial]:
+        """Each group of layers cut alone.
+
+        Raises:
+            CompressionError: nothing can be cut.
+        """
+        return self._trials(self._ground(network, context, 0), shares)
+
+    def _trials(self, ground: Ground, shares: Sequence[float]) -> list[Trial]:
+        return trials_of(ground, shares, self.importance, partial(self._planned, ground))
 
     def _why(self, report: str) -> str:
         return f"{self.importance}, {self.scope}: {report}"
@@ -160,7 +197,7 @@ class Prune(Step):
         rehearsal = Rehearsal(network, sizing, context.image_size)
         free, held = cuttable(rehearsal)
         for number, place in held.items():
-            left[groups[number].name] = f"fixed by the code of {_class(network, place)}"
+            left[sizing.names[number]] = f"fixed by the code of {_class(network, place)}"
             sizing.allowed[number] = [groups[number].steps]
         if not free:
             raise CompressionError(_nothing(left, channels.trace.unknown))
@@ -185,9 +222,12 @@ class Prune(Step):
                 free.append(group)
         return free, left
 
-    def _shares(self, ground: Ground) -> Shares:
+    def _shares(self, ground: Ground, network: nn.Module, context: Context) -> Shares:
         """How a setting of the knob is shared out among the groups."""
         sizing = ground.rehearsal.sizing
+        if self.scope == SENSITIVITY:
+            trials = self._trials(ground, self.scanned)
+            return sensitivity_shares(sizing, LossBounds(scan(self, trials, network, context)))
         if self.scope == "uniform":
             return uniform_shares(sizing)
         normalise = self.importance in SCALED

@@ -16,6 +16,7 @@ from compression.pruning.trace import Key, trace_channels
 ATTEMPTS = 40
 
 Choice = tuple[dict[int, int], str]  # steps of each group, and how they were chosen
+Settled = tuple[dict[int, int], dict[Key, list[int]], str]  # with what survives on every axis
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,15 @@ class Ground:
 
 
 def settle(
-    ground: Ground, choose: Callable[[Sizing], Choice]
-) -> tuple[dict[int, int], dict[Key, list[int]], str]:
+    ground: Ground, choose: Callable[[Sizing], Choice], *, attempts: int = ATTEMPTS
+) -> Settled:
     """Sizes in which the network works and all of its channels are known again.
 
     Args:
         ground: of the network; stays as it is.
         choose: steps of each group out of what a sizing allows, and how they were chosen. Asked
             again with less allowed where the network fails.
+        attempts: how often it is asked.
 
     Returns:
         The steps, the indices that survive on every axis, and how the steps were chosen.
@@ -55,7 +57,7 @@ def settle(
     """
     rehearsal, offences = ground.rehearsal.copy(), Counter()
     sizing = rehearsal.sizing
-    for _ in range(ATTEMPTS):
+    for _ in range(attempts):
         steps, report = choose(sizing)
         place = rehearsal.failing_module(steps)
         if place is not None:

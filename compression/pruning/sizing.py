@@ -1,7 +1,7 @@
 """How many channels each group keeps, and what the network then costs: by arithmetic alone."""
 
 import copy
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from math import gcd, lcm
 
@@ -24,6 +24,9 @@ class Sizing:
         round_to: widths are multiples of it, or of a half, a quarter... where a group is narrower
             than four of them.
         least: share of its channels that every group keeps.
+
+    Attributes:
+        names: of the groups; of several that one layer makes, all but the first are numbered.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Sizing:
         least: float,
     ) -> None:
         self.trace, self.groups = channels.trace, list(groups)
+        self.names = _numbered([group.name for group in groups])
         self.allowed = [_allowed(group, round_to, least) for group in groups]
         self._parts: dict[Key, list[tuple[int, int]]] = defaultdict(list)
         for number, group in enumerate(groups):
@@ -66,7 +70,10 @@ class Sizing:
 
     def layers(self, steps: Steps) -> list[list[str | int]]:
         """Of each group its name and its channels, left and before."""
-        return [[g.name, g.width * steps[n] // g.steps, g.width] for n, g in enumerate(self.groups)]
+        return [
+            [name, group.width * steps[n] // group.steps, group.width]
+            for n, (name, group) in enumerate(zip(self.names, self.groups, strict=True))
+        ]
 
     def without_coarse(self) -> "Sizing":
         """The same, with all groups whole that can only be cut by much."""
@@ -110,6 +117,15 @@ class Sizing:
             whole = self.groups[number].steps
             lost += count - count * steps.get(number, whole) // whole
         return lost
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    met: Counter[str] = Counter()
+    found = []
+    for name in names:
+        met[name] += 1
+        found.append(name if met[name] == 1 else f"{name} ({met[name]})")
+    return found
 
 
 def _allowed(group: ChannelGroup, round_to: int, least: float) -> list[int]:

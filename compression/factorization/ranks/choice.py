@@ -7,10 +7,11 @@ from compression.factorization.ranks.energy import Energy
 from compression.factorization.ranks.given import Given
 from compression.factorization.ranks.ratio import Ratio
 from compression.factorization.ranks.rule import Rule
+from compression.factorization.ranks.sensitivity import Sensitivity
 from compression.factorization.ranks.vbmf import VBMF
 from compression.factorization.settings import RULES, rank_rule, read_ranks
 
-BY_NAME = dict(zip(RULES, (Ratio, Energy, VBMF), strict=True))
+BY_NAME = dict(zip(RULES, (Ratio, Energy, VBMF, Sensitivity), strict=True))
 
 
 def rule_of(

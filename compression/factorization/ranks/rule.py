@@ -1,8 +1,10 @@
 """The contract of a rule that chooses ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
 from compression.factorization.candidate import Candidate
+from compression.sensitivity import Scan
 from compression.target import round_target
 
 
@@ -17,6 +19,17 @@ class Rule:
         Raises:
             CompressionError: says what does not fit.
         """
+
+    def informed(self, scan: Callable[[], Scan]) -> Self:
+        """The rule that knows the network's sensitivity, if it asks for it; `scan` takes long."""
+        return self
+
+    def at(self, knob: float) -> Self:
+        """The rule at a setting of its number in 0..1 that a target turns; at 1 it changes least.
+
+        Only of the rules in `settings.SOLVABLE`.
+        """
+        return type(self)(knob)
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
         """The rank to go to in round `number` (from 0) of `rounds`; 0 leaves the layer alone."""

@@ -4,6 +4,7 @@ from compression.errors import CompressionError
 from compression.factorization.ranks.energy import Energy
 from compression.factorization.ranks.given import Given
 from compression.factorization.ranks.ratio import Ratio
+from compression.factorization.ranks.sensitivity import Sensitivity
 from compression.factorization.ranks.vbmf import VBMF
 from compression.factorization.settings import check_settings, read_ranks
 from compression.factorization.spatial_svd import SpatialSVD
@@ -17,6 +18,7 @@ from compression.factorization.tucker import Tucker
         ({"ratio": 0.3}, Ratio, "ratio 0.3"),
         ({"ranks": "energy", "energy": 0.8}, Energy, "energy 0.8"),
         ({"ranks": "vbmf"}, VBMF, "EVBMF at 0.7"),
+        ({"ranks": "sensitivity"}, Sensitivity, "sensitivity (alone 0.01 of F1 at most)"),
         ({"target": {"macs": 0.5}}, Energy, "energy 0.9"),
         ({"target": {"macs": 0.5}, "ranks": "ratio"}, Ratio, "ratio 0.5"),
         ({"target": {"macs": 0.5}, "ranks": "target"}, Energy, "energy 0.9"),
@@ -41,7 +43,10 @@ def test_which_rule_is_meant(settings, rule, why):
         ({"target": {"macs": 2}}, "there.target.macs is a share"),
         ({"ranks": "target"}, "there.ranks=target needs a target"),
         ({"ranks": "vbmf", "target": {"macs": 0.5}}, "there.ranks chooses the ranks in another"),
-        ({"ranks": "enrgy"}, r"ranks=enrgy is neither a rule \(ratio, energy, vbmf, target\) nor"),
+        (
+            {"ranks": "enrgy"},
+            r"ranks=enrgy is neither a rule \(ratio, .*, sensitivity, target\) nor",
+        ),
         ({"ranks": {"a": -1}}, "gives a the rank -1"),
         ({"ranks": {"a": [1.5, 2]}}, r"gives a the rank \[1.5, 2\]"),
         ({"ranks": {"a": []}}, "gives a the rank"),

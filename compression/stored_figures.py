@@ -1,0 +1,83 @@
+"""Figures that take long to find, kept in a file one by one: what was found once is only read."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from compression.errors import CompressionError
+
+FILE = "figures.json"
+
+Figures = dict[str, Any] | None
+
+
+class StoredFigures:
+    """Figures by key; written in one piece after each new one.
+
+    Args:
+        folder: keeps them, or None.
+
+    Raises:
+        CompressionError: what lies there cannot be read.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.path = None if folder is None else folder / FILE
+        self.known: dict[str, Figures] = {}
+        if self.path is not None and self.path.is_file():
+            try:
+                self.known = dict(json.loads(self.path.read_text(encoding="utf-8")))
+            except (ValueError, TypeError):
+                raise CompressionError(
+                    f"{self.path} is damaged: delete it, and it is measured again."
+                ) from None
+
+    def get(self, key: str, measure: Callable[[], Figures]) -> Figures:
+        """What is known under a key, else what `measure` finds."""
+        if key not in self.known:
+            self.known[key] = measure()
+            self._write()
+        return self.known[key]
+
+    def _write(self) -> None:
+        if self.path is None:
+            return
+        beside = self.path.with_name(f".{FILE}.{os.getpid()}")
+        with _writing(self.path.parent):
+            beside.write_text(json.dumps(self.known, allow_nan=False), encoding="utf-8")
+            beside.replace(self.path)
+
+
+@contextlib.contextmanager
+def stored_figures(folder: Path | None) -> Iterator[StoredFigures]:
+    """The figures of a folder for one process, while others that want them wait.
+
+    Raises:
+        CompressionError: the folder cannot be written, or is damaged.
+    """
+    if folder is None:
+        yield StoredFigures(None)
+        return
+    lock = FileLock(f"{folder}.lock")
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # its last use, by which old ones are found
+        lock.acquire()
+    try:
+        yield StoredFigures(folder)
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise CompressionError(f"The folder {folder} cannot be written ({reason}).") from error
