@@ -108,6 +108,16 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     teacher_runs.check_teachers(cfg, classes, sweep=sweep)
 
 
+def check_step(cfg: DictConfig) -> None:
+    """The part of the check that concerns steps on the network of `from_run`, and its data.
+
+    Raises:
+        ConfigError, DataError: one sentence on the first mistake found.
+    """
+    _check_compression(cfg)
+    _check_entered(cfg, _check_data(cfg))
+
+
 def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
     try:
         checker(*arguments, **settings)

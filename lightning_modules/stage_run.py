@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from compression.engine import entry_latency, run_round
+from compression.engine import run_round
 from compression.recipe import Entry, Recipe
 from compression.relative_latency import RelativeLatency
 from compression.step import Context
@@ -17,12 +17,12 @@ from lightning_modules.data_splits import data_identity
 from lightning_modules.errors import ConfigError
 from lightning_modules.figures import network_figures, validation_figures
 from lightning_modules.fitting import fit
-from lightning_modules.losses.building import build_loss
 from lightning_modules.moments import Moments
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
 from lightning_modules.session import Session
 from lightning_modules.stages import Stage
+from lightning_modules.step_context import step_context
 from lightning_modules.teachers import Teacher
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def _rounds(
             elif round == origin["round"]:
                 network = stage.step.apply(network, entries[round]["plan"])
             else:
-                context = _context(stage, session, entered, latency)
+                context = step_context(stage.step, session, entered, latency)
                 network, entry = _surgery(stage, network, context, round)
                 moments.follow(stage.step, entry.plan)
                 entries.append(asdict(entry))
@@ -149,22 +149,3 @@ def _surgery(stage: Stage, network: Network, context: Context, round: int) -> tu
     for line in stage.step.describe(entry.plan):
         log.info(f"  {line}")
     return network, entry
-
-
-def _context(
-    stage: Stage, session: Session, entered: dict[str, float], latency: RelativeLatency
-) -> Context:
-    """What a compression step may look at; `entered` and `latency` are of the entering network."""
-    data = session.data
-    costs = {name: entered[f"cost/{name}"] for name in ("macs", "params")}
-    return Context(
-        sample=next(iter(data.val_dataloader()))[0][:8],
-        image_size=data.image_size,
-        seed=session.cfg.seed,
-        train_batches=data.train_eval_batches,
-        val_batches=data.val_dataloader,
-        loss=build_loss(session.cfg.loss, class_counts=data.class_counts["train"]),
-        evaluate=lambda candidate: validation_figures(candidate, session),
-        entry_cost={**costs, **entry_latency(stage.step, latency)},
-        relative_latency=latency,
-    )

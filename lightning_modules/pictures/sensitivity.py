@@ -1,0 +1,94 @@
+"""A sensitivity scan as a picture: F1 lost by each layer beside the MACs that it saves."""
+
+from typing import TYPE_CHECKING
+
+from compression.sensitivity import Point, Scan
+from lightning_modules.pictures.drawing import (
+    GREY,
+    LIGHT,
+    shortened,
+    write_names,
+    write_title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LINE, MARGINS = 0.24, 1.6  # inches: height of a layer, of title, scale and legend
+MOST = 60  # layers that are shown
+LETTERS = 40  # of a layer's name
+
+
+def draw_sensitivity(scan: Scan, *, title: str) -> "Figure":
+    """A row for each layer in the network's order: dots of F1 lost, and bars of MACs saved.
+
+    Args:
+        scan: with at least one point.
+        title: above it.
+    """
+    from matplotlib.figure import Figure
+
+    layers = _layers(scan)
+    shares = sorted({point.share for points in layers.values() for point in points})
+    under = f"macro-F1 {scan.f1:.3f} and {scan.macs:,} MACs before; each layer treated alone"
+    if len(layers) < len({point.layer for point in scan.points}):
+        under += f"; the {MOST} that save most"
+    figure = Figure(figsize=(9, LINE * len(layers) + MARGINS), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for place, points in enumerate(layers.values()):
+        losses = [scan.lost(point) for point in points]
+        left.plot([min(losses), max(losses)], [place, place], color=LIGHT, linewidth=1, zorder=1)
+    for number, share in enumerate(shares):
+        _draw_share(left, right, scan, layers, share, _color(number, len(shares)))
+    left.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    write_names(left.yaxis, [shortened(name, LETTERS) for name in layers], fontsize=8)
+    left.set(xlabel="macro-F1 lost", ylim=(len(layers) - 0.4, -0.6))
+    right.set(xlabel="MACs saved, % of the network's")
+    right.tick_params(left=False)
+    for axes in (left, right):
+        axes.grid(axis="x", color="#eeeeee", zorder=-1)
+        axes.set_axisbelow(True)
+    write_title(figure, title, under)
+    handles, labels = left.get_legend_handles_labels()
+    style = {"loc": "outside lower center", "ncols": 6, "fontsize": 9, "frameon": False}
+    figure.legend(handles, labels, **style)
+    return figure
+
+
+def _layers(scan: Scan) -> dict[str, list[Point]]:
+    """The points by layer, in the network's order; of too many layers those that save most."""
+    found: dict[str, list[Point]] = {}
+    for point in scan.points:
+        found.setdefault(point.layer, []).append(point)
+    most = {name: max(map(scan.saved, points)) for name, points in found.items()}
+    shown = set(sorted(most, key=most.get, reverse=True)[:MOST])
+    return {name: points for name, points in found.items() if name in shown}
+
+
+def _draw_share(
+    left: "Axes",
+    right: "Axes",
+    scan: Scan,
+    layers: dict[str, list[Point]],
+    share: float,
+    color: tuple[float, ...],
+) -> None:
+    own = [
+        (place, point)
+        for place, points in enumerate(layers.values())
+        for point in points
+        if point.share == share
+    ]
+    places = [place for place, _ in own]
+    lost = [scan.lost(point) for _, point in own]
+    left.scatter(lost, places, color=[color], s=26, zorder=2, label=f"{share:g} kept")
+    saved = [100 * scan.saved(point) for _, point in own]
+    right.barh(places, saved, color=[color], height=0.7)
+
+
+def _color(number: int, count: int) -> tuple[float, ...]:
+    """Dark where little is kept; the bars of more lie on those of less."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](0.05 + 0.85 * number / max(count - 1, 1))

@@ -1,0 +1,78 @@
+"""A sensitivity scan of a finished run's network, as `scripts/sensitivity.py` makes it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from compression.cost import count_macs, count_params
+from compression.relative_latency import RelativeLatency
+from compression.sensitivity import Scan, scan
+from compression.step import Step, Trial
+from datamodules.progress import report_progress
+from lightning_modules.errors import ConfigError
+from lightning_modules.experiment import enter
+from lightning_modules.session import Session, make_data
+from lightning_modules.stages import stages_of
+from lightning_modules.step_context import step_context
+
+
+def scan_run(cfg: DictConfig, run: Path, shares: Sequence[float] | None) -> Scan:
+    """The scan of the one step that `cfg.compression` describes, on the network of `cfg.from_run`.
+
+    Args:
+        cfg: of the run, with the step.
+        run: the run directory.
+        shares: to keep of each layer, in (0, 1); None: the step's own.
+
+    Raises:
+        ConfigError, DataError, CompressionError: the step does not treat layers one by one, the
+            network is quantised, or none of its layers can be treated.
+    """
+    (stage,) = stages_of(cfg)
+    step = stage.step
+    require_trials(step)
+    data = make_data(cfg)
+    network = enter(cfg, data).eval()
+    data.prepare_data()
+    data.setup()
+    size = data.image_size
+    costs = {"cost/macs": count_macs(network, size), "cost/params": count_params(network)}
+    session = Session(cfg, data, run)
+    context = step_context(step, session, costs, RelativeLatency(network, size))
+    trials = step.trials(network, context, shares or step.scanned)
+    if not trials:
+        raise ConfigError(
+            f"{step.name} finds no layer in {run} that it could make cheaper at these shares; give "
+            "smaller ones, as shares=0.1,0.2."
+        )
+    found = scan(step, _shown(trials, step), network, context)
+    if not found.points:
+        raise ConfigError(f"{run}: the network works with none of its layers treated alone.")
+    return found
+
+
+def require_trials(step: Step) -> None:
+    """Refuses a step that has no trials, before any data is read."""
+    if type(step).trials is Step.trials:
+        raise ConfigError(
+            f"step={step.name} does not treat layers one by one, so there is nothing to scan; take "
+            "prune, tucker, svd, spatial_svd or cp."
+        )
+
+
+def _shown(trials: list[Trial], step: Step) -> Iterable[Trial]:
+    layers = len({trial.layer for trial in trials})
+    job = f"{step.name}: {len(trials)} points of {layers} layers"
+    return report_progress(trials, total=len(trials), job=job)
+
+
+def as_plain(found: Scan, step: str) -> dict[str, Any]:
+    """The scan for a JSON file, with what each point loses and saves."""
+    points = [
+        {**asdict(point), "f1_lost": found.lost(point), "macs_saved": found.saved(point)}
+        for point in found.points
+    ]
+    return {"step": step, **asdict(found), "points": points}
