@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_f1_score
 
 from compression.errors import CompressionError
 
@@ -20,6 +19,9 @@ def macro_f1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> fl
     Raises:
         CompressionError: there is no batch.
     """
+    # Loads much that steps, which import this file, do not need.
+    from torchmetrics.functional.classification import multiclass_f1_score
+
     mode, device = network.training, next(network.parameters()).device
     logits, labels = [], []
     network.eval()

@@ -44,11 +44,17 @@ def shortened(name: str, length: int = LONGEST) -> str:
 
 
 def write_names(
-    axis: "Axis", names: Sequence[str], *, every: int = 1, **letters: float | str
+    axis: "Axis",
+    names: Sequence[str],
+    *,
+    every: int = 1,
+    longest: int = LONGEST,
+    **letters: float | str,
 ) -> None:
     """Writes each (or every second, ...) name at its number; a `$` in it is a `$`."""
     places = range(0, len(names), every)
-    axis.set_ticks(places, [shortened(names[n]) for n in places], parse_math=False, **letters)
+    texts = [shortened(names[n], longest) for n in places]
+    axis.set_ticks(places, texts, parse_math=False, **letters)
 
 
 def write_title(figure: "Figure", *lines: str) -> None:

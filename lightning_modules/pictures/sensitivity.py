@@ -1,23 +1,20 @@
 """A sensitivity scan as a picture: F1 lost by each layer beside the MACs that it saves."""
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from compression.sensitivity import Point, Scan
-from lightning_modules.pictures.drawing import (
-    GREY,
-    LIGHT,
-    shortened,
-    write_names,
-    write_title,
-)
+from lightning_modules.pictures.drawing import GREY, LIGHT, write_names, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TICKS = (-0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.4, 0.8)  # where losses are drawn by their logarithm
 LINE, MARGINS = 0.24, 1.6  # inches: height of a layer, of title, scale and legend
 MOST = 60  # layers that are shown
 LETTERS = 40  # of a layer's name
+FINE = 0.1  # F1 lost that is drawn to scale; more is drawn by its logarithm
 
 
 def draw_sensitivity(scan: Scan, *, title: str) -> "Figure":
@@ -42,8 +39,9 @@ def draw_sensitivity(scan: Scan, *, title: str) -> "Figure":
     for number, share in enumerate(shares):
         _draw_share(left, right, scan, layers, share, _color(number, len(shares)))
     left.axvline(0, color=GREY, linewidth=0.8, zorder=0)
-    write_names(left.yaxis, [shortened(name, LETTERS) for name in layers], fontsize=8)
+    write_names(left.yaxis, _without_home(list(layers)), longest=LETTERS, fontsize=8)
     left.set(xlabel="macro-F1 lost", ylim=(len(layers) - 0.4, -0.6))
+    _spread(left, [scan.lost(point) for points in layers.values() for point in points])
     right.set(xlabel="MACs saved, % of the network's")
     right.tick_params(left=False)
     for axes in (left, right):
@@ -64,6 +62,27 @@ def _layers(scan: Scan) -> dict[str, list[Point]]:
     most = {name: max(map(scan.saved, points)) for name, points in found.items()}
     shown = set(sorted(most, key=most.get, reverse=True)[:MOST])
     return {name: points for name, points in found.items() if name in shown}
+
+
+def _without_home(names: list[str]) -> list[str]:
+    """The names without the modules that all of the layers lie in."""
+    paths = [name.split(".") for name in names]
+    shared = takewhile(
+        lambda parts: len(set(parts)) == 1, zip(*(p[:-1] for p in paths), strict=False)
+    )
+    home = len(list(shared))
+    return [".".join(path[home:]) for path in paths]
+
+
+def _spread(axes: "Axes", losses: list[float]) -> None:
+    """Where one layer loses much, small losses still get most of the room."""
+    low, high = min(0.0, *losses) - 0.01, 1.2 * max(losses)
+    if high > 3 * FINE:
+        axes.set_xscale("symlog", linthresh=FINE, linscale=1)
+        ticks = [tick for tick in TICKS if low <= tick <= high]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlim(low, high)
 
 
 def _draw_share(
