@@ -1,0 +1,74 @@
+"""A scan of a finished run's network on its data."""
+
+import pytest
+import torch
+
+from compression.batchnorm import recalibrate
+from compression.factorization.tucker import Tucker
+from compression.pruning.prune_weights import PruneWeights
+from lightning_modules.errors import ConfigError
+from lightning_modules.evaluation import evaluate
+from lightning_modules.networks import build_network, load_network, save_network
+from lightning_modules.sensitivity_scan import as_plain, require_trials, scan_run
+from lightning_modules.session import Session, make_data
+from lightning_modules.step_context import scans_folder
+
+
+@pytest.fixture
+def entered(homes, folder, compose_config):
+    """The configuration of a step on a saved network, and the run."""
+    run = homes / "run"
+
+    def made(*overrides: str):
+        cfg = compose_config(
+            "data=image_folder", f"data.root={folder}", "data.image_size=32", "logger=none",
+            "data.batch_size=12", "model.units=[1,1,1]", f"from_run={run}", *overrides,
+        )  # fmt: skip
+        if not run.is_dir():
+            torch.manual_seed(0)
+            network = build_network(cfg.model, num_classes=3, image_size=32).eval()
+            network.class_names = ("blue", "green", "red")
+            save_network(network, run)
+        return cfg, run
+
+    return made
+
+
+def test_a_layer_by_hand(entered):
+    cfg, run = entered("+compression=svd", "compression.svd.include=[body.output]")
+    found = scan_run(cfg, run, [0.4])
+    (point,) = found.points
+    data = make_data(cfg)
+    data.prepare_data()
+    network = load_network(run)
+    left, _, right = torch.linalg.svd(network.body.output.weight.detach(), full_matrices=False)
+    best = left[:, :1] * torch.linalg.svdvals(network.body.output.weight.detach())[:1] @ right[:1]
+    with torch.no_grad():
+        network.body.output.weight.copy_(best)
+    recalibrate(network, data.train_eval_batches())
+    assert point.f1 == pytest.approx(evaluate(network, data.val_dataloader())["val/f1"])
+    plain = as_plain(found, "svd")
+    assert plain["step"] == "svd" and plain["points"][0]["f1_lost"] == found.f1 - point.f1
+    assert scan_run(cfg, run, [0.4]) == found
+
+
+def test_scans_are_of_one_data_set(entered):
+    def folder_of(*overrides: str):
+        cfg, run = entered("+compression=tucker", *overrides)
+        data = make_data(cfg)
+        data.prepare_data()
+        return scans_folder(Session(cfg, data, run))
+
+    known = folder_of()
+    assert folder_of("trainer.max_epochs=3", "compression.tucker.ratio=0.3") == known
+    for other in ("data.batch_size=6", "seed=3", "data.image_size=24", "sampling=balanced"):
+        assert folder_of(other) != known
+
+
+def test_refusals(entered):
+    cfg, run = entered("+compression=tucker")
+    with pytest.raises(ConfigError, match="finds no layer in .* cheaper at these shares"):
+        scan_run(cfg, run, [0.99])
+    with pytest.raises(ConfigError, match="step=prune_weights does not treat layers one by one"):
+        require_trials(PruneWeights())
+    require_trials(Tucker())
