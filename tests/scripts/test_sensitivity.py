@@ -30,7 +30,7 @@ def test_scan_then_compress_by_it(homes, folder):
     run_command("run.py", *data, *small, *quick, "trainer.max_epochs=2")
     run = (homes / "outputs" / "last_finished").read_text().strip()
 
-    words = ["last", "step=prune", "shares=0.25,0.5,0.75"]
+    words = ["last", "step=prune", "shares=0.25,0.5,0.75", "compression.prune.round_to=1"]
     done = run_command("scripts/sensitivity.py", *words)
     assert "F1 lost, MACs saved at 0.25" in done.stdout
     assert "stage1.unit2.compress_conv1" in done.stdout
