@@ -114,7 +114,7 @@ def check_step(cfg: DictConfig) -> None:
     Raises:
         ConfigError, DataError: one sentence on the first mistake found.
     """
-    _check_compression(cfg)
+    check_compression(cfg)
     _check_entered(cfg, _check_data(cfg))
 
 

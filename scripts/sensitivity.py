@@ -42,7 +42,10 @@ def main() -> None:
     from lightning_modules.pictures.sensitivity import draw_sensitivity
     from lightning_modules.sensitivity_scan import as_plain, scan_run
 
-    found = scan_run(cfg, run, shares)
+    try:
+        found = scan_run(cfg, run, shares)
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; the same command goes on after the last point") from None
     title = f"{runs[0]}: sensitivity to {step}"
     show(found, title)
     file = run / FOLDER / f"{step}.json"
