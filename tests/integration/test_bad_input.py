@@ -90,10 +90,15 @@ SLOW = pytest.mark.slow  # each of them waits for the imports of all libraries
             "inception_v3: The network cannot take",
             marks=SLOW,
         ),
-        (["loss=arcface", "model=squeezenet"], "squeezenet1_1 ends in classifier.3 (AdaptiveAvg"),
-        (
+        pytest.param(
+            ["loss=arcface", "model=squeezenet"],
+            "squeezenet1_1 ends in classifier.3 (AdaptiveAvg",
+            marks=SLOW,
+        ),
+        pytest.param(
             ["auxiliary=classifiers", "auxiliary.classifiers.at={features.stage7: 1}"],
             "auxiliary.classifiers.at=features.stage7: The network has no module",
+            marks=SLOW,
         ),
         (["optimizer.lr_factors={body.outptu:2}"], "'body.outptu'; the nearest names are body.out"),
         pytest.param(
@@ -157,13 +162,22 @@ def test_weights_of_another_shape_name_the_keys(homes, folder):
     assert not list((homes / "outputs").glob("*/*"))
 
 
-def test_a_truncated_image_is_named_or_skipped(homes, folder):
+def truncated(folder):
+    """Breaks an image; the words of a run that reads it."""
     victim = folder / "train" / "red" / "3.png"
     victim.write_bytes(victim.read_bytes()[:200])
-    words = ["run.py", "data=image_folder", f"data.root={folder}", "debug=fast", "logger=none",
-             "latency.backend=null", "data.image_size=32"]  # fmt: skip
-    found, _ = refused(*words, homes=homes)
+    return ["run.py", "data=image_folder", f"data.root={folder}", "debug=fast", "logger=none",
+            "latency.backend=null", "data.image_size=32"]  # fmt: skip
+
+
+def test_a_truncated_image_is_named(homes, folder):
+    found, _ = refused(*truncated(folder), homes=homes)
     assert "train/red/3.png" in found
+
+
+@pytest.mark.slow
+def test_a_truncated_image_is_skipped_on_demand(homes, folder):
+    words = truncated(folder)
     done = run_command(*words, "data.max_bad_images=1")
     assert "train/red/3.png" in done.stdout + done.stderr
 

@@ -139,13 +139,6 @@ def test_two_teachers_one_named_and_one_trained_on_the_way(homes, folder):
     assert json.loads((homes / "again" / "teachers.json").read_text()) == noted
 
 
-def test_plain_sweeps_do_not_meet_the_search_space(homes, folder):
-    run_command("run.py", "-m", *SMALL, f"data.root={folder}", "seed=0,1", "model.units=[1,1,1]")
-    (study,) = (homes / "outputs" / "studies").iterdir()
-    seeds = [json.loads(path.read_text())["seed"] for path in study.glob("trials/*/metrics.json")]
-    assert sorted(seeds) == [0, 1]
-
-
 def test_the_best_epoch_can_be_kept(homes, folder):
     start(folder, "model.units=[1,1,1]", "trainer.max_epochs=4", "trainer.keep=best")
     run = the_run(homes)

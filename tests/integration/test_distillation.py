@@ -108,7 +108,11 @@ def test_projections_train_resume_and_are_never_shipped(homes, folder, teachers)
 @pytest.mark.parametrize(
     ("features", "sentence"),
     [
-        ("{features.stage9: layer3}", "student: The network has no module 'features.stage9'"),
+        pytest.param(
+            "{features.stage9: layer3}",
+            "student: The network has no module 'features.stage9'",
+            marks=pytest.mark.slow,
+        ),
         ("{features.stage2: fc}", "the student gives N x 120 x 2 x 2, the teacher N x 3: no"),
     ],
 )

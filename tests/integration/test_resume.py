@@ -25,7 +25,13 @@ def stop_when(run, folder, *, stage, epoch, by=signal.SIGKILL):
     """Starts a run and stops it as soon as a stage's table shows an epoch; what it said."""
     command = [sys.executable, "run.py", *WORDS, f"data.root={folder}", f"hydra.run.dir={run}"]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wanted, limit = f"{stage},{epoch},", time.time() + 300
     while process.poll() is None and time.time() < limit:
