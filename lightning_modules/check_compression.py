@@ -4,7 +4,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from compression.factorization.settings import check_settings
+from compression.factorization import settings as factorization
+from compression.pruning import settings as pruning
 from compression.target import Target
 from lightning_modules.check_model import resolved
 from lightning_modules.errors import ConfigError
@@ -25,7 +26,9 @@ def check_compression(cfg: DictConfig) -> None:
         settings = resolved(node, place)
         Target.of(settings.get("target"), f"{place}.target")
         if node._target_.startswith("compression.factorization."):
-            check_settings(place, settings)
+            factorization.check_settings(place, settings)
+        if node._target_.startswith("compression.pruning.prune."):
+            pruning.check_settings(place, settings)
         if node._target_.startswith("compression.quantization."):
             _check_quantization(place, settings, last=name == list(cfg.compression)[-1])
         names = node.get("teacher")

@@ -27,7 +27,8 @@ from compression.pruning.budget import (
 from compression.pruning.channel_groups import ChannelGroup, Channels
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
 from compression.pruning.feasibility import Rehearsal, cuttable
-from compression.pruning.importance import IMPORTANCES, score_channels
+from compression.pruning.importance import score_channels
+from compression.pruning.settings import SENSITIVITY, check_settings
 from compression.pruning.settling import Ground, Settled, settle
 from compression.pruning.sizing import Sizing
 from compression.pruning.sparsity import PENALTIES
@@ -37,8 +38,6 @@ from compression.sensitivity import scan
 from compression.step import Context, Plan, Step, Trial
 from compression.target import Aim, OutOfReach, Target, round_target
 
-SCOPES = ("global", "uniform")
-SENSITIVITY = "sensitivity"
 SCALED = ("l1", "l2", "fpgm")  # importances whose scale differs from layer to layer
 DEFAULT_TARGET = {"macs": 0.6}
 
@@ -52,7 +51,7 @@ class Prune(Step):
         target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
             entering the step; `{macs: 0.6}` where neither it nor `ratio` is given.
         ratio: instead of it: share of its channels that every group of layers keeps, in (0, 1].
-        importance: a key of `importance.IMPORTANCES`; `taylor` needs data.
+        importance: one of `settings.IMPORTANCES`; `taylor` needs data.
         scope: `global`: the least important channels of the whole network go; `uniform`: every
             group of layers loses the same share.
         ratios: `sensitivity` in the place of `scope`: every group of layers keeps what it needs to
@@ -63,7 +62,7 @@ class Prune(Step):
             them, of a half, a quarter... of it.
         least: share of its channels that every group keeps at least.
         ignore: name patterns of layers whose outputs stay as they are.
-        sparsity: a key of `sparsity.PENALTIES`, added to the loss before the first round (in the
+        sparsity: one of `settings.PENALTIES`, added to the loss before the first round (in the
             step's `prepare_epochs`) and between rounds, so that channels become dispensable.
         strength: factor on that penalty.
 
@@ -88,29 +87,12 @@ class Prune(Step):
         sparsity: str | None = None,
         strength: float = 1e-4,
     ) -> None:
+        words = {"importance": importance, "scope": scope, "ratios": ratios, "sparsity": sparsity}
+        numbers = {"ratio": ratio, "rounds": rounds, "round_to": round_to, "least": least}
+        check_settings(self.name, {**words, **numbers, "strength": strength, "target": target})
         self.target = Target.of(target, "prune.target")
-        if ratio is not None and self.target is not None:
-            raise CompressionError("prune takes target ({macs: 0.5}) or ratio, not both.")
         if ratio is None and self.target is None:
             self.target = Target.of(DEFAULT_TARGET)
-        _check_share("ratio", ratio)
-        _check_share("least", least)
-        _check_choice("importance", importance, IMPORTANCES)
-        _check_choice("scope", scope, SCOPES)
-        if ratios is not None:
-            _check_choice("ratios", ratios, (SENSITIVITY,))
-            if ratio is not None:
-                raise CompressionError(
-                    f"prune.ratios={ratios} needs a target; ratio={ratio} is the same share for "
-                    "every group of layers."
-                )
-        for key, value in {"rounds": rounds, "round_to": round_to}.items():
-            if not isinstance(value, int) or value < 1:
-                raise CompressionError(f"prune.{key} is a number from 1, not {value!r}.")
-        if sparsity is not None:
-            _check_choice("sparsity", sparsity, PENALTIES)
-        if not isinstance(strength, int | float) or not strength > 0:
-            raise CompressionError(f"prune.strength is a number above 0, not {strength!r}.")
         self.sparsity, self.strength = sparsity, strength
         self.ratio, self.importance, self.scope = ratio, importance, ratios or scope
         self.rounds, self.round_to, self.least = rounds, round_to, least
@@ -319,14 +301,3 @@ def _nothing(left: Mapping[str, str], unknown: Mapping[str, str]) -> str:
     reasons += [f"the operation {op} in {place or 'it'}" for op, place in unknown.items()]
     told = f" ({', '.join(reasons)})" if reasons else ""
     return f"prune can take no channels out of this network{told}; nothing was changed."
-
-
-def _check_share(key: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and (not number or not 0 < value <= 1):
-        raise CompressionError(f"prune.{key} is a share in (0, 1], not {value!r}.")
-
-
-def _check_choice(key: str, value: Any, choices: Sequence[str] | Mapping[str, Any]) -> None:
-    if value not in choices:
-        raise CompressionError(f"prune.{key} is one of {', '.join(choices)}, not {value!r}.")

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compression.pruning.settings import IMPORTANCES
+
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ("logger=none", "pictures=false")
-IMPORTANCES = ("l1", "l2", "bn_scale", "taylor", "fpgm", "lamp", "random")
 RANKS = {
     "ratio 0.4": ["ranks=ratio", "ratio=0.4"],
     "energy 0.9": ["ranks=energy", "energy=0.9"],

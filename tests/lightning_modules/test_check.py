@@ -164,6 +164,10 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (["+compression=[quantize,tucker]"], "compression.quantize must be the last step"),
         (
+            ["+compression=prune", "compression.prune.importance=l3"],
+            "compression.prune.importance is one of l1, l2, bn_scale, taylor, fpgm, lamp, random",
+        ),
+        (
             ["+compression=quantize", "compression.quantize.epochs=3"],
             "epochs=3: an int8 network cannot be trained",
         ),

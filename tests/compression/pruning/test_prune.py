@@ -9,6 +9,7 @@ from compression import Context, Recipe, compress
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
+from compression.pruning import importance, settings, sparsity
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
 from lightning_modules.networks import load_network, save_network
@@ -212,17 +213,22 @@ def test_unknown_operations_hold_their_channels():
         compress(network, [Prune(ratio=0.5)], sample=torch.rand(1, 3, 12, 12))
 
 
+def test_what_settings_name_is_what_there_is():
+    assert tuple(importance.IMPORTANCES) == settings.IMPORTANCES
+    assert tuple(sparsity.PENALTIES) == settings.PENALTIES
+
+
 def test_refusals():
     network, images = convolutions(), torch.rand(1, 3, 12, 12)
-    for settings, says in [
+    for asked, says in [
         ({"ratio": 0.5, "ignore": ["conv"]}, "'conv'; the nearest names are"),
         ({"ratio": 0.5, "importance": "bn_scale"}, "all BatchNorm scales are equal"),
         ({"target": {"macs": 0.001}}, r"cannot be reached: .* to between 0\.\d+ and 1"),
         ({"ratio": 1.0}, "would take out no channel"),
     ]:
         with pytest.raises(CompressionError, match=says):
-            compress(network, [Prune(**settings)], sample=images)
-    for settings, says in [
+            compress(network, [Prune(**asked)], sample=images)
+    for asked, says in [
         ({"ratio": 0.5, "target": {"macs": 0.5}}, "or ratio, not both"),
         ({"ratio": 0}, r"\(0, 1\]"),
         ({"target": {"macs": 1.5}}, r"\(0, 1\]"),
@@ -230,9 +236,12 @@ def test_refusals():
         ({"ratio": 0.5, "scope": "all"}, "global, uniform"),
         ({"ratio": 0.5, "round_to": 0}, "round_to"),
         ({"ratio": 0.5, "least": 2}, "least"),
+        ({"rounds": True}, "rounds is a number from 1, not True"),
+        ({"strength": 0}, "strength is a number above 0"),
+        ({"sparsity": "l1"}, "bn_scale, group_norm"),
     ]:
         with pytest.raises(CompressionError, match=says):
-            Prune(**settings)
+            Prune(**asked)
     _, recipe = compress(network, [Prune(ratio=0.5)], sample=images)
     with pytest.raises(CompressionError, match=r"'0.weight' is missing instead of \[32, 3, 3, 3\]"):
         recipe.replay(nn.Sequential(nn.Flatten()))
