@@ -10,6 +10,7 @@ IMPORTANCES = ("l1", "l2", "bn_scale", "taylor", "fpgm", "lamp", "random")
 PENALTIES = ("bn_scale", "group_norm")
 SCOPES = ("global", "uniform")
 SENSITIVITY = "sensitivity"  # the one word for `ratios`
+OPTIONAL = ("ratio", "ratios", "sparsity")  # settings that may be null
 
 
 def check_settings(place: str, settings: Mapping[str, Any]) -> None:
@@ -17,12 +18,12 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
 
     Args:
         place: the key they stand under.
-        settings: of `Prune`; what is missing or None has its default, what is more is passed over.
+        settings: of `Prune`; what is missing has its default, what is more is passed over.
 
     Raises:
         CompressionError: says which setting, its value and what is allowed.
     """
-    given = {key: value for key, value in settings.items() if value is not None}
+    given = {k: v for k, v in settings.items() if v is not None or k not in OPTIONAL}
     for key in ("ratio", "least"):
         _require(place, given, key, lambda x: _is_number(x) and 0 < x <= 1, "a share in (0, 1]")
     for key in ("rounds", "round_to"):

@@ -237,6 +237,8 @@ def test_refusals():
         ({"ratio": 0.5, "round_to": 0}, "round_to"),
         ({"ratio": 0.5, "least": 2}, "least"),
         ({"rounds": True}, "rounds is a number from 1, not True"),
+        ({"importance": None}, "one of l1"),
+        ({"least": None}, "least is a share"),
         ({"strength": 0}, "strength is a number above 0"),
         ({"sparsity": "l1"}, "bn_scale, group_norm"),
     ]:
