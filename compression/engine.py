@@ -1,6 +1,7 @@
 """The engine: runs steps round by round, for plain PyTorch as for an experiment."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -81,16 +82,16 @@ def compress(
     """
     check_order(steps)
     recipe = Recipe(list(getattr(network, "recipe", Recipe()).entries))
+    common = Context(
+        sample=sample,
+        image_size=(sample.shape[-2], sample.shape[-1]),
+        seed=seed,
+        train_batches=None if batches is None else lambda: batches,
+        val_batches=None if val_batches is None else lambda: val_batches,
+        scans=scans,
+    )
     for step in steps:
-        context = _context(
-            step,
-            network,
-            sample=sample,
-            batches=batches,
-            val_batches=val_batches,
-            seed=seed,
-            scans=scans,
-        )
+        context = _entered(common, step, network)
         for round in range(step.rounds):
             network, entry = run_round(step, network, context, round)
             recipe.entries.append(entry)
@@ -109,29 +110,13 @@ def entry_latency(step: CompressionStep, latency: RelativeLatency) -> dict[str, 
     return {"latency": latency.reference_ms} if asked else {}
 
 
-def _context(
-    step: CompressionStep,
-    network: nn.Module,
-    *,
-    sample: Tensor,
-    batches: Batches | None,
-    val_batches: Batches | None,
-    seed: int,
-    scans: Path | None,
-) -> Context:
-    image_size = (sample.shape[-2], sample.shape[-1])
-    costs = {"macs": count_macs(network, image_size), "params": count_params(network)}
-    latency = RelativeLatency(network, image_size)
-    return Context(
-        sample=sample,
-        image_size=image_size,
-        seed=seed,
-        train_batches=None if batches is None else lambda: batches,
-        val_batches=None if val_batches is None else lambda: val_batches,
-        entry_cost={**costs, **entry_latency(step, latency)},
-        relative_latency=latency,
-        scans=scans,
-    )
+def _entered(context: Context, step: CompressionStep, network: nn.Module) -> Context:
+    """The context with what is known of the network as it enters a step."""
+    size = context.image_size
+    costs = {"macs": count_macs(network, size), "params": count_params(network)}
+    latency = RelativeLatency(network, size)
+    costs = {**costs, **entry_latency(step, latency)}
+    return replace(context, entry_cost=costs, relative_latency=latency)
 
 
 def _name(step: CompressionStep) -> str:

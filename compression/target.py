@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from compression.bisection import TOLERANCE, Solution, Unreachable, solve
 from compression.errors import CompressionError
+from compression.required import require_share
 
 MEASURES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
 
@@ -58,9 +59,7 @@ class Target:
             raise CompressionError(
                 f"{place} knows no {measure!r}; there are {', '.join(MEASURES)}."
             )
-        number = isinstance(share, int | float) and not isinstance(share, bool)
-        if not number or not 0 < share <= 1:
-            raise CompressionError(f"{place}.{measure} is a share in (0, 1], not {share!r}.")
+        require_share(f"{place}.{measure}", share)
         return cls(measure, float(share))
 
     def solve(

@@ -55,7 +55,7 @@ def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
         ConfigError: none of them has figures, one is damaged, or it cannot be written.
     """
     from lightning_modules.closing import REPORT
-    from lightning_modules.report.page import write_report
+    from lightning_modules.report.page import write_report  # torch: once the tables are there
     from lightning_modules.report.subject import subject_of
 
     subject = subject_of(words, over=over)

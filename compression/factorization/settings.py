@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from compression.errors import CompressionError
+from compression.required import require_count, require_share
 from compression.target import Target
 
 RULES = ("ratio", "energy", "vbmf", "sensitivity")
@@ -26,12 +27,8 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
         CompressionError: says which setting, its value and what is allowed.
     """
     for key in RULES:
-        number = settings.get(key, 1)
-        if not _is_number(number) or not 0 < number <= 1:
-            raise CompressionError(f"{place}.{key} is a share in (0, 1], not {number!r}.")
-    rounds = settings.get("rounds", 1)
-    if not isinstance(rounds, int) or rounds < 1:
-        raise CompressionError(f"{place}.rounds is a number from 1, not {rounds!r}.")
+        require_share(f"{place}.{key}", settings.get(key, 1))
+    require_count(f"{place}.rounds", settings.get("rounds", 1))
     for key, choices in {"groups": GROUPS, "prefer": PREFERENCES}.items():
         value = settings.get(key, choices[0])
         if value not in choices:
@@ -102,7 +99,3 @@ def _flat(ranks: Mapping[Any, Any], parents: tuple[str, ...] = ()) -> list[tuple
         names = (*parents, str(key))
         pairs += _flat(value, names) if isinstance(value, Mapping) else [(".".join(names), value)]
     return pairs
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

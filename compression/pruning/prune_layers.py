@@ -12,6 +12,7 @@ from compression.latency_target import plan_for_latency
 from compression.layer_names import chosen
 from compression.pruning.skipping import loss_increase
 from compression.pruning.units import UnitStage, unit_stages
+from compression.required import require_choice, require_count
 from compression.step import Context, Plan, Step
 from compression.target import Aim, Target
 
@@ -58,12 +59,8 @@ class PruneLayers(Step):
             )
         if not given:
             self.target = Target.of(DEFAULT_TARGET)
-        if choose not in CHOICES:
-            raise CompressionError(
-                f"prune_layers.choose is one of {', '.join(CHOICES)}, not {choose!r}."
-            )
-        if not isinstance(rounds, int) or rounds < 1:
-            raise CompressionError(f"prune_layers.rounds is a number from 1, not {rounds!r}.")
+        require_choice("prune_layers.choose", choose, CHOICES)
+        require_count("prune_layers.rounds", rounds)
         if keep is not None and not all(isinstance(n, int) and n >= 0 for n in keep):
             raise CompressionError(f"prune_layers.keep is a list of numbers, not {keep!r}.")
         self.keep = None if keep is None else list(keep)

@@ -15,6 +15,7 @@ from torch.nn.utils.prune import L1Unstructured
 from compression.errors import CompressionError
 from compression.file_size import file_bytes
 from compression.layer_names import chosen
+from compression.required import require_count
 from compression.step import Context, Plan, Step
 
 SCOPES = ("global", "layer")
@@ -60,8 +61,7 @@ class PruneWeights(Step):
             )
         if scope not in SCOPES:
             raise CompressionError(f"prune_weights.scope is global or layer, not {scope!r}.")
-        if not isinstance(rounds, int) or rounds < 1:
-            raise CompressionError(f"prune_weights.rounds is a number from 1, not {rounds!r}.")
+        require_count("prune_weights.rounds", rounds)
         self.sparsity, self.scope, self.rounds = sparsity, scope, rounds
         self.include, self.exclude = list(include), list(exclude)
 

@@ -8,6 +8,7 @@ from compression.errors import CompressionError
 from compression.quantization.calibration import LEAST, activation_ranges, calibration_images
 from compression.quantization.graph import excluded_nodes, float_graph, int8_graph, layer_nodes
 from compression.quantization.int8_network import Int8Network
+from compression.required import require_choice, require_count
 from compression.step import Context, Plan, Step
 
 METHODS = ("percentile", "minmax")
@@ -41,14 +42,10 @@ class Quantize(Step):
         reduce_range: bool = True,
         max_f1_drop: float | None = 0.02,
     ) -> None:
-        if method not in METHODS:
-            raise CompressionError(
-                f"quantize.method is one of {', '.join(METHODS)}, not {method!r}."
-            )
+        require_choice("quantize.method", method, METHODS)
         if not 50 <= percentile <= 100:
             raise CompressionError(f"quantize.percentile lies in 50..100, not {percentile!r}.")
-        if not isinstance(images, int) or images < LEAST:
-            raise CompressionError(f"quantize.images is a number from {LEAST}, not {images!r}.")
+        require_count("quantize.images", images, least=LEAST)
         if max_f1_drop is not None and not 0 <= max_f1_drop <= 1:
             raise CompressionError(f"quantize.max_f1_drop lies in 0..1, not {max_f1_drop!r}.")
         self.method, self.percentile, self.images = method, percentile, images

@@ -1,6 +1,6 @@
 """What a report is about: the words on the command line, as runs and searches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,16 +53,25 @@ def subject_of(words: Sequence[str], *, over: Sequence[str] = ()) -> Subject:
         ConfigError: a word means nothing, none of the runs has figures, or one is damaged.
     """
     folders = {word: search_folder(word) for word in words}
+    found = {word: find_records([word]) for word in words}
     searches = [_search(folder) for folder in folders.values() if folder is not None]
-    all_records = find_records(words)
-    records = [record for record in all_records if record.failure is None]
+    everything = _once(found.values())
+    records = [record for record in everything if record.failure is None]
     if not records and not searches:
-        raise ConfigError(_why_nothing(all_records))
-    others = find_records([word for word in words if folders[word] is None])
+        raise ConfigError(_why_nothing(everything))
+    others = _once(found[word] for word in words if folders[word] is None)
     summary = summarise(others, over=(*REPETITION, *over))
-    first, chosen = _first(words[0], records, searches, over)
+    if folders[words[0]] is None:
+        first, chosen = _first(found[words[0]], records, over)
+    else:
+        first, chosen = _winner(searches[0])
     home = folders[words[0]] or find_folder(words[0])
     return Subject(read_run(first) if first else None, chosen, summary, records, home, searches)
+
+
+def _once(groups: Iterable[list[Record]]) -> list[Record]:
+    """Each run once."""
+    return list({record.folder: record for group in groups for record in group}.values())
 
 
 def _search(folder: Path) -> "Searched":
@@ -71,17 +80,19 @@ def _search(folder: Path) -> "Searched":
     return read_search(folder)
 
 
+def _winner(search: "Searched") -> tuple[Record | None, str]:
+    """The run of a search's best trial, and why it is shown in full."""
+    if search.winner is None:
+        return None, ""
+    name = name_of(search.winner)
+    return read_record(search.winner, name), f"{name}, the best of {search.name}"
+
+
 def _first(
-    word: str, records: list[Record], searches: "list[Searched]", over: Sequence[str]
+    named: list[Record], records: list[Record], over: Sequence[str]
 ) -> tuple[Record | None, str]:
-    """The run to show in full, and why it was chosen."""
-    if search_folder(word) is not None:
-        winner = searches[0].winner
-        if winner is None:
-            return None, ""
-        chosen = f"{name_of(winner)}, the best of {searches[0].name}"
-        return read_record(winner, name_of(winner)), chosen
-    own = [record for record in find_records([word]) if record.failure is None]
+    """The run to show in full of those named first, else of all, and why it was chosen."""
+    own = [record for record in named if record.failure is None]
     if not own:
         first = records[0] if records else None
         return first, f"{name_of(first.folder)}, the first one that has figures" if first else ""

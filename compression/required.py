@@ -1,0 +1,37 @@
+"""What a setting of a step must be; the refusal says its key, its value and what is allowed."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from compression.errors import CompressionError
+
+
+def is_number(value: Any) -> bool:
+    """True of whole and other numbers; not of true and false."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def require(fits: bool, key: str, value: Any, wanted: str) -> None:
+    """Refuses what does not fit.
+
+    Raises:
+        CompressionError: `key is wanted, not value`.
+    """
+    if not fits:
+        raise CompressionError(f"{key} is {wanted}, not {value!r}.")
+
+
+def require_share(key: str, value: Any) -> None:
+    """Refuses all but numbers above 0, up to 1."""
+    require(is_number(value) and 0 < value <= 1, key, value, "a share in (0, 1]")
+
+
+def require_count(key: str, value: Any, *, least: int = 1) -> None:
+    """Refuses all but whole numbers from `least`."""
+    require(type(value) is int and value >= least, key, value, f"a number from {least}")
+
+
+def require_choice(key: str, value: Any, choices: Iterable[str]) -> None:
+    """Refuses all but the names given."""
+    names = list(choices)
+    require(value in names, key, value, f"one of {', '.join(names)}")
