@@ -18,6 +18,7 @@ from lightning_modules.atomic_files import read_json
 from lightning_modules.command_line import explain
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.search import progress_line
+from lightning_modules.search.as_it_stands import AsItStands
 from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.grid import next_point
 from lightning_modules.search.limits import OVER_LIMITS
@@ -117,17 +118,23 @@ class Worker:
         if self.grid:
             self.study.sampler = optuna.samplers.RandomSampler(seed=0)  # nothing is left to draw
             return
-        self.study.sampler = sampler_for(
+        sampler = sampler_for(
             self.root.hydra.sweeper.sampler,
             number=number,
             seed=self.root.seed,
             objectives=len(self.names),
         )
+        first = self._began_before(number) == 0
+        self.study.sampler = AsItStands(self.root, sampler) if first else sampler
 
     def _is_surplus(self, number: int) -> bool:
         """Whether n trials that count began before this one: another worker asked just then."""
+        return self._began_before(number) >= self.root.hydra.sweeper.n_trials
+
+    def _began_before(self, number: int) -> int:
+        """How many trials that count have a smaller number."""
         earlier = [t for t in self.study.get_trials(deepcopy=False) if t.number < number]
-        return sum(map(counts, earlier)) >= self.root.hydra.sweeper.n_trials
+        return sum(map(counts, earlier))
 
     def _overrides(self, trial: Trial) -> list[str]:
         for name, distribution in self.distributions.items():
