@@ -14,11 +14,18 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from lightning_modules import run_directory, saved_run
 from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.extras import require_extra
 from lightning_modules.help_screen import help_screen
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # What may differ between a run and its continuation: nothing that changes a weight.
 RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose")
+# hydra/launcher -> the extra that brings it, and its package
+LAUNCHERS = {
+    "joblib": ("parallel", "hydra_plugins.hydra_joblib_launcher"),
+    "submitit_local": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+    "submitit_slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+}
 
 
 def expand(arguments: list[str]) -> list[str]:
@@ -176,6 +183,8 @@ def check_options(arguments: list[str]) -> None:
     """Unknown options of known groups, said with all that exist (sweeps over options too)."""
     for argument in arguments:
         group = key_of(argument)
+        if group == "hydra/launcher" and (name := argument.split("=", 1)[1]) in LAUNCHERS:
+            require_extra(*LAUNCHERS[name], what=argument)
         if not group or not (CONF / group).is_dir():
             continue
         folder = CONF / group

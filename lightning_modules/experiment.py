@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,7 +51,9 @@ def run(cfg: DictConfig) -> float | list[float]:
     folder = Path(hydra.runtime.output_dir)
     work = partial(conduct, cfg, folder, title=title, group=group, leads=not trial)
     if trial and is_search(hydra):
-        return run_trial(cfg, hydra, work)
+        from lightning_modules.search.own_trial import trial_facts  # Optuna: only for a search
+
+        return run_trial(cfg, hydra, partial(work, search=partial(trial_facts, cfg, hydra)))
     metrics = work()
     if not trial:
         _require_accepted(metrics)
@@ -70,7 +72,13 @@ def _require_accepted(metrics: dict[str, Any]) -> None:
 
 
 def conduct(
-    cfg: DictConfig, folder: Path, *, title: str, group: str, leads: bool
+    cfg: DictConfig,
+    folder: Path,
+    *,
+    title: str,
+    group: str,
+    leads: bool,
+    search: Callable[[], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """One whole run in `folder`; returns what `metrics.json` says.
 
@@ -81,13 +89,15 @@ def conduct(
         group: the runs that belong together in W&B: of one study, or of one model and data.
         leads: whether `last` may come to mean this run, and whether a refusal clears the folder;
             false for trials.
+        search: gives what W&B records of a trial of a search.
     """
     folder = folder.absolute()
     with _refusal(folder, clears=leads and cfg.resume is None):
         data, stages, network, teachers = _prepare(cfg, folder)
     if leads:
         run_directory.point(run_directory.STARTED, folder)
-    with _interruption(folder), wandb_run(cfg, folder, title=title, group=group) as logged:
+    wandb = wandb_run(cfg, folder, title=title, group=group, search=search)
+    with _interruption(folder), wandb as logged:
         session = Session(cfg, data, folder, logged)
         session = replace(session, cfg=with_found_rate(session, network))
         timed = _wants_latency(cfg, trial=not leads)

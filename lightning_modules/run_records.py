@@ -15,6 +15,7 @@ from lightning_modules.configurations import select
 from lightning_modules.errors import ConfigError
 
 FAILED = "failed.txt"  # in a trial that raised: the reason in one line, then a bug's traceback
+STOPPED = "stopped.json"  # in a trial that pruning ended: after which epoch
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times faster where it is compiled
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,20 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_modules.build import build
 from lightning_modules.class_report import HEADINGS, class_rows, is_of_class
 from lightning_modules.run_directory import joined
+from lightning_modules.run_records import STOPPED
 
 STAGING = "WANDB_DATA_DIR"
 
 
 @contextlib.contextmanager
-def wandb_run(cfg: DictConfig, folder: Path, *, title: str, group: str) -> Iterator[Any]:
+def wandb_run(
+    cfg: DictConfig,
+    folder: Path,
+    *,
+    title: str,
+    group: str,
+    search: Callable[[], dict[str, Any]] | None = None,
+) -> Iterator[Any]:
     """Yields the started W&B run, or None where `logger=none`; it is finished whatever happens.
 
     Args:
@@ -25,24 +33,30 @@ def wandb_run(cfg: DictConfig, folder: Path, *, title: str, group: str) -> Itera
         folder: the run directory; W&B writes below it, nothing elsewhere.
         title: what the run is called.
         group: the runs that it belongs to.
+        search: gives what is recorded of a trial of a search.
     """
     if cfg.logger.get("_target_") is None:
         yield None
         return
     import wandb
 
+    config = OmegaConf.to_container(cfg, resolve=True)
+    if search is not None:
+        config["search"] = search()
     with _staging(folder / "wandb" / "staging"):
         run = build(
             cfg.logger,
             dir=folder,
             name=title,
             group=group,
-            config=OmegaConf.to_container(cfg, resolve=True),
+            config=config,
             settings=wandb.Settings(console="off", silent=True),
             reinit="finish_previous",
         )
         try:
             yield run
+            if search is not None:
+                run.summary["search/pruned"] = (folder / STOPPED).is_file()
         finally:
             wandb.finish()
 

@@ -8,9 +8,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lightning_modules.atomic_files import write_json
-from lightning_modules.search.opening import open_storage
+from lightning_modules.run_records import STOPPED
+from lightning_modules.search.own_trial import own_trial
 from lightning_modules.search.pruners import make_pruner
-from lightning_modules.search.record import STOPPED
 
 
 class TrialPruning(pl.Callback):
@@ -51,13 +51,6 @@ def trial_pruning(cfg: DictConfig, folder: Path, epochs: int) -> list[TrialPruni
     hydra = HydraConfig.get()
     if folder.absolute() != Path(hydra.runtime.output_dir).absolute():
         return []
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.load_study(
-        hydra.sweeper.study_name,
-        open_storage(hydra.sweeper.storage),
-        sampler=optuna.samplers.RandomSampler(),  # has nothing to draw here
-        pruner=make_pruner(cfg, epochs),
-    )
-    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, cfg.trial)
     objective = cfg.objective if isinstance(cfg.objective, str) else cfg.objective[0]
-    return [TrialPruning(optuna.Trial(study, trial_id), objective, folder)]
+    trial = own_trial(cfg, hydra, make_pruner(cfg, epochs))
+    return [TrialPruning(trial, objective, folder)]

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.extras import require_extra
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,8 @@ class Format:
 
     def require(self) -> None:
         """Refuses a format whose package is not installed."""
-        if self.package is not None and find_spec(self.package) is None:
-            raise ConfigError(
-                f"format={self.name} needs {self.package}, which is not installed; install it "
-                f"with: pip install 'model-diet[{self.extra}]' (here: pip install "
-                f"'.[{self.extra}]')."
-            )
+        if self.package is not None:
+            require_extra(self.extra, self.package, what=f"format={self.name}")
 
 
 _HERE = "lightning_modules.delivery"

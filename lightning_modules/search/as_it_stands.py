@@ -35,7 +35,11 @@ class AsItStands(BaseSampler):
         return {}
 
     def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
         value = _value(self.root, bare(param_name))
         if _holds(param_distribution, value):

@@ -1,6 +1,5 @@
 """Opening a study: its storage, and whether it is the one that the command means."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,6 @@ def open_storage(url: Any) -> Any:
     """
     if not isinstance(url, str):
         raise ConfigError(f"hydra.sweeper.storage={url} is no URL; give sqlite:///FILE or another.")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each plugin of its own
     # Workers wait for each other's writes, each of which takes milliseconds.
     patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     try:

@@ -18,7 +18,6 @@ RETIRED = "retired"  # user attribute: why the trial does not count
 FAILURE = "failure"  # user attribute: why it has no value
 PRUNED = "stopped after epoch"  # user attribute of a trial that pruning ended
 FIGURES = "figures"  # user attribute: what it measured
-STOPPED = "stopped.json"  # in its folder: the epoch after which pruning ended it
 KEPT = ("val/f1", "val/accuracy", "cost/", "score/", "test/f1")  # beginnings of kept figures
 
 

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from lightning_modules.atomic_files import read_json
 from lightning_modules.command_line import explain
 from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.run_records import STOPPED
 from lightning_modules.search import progress_line
 from lightning_modules.search.as_it_stands import AsItStands
 from lightning_modules.search.custom_space import custom_overrides
@@ -28,7 +29,6 @@ from lightning_modules.search.record import (
     FAILURE,
     FIGURES,
     PRUNED,
-    STOPPED,
     counts,
     figures_left,
     new_trial,

@@ -46,7 +46,10 @@ def test_a_search_with_limits_is_continued_by_its_command(homes, folder):
     assert not (homes / "outputs" / "last_finished").exists()
     assert "cost/latency_ms" not in metrics and "val/f1/red" in metrics
     assert not list(study.glob("trials/*/figures"))
-    assert len(list(study.glob("trials/*/wandb/offline-run-*"))) == 1
+    (record,) = study.glob("trials/*/wandb/offline-run-*/run-*.wandb")  # of the trained one
+    told = b" ".join(record.read_bytes().split())
+    for part in (study.name.encode(), b'"model.units"', b"search/pruned"):
+        assert part in told, part
 
 
 def test_trials_end_early_and_failures_are_said(homes, folder):

@@ -84,6 +84,14 @@ def test_unknown_options_list_what_exists():
         command_line.expand(["+compression=[tuker]"])
 
 
+def test_a_launcher_that_is_not_installed_is_said_with_its_command(monkeypatch):
+    command_line.check_options(["hydra/launcher=basic"])
+    monkeypatch.setitem(command_line.LAUNCHERS, "joblib", ("parallel", "hydra_plugins.absent"))
+    sentence = r"hydra/launcher=joblib needs absent, .*: pip install '\.\[parallel\]'"
+    with pytest.raises(ConfigError, match=sentence):
+        command_line.check_options(["hydra/launcher=joblib"])
+
+
 def test_options_of_subfolders():
     command_line.check_options(["model=blocks/diet_found", "model=resnet,blocks/cv09_final"])
     with pytest.raises(ConfigError, match=r"no model=diet_found; there are: .*blocks/diet_found"):

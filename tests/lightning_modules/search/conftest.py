@@ -8,8 +8,15 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import open_dict
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.opening import find_study
+from lightning_modules.search.worker import Worker
 
 COMPOSED = {}  # composing takes half a second
+SPACE = [
+    "hydra.sweeper.params={}",
+    "optimizer.lr=interval(0.0,1.0)",
+    "data.batch_size=choice(8,16)",
+]
 
 
 @pytest.fixture
@@ -50,3 +57,19 @@ class Computer:
                 job.status, job.return_value = JobStatus.FAILED, error
             found.append(job)
         return found
+
+
+@pytest.fixture
+def search(multirun, tmp_path):
+    """Runs a search and returns its study; `value` of a trial's overrides."""
+
+    def run(value, *words):
+        root = multirun(*SPACE, *words)
+        (tmp_path / "study").mkdir(exist_ok=True)
+        with open_dict(root):
+            root.hydra.sweep.dir = str(tmp_path / "study")
+        computer = Computer(value)
+        Worker(root, computer).work()
+        return find_study(tmp_path / "study")[0], computer
+
+    return run

@@ -7,7 +7,6 @@ import random
 import time
 
 import pytest
-from omegaconf import open_dict
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.answer import show_answer
@@ -15,29 +14,6 @@ from lightning_modules.search.opening import find_study
 from lightning_modules.search.ownership import this_process
 from lightning_modules.search.record import OWNER, RETIRED, new_trial
 from lightning_modules.search.worker import Worker
-from tests.lightning_modules.search.conftest import Computer
-
-SPACE = [
-    "hydra.sweeper.params={}",
-    "optimizer.lr=interval(0.0,1.0)",
-    "data.batch_size=choice(8,16)",
-]
-
-
-@pytest.fixture
-def search(multirun, tmp_path):
-    """Runs a search and returns its study; `value` of a trial's overrides."""
-
-    def run(value, *words):
-        root = multirun(*SPACE, *words)
-        (tmp_path / "study").mkdir(exist_ok=True)
-        with open_dict(root):
-            root.hydra.sweep.dir = str(tmp_path / "study")
-        computer = Computer(value)
-        Worker(root, computer).work()
-        return find_study(tmp_path / "study")[0], computer
-
-    return run
 
 
 def distance(given):
