@@ -1,10 +1,12 @@
 """Opening a study: its storage, and whether it is the one that the command means."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
+from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightning_modules.atomic_files import read_json, write_json
@@ -12,6 +14,8 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.run_directory import SEARCH
 from lightning_modules.search.identity import digest, identity
 from lightning_modules.search.objectives import directions_of, objectives_of
+
+RACED = ("already exists", "unique constraint")  # what databases say of it
 
 
 def open_study(root: DictConfig) -> optuna.Study:
@@ -29,7 +33,6 @@ def open_study(root: DictConfig) -> optuna.Study:
     known = {summary.study_name for summary in storage.get_all_study_summaries()}
     if settings.study_name in known:
         study = optuna.load_study(settings.study_name, storage)
-        _check_same(study, about, directions)
     else:
         _check_empty(folder, settings.study_name)
         study = optuna.create_study(
@@ -38,9 +41,8 @@ def open_study(root: DictConfig) -> optuna.Study:
             directions=directions,
             load_if_exists=True,  # another worker may have been faster
         )
-        study.set_user_attr("objectives", names)
-        for part, content in about.items():
-            study.set_user_attr(f"{part}, digest", digest(content))
+    _describe(study, names, about)
+    _check_same(study, about, directions)
     score = OmegaConf.to_container(root.score.macs)
     content = {"name": study.study_name, "storage": str(settings.storage), "score": score, **about}
     write_json(folder / SEARCH, content)
@@ -77,12 +79,27 @@ def open_storage(url: Any) -> Any:
         raise ConfigError(f"hydra.sweeper.storage={url} is no URL; give sqlite:///FILE or another.")
     # Workers wait for each other's writes, each of which takes milliseconds.
     patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    try:
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=patience)
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
-        raise ConfigError(f"The study's storage {url} cannot be used: {reason}.") from None
-    return optuna.storages.get_storage(storage)
+    for tries_left in reversed(range(10)):
+        try:
+            return optuna.storages.get_storage(RDBStorage(url, engine_kwargs=patience))
+        except (SQLAlchemyError, ImportError, RuntimeError) as error:
+            reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
+            # Another worker creates the same tables just now; a moment later they are there.
+            if not tries_left or not any(word in reason.lower() for word in RACED):
+                raise ConfigError(f"The study's storage {url} cannot be used: {reason}.") from None
+            time.sleep(0.2)
+    raise AssertionError("The last try returns or raises.")
+
+
+def _describe(study: optuna.Study, names: list[str], about: dict[str, Any]) -> None:
+    """Writes what a study is about, unless that stands there; before its first trial only.
+
+    A worker that was faster may still be at it, or was killed at it.
+    """
+    told = {"objectives": names, **{f"{k}, digest": digest(v) for k, v in about.items()}}
+    if not study.get_trials(deepcopy=False):
+        for key in told.keys() - study.user_attrs.keys():
+            study.set_user_attr(key, told[key])
 
 
 def _check_same(study: optuna.Study, about: dict[str, Any], directions: list[str]) -> None:

@@ -224,3 +224,22 @@ def test_batches_and_several_objectives(search):
     study, computer = search(value, *two, "sweep.parallel=2", "sweep.n_trials=3")
     assert [t.values for t in study.trials] == [value(job) for job in computer.jobs]
     assert len(computer.jobs) == 3
+
+
+def test_workers_that_begin_a_study_at_the_same_moment(search, tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+
+    def begin():
+        barrier.wait()
+        search(distance, "sweep.n_trials=8")
+
+    workers = [context.Process(target=begin) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    study, _ = find_study(tmp_path / "study")
+    counted = [trial for trial in study.trials if RETIRED not in trial.user_attrs]
+    assert [trial.state.name for trial in counted] == ["COMPLETE"] * 8

@@ -1,0 +1,109 @@
+"""Searches past one process: launchers, and several workers on one PostgreSQL study."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.conftest import ROOT, run_command
+from tests.integration.test_search import SEARCH, progress, rows
+
+UNITS = "model.units=[1,1,1]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "package"),
+    [("joblib", "hydra_joblib_launcher"), ("submitit_local", "hydra_submitit_launcher")],
+)
+def test_trials_side_by_side(homes, folder, launcher, package):
+    pytest.importorskip(f"hydra_plugins.{package}", reason=f"needs {package}")
+    words = [*SEARCH, f"data.root={folder}", UNITS, f"hydra/launcher={launcher}"]
+    pruning = ["sweep.pruner=median", "sweep.pruner_epochs=1", "trainer.max_epochs=2"]
+    run_command(*words, *pruning, "sweep.parallel=2", "sweep.n_trials=3")
+    (study,) = (homes / "outputs" / "studies").iterdir()
+    assert [row["state"] for row in rows(study)] == ["finished"] * 3
+    loaded = optuna.load_study(study.name, f"sqlite:///{study / 'study.db'}")
+    _, second, third = (trial.datetime_start for trial in loaded.trials)
+    assert second < loaded.trials[0].datetime_complete  # two at once,
+    assert third > loaded.trials[1].datetime_start  # and the rest when these had ended
+    assert all(len(trial.intermediate_values) == 2 for trial in loaded.trials)
+
+
+@pytest.fixture
+def postgresql():
+    """The URL of an empty database, of a server of this test's own on the loopback."""
+    pytest.importorskip("psycopg2", reason="needs the extra [postgresql]")
+    found = shutil.which("initdb") or next(Path("/usr/lib/postgresql").glob("*/bin/initdb"), None)
+    if found is None:
+        pytest.skip("PostgreSQL's server is not installed")
+    programs = Path(found).resolve().parent
+    # The server refuses to run as root.
+    user = pwd.getpwnam("nobody").pw_name if os.getuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="pg") as folder, socket.socket() as free:
+        if user is not None:
+            shutil.chown(folder, user)
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        data = f"{folder}/data"
+        words = [programs / "initdb", "-D", data, "-A", "trust", "-U", "diet", "--no-sync"]
+        quiet = {"user": user, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(words, check=True, cwd=folder, **quiet)
+        words = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-k", folder, "-F"]
+        server = subprocess.Popen([*words, "-p", str(port)], cwd=folder, **quiet)
+        try:
+            _wait_for(programs / "pg_isready", port)
+            yield f"postgresql://diet@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGINT)  # its fast shutdown
+            server.wait(60)
+
+
+def _wait_for(pg_isready, port):
+    words = [pg_isready, "-h", "127.0.0.1", "-p", str(port), "-q"]
+    deadline = time.monotonic() + 60
+    while subprocess.run(words, check=False).returncode:
+        assert time.monotonic() < deadline, "PostgreSQL did not start"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_two_workers_on_one_database_one_of_them_killed(homes, folder, postgresql):
+    words = [*SEARCH, f"data.root={folder}", UNITS, f"hydra.sweeper.storage={postgresql}"]
+    words += ["trainer.max_epochs=2", "sweep.n_trials=8"]
+    studies = homes / "outputs" / "studies"
+    workers = [
+        subprocess.Popen(
+            [sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for _ in range(2)
+    ]
+    while progress(studies) < 5:  # trials of both are at work
+        ended = [w.stdout.read() for w in workers if w.poll() is not None]
+        assert not ended, ended[0].decode()
+        time.sleep(0.02)
+    workers[0].kill()
+    assert workers[0].wait() == -signal.SIGKILL
+    said = workers[1].communicate(timeout=400)[0].decode()
+    assert workers[1].returncode == 0, said
+    (study,) = studies.iterdir()
+    assert not (study / "study.db").exists()
+    loaded = optuna.load_study(study.name, postgresql)
+    finished = [t for t in loaded.trials if t.state == optuna.trial.TrialState.COMPLETE]
+    owners = {trial.user_attrs["owner"]["pid"] for trial in loaded.trials}
+    assert owners == {worker.pid for worker in workers}
+    assert len(finished) == 8 and len(loaded.trials) in (8, 9)  # the killed one was replaced
+    assert {t.user_attrs.get("retired") for t in loaded.trials} <= {None, "its process ended"}
+    assert len({str(trial.params) for trial in finished}) == 8
+    again = run_command("scripts/report.py", str(study))
+    assert "8 finished" in again.stdout
