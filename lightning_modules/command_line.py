@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from lightning_modules import run_directory, saved_run
-from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.errors import COMPOSING, USER_ERRORS, ConfigError
 from lightning_modules.extras import require_extra
 from lightning_modules.help_screen import help_screen
 
@@ -62,7 +61,7 @@ def explaining() -> Iterator[None]:
         yield
     except USER_ERRORS as error:
         raise SystemExit(f"error: {error}") from None
-    except (HydraException, OmegaConfBaseException) as error:
+    except COMPOSING as error:
         raise SystemExit(f"error: {explain(error)}") from None
 
 

@@ -13,7 +13,16 @@ from lightning_modules.search.objectives import directions_of, objectives_of
 from lightning_modules.search.space import bare, search_space
 
 # Settings of a sweep that may change while its study goes on.
-BUDGET = ("n_trials", "parallel", "max_failure_rate", "name", "retire", "params", "sampler")
+BUDGET = (
+    "n_trials",
+    "parallel",
+    "max_failure_rate",
+    "name",
+    "retire",
+    "params",
+    "sampler",
+    "redraws",
+)
 
 
 def identity(root: DictConfig) -> dict[str, Any]:

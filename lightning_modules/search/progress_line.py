@@ -5,8 +5,7 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.search.objectives import objectives_of
-from lightning_modules.search.record import FAILURE, counts
-from lightning_modules.search.samplers import VIOLATION
+from lightning_modules.search.record import FAILURE, counts, violation_of
 
 
 def show(study: optuna.Study, number: int, root: DictConfig, seconds: float) -> None:
@@ -25,8 +24,8 @@ def result(trial: FrozenTrial, names: list[str]) -> str:
     """A finished trial's values by name, or why it has none."""
     if trial.state != TrialState.COMPLETE:
         return f"failed: {trial.user_attrs.get(FAILURE, 'no value')}"
-    if trial.user_attrs.get(VIOLATION):
-        return f"over the limits by {trial.user_attrs[VIOLATION]:.0%}, not trained"
+    if over := violation_of(trial):
+        return f"over the limits by {over:.0%}, not trained"
     return "  ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=True))
 
 
@@ -53,7 +52,7 @@ def best_trials(study: optuna.Study) -> list[FrozenTrial]:
 def feasible(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """Finished ones that were trained and met the limits."""
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return [trial for trial in done if not trial.user_attrs.get(VIOLATION)]
+    return [trial for trial in done if not violation_of(trial)]
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:

@@ -15,6 +15,7 @@ from lightning_modules.search.objectives import checked_values
 from lightning_modules.search.ownership import OWNER, lives, this_process
 
 RETIRED = "retired"  # user attribute: why the trial does not count
+VIOLATION = "violation"  # user attribute: how far its network is over the limits
 FAILURE = "failure"  # user attribute: why it has no value
 PRUNED = "stopped after epoch"  # user attribute of a trial that pruning ended
 FIGURES = "figures"  # user attribute: what it measured
@@ -28,6 +29,11 @@ def counts(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE or (
         trial.state == TrialState.FAIL and RETIRED not in trial.user_attrs
     )
+
+
+def violation_of(trial: FrozenTrial) -> float:
+    """How far a trial's network is over the limits, as a share of them; 0 within."""
+    return float(trial.user_attrs.get(VIOLATION, 0.0))
 
 
 def is_orphan(trial: FrozenTrial) -> bool:

@@ -10,14 +10,16 @@ from omegaconf import DictConfig
 
 from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.evolution import EvolutionSampler
+from lightning_modules.search.record import violation_of
 
 KINDS = {
     "tpe": optuna.samplers.TPESampler,
     "random": optuna.samplers.RandomSampler,
     "cmaes": optuna.samplers.CmaEsSampler,
     "nsgaii": optuna.samplers.NSGAIISampler,
+    "evolution": EvolutionSampler,
 }
-VIOLATION = "violation"  # user attribute of a trial: how far its network is over the limits
 
 
 def sampler_for(
@@ -61,14 +63,16 @@ def kind_of(node: DictConfig, *, objectives: int) -> str:
             raise ConfigError(f"sweep.sampler={kind} does not exist; there are {names}.")
     else:
         kind = str(node._target_).rpartition(".")[2].removesuffix("Sampler").lower()
-    if kind == "cmaes" and objectives > 1:
-        raise ConfigError("CMA-ES improves one objective; for several use sweep.sampler=nsgaii.")
+    if kind in ("cmaes", "evolution") and objectives > 1:
+        raise ConfigError(
+            f"sweep.sampler={kind} improves one objective; for several use sweep.sampler=nsgaii."
+        )
     return kind
 
 
 def violations(trial: optuna.trial.FrozenTrial) -> list[float]:
     """NSGA-II's constraint: above 0 for a network over its limits."""
-    return [float(trial.user_attrs.get(VIOLATION, 0.0))]
+    return [violation_of(trial)]
 
 
 def _is_ours(node: Mapping[str, Any]) -> bool:

@@ -8,8 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.atomic_files import write_text
-from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, RETIRED
-from lightning_modules.search.samplers import VIOLATION
+from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, RETIRED, VIOLATION
 
 
 def write_table(study: optuna.Study, folder: Path, names: list[str]) -> Path:

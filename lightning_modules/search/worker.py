@@ -4,23 +4,22 @@ import contextlib
 import itertools
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lightning_modules.atomic_files import read_json
 from lightning_modules.command_line import explain
-from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.errors import COMPOSING, ConfigError
 from lightning_modules.run_records import STOPPED
 from lightning_modules.search import progress_line
-from lightning_modules.search.as_it_stands import AsItStands
 from lightning_modules.search.custom_space import custom_overrides
+from lightning_modules.search.given import Given, as_it_stands
 from lightning_modules.search.grid import next_point
 from lightning_modules.search.limits import OVER_LIMITS
 from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
@@ -29,6 +28,7 @@ from lightning_modules.search.record import (
     FAILURE,
     FIGURES,
     PRUNED,
+    VIOLATION,
     counts,
     figures_left,
     new_trial,
@@ -36,11 +36,14 @@ from lightning_modules.search.record import (
     settle_orphans,
     trial_folder,
 )
-from lightning_modules.search.samplers import VIOLATION, kind_of, sampler_for
+from lightning_modules.search.samplers import kind_of, sampler_for
 from lightning_modules.search.space import as_override, distributions, search_space
 from lightning_modules.search.trials_table import write_table
-
-COMPOSING = (*USER_ERRORS, HydraException, OmegaConfBaseException)
+from lightning_modules.search.within_limits import (
+    counted_limits,
+    draw_within_limits,
+    excess_of,
+)
 
 
 class Worker:
@@ -58,6 +61,7 @@ class Worker:
         self.space = search_space(root)
         self.distributions, self.constant = distributions(self.space)
         self.grid = kind_of(root.hydra.sweeper.sampler, objectives=len(self.names)) == "grid"
+        self.limits = counted_limits(root)
         self.study = open_study(root)
 
     def work(self) -> None:
@@ -97,6 +101,7 @@ class Worker:
             trial_id = storage.create_new_trial(self.study._study_id, template_trial=template)
             number = storage.get_trial_number_from_id(trial_id)
             self._choose_sampler(number)
+            self._keep_within_limits(trial_id)
             trial = Trial(self.study, trial_id)
             if self._is_surplus(number):
                 retire(self.study, trial, "another worker was faster", self._place(number))
@@ -125,7 +130,18 @@ class Worker:
             objectives=len(self.names),
         )
         first = self._began_before(number) == 0
-        self.study.sampler = AsItStands(self.root, sampler) if first else sampler
+        standing = partial(as_it_stands, self.root)
+        self.study.sampler = Given(standing, sampler) if first else sampler
+
+    def _keep_within_limits(self, trial_id: int) -> None:
+        """Lets the sampler draw again while the network would be over the limits."""
+        if self.limits and self.root.sweep.redraws and not self.grid:
+            tries = 1 + self.root.sweep.redraws
+            point = draw_within_limits(self.study, trial_id, self._excess, tries)
+            self.study.sampler = Given(point.get, self.study.sampler)
+
+    def _excess(self, candidate: Trial) -> float:
+        return excess_of(self.root, self._overrides(candidate), self.limits)
 
     def _is_surplus(self, number: int) -> bool:
         """Whether n trials that count began before this one: another worker asked just then."""

@@ -21,8 +21,7 @@ from lightning_modules.search.importance import importances
 from lightning_modules.search.opening import open_study
 from lightning_modules.search.pictures import _macs_and_f1
 from lightning_modules.search.progress_line import best_trials
-from lightning_modules.search.record import FIGURES
-from lightning_modules.search.samplers import VIOLATION
+from lightning_modules.search.record import FIGURES, VIOLATION
 from tests.conftest import ROOT
 
 SCORE = {"reference_macs": 13863553, "reference_f1": 0.8342, "least_f1": 0.5}

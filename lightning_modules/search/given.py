@@ -1,5 +1,6 @@
-"""A study's first trial: the configuration as it stands, so that nothing worse is the answer."""
+"""Parameters whose values are known before a trial asks for them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,27 +12,27 @@ from optuna.trial import FrozenTrial
 from lightning_modules.search.space import bare
 
 
-class AsItStands(BaseSampler):
-    """Gives each parameter the value that its key has without a search.
-
-    Where the space does not hold that value, or the parameter is no key, another sampler draws.
+class Given(BaseSampler):
+    """Gives each parameter the value known for it; another sampler draws the rest.
 
     Args:
-        root: the composed multirun.
-        other: draws the rest.
+        value_of: the known value of a parameter, or None.
+        other: draws where there is none.
     """
 
-    def __init__(self, root: DictConfig, other: BaseSampler) -> None:
-        self.root, self.other = root, other
+    def __init__(self, value_of: Callable[[str], Any], other: BaseSampler) -> None:
+        self.value_of, self.other = value_of, other
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
+        """Empty: parameters are asked for one by one."""
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        """Nothing, for the same reason."""
         return {}
 
     def sample_independent(
@@ -41,19 +42,24 @@ class AsItStands(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        value = _value(self.root, bare(param_name))
-        if _holds(param_distribution, value):
+        """The known value, or another one."""
+        value = self.value_of(param_name)
+        if holds(param_distribution, value):
             return value
         return self.other.sample_independent(study, trial, param_name, param_distribution)
 
 
-def _value(root: DictConfig, key: str) -> Any:
-    """Of a key of the configuration, or the option chosen of a group; None where there is none."""
-    choices = root.hydra.runtime.choices
+def as_it_stands(root: DictConfig, name: str) -> Any:
+    """The value that a parameter's key has without a search, or the option chosen of a group.
+
+    A study's first trial has these, so that nothing worse is the answer; None where there is none.
+    """
+    key, choices = bare(name), root.hydra.runtime.choices
     return choices[key] if key in choices else OmegaConf.select(root, key)
 
 
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one of those that a distribution gives."""
     try:
         return distribution._contains(distribution.to_internal_repr(value))
     except (TypeError, ValueError):  # a word where a number is drawn, or none of the choices

@@ -1,0 +1,74 @@
+"""Children of good trials: what a search of architectures needs under tight limits."""
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from lightning_modules.search.record import violation_of
+
+POPULATION = 20  # of the latest trials within the limits
+TOURNAMENT = 5  # of these; the best of them is the parent
+MUTATIONS = 3  # parameters that a child draws anew, at most
+
+
+class EvolutionSampler(BaseSampler):
+    """Regularised evolution (Real et al. 2019, Algorithm 1), one objective.
+
+    A child takes its parent's parameters, of which one to three are drawn anew, and so are those
+    that the parent had no use for. Old trials leave the population however good they are, so that a
+    lucky one does not stay for ever. Without a parent everything is drawn.
+
+    Args:
+        seed: of all choices.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.generator = np.random.default_rng(seed)
+        self.random = RandomSampler(seed=seed)
+        self.inherited: dict[str, object] = {}
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Chooses the parent, and what the child takes from it: Optuna asks this once a draw."""
+        self.inherited = {}
+        parent = self._parent(study)
+        if parent is not None and parent.params:
+            names = sorted(parent.params)
+            count = int(self.generator.integers(1, MUTATIONS, endpoint=True))
+            anew = self.generator.choice(names, size=min(count, len(names)), replace=False)
+            self.inherited = {name: parent.params[name] for name in names if name not in anew}
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, object]:
+        """Nothing: parameters are drawn one by one, as conditional spaces name them."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> object:
+        """The parent's value, or a random one."""
+        if param_name in self.inherited:
+            value = self.inherited[param_name]
+            if param_distribution._contains(param_distribution.to_internal_repr(value)):
+                return value
+        return self.random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _parent(self, study: Study) -> FrozenTrial | None:
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        population = [trial for trial in finished if not violation_of(trial)][-POPULATION:]
+        if not population:
+            return None
+        size = min(TOURNAMENT, len(population))
+        drawn = [population[i] for i in self.generator.choice(len(population), size, replace=False)]
+        sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+        return max(drawn, key=lambda trial: sign * trial.value)

@@ -1,0 +1,73 @@
+"""A draw that is over the limits is drawn again, and leaves nothing behind."""
+
+from unittest.mock import Mock
+
+import optuna
+import pytest
+
+from lightning_modules.search import within_limits, worker
+from lightning_modules.search.within_limits import draw_within_limits, excess_of
+
+LIMITED = "sweep.limits.macs=1e6"
+
+
+def excess(candidate):
+    return max(0.0, candidate.suggest_float("x", 0.0, 1.0) - 0.1)
+
+
+@pytest.mark.parametrize("sampler", [optuna.samplers.RandomSampler, optuna.samplers.TPESampler])
+def test_the_first_draw_within_is_taken(sampler):
+    study = optuna.create_study(sampler=sampler(seed=0))
+    trial = study.ask()
+    point = draw_within_limits(study, trial._trial_id, excess, 200)
+    assert point["x"] <= 0.1
+    assert study.trials[0].params == {}
+
+
+def test_else_the_nearest():
+    drawn = []
+
+    def over(candidate):
+        drawn.append(candidate.suggest_float("x", 0.0, 1.0))
+        return 1.0 + drawn[-1]
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    point = draw_within_limits(study, study.ask()._trial_id, over, 7)
+    assert len(drawn) == 7 and point == {"x": min(drawn)}
+
+
+def test_trials_are_what_was_drawn_within(search, monkeypatch):
+    asked = []
+
+    def over(root, overrides, limits):
+        assert limits == {"macs": 1e6}
+        asked.append(overrides)
+        rate = next(float(w.split("=")[1]) for w in overrides if w.startswith("optimizer.lr="))
+        return max(0.0, rate - 0.2)
+
+    monkeypatch.setattr(worker, "excess_of", over)
+    study, computer = search(lambda given: 0.0, LIMITED, "sweep.n_trials=6", "sweep.redraws=99")
+    rates = [float(job["optimizer.lr"]) for job in computer.jobs]
+    assert len(rates) == 6 and max(rates) <= 0.2 and rates[0] == 0.002
+    assert len(asked) > 12  # a fifth of the draws are within
+    assert [trial.params["optimizer.lr"] for trial in study.trials] == rates
+    asked.clear()
+    search(lambda given: 0.0, LIMITED, "sweep.n_trials=7", "sweep.redraws=0")
+    assert asked == []
+
+
+def test_the_excess_of_a_composed_trial(multirun, compose_config, monkeypatch):
+    root = multirun("model=staged", "data.image_size=64")
+
+    def load(root, overrides):
+        return compose_config("model=staged", "data.image_size=64", *overrides)
+
+    hydra = Mock()
+    hydra.instance().config_loader().load_sweep_config = load
+    monkeypatch.setattr(within_limits, "GlobalHydra", hydra)
+    wide = ["model.width_multiple=1.25"]
+    limits = {"macs": 455_000}
+    assert excess_of(root, [], limits) == 0
+    assert 0 < excess_of(root, wide, limits) < 1
+    assert excess_of(root, [*wide, "+compression=prune"], limits) == 0  # known when it is pruned
+    assert excess_of(root, ["model.stages.s1.kind=Nothing"], limits) == 0  # the trial will say so
