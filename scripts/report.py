@@ -21,7 +21,8 @@ def main() -> None:
         "mean and spread of each group. Of a search, also while it runs: its best trials, "
         "trials.csv, pictures, and the winner as an experiment. "
         "Writes report.html, which opens without a network, into the first one's directory.",
-        usage="%(prog)s RUN|STUDY [RUN|STUDY...] [--html FILE] [--csv FILE] [--over KEY...]",
+        usage="%(prog)s RUN|STUDY [RUN|STUDY...] [--html FILE] [--csv FILE] [--over KEY...] "
+        "[--top N]",
         epilog="RUN: a run directory, or `last`. STUDY: a directory with trials/, or the name of "
         "one under outputs/studies/.",
     )
@@ -35,12 +36,21 @@ def main() -> None:
         metavar="KEY",
         help="runs that differ in this key, such as from_run, are repetitions too",
     )
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=1,
+        metavar="N",
+        help="write so many of a search's best trials as experiments, to be trained again (1)",
+    )
     flags = parser.parse_intermixed_args()
     if not flags.words:
         raise ConfigError("No run was named; give run directories, `last`, or a study.")
+    if flags.top < 1:
+        raise ConfigError(f"--top {flags.top} is not allowed; give a number from 1.")
     searches = [folder for word in flags.words if (folder := search_folder(word)) is not None]
     for folder in searches:
-        show_answer(folder)
+        show_answer(folder, top=flags.top)
     if others := [word for word in flags.words if search_folder(word) is None]:
         report(others, csv=flags.csv, over=flags.over)
     elif flags.csv is not None:

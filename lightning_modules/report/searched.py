@@ -9,7 +9,7 @@ from lightning_modules.search.opening import find_study
 from lightning_modules.search.pictures import FOLDER
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import trial_folder
-from lightning_modules.search.winner import the_winner
+from lightning_modules.search.winner import winners
 
 WORDS = {
     "history": "The objective trial by trial, and the best so far.",
@@ -51,7 +51,7 @@ def read_search(folder: Path) -> Searched:
     if best:
         headings, rows = best_cells(best[:SHOWN], names)
         table = Table(title_of(names).capitalize(), headings, rows)
-        run = trial_folder(folder, the_winner(study).number)
+        run = trial_folder(folder, winners(study)[0].number)
         winner = run if (run / "metrics.json").is_file() else None
     return Searched(
         name=study.study_name,

@@ -16,17 +16,18 @@ from lightning_modules.search.pictures import draw_study
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, elsewhere, trial_folder
 from lightning_modules.search.trials_table import state_of, write_table
-from lightning_modules.search.winner import the_winner, write_winner
+from lightning_modules.search.winner import winners, write_winner
 
 SHOWN = 10  # trials
 FIGURES_SHOWN = ("val/f1", "cost/macs", "cost/params", "cost/latency_ms", "score/macs")
 
 
-def show_answer(folder: Path) -> None:
-    """Prints how a study stands and its best trials; writes its table, pictures and winner.
+def show_answer(folder: Path, *, top: int = 1) -> None:
+    """Prints how a study stands and its best trials; writes its table, pictures and winners.
 
     Args:
         folder: of the study.
+        top: how many of the best trials become experiments.
 
     Raises:
         ConfigError: it is no study, or no trial has a value that counts; says why.
@@ -48,19 +49,22 @@ def show_answer(folder: Path) -> None:
     print(f"trials   {table}")
     if pictures:
         print(f"pictures {pictures[0].parent}: {', '.join(path.stem for path in pictures)}")
-    _show_winner(study, folder)
+    _show_winners(study, folder, top)
 
 
-def _show_winner(study: optuna.Study, folder: Path) -> None:
-    """Writes the experiment where the winner's run lies here."""
-    winner = the_winner(study)
-    run = trial_folder(folder, winner.number)
-    if not (run / ".hydra" / "config.yaml").is_file():
-        print(f"winner   trial {winner.number}; its run is not in {run.parent}")
-        return
-    path = write_winner(study, winner, run)
-    print(f"winner   trial {winner.number}: {path}")
-    print(f"next     python run.py -m experiment={path.stem} seed=0,1,2")
+def _show_winners(study: optuna.Study, folder: Path, top: int) -> None:
+    """Writes the experiments of those winners whose runs lie here."""
+    names = []
+    for place, winner in enumerate(winners(study)[:top], start=1):
+        run, word = trial_folder(folder, winner.number), "winner" if place == 1 else "and"
+        if not (run / ".hydra" / "config.yaml").is_file():
+            print(f"{word:8} trial {winner.number}; its run is not in {run.parent}")
+            continue
+        path = write_winner(study, winner, run, place)
+        print(f"{word:8} trial {winner.number}: {path}")
+        names.append(path.stem)
+    if names:
+        print(f"next     python run.py -m experiment={','.join(names)} seed=0,1,2")
 
 
 def states(trials: list[FrozenTrial]) -> str:

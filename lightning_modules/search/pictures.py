@@ -16,7 +16,7 @@ from lightning_modules.pictures.study_parallel import draw_parallel
 from lightning_modules.search.importance import importances
 from lightning_modules.search.progress_line import feasible
 from lightning_modules.search.record import FIGURES, PRUNED, RETIRED
-from lightning_modules.search.winner import the_winner
+from lightning_modules.search.winner import winners
 
 FOLDER = "figures"
 AXES = 10  # parameters of the parallel coordinates
@@ -83,7 +83,7 @@ def _front(
 ) -> Any:
     """F1 over MACs as the score counts them; else the first two objectives."""
     known = [t for t in good if {"val/f1", "score/macs"} <= set(t.user_attrs.get(FIGURES, {}))]
-    winner = the_winner(study)
+    winner = next(iter(winners(study)), None)
     if len(known) >= 2 and (len(names) == 1 or set(names) <= {"val/f1", "cost/macs", "score/macs"}):
         points = [_macs_and_f1(trial.user_attrs[FIGURES], score) for trial in known]
         labels, better = ("MACs of one image, by the 2021 count", "val/f1"), (True, False)

@@ -28,26 +28,24 @@ def found_root() -> Path:
     return Path(os.environ.get("MODEL_DIET_FOUND", CONF))
 
 
-def the_winner(study: optuna.Study) -> FrozenTrial | None:
-    """The best trial; of several objectives the one with the lowest `score/macs` on the front."""
+def winners(study: optuna.Study) -> list[FrozenTrial]:
+    """The best trials, best first; of several objectives the front by rising `score/macs`."""
     best = best_trials(study)
-    if not best:
-        return None
     if len(study.directions) == 1:
-        return best[0]
-    scores = {t.number: t.user_attrs.get(FIGURES, {}).get("score/macs", 0.0) for t in best}
-    return min(best, key=lambda trial: scores[trial.number])
+        return best
+    return sorted(best, key=lambda trial: trial.user_attrs.get(FIGURES, {}).get("score/macs", 0.0))
 
 
-def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path) -> Path:
+def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int = 1) -> Path:
     """Writes the experiment, and for an architecture its blocks; returns the experiment's path.
 
     Args:
         study: has the name.
         trial: the winner.
         run: its run directory, whose saved configuration is what counts.
+        place: among the winners; from the second on it is part of the name.
     """
-    name = f"found_{joined([study.study_name])}"
+    name = joined([f"found_{study.study_name}", *([str(place)] if place > 1 else [])])
     cfg = OmegaConf.load(run / ".hydra" / "config.yaml")
     choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     options = _options({str(k): v for k, v in choices.items()}, cfg)

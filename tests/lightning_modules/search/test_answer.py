@@ -74,6 +74,12 @@ def test_an_architecture_is_written_as_an_experiment_that_composes(study, leave,
     assert "9 finished, 1 failed" in shown and "winner   trial 8" in shown
     name = f"found_{found.study_name}"
     assert f"python run.py -m experiment={name} seed=0,1,2" in shown
+    leave(folder / "trials" / "7", "model=staged", f1=0.7)
+    show_answer(folder, top=3)
+    shown = capsys.readouterr().out
+    assert "and      trial 6; its run is not in" in shown
+    assert f"python run.py -m experiment={name},{name}_2 seed=0,1,2" in shown
+    assert (homes / "found" / "experiment" / f"{name}_2.yaml").is_file()
     drawn = {path.stem for path in (folder / "figures").iterdir()}
     assert drawn == {"history", "importance", "parallel", "front"}
     text = (homes / "found" / "experiment" / f"{name}.yaml").read_text()
