@@ -7,6 +7,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from lightning_modules.search.given import holds
 from lightning_modules.search.record import violation_of
 
 POPULATION = 20  # of the latest trials within the limits
@@ -57,10 +58,9 @@ class EvolutionSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> object:
         """The parent's value, or a random one."""
-        if param_name in self.inherited:
-            value = self.inherited[param_name]
-            if param_distribution._contains(param_distribution.to_internal_repr(value)):
-                return value
+        value = self.inherited.get(param_name)
+        if holds(param_distribution, value):
+            return value
         return self.random.sample_independent(study, trial, param_name, param_distribution)
 
     def _parent(self, study: Study) -> FrozenTrial | None:

@@ -36,14 +36,10 @@ from lightning_modules.search.record import (
     settle_orphans,
     trial_folder,
 )
+from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
 from lightning_modules.search.samplers import kind_of, sampler_for
 from lightning_modules.search.space import as_override, distributions, search_space
 from lightning_modules.search.trials_table import write_table
-from lightning_modules.search.within_limits import (
-    counted_limits,
-    draw_within_limits,
-    excess_of,
-)
 
 
 class Worker:
@@ -101,7 +97,7 @@ class Worker:
             trial_id = storage.create_new_trial(self.study._study_id, template_trial=template)
             number = storage.get_trial_number_from_id(trial_id)
             self._choose_sampler(number)
-            self._keep_within_limits(trial_id)
+            self._draw_again(trial_id)
             trial = Trial(self.study, trial_id)
             if self._is_surplus(number):
                 retire(self.study, trial, "another worker was faster", self._place(number))
@@ -133,15 +129,17 @@ class Worker:
         standing = partial(as_it_stands, self.root)
         self.study.sampler = Given(standing, sampler) if first else sampler
 
-    def _keep_within_limits(self, trial_id: int) -> None:
-        """Lets the sampler draw again while the network would be over the limits."""
-        if self.limits and self.root.sweep.redraws and not self.grid:
+    def _draw_again(self, trial_id: int) -> None:
+        """Lets the sampler draw until the trial is a new one within the limits."""
+        standing = isinstance(self.study.sampler, Given)  # which would draw the same
+        if self.root.sweep.redraws and not self.grid and not standing:
             tries = 1 + self.root.sweep.redraws
-            point = draw_within_limits(self.study, trial_id, self._excess, tries)
+            point = draw_again(self.study, trial_id, self._excess, tries)
             self.study.sampler = Given(point.get, self.study.sampler)
 
     def _excess(self, candidate: Trial) -> float:
-        return excess_of(self.root, self._overrides(candidate), self.limits)
+        overrides = self._overrides(candidate)
+        return excess_of(self.root, overrides, self.limits) if self.limits else 0.0
 
     def _is_surplus(self, number: int) -> bool:
         """Whether n trials that count began before this one: another worker asked just then."""

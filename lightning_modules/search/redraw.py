@@ -1,4 +1,4 @@
-"""Drawing a trial's parameters again while the network that they describe is over the limits."""
+"""Drawing a trial's parameters again: a network over the limits, or one that was tried before."""
 
 import math
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from optuna.trial import Trial
 from lightning_modules.build import build
 from lightning_modules.errors import COMPOSING
 from lightning_modules.search.limits import COUNTED, limits_of, outline_costs, violation
+from lightning_modules.search.record import counts
 
 
 class Candidate(Trial):
@@ -46,13 +47,13 @@ class Candidate(Trial):
         return self.study.sampler.sample_independent(self.study, frozen, name, distribution)
 
 
-def draw_within_limits(
+def draw_again(
     study: Study,
     trial_id: int,
     excess: Callable[[Trial], float],
     tries: int,
 ) -> dict[str, Any]:
-    """The parameters of the first draw within the limits, or of the nearest of so many.
+    """The parameters of the first draw that is new and within the limits, or else of the nearest.
 
     Args:
         study: whose sampler draws.
@@ -60,15 +61,18 @@ def draw_within_limits(
         excess: how far over the limits a draw is, 0 within them.
         tries: how many draws at most, from 1.
     """
-    best, least, last = {}, math.inf, None
+    trials = study.get_trials(deepcopy=False)
+    known = [trial.params for trial in trials if counts(trial) and trial._trial_id != trial_id]
+    best, least = {}, math.inf
     for _ in range(tries):
         candidate = Candidate(study, trial_id)
         over = excess(candidate)
-        if over < least:
+        if candidate.params in known:
+            over = math.inf
+        if over < least or not best:
             best, least = candidate.params, over
-        if not over or candidate.params == last:  # within, or the sampler knows no other draw
+        if not over:
             break
-        last = candidate.params
     return best
 
 

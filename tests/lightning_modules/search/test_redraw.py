@@ -5,8 +5,8 @@ from unittest.mock import Mock
 import optuna
 import pytest
 
-from lightning_modules.search import within_limits, worker
-from lightning_modules.search.within_limits import draw_within_limits, excess_of
+from lightning_modules.search import redraw, worker
+from lightning_modules.search.redraw import draw_again, excess_of
 
 LIMITED = "sweep.limits.macs=1e6"
 
@@ -19,7 +19,7 @@ def excess(candidate):
 def test_the_first_draw_within_is_taken(sampler):
     study = optuna.create_study(sampler=sampler(seed=0))
     trial = study.ask()
-    point = draw_within_limits(study, trial._trial_id, excess, 200)
+    point = draw_again(study, trial._trial_id, excess, 200)
     assert point["x"] <= 0.1
     assert study.trials[0].params == {}
 
@@ -32,7 +32,7 @@ def test_else_the_nearest():
         return 1.0 + drawn[-1]
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    point = draw_within_limits(study, study.ask()._trial_id, over, 7)
+    point = draw_again(study, study.ask()._trial_id, over, 7)
     assert len(drawn) == 7 and point == {"x": min(drawn)}
 
 
@@ -64,10 +64,17 @@ def test_the_excess_of_a_composed_trial(multirun, compose_config, monkeypatch):
 
     hydra = Mock()
     hydra.instance().config_loader().load_sweep_config = load
-    monkeypatch.setattr(within_limits, "GlobalHydra", hydra)
+    monkeypatch.setattr(redraw, "GlobalHydra", hydra)
     wide = ["model.width_multiple=1.25"]
     limits = {"macs": 455_000}
     assert excess_of(root, [], limits) == 0
     assert 0 < excess_of(root, wide, limits) < 1
     assert excess_of(root, [*wide, "+compression=prune"], limits) == 0  # known when it is pruned
     assert excess_of(root, ["model.stages.s1.kind=Nothing"], limits) == 0  # the trial will say so
+
+
+def test_what_was_tried_before_is_drawn_again_while_there_is_something_new(search):
+    words = ["optimizer.lr=choice(0.1,0.2,0.3)", "sweep.sampler=random", "sweep.redraws=99"]
+    study, _ = search(lambda given: 0.0, *words, "sweep.n_trials=8")  # batches of 8 and 16
+    drawn = [tuple(sorted(trial.params.items())) for trial in study.trials]
+    assert len(set(drawn[:6])) == 6 and set(drawn[6:]) <= set(drawn[:6])
