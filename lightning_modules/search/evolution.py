@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 from lightning_modules.search.given import holds
 from lightning_modules.search.record import violation_of
 
-POPULATION = 20  # of the latest trials within the limits
-TOURNAMENT = 5  # of these; the best of them is the parent
+POPULATION = 25  # of the latest trials within the limits
+TOURNAMENT = 10  # of these; the best of them is the parent (many were stopped early)
 MUTATIONS = 3  # parameters that a child draws anew, at most
 
 
