@@ -1,4 +1,4 @@
-"""Writes a saved network to one file: `python scripts/export.py RUN format=onnx|torch_export`."""
+"""Writes a saved network to a file: `python scripts/export.py RUN format=onnx|openvino|...`."""
 
 import argparse
 from pathlib import Path
@@ -67,7 +67,7 @@ def show(report: dict[str, Any], out: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Writes a saved network to one file that takes raw uint8 pixels and gives "
+        description="Writes a saved network to a file that takes raw uint8 pixels and gives "
         "class probabilities, and keeps it only if it agrees with the network on real images.",
         usage="%(prog)s RUN [format=onnx] [key=value ...]",
         epilog=f"Own keys: format={'|'.join(FORMATS)} (default onnx), out=FILE (default "

@@ -21,7 +21,10 @@ from lightning_modules.networks import Network
 def export(
     network: Network, form: Format, path: Path, *, fit: str, images: np.ndarray, told: str
 ) -> dict[str, Any]:
-    """The file at `path` and what was found of it in `<path>.json`; both or none.
+    """The file at `path` (and those that belong to it), and what was found of it in `<path>.json`.
+
+    All or none of them are there afterwards; what is in two files checks, when it is opened, that
+    both are of one export.
 
     Args:
         network: in eval mode on the CPU.
@@ -49,22 +52,26 @@ def export(
         file = code.open_file(part, threads=torch.get_num_threads())
         found = compare(shipped_network(network, name="network", fit=fit), file, images)
         found.require()
-        content = part.read_bytes()
+        contents = [written.read_bytes() for written in form.files(part)]
+        hashes = [hashlib.sha256(content).hexdigest() for content in contents]
+        targets = form.files(path)
         report = {
             "format": form.name,
             "file": path.name,
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": sum(map(len, contents)),
+            "sha256": hashes[-1],
+            "beside": {t.name: h for t, h in zip(targets[:-1], hashes[:-1], strict=True)},
             "seconds": round(seconds, 2),
             "compared_on": told,
             "images": found.images,
             "largest_probability_difference": found.difference,
             "top1_agreement": found.agreement,
-            "preprocessing": facts.preprocessing,
-            **asdict(facts),
+            "preprocessing": file.facts.preprocessing,
+            **asdict(file.facts),
             "torch": torch.__version__,
         }
-        part.replace(path)
+        for written, target in zip(form.files(part), targets, strict=True):
+            written.replace(target)
         write_json(path.with_name(f"{path.name}.json"), report)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -21,16 +21,17 @@ def write(network: Network, path: Path, facts: Facts) -> None:
     Raises:
         CompressionError: ONNX lacks an operation of the network, which is named.
     """
+    write_graph(network, path, facts.image_size, facts.to_metadata())
+
+
+def write_graph(
+    network: Network, path: Path, image_size: tuple[int, int], metadata: dict[str, str]
+) -> None:
+    """The same with other metadata."""
     if isinstance(network, Int8Network):
-        write_with_softmax(network.content, path, facts.to_metadata())
+        write_with_softmax(network.content, path, metadata)
         return
-    export_onnx(
-        Probabilities(network),
-        path,
-        facts.image_size,
-        output="probabilities",
-        metadata=facts.to_metadata(),
-    )
+    export_onnx(Probabilities(network), path, image_size, output="probabilities", metadata=metadata)
 
 
 def write_with_softmax(content: bytes, path: Path, metadata: dict[str, str]) -> None:
