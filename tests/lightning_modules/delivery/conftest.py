@@ -1,7 +1,5 @@
 """Small networks for these tests, and exported files of one of them."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 import torch
@@ -28,11 +26,6 @@ def tiny(body: nn.Module | None = None, *, size=(12, 16), classes=CLASSES) -> Ne
         class_names=classes,
     )
     return network.eval()
-
-
-def needs_extra(name: str):
-    """Skips a test where an optional package of this project is not installed."""
-    return pytest.mark.skipif(find_spec(name) is None, reason=f"needs the extra [{name}]")
 
 
 class Airy(nn.Module):

@@ -11,7 +11,8 @@ from lightning_modules.delivery.formats import FORMATS
 from lightning_modules.delivery.shipped import facts_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.pixels import Pixels
-from tests.lightning_modules.delivery.conftest import Airy, needs_extra, tiny
+from tests.conftest import needs_extra
+from tests.lightning_modules.delivery.conftest import Airy, tiny
 
 pytestmark = [needs_extra("executorch"), pytest.mark.slow]
 

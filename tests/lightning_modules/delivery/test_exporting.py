@@ -16,7 +16,8 @@ from lightning_modules.delivery.exporting import export
 from lightning_modules.delivery.formats import FORMATS, Format, format_named, format_of
 from lightning_modules.delivery.shipped import Shipped, facts_of
 from lightning_modules.errors import ConfigError
-from tests.lightning_modules.delivery.conftest import CLASSES, Airy, needs_extra, tiny
+from tests.conftest import needs_extra
+from tests.lightning_modules.delivery.conftest import CLASSES, Airy, tiny
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from torch import nn
 from lightning_modules.delivery.formats import FORMATS
 from lightning_modules.delivery.shipped import facts_of
 from lightning_modules.errors import ConfigError
-from tests.lightning_modules.delivery.conftest import needs_extra, tiny
+from tests.conftest import needs_extra
+from tests.lightning_modules.delivery.conftest import tiny
 
 pytestmark = needs_extra("openvino")
 
