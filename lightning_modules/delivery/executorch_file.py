@@ -38,8 +38,33 @@ def write(network: Network, path: Path, facts: Facts) -> None:
             "An int8 network is an ONNX graph, which ExecuTorch does not read: export the network "
             "that it came from with format=executorch int8=true."
         )
+    write_module(_module(network), path, facts)
+
+
+def write_int8(network: Network, path: Path, facts: Facts, images: np.ndarray) -> None:
+    """The program with 8-bit weights and activations.
+
+    Args:
+        network: a float one; it stays as it is.
+        path: of the file.
+        facts: of the network.
+        images: of the training split, uint8 N x 3 x H x W, to calibrate on.
+
+    Raises:
+        ConfigError: see `write`.
+    """
+    from lightning_modules.delivery.xnnpack_int8 import int8_module  # needs torchao, only this
+
+    try:
+        module = int8_module(_module(network), images, largest_batch=LARGEST_BATCH)
+    except Exception as error:  # tracer and passes raise what they meet
+        raise ConfigError(f"This network cannot be quantised: {_reason(error)}.") from error
+    write_module(module, path, facts)
+
+
+def _module(network: Network) -> nn.Module:
     twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
-    write_module(Probabilities(twin).eval().requires_grad_(False), path, facts)
+    return Probabilities(twin).eval().requires_grad_(False)
 
 
 def write_module(module: nn.Module, path: Path, facts: Facts) -> None:

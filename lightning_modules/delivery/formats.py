@@ -17,6 +17,8 @@ class Format:
         name: as it is written on a command line.
         suffix: of its files.
         beside: suffixes of further files that belong to one, of the same name.
+        quantises: whether it has `write_int8(network, path, facts, images)` too.
+        halves: whether its `write` takes `half` too.
         module: has `write(network, path, facts)` and `open_file(path, threads)`.
         package: that it needs, and that is not always there.
         extra: of this project, which installs that package.
@@ -28,6 +30,8 @@ class Format:
     package: str | None = None
     extra: str | None = None
     beside: tuple[str, ...] = ()
+    quantises: bool = False
+    halves: bool = False
 
     def files(self, path: Path) -> list[Path]:
         """All files that the one at `path` consists of; that one last."""
@@ -52,7 +56,7 @@ _HERE = "lightning_modules.delivery"
 FORMATS = {
     entry.name: entry
     for entry in (
-        Format("onnx", ".onnx", f"{_HERE}.onnx_file"),
+        Format("onnx", ".onnx", f"{_HERE}.onnx_file", halves=True),
         Format("torch_export", ".pt2", f"{_HERE}.torch_export_file"),
         Format(
             "openvino",
@@ -61,6 +65,7 @@ FORMATS = {
             package="openvino",
             extra="openvino",
             beside=(".bin",),
+            halves=True,
         ),
         Format(
             "executorch",
@@ -68,6 +73,7 @@ FORMATS = {
             f"{_HERE}.executorch_file",
             package="executorch",
             extra="executorch",
+            quantises=True,
         ),
     )
 }

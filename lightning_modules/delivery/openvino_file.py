@@ -12,10 +12,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import openvino
+from openvino._offline_transformations import compress_model_transformation
 
 from lightning_modules.delivery import onnx_file
 from lightning_modules.delivery.facts import Facts
 from lightning_modules.delivery.formats import FORMATS
+from lightning_modules.delivery.half_weights import require_float
 from lightning_modules.delivery.shipped import Shipped
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
@@ -25,14 +27,23 @@ VERSION = "11"  # of the IR
 WEIGHTS_KEY = "weights_sha256"
 
 
-def write(network: Network, path: Path, facts: Facts) -> None:
+def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> None:
     """Both files: `images` uint8 N x 3 x H x W -> `probabilities` float32 N x classes.
 
     An int8 network stays one: OpenVINO reads the quantisers of its ONNX graph.
 
+    Args:
+        network: float or int8.
+        path: of the .xml.
+        facts: of the network.
+        half: store the weights of a float network in 16 bits.
+
     Raises:
-        ConfigError, CompressionError: ONNX or OpenVINO lacks an operation, which is named.
+        ConfigError, CompressionError: ONNX or OpenVINO lacks an operation, which is named; or
+            `half` of an int8 network.
     """
+    if half:
+        require_float(network)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "network.onnx"
         onnx_file.write_graph(network, graph, facts.image_size, metadata={})
@@ -44,6 +55,8 @@ def write(network: Network, path: Path, facts: Facts) -> None:
             ) from error
     for key, text in facts.to_metadata().items():
         model.set_rt_info(text, [key])
+    if half:
+        compress_model_transformation(model)
     weights = FORMATS["openvino"].files(path)[0]
     openvino.serialize(model, path, weights)
     model.set_rt_info(hashlib.sha256(weights.read_bytes()).hexdigest(), [WEIGHTS_KEY])
