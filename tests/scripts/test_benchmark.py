@@ -83,11 +83,11 @@ def test_one_whole_benchmark(saved, tmp_path, monkeypatch, capsys):
 
 
 def test_a_backend_that_is_not_installed(homes, monkeypatch):
-    from lightning_modules.delivery import formats
+    from lightning_modules import extras
     from scripts.benchmark import DEFAULTS, settings_of
 
-    monkeypatch.setattr(formats, "find_spec", lambda package: None)
-    with pytest.raises(ConfigError, match=r"executorch needs the package.*'\.\[executorch\]'"):
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"executorch needs executorch.*'\.\[executorch\]'"):
         settings_of({**DEFAULTS, "backends": "eager,executorch"})
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from compression.errors import CompressionError
-from lightning_modules.delivery import comparison, formats
+from lightning_modules import extras
+from lightning_modules.delivery import comparison
 from lightning_modules.delivery.comparison import Comparison, compare
 from lightning_modules.delivery.exporting import export
 from lightning_modules.delivery.formats import FORMATS, Format, format_named, format_of
@@ -133,9 +134,9 @@ def test_limits_of_agreement(difference, agreement, kept):
 
 
 def test_what_openvino_and_executorch_are_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "find_spec", lambda package: None)
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
     for name, suffix in (("openvino", "xml"), ("executorch", "pte")):
-        says = rf"{name} needs the package {name}, which is not.*pip install '\.\[{name}\]'"
+        says = rf"{name} needs {name}, which is not.*pip install '\.\[{name}\]'"
         with pytest.raises(ConfigError, match=says):
             format_named(name)
         with pytest.raises(ConfigError, match=says):
