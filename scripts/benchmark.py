@@ -1,4 +1,4 @@
-"""Compares saved networks in several backends: `python scripts/benchmark.py RUN... [backends=...]`.
+"""Compares networks in several backends: `python scripts/benchmark.py RUN|FILE... [backends=...]`.
 
 Latency, throughput, memory, file size and F1 in one table, all measured alternately in one run.
 """
@@ -18,13 +18,14 @@ from rich.text import Text
 from lightning_modules import run_directory, saved_run
 from lightning_modules.atomic_files import write_text
 from lightning_modules.command_line import explaining, key_of
+from lightning_modules.delivery.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.run_config import config_over
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from lightning_modules.delivery.benchmarking import Row
 
-BACKENDS = ("eager", "compile", "onnxruntime")
+BACKENDS = ("eager", "compile", *RUNTIMES)
 DEFAULTS = {
     "backends": "eager,onnxruntime",
     "threads": "1",
@@ -63,20 +64,15 @@ def main() -> None:
     overrides = [w for w in flags.words if "=" in w and key_of(w) not in DEFAULTS]
     names = [word for word in flags.words if "=" not in word]
     if not names:
-        raise ConfigError("No run was named; give at least one run directory, or `last`.")
+        raise ConfigError("No run was named; give a run directory, `last`, or an exported file.")
     settings = settings_of({**DEFAULTS, **own})
     if flags.figure and Path(flags.figure).suffix.lower() != ".png":
         raise ConfigError(f"--figure {flags.figure}: it is a PNG; give a name that ends with .png.")
-    runs = {}
-    for name in names:
-        run = run_directory.resolve(name, run_directory.FINISHED)
-        saved_run.description(run)
-        config_over(run, overrides)
-        runs[name] = run
+    sources = {name: source_named(name, overrides) for name in names}
 
     from lightning_modules.delivery.benchmarking import benchmark  # torch: once the checks passed
 
-    rows = benchmark(runs, overrides, **asdict(settings))
+    rows = benchmark(sources, overrides, **asdict(settings))
     show(rows, settings)
     if flags.csv:
         write_text(Path(flags.csv), to_csv(rows, settings))
@@ -85,16 +81,33 @@ def main() -> None:
         print(f"figure      {draw(rows, Path(flags.figure), settings)}")
 
 
+def source_named(name: str, overrides: list[str]) -> Path:
+    """The run directory or the exported file that is meant.
+
+    Raises:
+        ConfigError: there is none, or it cannot be opened here.
+    """
+    if Path(name).is_file():
+        format_of(Path(name))
+        return Path(name)
+    run = run_directory.resolve(name, run_directory.FINISHED)
+    saved_run.description(run)
+    config_over(run, overrides)
+    return run
+
+
 def settings_of(own: dict[str, str]) -> Settings:
     """The own keys, checked.
 
     Raises:
-        ConfigError: an unknown backend, or no number.
+        ConfigError: an unknown backend or one that is not installed, or no number.
     """
     backends = tuple(own["backends"].strip("[]").split(","))
     for backend in backends:
         if backend not in BACKENDS:
             raise ConfigError(f"There is no backend {backend}; there are {', '.join(BACKENDS)}.")
+        if backend in RUNTIMES:
+            FORMATS[RUNTIMES[backend]].require()
     numbers = {key: own[key].strip("[]").split(",") for key in ("threads", "repeats", "batches")}
     for key, texts in numbers.items():
         if not all(text.isdecimal() and int(text) >= 1 for text in texts):
@@ -193,14 +206,15 @@ def draw(rows: "list[Row]", path: Path, settings: Settings) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Measures saved networks in several backends, alternately in one run: latency "
-        "of one image and of the best batch, throughput, peak memory, file size, F1.",
-        usage="%(prog)s RUN [RUN...] [backends=...] [key=value ...] [--flags]",
+        description="Measures saved networks in several backends, and exported files, alternately "
+        "in one run: latency of one image and of the best batch, throughput, peak memory, file "
+        "size, F1.",
+        usage="%(prog)s RUN|FILE... [backends=...] [key=value ...] [--flags]",
         epilog=f"Own keys: backends=LIST of {', '.join(BACKENDS)} (default {DEFAULTS['backends']}),"
         f" threads=N (default 1), repeats=N (default 50), batches=LIST to choose the best from "
         f"(default {DEFAULTS['batches']}).",
     )
-    parser.add_argument("words", nargs="+", metavar="RUN | key=value")
+    parser.add_argument("words", nargs="+", metavar="RUN | FILE | key=value")
     parser.add_argument("--figure", metavar="FILE.png", help="save F1 against latency")
     parser.add_argument("--csv", metavar="FILE", help="also write the table, unrounded")
     return parser

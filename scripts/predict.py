@@ -165,7 +165,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Classifies the images of a folder (and those below it) with a saved network "
         "or an exported file.",
         usage="%(prog)s RUN|FILE FOLDER [key=value ...] [--flags]",
-        epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2). "
+        epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2, "
+        ".xml, .pte). "
         "key=value: Hydra overrides over the run's configuration, such as data.fit=pad.",
     )
     parser.add_argument("words", nargs="+", metavar="RUN|FILE FOLDER")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,11 @@ def needs_shared(*parts: str):
     """Skips a test where the real data does not lie beside the project."""
     path = SHARED.joinpath(*parts)
     return pytest.mark.skipif(not path.exists(), reason=f"../shared/{'/'.join(parts)} is absent")
+
+
+def needs_extra(name: str):
+    """Skips a test where an optional package of this project is not installed."""
+    return pytest.mark.skipif(find_spec(name) is None, reason=f"needs the extra [{name}]")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from compression.file_size import file_bytes
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.delivery.formats import FORMATS
+from lightning_modules.delivery.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.delivery.shipped import facts_of, shipped_network
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
@@ -23,35 +24,50 @@ class Runner:
 
     Attributes:
         call: from images to probabilities, any N.
+        image_size: (height, width) in pixels of what it takes.
         file_bytes: of the file that the backend is given.
         file: where the backend needs another one than the saved network.
     """
 
     call: Call
+    image_size: tuple[int, int]
     file_bytes: int
     file: Path | None = None
 
 
 def run_eagerly(network: Network, *, fit: str, threads: int, file: Path) -> Runner:
     """PyTorch, one operation after the other."""
-    return Runner(shipped_network(network, name="eager", fit=fit).call, file_bytes(network))
+    call = shipped_network(network, name="eager", fit=fit).call
+    return Runner(call, network.image_size, file_bytes(network))
 
 
 def run_compiled(network: Network, *, fit: str, threads: int, file: Path) -> Runner:
     """PyTorch after `torch.compile`, for any batch; needs a C++ compiler."""
     if isinstance(network, Int8Network):
         raise ConfigError(
-            "An int8 network runs in onnxruntime only; leave compile out of backends."
+            "An int8 network runs in onnxruntime and openvino; leave compile out of backends."
         )
-    return Runner(compiled_call(network), file_bytes(network))
+    return Runner(compiled_call(network), network.image_size, file_bytes(network))
 
 
-def run_in_onnxruntime(network: Network, *, fit: str, threads: int, file: Path) -> Runner:
-    """The file of `scripts/export.py format=onnx` in onnxruntime."""
-    code = FORMATS["onnx"].load()
-    file = file.with_suffix(".onnx")
+def run_exported(name: str, network: Network, *, fit: str, threads: int, file: Path) -> Runner:
+    """The file of `scripts/export.py` in what runs files of that format, such as onnx."""
+    form = FORMATS[name]
+    code, file = form.load(), file.with_suffix(form.suffix)
     code.write(network, file, facts_of(network, fit=fit))
-    return Runner(code.open_file(file, threads=threads).call, file.stat().st_size, file)
+    return run_file(file, threads=threads)
+
+
+def run_file(file: Path, *, threads: int) -> Runner:
+    """An exported file.
+
+    Raises:
+        ConfigError: it cannot be run.
+    """
+    form = format_of(file)
+    opened = form.load().open_file(file, threads=threads)
+    size = sum(part.stat().st_size for part in form.files(file))
+    return Runner(opened.call, opened.facts.image_size, size, file)
 
 
 def compiled_call(network: Network) -> Call:
@@ -65,4 +81,8 @@ def compiled_call(network: Network) -> Call:
     return call
 
 
-BACKENDS = {"eager": run_eagerly, "compile": run_compiled, "onnxruntime": run_in_onnxruntime}
+BACKENDS = {
+    "eager": run_eagerly,
+    "compile": run_compiled,
+    **{runtime: partial(run_exported, name) for runtime, name in RUNTIMES.items()},
+}

@@ -1,12 +1,15 @@
 """The rows of a benchmark: each network in each backend, with all that is measured of it."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from datamodules.errors import DataError
-from lightning_modules.delivery.backends import BACKENDS, Runner
+from lightning_modules.delivery.backends import BACKENDS, Call, Runner, run_file
+from lightning_modules.delivery.formats import RUNTIMES, format_of
 from lightning_modules.delivery.labelled import labelled_split
 from lightning_modules.delivery.opening import load_for_use
 from lightning_modules.delivery.peak_memory import peak_memory
@@ -39,7 +42,7 @@ class Row:
 @dataclass(frozen=True)
 class _Pair:
     network: str
-    run: Path
+    source: Path
     backend: str
     size: tuple[int, int]
     runner: Runner
@@ -48,7 +51,7 @@ class _Pair:
 
 
 def benchmark(
-    runs: Mapping[str, Path],
+    sources: Mapping[str, Path],
     overrides: list[str],
     *,
     backends: Sequence[str],
@@ -56,22 +59,24 @@ def benchmark(
     repeats: int,
     batches: Sequence[int],
 ) -> list[Row]:
-    """A row for each run and backend; all are timed alternately.
+    """A row for each run and backend, and for each file; all are timed alternately.
 
     Args:
-        runs: run directories by the name that rows give them.
+        sources: run directories and exported files by the name that rows give them.
         overrides: Hydra overrides over each run's saved configuration.
-        backends: of `BACKENDS`.
+        backends: of `BACKENDS`, for runs; a file has its own.
         threads: of each backend.
         repeats: timed calls of each.
         batches: numbers of images a call to choose the best from.
     """
     with tempfile.TemporaryDirectory() as folder:
-        pairs = [
-            pair
-            for number, (name, run) in enumerate(runs.items())
-            for pair in _pairs(name, run, overrides, backends, threads, Path(folder) / str(number))
-        ]
+        pairs = []
+        for number, (name, source) in enumerate(sources.items()):
+            if source.is_dir():
+                file = Path(folder) / str(number)
+                pairs += _run_pairs(name, source, overrides, backends, threads, file)
+            else:
+                pairs.append(_file_pair(name, source, overrides, threads))
         print(f"Timing {len(pairs)} pairs of network and backend alternately ...", flush=True)
         timings = time_alternately(
             [pair.runner.call for pair in pairs],
@@ -87,17 +92,11 @@ def benchmark(
         ]
 
 
-def _pairs(
+def _run_pairs(
     name: str, run: Path, overrides: list[str], backends: Sequence[str], threads: int, file: Path
 ) -> list[_Pair]:
     network, fit = load_for_use(run, overrides)
-    cfg = config_over(run, overrides)
-    cfg.data.image_size = list(network.image_size)
-    try:
-        split, f1 = labelled_split(cfg)
-    except DataError as error:
-        print(f"{name}: no F1, for {error}")
-        split, f1 = "", None
+    split, f1 = _quality(name, config_over(run, overrides), network.image_size)
     pairs = []
     for backend in backends:
         print(f"Preparing {name} in {backend} ...", flush=True)
@@ -107,10 +106,36 @@ def _pairs(
     return pairs
 
 
+def _file_pair(name: str, file: Path, overrides: list[str], threads: int) -> _Pair:
+    """An exported file in what runs it; its F1 is of the data of the run that it lies in."""
+    print(f"Preparing {name} ...", flush=True)
+    form = format_of(file)
+    runner = run_file(file, threads=threads)
+    size, run = runner.image_size, file.absolute().parent.parent
+    split, f1 = "", None
+    if (run / ".hydra").is_dir():
+        split, f1 = _quality(name, config_over(run, overrides), size)
+    quality = None if f1 is None else f1(runner.call)
+    backend = next((runtime for runtime, of in RUNTIMES.items() if of == form.name), form.name)
+    return _Pair(name, file, backend, size, runner, quality, split)
+
+
+def _quality(
+    name: str, cfg: DictConfig, image_size: tuple[int, int]
+) -> tuple[str, Callable[[Call], float] | None]:
+    """See `labelled_split`; says why where the data is not there."""
+    cfg.data.image_size = list(image_size)
+    try:
+        return labelled_split(cfg)
+    except DataError as error:
+        print(f"{name}: no F1, for {error}")
+        return "", None
+
+
 def _row(pair: _Pair, timing: Timing, overrides: list[str], threads: int) -> Row:
     file = pair.runner.file
     memory = peak_memory(
-        file or pair.run,
+        file or pair.source,
         pair.backend,
         batch=timing.batch,
         threads=threads,

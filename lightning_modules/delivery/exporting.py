@@ -12,16 +12,32 @@ import numpy as np
 import torch
 
 from lightning_modules.atomic_files import write_json
-from lightning_modules.delivery.comparison import compare
+from lightning_modules.delivery.comparison import (
+    LARGEST_DIFFERENCE,
+    LARGEST_OF_HALF,
+    compare,
+)
 from lightning_modules.delivery.formats import Format
+from lightning_modules.delivery.int8_export import Int8
 from lightning_modules.delivery.shipped import facts_of, shipped_network
 from lightning_modules.networks import Network
 
 
 def export(
-    network: Network, form: Format, path: Path, *, fit: str, images: np.ndarray, told: str
+    network: Network,
+    form: Format,
+    path: Path,
+    *,
+    fit: str,
+    images: np.ndarray,
+    told: str,
+    int8: Int8 | None = None,
+    half: bool = False,
 ) -> dict[str, Any]:
-    """The file at `path` and what was found of it in `<path>.json`; both or none.
+    """The file at `path` (and those that belong to it), and what was found of it in `<path>.json`.
+
+    All or none of them are there afterwards; what is in two files checks, when it is opened, that
+    both are of one export.
 
     Args:
         network: in eval mode on the CPU.
@@ -30,6 +46,8 @@ def export(
         fit: what happens to images of another aspect ratio: stretch, pad or crop.
         images: uint8 N x 3 x H x W to compare file and network on.
         told: what these images are.
+        int8: of an int8 file, which may answer otherwise, but not worse; else both must agree.
+        half: store the weights in 16 bits; both must agree, if less closely.
 
     Returns:
         What the JSON says.
@@ -44,27 +62,40 @@ def export(
     try:
         part = beside / f"network{form.suffix}"
         start = perf_counter()
-        code.write(network, part, facts)
+        if int8 is not None and int8.calibration is not None:
+            code.write_int8(network, part, facts, int8.calibration)
+        elif half:
+            code.write(network, part, facts, half=True)
+        else:
+            code.write(network, part, facts)
         seconds = perf_counter() - start
         file = code.open_file(part, threads=torch.get_num_threads())
-        found = compare(shipped_network(network, name="network", fit=fit), file, images)
-        found.require()
-        content = part.read_bytes()
+        shipped = shipped_network(network, name="network", fit=fit)
+        limit = LARGEST_OF_HALF if half else LARGEST_DIFFERENCE
+        found = compare(shipped, file, images, limit=limit)
+        quality = None if int8 is None else int8.quality(shipped, file)
+        (quality or found).require()
+        contents = [written.read_bytes() for written in form.files(part)]
+        hashes = [hashlib.sha256(content).hexdigest() for content in contents]
+        targets = form.files(path)
         report = {
             "format": form.name,
             "file": path.name,
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": sum(map(len, contents)),
+            "sha256": hashes[-1],
+            "beside": {t.name: h for t, h in zip(targets[:-1], hashes[:-1], strict=True)},
             "seconds": round(seconds, 2),
             "compared_on": told,
             "images": found.images,
             "largest_probability_difference": found.difference,
             "top1_agreement": found.agreement,
-            "preprocessing": facts.preprocessing,
-            **asdict(facts),
+            **({} if quality is None else {"macro_f1": asdict(quality)}),
+            "preprocessing": file.facts.preprocessing,
+            **asdict(file.facts),
             "torch": torch.__version__,
         }
-        part.replace(path)
+        for written, target in zip(form.files(part), targets, strict=True):
+            written.replace(target)
         write_json(path.with_name(f"{path.name}.json"), report)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lightning_modules.errors import ConfigError
@@ -26,6 +26,7 @@ class Facts:
         fit: what happens to another aspect ratio: stretch, pad or crop.
         macs: of one image, by convention: `standard`, `leaderboard2021`.
         params: number of parameters.
+        largest_batch: the most images that the file takes at a time; None: any number.
     """
 
     class_names: tuple[str, ...]
@@ -33,6 +34,7 @@ class Facts:
     fit: str
     macs: dict[str, int]
     params: int
+    largest_batch: int | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """Text by name: one entry of JSON for programs, and the preprocessing in words."""
@@ -65,16 +67,23 @@ class Facts:
     def preprocessing(self) -> str:
         """How a picture becomes the input, in a few sentences."""
         height, width = self.image_size
+        batch = "any N" if self.largest_batch is None else f"N in 1..{self.largest_batch}"
         return (
             "Decode to 8-bit RGB, turned upright by EXIF, transparency laid on white. Take "
             f"{FITS[self.fit]} (fit={self.fit}), resized to {height} x {width} pixels (H x W), "
             f"bilinear with antialiasing. Input: uint8 N x 3 x {height} x {width}, RGB, 0..255, "
-            "any N. Normalisation is inside the file."
+            f"{batch}. Normalisation is inside the file."
         )
+
+
+def with_largest_batch(facts: Facts, batch: int) -> Facts:
+    """The same of a file that takes at most so many images at a time."""
+    return replace(facts, largest_batch=batch)
 
 
 def _typed(content: dict[str, Any]) -> dict[str, Any]:
     names, (height, width) = content["class_names"], content["image_size"]
+    most = content.get("largest_batch")
     macs = {str(name): int(count) for name, count in content["macs"].items()}
     return {
         "class_names": tuple(map(str, names)),
@@ -82,4 +91,5 @@ def _typed(content: dict[str, Any]) -> dict[str, Any]:
         "fit": content["fit"],
         "macs": macs,
         "params": int(content["params"]),
+        "largest_batch": None if most is None else int(most),
     }

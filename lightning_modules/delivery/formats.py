@@ -16,6 +16,9 @@ class Format:
     Attributes:
         name: as it is written on a command line.
         suffix: of its files.
+        beside: suffixes of further files that belong to one, of the same name.
+        quantises: whether it has `write_int8(network, path, facts, images)` too.
+        halves: whether its `write` takes `half` too.
         module: has `write(network, path, facts)` and `open_file(path, threads)`.
         package: that it needs, and that is not always there.
         extra: of this project, which installs that package.
@@ -26,6 +29,13 @@ class Format:
     module: str
     package: str | None = None
     extra: str | None = None
+    beside: tuple[str, ...] = ()
+    quantises: bool = False
+    halves: bool = False
+
+    def files(self, path: Path) -> list[Path]:
+        """All files that the one at `path` consists of; that one last."""
+        return [*(path.with_suffix(suffix) for suffix in self.beside), path]
 
     def load(self) -> ModuleType:
         """The code of the format.
@@ -39,17 +49,36 @@ class Format:
     def require(self) -> None:
         """Refuses a format whose package is not installed."""
         if self.package is not None:
-            require_extra(self.extra, self.package, what=f"format={self.name}")
+            require_extra(self.extra, self.package, what=self.name)
 
 
 _HERE = "lightning_modules.delivery"
 FORMATS = {
     entry.name: entry
     for entry in (
-        Format("onnx", ".onnx", f"{_HERE}.onnx_file"),
+        Format("onnx", ".onnx", f"{_HERE}.onnx_file", halves=True),
         Format("torch_export", ".pt2", f"{_HERE}.torch_export_file"),
+        Format(
+            "openvino",
+            ".xml",
+            f"{_HERE}.openvino_file",
+            package="openvino",
+            extra="openvino",
+            beside=(".bin",),
+            halves=True,
+        ),
+        Format(
+            "executorch",
+            ".pte",
+            f"{_HERE}.executorch_file",
+            package="executorch",
+            extra="executorch",
+            quantises=True,
+        ),
     )
 }
+# What runs a file of which format, by the name that a benchmark gives it.
+RUNTIMES = {"onnxruntime": "onnx", "openvino": "openvino", "executorch": "executorch"}
 
 
 def format_named(name: str) -> Format:

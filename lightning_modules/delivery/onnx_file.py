@@ -9,28 +9,43 @@ from compression.onnx_export import export_onnx
 from compression.onnx_session import onnx_session
 from compression.quantization.int8_network import Int8Network
 from lightning_modules.delivery.facts import Facts
+from lightning_modules.delivery.half_weights import halve, require_float
 from lightning_modules.delivery.probabilities import Probabilities
 from lightning_modules.delivery.shipped import Shipped
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
 
-def write(network: Network, path: Path, facts: Facts) -> None:
+def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> None:
     """The file: `images` uint8 N x 3 x H x W -> `probabilities` float32 N x classes.
+
+    Args:
+        network: float or int8.
+        path: of the file.
+        facts: of the network.
+        half: store the weights of a float network in 16 bits.
 
     Raises:
         CompressionError: ONNX lacks an operation of the network, which is named.
+        ConfigError: `half` of an int8 network.
     """
+    if half:
+        require_float(network)
+    write_graph(network, path, facts.image_size, facts.to_metadata())
+    if half:
+        model = onnx.load(path)
+        halve(model)
+        onnx.save(model, path)
+
+
+def write_graph(
+    network: Network, path: Path, image_size: tuple[int, int], metadata: dict[str, str]
+) -> None:
+    """The same with other metadata, float or int8."""
     if isinstance(network, Int8Network):
-        write_with_softmax(network.content, path, facts.to_metadata())
+        write_with_softmax(network.content, path, metadata)
         return
-    export_onnx(
-        Probabilities(network),
-        path,
-        facts.image_size,
-        output="probabilities",
-        metadata=facts.to_metadata(),
-    )
+    export_onnx(Probabilities(network), path, image_size, output="probabilities", metadata=metadata)
 
 
 def write_with_softmax(content: bytes, path: Path, metadata: dict[str, str]) -> None:

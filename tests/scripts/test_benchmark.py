@@ -12,6 +12,7 @@ from lightning_modules.delivery import timing
 from lightning_modules.delivery.timing import Timing, time_alternately
 from lightning_modules.errors import ConfigError
 from lightning_modules.pictures.tradeoff import Point, front
+from tests.conftest import needs_extra
 
 
 def test_all_calls_take_turns_and_the_best_batch_is_chosen(monkeypatch):
@@ -55,22 +56,39 @@ def test_the_front_is_what_no_other_beats():
 
 
 @pytest.mark.slow
+@needs_extra("openvino")
+@needs_extra("executorch")
 def test_one_whole_benchmark(saved, tmp_path, monkeypatch, capsys):
-    from scripts import benchmark
+    from scripts import benchmark, export
 
+    monkeypatch.setattr(sys, "argv", ["export.py", str(saved), "format=openvino"])
+    export.main()
+    file = saved / "export" / "network.xml"
     figure, table = tmp_path / "f.png", tmp_path / "t.csv"
-    words = ["backends=eager,compile,onnxruntime", "repeats=3", "batches=1,4"]
+    words = [f"backends={','.join(benchmark.BACKENDS)}", "repeats=3", "batches=1,4"]
     out = ["--figure", str(figure), "--csv", str(table)]
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", str(saved), *words, *out])
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", str(saved), str(file), *words, *out])
     benchmark.main()
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["backend"] for row in rows] == ["eager", "compile", "onnxruntime"]
+    with table.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    names = ["eager", "compile", "onnxruntime", "openvino", "executorch", "openvino"]
+    assert [row["backend"] for row in rows] == names
+    assert [row["network"] for row in rows] == [str(saved)] * 5 + [str(file)]
     assert len({row["f1"] for row in rows}) == 1 and {row["split"] for row in rows} == {"val"}
     assert all(float(row["one_ms"]) > 0 and int(row["peak_bytes"]) > 0 for row in rows)
     assert {row["batch"] for row in rows} <= {"1", "4"}
+    assert rows[3]["file_bytes"] == rows[5]["file_bytes"]
     assert Image.open(figure).width > 500
     assert "F1 (val)" in capsys.readouterr().out
+
+
+def test_a_backend_that_is_not_installed(homes, monkeypatch):
+    from lightning_modules import extras
+    from scripts.benchmark import DEFAULTS, settings_of
+
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"executorch needs executorch.*'\.\[executorch\]'"):
+        settings_of({**DEFAULTS, "backends": "eager,executorch"})
 
 
 @pytest.mark.parametrize(
@@ -78,6 +96,7 @@ def test_one_whole_benchmark(saved, tmp_path, monkeypatch, capsys):
     [
         ([], "No run was named"),
         (["last", "backends=tensorrt"], "There is no backend tensorrt; there are eager, compile"),
+        ([__file__], "is neither a run directory nor an exported file"),
         (["last", "repeats=0"], "repeats=0: whole numbers from 1"),
         (["last", "--figure", "a.pdf"], "ends with .png"),
         (["nowhere"], "nowhere does not exist"),

@@ -9,7 +9,7 @@ import pytest
 
 from lightning_modules.errors import USER_ERRORS
 from scripts import predict
-from tests.conftest import run_command
+from tests.conftest import needs_extra, run_command
 
 
 def call(monkeypatch, *words):
@@ -76,15 +76,25 @@ def test_as_a_user_types_it(saved, folder, tmp_path):
     assert content["time"] > 0 and [p.name for p in tmp_path.glob("*s.json*")] == ["s.json"]
 
 
-def test_an_exported_file_gives_the_same_classes(saved, folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("form", "suffix"),
+    [
+        ("torch_export", "pt2"),
+        pytest.param("openvino", "xml", marks=needs_extra("openvino")),
+        pytest.param("executorch", "pte", marks=[needs_extra("executorch"), pytest.mark.slow]),
+    ],
+)
+def test_an_exported_file_gives_the_same_classes(
+    form, suffix, saved, folder, tmp_path, monkeypatch
+):
     from scripts import export
 
-    file = tmp_path / "network.pt2"
-    monkeypatch.setattr(
-        sys, "argv", ["export.py", str(saved), "format=torch_export", f"out={file}", "images=7"]
-    )
+    file = tmp_path / f"network.{suffix}"
+    words = [str(saved), f"format={form}", f"out={file}", "images=7"]
+    monkeypatch.setattr(sys, "argv", ["export.py", *words])
+    monkeypatch.setattr("scripts.predict.cores", lambda: 1)  # as in the export: see executorch
     export.main()
-    report = json.loads((tmp_path / "network.pt2.json").read_text())
+    report = json.loads((tmp_path / f"network.{suffix}.json").read_text())
     assert report["images"] == 7 and report["compared_on"].startswith("validation images of")
     assert report["top1_agreement"] == 1 and report["fit"] == "pad"
     call(monkeypatch, saved, folder / "val", "--out", tmp_path / "a.csv")

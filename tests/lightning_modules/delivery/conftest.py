@@ -28,6 +28,13 @@ def tiny(body: nn.Module | None = None, *, size=(12, 16), classes=CLASSES) -> Ne
     return network.eval()
 
 
+class Airy(nn.Module):
+    """An operation that ONNX and ExecuTorch lack."""
+
+    def forward(self, x):
+        return torch.special.airy_ai(x.mean((2, 3)))
+
+
 @pytest.fixture
 def images():
     """uint8 70 x 3 x 12 x 16: more than a batch."""

@@ -10,16 +10,26 @@ import torch
 from torch import nn
 
 from compression.errors import CompressionError
+from lightning_modules import extras
 from lightning_modules.delivery import comparison
 from lightning_modules.delivery.comparison import Comparison, compare
 from lightning_modules.delivery.exporting import export
 from lightning_modules.delivery.formats import FORMATS, Format, format_named, format_of
 from lightning_modules.delivery.shipped import Shipped, facts_of
 from lightning_modules.errors import ConfigError
-from tests.lightning_modules.delivery.conftest import CLASSES, tiny
+from tests.conftest import needs_extra
+from tests.lightning_modules.delivery.conftest import CLASSES, Airy, tiny
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "onnx",
+        "torch_export",
+        pytest.param("openvino", marks=needs_extra("openvino")),
+        pytest.param("executorch", marks=[needs_extra("executorch"), pytest.mark.slow]),
+    ],
+)
 def test_a_file_says_what_the_network_says(name, exported, images):
     path, report = exported(name)
     form = format_of(path)
@@ -36,8 +46,11 @@ def test_a_file_says_what_the_network_says(name, exported, images):
     assert report["largest_probability_difference"] < 1e-6
     assert report["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert json.loads(path.with_name(f"{path.name}.json").read_text())["params"] == 267
-    assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.name}.json"}
-    assert str(tiny.__code__.co_filename).encode() not in path.read_bytes()  # no paths of ours
+    written = form.files(path)
+    assert set(path.parent.iterdir()) == {*written, path.with_name(f"{path.name}.json")}
+    assert report["bytes"] == sum(file.stat().st_size for file in written)
+    for file in written:
+        assert str(tiny.__code__.co_filename).encode() not in file.read_bytes()  # no paths of ours
 
 
 def test_onnx_metadata_is_readable_without_this_package(exported):
@@ -48,13 +61,6 @@ def test_onnx_metadata_is_readable_without_this_package(exported):
     assert [output.name for output in model.graph.output] == ["probabilities"]
     (batch, *rest) = model.graph.input[0].type.tensor_type.shape.dim
     assert batch.dim_param and [d.dim_value for d in rest] == [3, 12, 16]
-
-
-class Airy(nn.Module):
-    """An operation that ONNX lacks."""
-
-    def forward(self, x):
-        return torch.special.airy_ai(x.mean((2, 3)))
 
 
 class Branching(nn.Module):
@@ -125,6 +131,16 @@ def test_limits_of_agreement(difference, agreement, kept):
     else:
         with pytest.raises(ConfigError, match="not kept"):
             found.require()
+
+
+def test_what_openvino_and_executorch_are_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    for name, suffix in (("openvino", "xml"), ("executorch", "pte")):
+        says = rf"{name} needs {name}, which is not.*pip install '\.\[{name}\]'"
+        with pytest.raises(ConfigError, match=says):
+            format_named(name)
+        with pytest.raises(ConfigError, match=says):
+            format_of(tmp_path / f"network.{suffix}")
 
 
 def test_names_and_missing_extras(tmp_path, monkeypatch):

@@ -1,0 +1,179 @@
+"""Format `executorch`: a program (.pte) for phones and boards, its layers in XNNPACK."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from compression.quantization.int8_network import Int8Network
+from lightning_modules.delivery.facts import Facts, with_largest_batch
+from lightning_modules.delivery.probabilities import Probabilities
+from lightning_modules.delivery.pte_vetting import FACTS, metadata_text, operators, vet
+from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.delivery.silence import silenced
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network
+
+with silenced():
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+    from executorch.extension.pybindings import portable_lib as runtime
+
+LARGEST_BATCH = 64  # memory is planned for it
+FIXED = {"aten::_upsample_bilinear2d_aa.out"}  # kernels that fail for any other batch
+
+
+def write(network: Network, path: Path, facts: Facts) -> None:
+    """The program: uint8 N x 3 x H x W, N up to `LARGEST_BATCH` -> float32 N x classes.
+
+    Raises:
+        ConfigError: the network cannot be traced, or ExecuTorch lacks an operation, which is named.
+    """
+    if isinstance(network, Int8Network):
+        raise ConfigError(
+            "An int8 network is an ONNX graph, which ExecuTorch does not read: export the network "
+            "that it came from with format=executorch int8=true."
+        )
+    write_module(_module(network), path, facts)
+
+
+def write_int8(network: Network, path: Path, facts: Facts, images: np.ndarray) -> None:
+    """The program with 8-bit weights and activations.
+
+    Args:
+        network: a float one; it stays as it is.
+        path: of the file.
+        facts: of the network.
+        images: of the training split, uint8 N x 3 x H x W, to calibrate on.
+
+    Raises:
+        ConfigError: see `write`.
+    """
+    from lightning_modules.delivery.xnnpack_int8 import int8_module  # needs torchao, only this
+
+    try:
+        module = int8_module(_module(network), images, largest_batch=LARGEST_BATCH)
+    except Exception as error:  # tracer and passes raise what they meet
+        raise ConfigError(f"This network cannot be quantised: {_reason(error)}.") from error
+    write_module(module, path, facts)
+
+
+def _module(network: Network) -> nn.Module:
+    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
+    return Probabilities(twin).eval().requires_grad_(False)
+
+
+def write_module(module: nn.Module, path: Path, facts: Facts) -> None:
+    """The program of a module that maps uint8 images to probabilities; see `write`."""
+    facts = with_largest_batch(facts, LARGEST_BATCH)
+    # Of the largest batch: from a smaller one tracing concludes that there is no larger one.
+    images = torch.zeros(LARGEST_BATCH, 3, *facts.image_size, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    try:
+        with torch.no_grad(), silenced():
+            program = torch.export.export(module, (images,), dynamic_shapes=({0: batch},))
+            for node in program.graph.nodes:
+                node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
+            lowered = to_edge_transform_and_lower(
+                program,
+                partitioner=[XnnpackPartitioner()],
+                compile_config=EdgeCompileConfig(_check_ir_validity=False),  # kernels decide
+                constant_methods={FACTS: json.dumps(facts.to_metadata())},
+            ).to_executorch()
+    except Exception as error:  # tracer and passes raise what they meet
+        raise ConfigError(
+            f"This network cannot be exported to ExecuTorch: {_reason(error)}."
+        ) from error
+    called = operators(lowered.executorch_program)
+    if lacking := _lacking(called) or sorted(called & FIXED):
+        raise ConfigError(
+            "This network cannot be exported to ExecuTorch, which has no kernel for any batch of "
+            f"{', '.join(lacking)}."
+        )
+    path.write_bytes(lowered.buffer)
+
+
+def open_file(path: Path, *, threads: int) -> Shipped:
+    """A file of `write`, run by ExecuTorch on the CPU; more images are given in parts.
+
+    Args:
+        path: of the file; it is loaded only after `vet` found nothing else in it.
+        threads: of ExecuTorch, for the whole process: once a file is open they cannot be changed.
+
+    Raises:
+        ConfigError: it is no such file, or another one was opened with other threads.
+    """
+    content = path.read_bytes()
+    program = vet(path, content)
+    if lacking := _lacking(operators(program)):
+        raise ConfigError(f"{path} needs kernels that are not here: {', '.join(lacking)}.")
+    try:
+        metadata = json.loads(metadata_text(program) or "{}")
+    except ValueError:
+        metadata = {}
+    facts = Facts.of_metadata(metadata, file=str(path))
+    forward = _load(path, content, threads)
+    planned = tuple(forward.method_meta().input_tensor_meta(0).sizes())
+    if facts.largest_batch is None or planned != (facts.largest_batch, 3, *facts.image_size):
+        raise ConfigError(f"{path} takes {planned}, which is not what it says of itself.")
+
+    def call(images: np.ndarray) -> np.ndarray:
+        parts = torch.from_numpy(images).split(facts.largest_batch)
+        try:
+            return torch.cat([forward([part.contiguous()])[0] for part in parts]).numpy()
+        except RuntimeError as error:
+            raise ConfigError(f"{path} cannot be run by ExecuTorch: {error}.") from error
+
+    return Shipped(str(path), facts, call)
+
+
+_opened: list[int] = []  # threads of the files that this process opened
+
+
+def _load(path: Path, content: bytes, threads: int) -> "runtime.ExecuTorchMethod":
+    # A loaded method keeps a pointer to the pool, which setting its size replaces.
+    if _opened and _opened[0] != threads:
+        raise ConfigError(
+            f"{path} cannot run with {threads} thread(s): ExecuTorch runs with {_opened[0]} in "
+            "this process."
+        )
+    try:
+        with silenced():
+            if not _opened:
+                runtime._unsafe_reset_threadpool(threads)
+            loaded = runtime._load_program_from_buffer(
+                content, program_verification=runtime.Verification.InternalConsistency
+            )
+            method = loaded.load_method("forward")
+    except RuntimeError as error:
+        raise ConfigError(f"{path} cannot be run by ExecuTorch: {error}.") from error
+    _opened.append(threads)
+    return _Kept(method, loaded, content)
+
+
+class _Kept:
+    """A method with what it points into."""
+
+    def __init__(self, method: "runtime.ExecuTorchMethod", *owners: object) -> None:
+        self.method, self.owners = method, owners
+        self.method_meta = method.method_meta
+
+    def __call__(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        return self.method(inputs)
+
+
+def _lacking(names: set[str]) -> list[str]:
+    """Those of the kernels that the runtime does not have."""
+    return sorted(names - set(runtime._get_operator_names()))
+
+
+def _reason(error: Exception) -> str:
+    """The operations that ExecuTorch lacks, or the first line of what is wrong."""
+    text = (str(error) or type(error).__name__).strip()
+    if lacking := re.search(r"Missing out variants: \{(.+?)\}", text):
+        return f"it has no operation for {lacking[1]}"
+    return text.splitlines()[0].rstrip(".")

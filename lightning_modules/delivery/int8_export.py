@@ -1,0 +1,100 @@
+"""`Int8`: how an int8 file is made from a run, and what it is judged by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from compression.quantization.calibration import calibration_images
+from compression.quantization.int8_network import Int8Network
+from datamodules.errors import DataError
+from lightning_modules.delivery.backends import Call
+from lightning_modules.delivery.comparison import Quality
+from lightning_modules.delivery.formats import Format
+from lightning_modules.delivery.labelled import labelled_split
+from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network
+from lightning_modules.networks.description import INT8
+from lightning_modules.session import make_data
+
+CALIBRATION = 256  # images, as the step quantize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8:
+    """How an int8 file is made and judged.
+
+    Attributes:
+        calibration: training images, uint8 N x 3 x H x W, where a float network is quantised;
+            None: the network is int8 already.
+        split: of the images that `f1` takes.
+        f1: macro-F1 of what gives probabilities.
+        max_f1_drop: the most that may be lost against the network.
+    """
+
+    calibration: np.ndarray | None
+    split: str
+    f1: Callable[[Call], float]
+    max_f1_drop: float
+
+    def quality(self, network: Shipped, file: Shipped) -> Quality:
+        """Macro-F1 of both."""
+        before, after = self.f1(network.call), self.f1(file.call)
+        return Quality(split=self.split, before=before, after=after, max_f1_drop=self.max_f1_drop)
+
+
+def int8_of(
+    network: Network, form: Format, cfg: DictConfig, *, quantise: bool, max_f1_drop: float
+) -> Int8 | None:
+    """What `export` needs for an int8 file; None where network and file must agree exactly.
+
+    Two runtimes round an int8 network at other places, so that of one graph their answers differ
+    by as much as half of what quantisation changed; onnxruntime alone is what the network runs in.
+
+    Args:
+        network: of the run.
+        form: the file's format.
+        cfg: the run's configuration.
+        quantise: whether the export quantises the network.
+        max_f1_drop: the most macro-F1 that may be lost.
+
+    Raises:
+        ConfigError: the run's data, which the file is judged on, is not there.
+    """
+    if not quantise and not (isinstance(network, Int8Network) and form.name == "openvino"):
+        return None
+    cfg.data.image_size = list(network.image_size)
+    try:
+        split, f1 = labelled_split(cfg)
+        calibration = _training_images(cfg) if quantise else None
+    except DataError as error:
+        raise ConfigError(f"An int8 file is judged on the run's own images: {error}") from error
+    return Int8(calibration=calibration, split=split, f1=f1, max_f1_drop=max_f1_drop)
+
+
+def float_run(run: Path, cfg: DictConfig) -> Path:
+    """Where the float network of a run lies: its own, or that which its last step quantised.
+
+    Raises:
+        ConfigError: the run holds an int8 network only.
+    """
+    entered = [Path(cfg.from_run)] if cfg.from_run else []
+    steps = sorted(path.parent for path in run.glob("steps/*/model"))
+    for folder in (run, *reversed(steps), *entered):
+        model = folder / "model"
+        if model.is_dir() and not (model / INT8).is_file():
+            return folder
+    raise ConfigError(
+        f"{run} holds an int8 network only; int8=true wants a float one: name the run that it came "
+        "from."
+    )
+
+
+def _training_images(cfg: DictConfig) -> np.ndarray:
+    data = make_data(cfg)
+    data.prepare_data()
+    data.setup()
+    return calibration_images(data.train_eval_batches(), CALIBRATION)

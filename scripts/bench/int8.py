@@ -1,0 +1,124 @@
+"""What int8 gains in each runtime: `python scripts/bench/int8.py [RUNTIME...] [--size 80]`.
+
+For each network a float and an int8 file are written for onnxruntime, OpenVINO and ExecuTorch and
+timed alternately on one thread; the figures are int8 / float of latency, with 1 and with 64 images
+a call, and of the bytes of the files. The weights and images are random: neither changes the time.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from compression import Context
+from compression.latency import enough_turns, processor
+from compression.quantization.calibration import BATCH, LEAST
+from compression.quantization.quantize import Quantize
+from compression.threads import torch_threads
+from lightning_modules.command_line import CONF, explaining
+from lightning_modules.delivery.backends import Runner, run_file
+from lightning_modules.delivery.formats import FORMATS, RUNTIMES
+from lightning_modules.delivery.shipped import facts_of
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network, build_network
+
+NETWORKS = {
+    "shufflenet_g3": ("shufflenet_g3", {}),
+    "mobilenet_v3_small": ("mobilenet_v3", {"variant": "mobilenet_v3_small"}),
+    "resnet18": ("resnet", {"variant": "resnet18"}),
+}
+BATCHES = (1, 64)
+
+
+def main() -> None:
+    """Parses the command line, measures, and prints one table."""
+    flags = _parser().parse_args()
+    for runtime in flags.runtimes:
+        if runtime not in RUNTIMES:
+            raise ConfigError(f"There is no runtime {runtime}; there are {', '.join(RUNTIMES)}.")
+        FORMATS[RUNTIMES[runtime]].require()
+    table = Table("network", "runtime")
+    for batch in BATCHES:
+        table.add_column(f"ms, {batch} float", justify="right")
+        table.add_column(f"ms, {batch} int8", justify="right")
+        table.add_column("ratio", justify="right")
+    table.add_column("bytes float", justify="right")
+    table.add_column("bytes int8", justify="right")
+    table.add_column("ratio", justify="right")
+    with torch_threads(1):
+        for name in NETWORKS:
+            for row in rows(name, flags.runtimes, flags.size):
+                print(*row, flush=True)  # as they come: a table is printed at the end
+                table.add_row(*row)
+    Console(width=160).print(table)
+    print(f"{processor()}, one thread, {flags.size} px, medians; float and int8 take turns")
+
+
+def rows(name: str, runtimes: list[str], size: int) -> Iterator[list[str]]:
+    """The cells of each runtime for one network."""
+    option, changes = NETWORKS[name]
+    node = OmegaConf.merge(OmegaConf.load(CONF / "model" / f"{option}.yaml"), changes)
+    torch.manual_seed(0)
+    network = build_network(node, num_classes=6, image_size=size).eval()
+    images = np.random.default_rng(0).integers(0, 256, (64, 3, size, size), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        for runtime in runtimes:
+            pair = files(network, RUNTIMES[runtime], images, Path(folder))
+            yield [name, runtime, *_times(pair, images), *_ratio([r.file_bytes for r in pair], ",")]
+
+
+def files(network: Network, form_name: str, images: np.ndarray, folder: Path) -> list[Runner]:
+    """The float and the int8 file of a network, ready to run."""
+    form, facts = FORMATS[form_name], facts_of(network, fit="stretch")
+    code = form.load()
+    paths = [folder / f"{kind}{form.suffix}" for kind in ("float", "int8")]
+    code.write(network, paths[0], facts)
+    if form.quantises:
+        code.write_int8(network, paths[1], facts, images[:BATCH])
+    else:
+        code.write(quantised(network, images), paths[1], facts)
+    return [run_file(path, threads=1) for path in paths]
+
+
+def quantised(network: Network, images: np.ndarray) -> Network:
+    """The network after the step `quantize`."""
+    sample = torch.from_numpy(images[:BATCH])
+    context = Context(
+        sample=sample, image_size=network.image_size, train_batches=lambda: [(sample, None)]
+    )
+    step = Quantize(images=LEAST, method="minmax")
+    return step.apply(network, step.plan(network, context, 0))
+
+
+def _times(pair: list[Runner], images: np.ndarray) -> list[str]:
+    cells = []
+    for batch in BATCHES:
+        some = np.ascontiguousarray(images[:batch])
+        calls = [lambda runner=runner, some=some: runner.call(some) for runner in pair]
+        cells += _ratio(list(1e3 * np.median(enough_turns(calls), axis=1)), ".3f")
+    return cells
+
+
+def _ratio(pair: list[float], form: str) -> list[str]:
+    before, after = pair
+    return [f"{before:{form}}", f"{after:{form}}", f"{after / before:.2f}"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "runtimes", nargs="*", default=list(RUNTIMES), help=f"of {', '.join(RUNTIMES)}; all"
+    )
+    parser.add_argument("--size", type=int, default=80, help="pixels (default 80)")
+    return parser
+
+
+if __name__ == "__main__":
+    with explaining():
+        main()

@@ -1,0 +1,64 @@
+"""`scripts/export.py`: impossible settings, and int8 files that are int8."""
+
+import json
+import sys
+
+import pytest
+
+from lightning_modules.errors import ConfigError
+from scripts import export
+from tests.conftest import needs_extra, run_command
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"weights": "double"}, "weights=double: float or half"),
+        ({"weights": "half", "format": "torch_export"}, "onnx and openvino can"),
+        ({"int8": "true"}, r"made by: python run.py \+compression=quantize from_run=RUN"),
+        ({"int8": "yes"}, "int8=yes: true or false"),
+        ({"max_f1_drop": "2"}, r"max_f1_drop=2 lies in 0\.\.1"),
+    ],
+)
+def test_impossible_settings(words, says):
+    with pytest.raises(ConfigError, match=says):
+        export.settings_of({**export.DEFAULTS, **words})
+
+
+def report_of(monkeypatch, run, file, *words):
+    monkeypatch.setattr(sys, "argv", ["export.py", str(run), f"out={file}", *words])
+    export.main()
+    return json.loads(file.with_name(f"{file.name}.json").read_text())
+
+
+@pytest.mark.slow
+@needs_extra("executorch")
+def test_executorch_quantises_a_float_run(saved, tmp_path, monkeypatch, capsys):
+    words = ["format=executorch", "int8=true", "max_f1_drop=1"]
+    report = report_of(monkeypatch, saved, tmp_path / "int8.pte", *words)
+    assert "macro-F1" in capsys.readouterr().out and report["macro_f1"]["split"] == "val"
+    assert 1e-6 < report["largest_probability_difference"] < 0.1  # it is another network
+
+
+@pytest.mark.slow
+@needs_extra("openvino")
+def test_an_int8_run_stays_int8_in_openvino(homes, folder, tmp_path, monkeypatch):
+    import openvino
+
+    run_command(
+        "run.py", "data=image_folder", f"data.root={folder}", "model=squeezenet",
+        "data.image_size=32", "data.batch_size=8", "logger=none", "trainer.max_epochs=1",
+        "+compression=quantize", "compression.quantize.images=32", "latency.backend=null",
+        "compression.quantize.max_f1_drop=null", f"hydra.run.dir={homes}/run",
+    )  # fmt: skip
+    file = tmp_path / "network.xml"
+    report = report_of(monkeypatch, homes / "run", file, "format=openvino", "max_f1_drop=0.2")
+    assert report["bytes"] < 4 * report["params"] / 2
+    compiled = openvino.Core().compile_model(openvino.Core().read_model(file), "CPU")
+    layers = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    found = [
+        info["runtimePrecision"].astype(str)
+        for info in layers
+        if info["layerType"].astype(str) == "Convolution"
+    ]
+    assert len(found) == 26 and set(found) <= {"u8", "i8"}
