@@ -107,8 +107,11 @@ def _front(
     )
 
 
-def _macs_and_f1(figures: dict[str, float], score: dict) -> tuple[float, float]:
-    """The MACs that the score saw: what is left of it without the penalty for F1."""
+def _macs_and_f1(figures: dict[str, float], score: dict) -> tuple[int, float]:
+    """The MACs that the score saw: what is left of it without the penalty for F1.
+
+    A whole number: networks of equal cost stand above each other.
+    """
     f1 = figures["val/f1"]
     penalty = macs_score(f1=f1, macs=0.0, **score)
-    return (figures["score/macs"] - penalty) * score["reference_macs"], f1
+    return round((figures["score/macs"] - penalty) * score["reference_macs"]), f1
