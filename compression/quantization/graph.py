@@ -22,7 +22,7 @@ WEIGHT = ".weight"
 
 def float_graph(network: nn.Module, image_size: Sequence[int]) -> onnx.ModelProto:
     """The exported network with BatchNorm folded, constants computed and shapes known."""
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         exported = export_onnx(network, Path(folder) / "float.onnx", image_size)
         ready = Path(folder) / "ready.onnx"
         # Symbolic inference takes a second and finds nothing that the exporter did not write.
@@ -62,7 +62,7 @@ def int8_graph(
         exclude: nodes that stay floating.
         reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
     """
-    with _quiet():
+    with quiet():
         quantizer = QDQQuantizer(
             model,
             per_channel=True,
@@ -80,8 +80,8 @@ def int8_graph(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Onnxruntime logs advice that is not for the user."""
+def quiet() -> Iterator[None]:
+    """Onnxruntime and torchao log advice that is not for the user."""
     logging.disable(logging.WARNING)
     try:
         yield

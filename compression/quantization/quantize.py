@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import onnx
 from torch import nn
 
 from compression.errors import CompressionError
-from compression.quantization.calibration import LEAST, activation_ranges, calibration_images
+from compression.quantization.calibration import activation_ranges, calibration_images
 from compression.quantization.graph import excluded_nodes, float_graph, int8_graph, layer_nodes
 from compression.quantization.int8_network import Int8Network
-from compression.required import require_choice, require_count
+from compression.quantization.settings import check_settings
 from compression.step import Context, Plan, Step
-
-METHODS = ("percentile", "minmax")
 
 
 class Quantize(Step):
@@ -42,15 +42,10 @@ class Quantize(Step):
         reduce_range: bool = True,
         max_f1_drop: float | None = 0.02,
     ) -> None:
-        require_choice("quantize.method", method, METHODS)
-        if not 50 <= percentile <= 100:
-            raise CompressionError(f"quantize.percentile lies in 50..100, not {percentile!r}.")
-        require_count("quantize.images", images, least=LEAST)
-        if max_f1_drop is not None and not 0 <= max_f1_drop <= 1:
-            raise CompressionError(f"quantize.max_f1_drop lies in 0..1, not {max_f1_drop!r}.")
         self.method, self.percentile, self.images = method, percentile, images
         self.exclude, self.reduce_range = list(exclude), reduce_range
         self.max_f1_drop = max_f1_drop
+        check_settings(self.name, vars(self))
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         """The range of each activation, the nodes that stay floating, and how both were found.
@@ -58,13 +53,19 @@ class Quantize(Step):
         Raises:
             CompressionError: too few training images, or a pattern that matches no layer.
         """
+        return self._calibrated(network, context)[0]
+
+    def _calibrated(
+        self, network: nn.Module, context: Context
+    ) -> tuple[Plan, onnx.ModelProto, np.ndarray]:
+        """The plan, the float graph it speaks of and the images it was made with."""
         if context.train_batches is None:
-            raise CompressionError("quantize needs training images to calibrate on.")
+            raise CompressionError(f"{self.name} needs training images to calibrate on.")
         images = calibration_images(context.train_batches(), self.images)
         model = float_graph(network, context.image_size)
         excluded = excluded_nodes(model, self.exclude)
         ranges = activation_ranges(model, images, method=self.method, percentile=self.percentile)
-        return {
+        plan = {
             "image_size": list(context.image_size),
             "ranges": ranges,
             "excluded": excluded,
@@ -74,6 +75,7 @@ class Quantize(Step):
             "percentile": self.percentile,
             "images": len(images),
         }
+        return plan, model, images
 
     @staticmethod
     def restructure(network: nn.Module, plan: Plan) -> nn.Module:
@@ -82,10 +84,7 @@ class Quantize(Step):
 
     def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
         """The eval-only network; `network` stays as it is."""
-        model = float_graph(network, plan["image_size"])
-        exclude, reduce_range = plan["excluded"], plan["reduce_range"]
-        content = int8_graph(model, plan["ranges"], exclude=exclude, reduce_range=reduce_range)
-        return Int8Network(network, content)
+        return Int8Network(network, planned_graph(float_graph(network, plan["image_size"]), plan))
 
     @staticmethod
     def describe(plan: Plan) -> list[str]:
@@ -94,3 +93,9 @@ class Quantize(Step):
         how = "min-max" if plan["method"] == "minmax" else f"percentile {plan['percentile']:g}"
         rest = f", {floating} left floating" if floating else ""
         return [f"{layers - floating} layers in int8 ({how}, {plan['images']} images){rest}"]
+
+
+def planned_graph(model: onnx.ModelProto, plan: Plan) -> bytes:
+    """The int8 file that a plan makes of a float graph, which is changed."""
+    exclude, reduce_range = plan["excluded"], plan["reduce_range"]
+    return int8_graph(model, plan["ranges"], exclude=exclude, reduce_range=reduce_range)

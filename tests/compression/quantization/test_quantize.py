@@ -185,8 +185,8 @@ def test_nothing_may_follow():
     ("settings", "says"),
     [
         ({"method": "entropy"}, "percentile, minmax, not 'entropy'"),
-        ({"percentile": 101}, "50..100"),
-        ({"max_f1_drop": 2}, "0..1"),
+        ({"percentile": 101}, "50..100, not 101"),
+        ({"max_f1_drop": 2}, "0..1 or null, not 2"),
     ],
 )
 def test_impossible_settings(settings, says):
