@@ -102,6 +102,10 @@ class FakeQuantNetwork(nn.Module):
         self._modules, self._parameters = graph._modules, graph._parameters
         self._buffers = graph._buffers
 
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._switched = None  # whether ranges are learnt is among what was loaded
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "FakeQuantNetwork":
         twin = type(self).__new__(type(self))
         shared = ("_graph", "_modules", "_parameters", "_buffers")

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from compression.quantization.graph import float_graph, layer_nodes, quiet
+from compression.quantization.graph import float_graph, quiet
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.placement import places, rounded_activations
 from compression.quantization.quantize import Quantize, planned_graph
@@ -43,12 +43,10 @@ class QuantizeAware(Quantize):
         """
         plan, model, images = self._calibrated(network, context)
         rounded = rounded_activations(planned_graph(copy.deepcopy(model), plan))
-        layers = layer_nodes(model).items()
         return {
             **plan,
             "places": places(network, model, rounded, images),
             "rounded": len(rounded),
-            "floating": sorted(layer for layer, node in layers if node in plan["excluded"]),
             "averaging": self.averaging,
         }
 

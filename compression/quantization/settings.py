@@ -9,7 +9,7 @@ from compression.required import is_number, require, require_choice, require_cou
 
 METHODS = ("percentile", "minmax")
 LEAST = 16  # images to calibrate on
-FLAGS = ("reduce_range",)
+SENSITIVE = "sensitive"  # among the patterns of `exclude`: what a scan finds
 
 
 def check_settings(place: str, settings: Mapping[str, Any]) -> None:
@@ -38,6 +38,16 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
             require(is_number(value) and 0 <= value <= 1, name, value, "a share in 0..1")
         elif key == "reduce_range":
             require(isinstance(value, bool), name, value, "true or false")
+        elif key == "exclude":
+            names = [value] if isinstance(value, str) else value
+            fits = isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)
+            require(fits, name, value, "`sensitive`, or a list of name patterns")
+    exclude = settings.get("exclude") or ()
+    if SENSITIVE in exclude and settings.get("max_f1_drop", 0) is None:
+        raise CompressionError(
+            f"{place}.exclude=sensitive keeps layers floating until the loss is within "
+            f"max_f1_drop, which is null; give {place}.max_f1_drop=0.01."
+        )
 
 
 def require_torchao() -> None:

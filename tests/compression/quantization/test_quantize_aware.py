@@ -152,6 +152,10 @@ def test_it_can_be_copied_moved_and_loaded(network, images, prepared):
         assert not torch.allclose(prepared(images), twin(images))
     twin.load_state_dict(prepared.state_dict())
     assert torch.equal(twin(images), prepared(images))
+    before = twin.ranges()
+    twin.train()(images // 2)  # what was stored while evaluating goes on learning
+    assert twin.ranges() != before
+    twin.eval()
     for module in twin.modules():  # as Lightning gives modes back
         module.training = True
     assert not torch.equal(twin(images), twin(images))  # dropout
