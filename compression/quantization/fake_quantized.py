@@ -64,7 +64,9 @@ class FakeQuantNetwork(nn.Module):
         # Lightning sets `training` without calling `train`.
         if self.training != self._switched:
             self._switch(self.training)
-        return self._graph[0](images.float())
+        # Rounding is defined on float32, whatever the precision of the training.
+        with torch.autocast(images.device.type, enabled=False):
+            return self._graph[0](images.float())
 
     def train(self, mode: bool = True) -> "FakeQuantNetwork":
         self.training = mode  # the graph itself has no modes

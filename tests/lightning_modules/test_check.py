@@ -172,6 +172,14 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
             "epochs=3: an int8 network cannot be trained",
         ),
         (
+            [
+                "+compression=quantize",
+                "compression.quantize.exclude=sensitive",
+                "compression.quantize.max_f1_drop=null",
+            ],
+            "max_f1_drop, which is null; give compression.quantize.max_f1_drop=0.01",
+        ),
+        (
             ["+compression=[quantize_aware,tucker]"],
             "compression.quantize_aware must be the last step",
         ),
