@@ -38,8 +38,10 @@ def main() -> None:
 
     from lightning_modules.app.page import build_page, launch
 
+    page = build_page(classifiers)
+    launch(page, host=host, port=port)
     print(f"page        http://{host}:{port} (Ctrl-C ends)", flush=True)
-    launch(build_page(classifiers), host=host, port=port)
+    page.block_thread()
 
 
 def _port(text: str) -> int:

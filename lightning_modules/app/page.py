@@ -60,7 +60,7 @@ def build_page(classifiers: Sequence[Shipped]) -> gr.Blocks:
 
 
 def launch(page: gr.Blocks, *, host: str, port: int) -> None:
-    """Serves the page until Ctrl-C; there is no public link.
+    """Serves the page from now on, beside what the program does; there is no public link.
 
     Raises:
         OSError: the port is taken.
@@ -70,6 +70,7 @@ def launch(page: gr.Blocks, *, host: str, port: int) -> None:
         server_port=port,
         share=False,
         quiet=True,
+        prevent_thread_lock=True,
         css=STYLE,
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         footer_links=[],
