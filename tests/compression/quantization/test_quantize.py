@@ -15,6 +15,7 @@ from compression.engine import check_order
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.file_size import file_bytes
+from compression.macro_f1 import macro_f1
 from compression.onnx_export import export_onnx
 from compression.onnx_session import onnx_session
 from compression.quantization import calibration, quantize
@@ -196,6 +197,15 @@ def test_sensitive_layers_stay_floating(network, batches, exported, tmp_path, mo
     # What was measured once is only read.
     monkeypatch.setattr("compression.quantization.sensitive.int8_graph", None)
     assert step.plan(network, context(), 0)["sensitive"] == scan
+
+
+def test_a_plain_scan_evaluates_on_labelled_batches(network, batches, exported):
+    labelled = [(images, torch.arange(len(images)) % 3) for images, _ in batches]
+    step = Quantize(images=40, exclude="sensitive", max_f1_drop=1)
+    quantised, recipe = compress(network, [step], sample=batches[0][0][:2], batches=labelled)
+    scan = recipe.entries[0].plan["sensitive"]
+    assert isinstance(quantised, Int8Network) and scan["kept"] == []
+    assert scan["f1"] == pytest.approx([macro_f1(network, labelled), macro_f1(quantised, labelled)])
 
 
 def test_sensitive_needs_a_bound():
