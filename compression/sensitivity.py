@@ -82,8 +82,8 @@ def scan(
     Raises:
         CompressionError: there are no labelled images, or the folder cannot be used.
     """
-    evaluate = _evaluation(context)
-    folder = None if context.scans is None else context.scans / _key(step, network, context)
+    evaluate = evaluation(context)
+    folder = None if context.scans is None else context.scans / scan_key(step, network, context)
     with stored_figures(folder) as stored:
         whole = stored.get(WHOLE, lambda: _figures(copy.deepcopy(network), evaluate, context))
         points, told = [], perf_counter()
@@ -117,7 +117,12 @@ def _figures(network: nn.Module, evaluate: Evaluate, context: Context) -> dict[s
     }
 
 
-def _evaluation(context: Context) -> Evaluate:
+def evaluation(context: Context) -> Evaluate:
+    """What macro-F1 is here.
+
+    Raises:
+        CompressionError: there are no labelled images.
+    """
     if context.evaluate is not None:
         return lambda network: context.evaluate(network)[METRIC]
     source = context.val_batches or context.train_batches
@@ -129,7 +134,7 @@ def _evaluation(context: Context) -> Evaluate:
     return lambda network: macro_f1(network, source())
 
 
-def _key(step: CompressionStep, network: nn.Module, context: Context) -> str:
+def scan_key(step: CompressionStep, network: nn.Module, context: Context) -> str:
     """A digest of all that the figures follow from, but for the data and what a trial says."""
     facts = {
         "format": FORMAT_VERSION,

@@ -6,7 +6,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from compression.factorization import settings as factorization
 from compression.pruning import settings as pruning
+from compression.quantization import settings as quantization
 from compression.target import Target
+from lightning_modules.check_devices import several_devices
 from lightning_modules.check_model import resolved
 from lightning_modules.errors import ConfigError
 
@@ -30,7 +32,8 @@ def check_compression(cfg: DictConfig) -> None:
         if node._target_.startswith("compression.pruning.prune."):
             pruning.check_settings(place, settings)
         if node._target_.startswith("compression.quantization."):
-            _check_quantization(place, settings, last=name == list(cfg.compression)[-1])
+            quantization.check_settings(place, settings)
+            _check_quantization(cfg, place, settings, last=name == list(cfg.compression)[-1])
         names = node.get("teacher")
         for teacher in [names] if isinstance(names, str) else names or []:
             if teacher not in cfg.teacher:
@@ -45,12 +48,39 @@ def check_compression(cfg: DictConfig) -> None:
         )
 
 
-def _check_quantization(place: str, settings: dict[str, Any], *, last: bool) -> None:
+def _check_quantization(
+    cfg: DictConfig, place: str, settings: dict[str, Any], *, last: bool
+) -> None:
     if not last:
         raise ConfigError(f"{place} must be the last step; name it last in '+compression=[...]'.")
+    if settings["_target_"].startswith("compression.quantization.quantize_aware."):
+        quantization.require_torchao()
+        _check_quantized_training(cfg, place, settings)
+        return
     for key in ("epochs", "prepare_epochs"):
         if settings.get(key) not in (0, None) or (key == "epochs" and settings.get(key) is None):
             raise ConfigError(
                 f"{place}.{key}={settings.get(key)}: an int8 network cannot be trained; leave "
-                f"it at 0, and fine-tune in the step before."
+                f"it at 0, and fine-tune in the step before, or choose quantize_aware."
             )
+
+
+def _check_quantized_training(cfg: DictConfig, place: str, settings: dict[str, Any]) -> None:
+    """What is trained is the graph of a network: it has no modules to look into, or to send."""
+    if several_devices(cfg.trainer):
+        raise ConfigError(
+            f"trainer.devices={cfg.trainer.devices}: {place} trains on one device; prune or "
+            "factorise on several, then go on with from_run=last and trainer.devices=1."
+        )
+    if cfg.auxiliary:
+        raise ConfigError(
+            f"auxiliary={','.join(cfg.auxiliary)}: {place} has no modules that an auxiliary loss "
+            "could look into; choose auxiliary=none, here or in a run of its own (from_run=last)."
+        )
+    taught = cfg.teacher and settings.get("teacher") != []
+    looking = [name for name, term in cfg.distillation.terms.items() if "features" in term]
+    if taught and looking:
+        raise ConfigError(
+            f"distillation.terms.{looking[0]} compares modules, which {place} does not have; give "
+            f"distillation=soft_targets, or {place}.teacher=[]."
+        )

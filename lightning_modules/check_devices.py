@@ -25,8 +25,7 @@ def check_devices(trainer: DictConfig, *, sweep: bool) -> None:
         raise ConfigError(
             f"trainer.strategy={strategy} does not exist here; there are {', '.join(STRATEGIES)}."
         )
-    several = devices in ALL if not _counts(devices) else _number(devices) > 1
-    if sweep and (several or strategy != "auto"):
+    if sweep and (several_devices(trainer) or strategy != "auto"):
         raise ConfigError(
             f"trainer.strategy={strategy} with trainer.devices={devices} cannot run inside a sweep "
             "(-m), whose trials take turns on one device; use trainer.devices=1 and "
@@ -43,6 +42,12 @@ def check_devices(trainer: DictConfig, *, sweep: bool) -> None:
         raise ConfigError(
             "run.py starts its own processes, one a device; start it with python, not torchrun."
         )
+
+
+def several_devices(trainer: DictConfig) -> bool:
+    """Whether a run takes, or may take, more than one device."""
+    devices = trainer.devices
+    return devices in ALL if not _counts(devices) else _number(devices) > 1
 
 
 def _check_cpu(trainer: DictConfig) -> None:

@@ -14,8 +14,8 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData, create_c
 from torch import Tensor
 
 from compression.errors import CompressionError
+from compression.quantization.settings import LEAST
 
-LEAST = 16  # images
 BATCH = 16  # images that are looked at together
 
 Ranges = dict[str, list[float]]  # tensor -> lowest and highest value

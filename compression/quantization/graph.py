@@ -22,7 +22,7 @@ WEIGHT = ".weight"
 
 def float_graph(network: nn.Module, image_size: Sequence[int]) -> onnx.ModelProto:
     """The exported network with BatchNorm folded, constants computed and shapes known."""
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         exported = export_onnx(network, Path(folder) / "float.onnx", image_size)
         ready = Path(folder) / "ready.onnx"
         # Symbolic inference takes a second and finds nothing that the exporter did not write.
@@ -30,29 +30,42 @@ def float_graph(network: nn.Module, image_size: Sequence[int]) -> onnx.ModelProt
         return onnx.load(ready)
 
 
-def layer_nodes(model: onnx.ModelProto) -> dict[str, str]:
-    """Layer -> node, of nodes with weights; a node whose weight lost its name is its own layer."""
+def layer_nodes(model: onnx.ModelProto) -> dict[str, list[str]]:
+    """Layer -> its nodes with weights: several, where layers share a weight.
+
+    A node whose weight lost its name is its own layer.
+    """
     weights = {tensor.name for tensor in model.graph.initializer}
-    found = {}
+    found: dict[str, list[str]] = {}
     for node in model.graph.node:
         if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights:
             name = node.input[1]
-            found[name.removesuffix(WEIGHT) if name.endswith(WEIGHT) else node.name] = node.name
+            layer = name.removesuffix(WEIGHT) if name.endswith(WEIGHT) else node.name
+            found.setdefault(layer, []).append(node.name)
     return found
 
 
-def excluded_nodes(model: onnx.ModelProto, patterns: Iterable[str]) -> list[str]:
-    """The nodes of the layers whose names match one of the patterns.
+def excluded_layers(model: onnx.ModelProto, patterns: Iterable[str]) -> list[str]:
+    """The layers whose names match one of the patterns.
 
     Raises:
         CompressionError: a pattern matches no layer; says the nearest names.
     """
+    return sorted(chosen(list(layer_nodes(model)), patterns, []))
+
+
+def nodes_of(model: onnx.ModelProto, layers: Iterable[str]) -> list[str]:
+    """The nodes of some layers."""
     nodes = layer_nodes(model)
-    return sorted(nodes[layer] for layer in chosen(list(nodes), patterns, []))
+    return sorted(node for layer in layers for node in nodes[layer])
 
 
 def int8_graph(
-    model: onnx.ModelProto, ranges: Ranges, *, exclude: list[str], reduce_range: bool
+    model: onnx.ModelProto,
+    ranges: Ranges,
+    *,
+    exclude: Sequence[str],
+    reduce_range: bool,
 ) -> bytes:
     """An ONNX file with unsigned 8-bit activations and signed 8-bit weights, one scale a channel.
 
@@ -62,7 +75,7 @@ def int8_graph(
         exclude: nodes that stay floating.
         reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
     """
-    with _quiet():
+    with quiet():
         quantizer = QDQQuantizer(
             model,
             per_channel=True,
@@ -71,7 +84,7 @@ def int8_graph(
             activation_qType=QuantType.QUInt8,
             tensors_range=as_tensors_data(ranges),
             nodes_to_quantize=[],
-            nodes_to_exclude=exclude,
+            nodes_to_exclude=list(exclude),
             op_types_to_quantize=[*QDQRegistry, *QLinearOpsRegistry],
             extra_options={},
         )
@@ -80,8 +93,8 @@ def int8_graph(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Onnxruntime logs advice that is not for the user."""
+def quiet() -> Iterator[None]:
+    """Onnxruntime and torchao log advice that is not for the user."""
     logging.disable(logging.WARNING)
     try:
         yield

@@ -21,9 +21,9 @@ WORDS = [
 ]  # fmt: skip
 
 
-def stop_when(run, folder, *, stage, epoch, by=signal.SIGKILL):
+def stop_when(run, folder, *, stage, epoch, by=signal.SIGKILL, words=WORDS):
     """Starts a run and stops it as soon as a stage's table shows an epoch; what it said."""
-    command = [sys.executable, "run.py", *WORDS, f"data.root={folder}", f"hydra.run.dir={run}"]
+    command = [sys.executable, "run.py", *words, f"data.root={folder}", f"hydra.run.dir={run}"]
     process = subprocess.Popen(
         command,
         cwd=ROOT,

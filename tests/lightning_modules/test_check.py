@@ -171,6 +171,40 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
             ["+compression=quantize", "compression.quantize.epochs=3"],
             "epochs=3: an int8 network cannot be trained",
         ),
+        (
+            [
+                "+compression=quantize",
+                "compression.quantize.exclude=sensitive",
+                "compression.quantize.max_f1_drop=null",
+            ],
+            "max_f1_drop, which is null; give compression.quantize.max_f1_drop=0.01",
+        ),
+        (
+            ["+compression=[quantize_aware,tucker]"],
+            "compression.quantize_aware must be the last step",
+        ),
+        (
+            ["+compression=quantize_aware", "compression.quantize_aware.averaging=2"],
+            "compression.quantize_aware.averaging is a share in 0..1, not 2",
+        ),
+        (["+compression=quantize_aware", "trainer=ddp_sim"], "quantize_aware trains on one device"),
+        (
+            [
+                "+compression=quantize_aware",
+                "+teacher=resnet18",
+                "teacher.resnet18.features={features.stage2: layer3}",
+                "distillation=hints",
+            ],
+            "distillation.terms.hints compares modules, which compression.quantize_aware does not",
+        ),
+        (
+            [
+                "+compression=quantize_aware",
+                "auxiliary=classifiers",
+                "auxiliary.classifiers.at={features.stage2: 0.3}",
+            ],
+            "auxiliary=classifiers: compression.quantize_aware has no modules",
+        ),
         (["+teacher=original"], "original is the network before compression"),
         (["+teacher=resnet18", "teacher.resnet18.run=/nowhere"], "/nowhere does not exist"),
         (["+teacher=resnet18", "teacher.resnet18.weights=/w"], "weights=/w: there is no such"),

@@ -15,13 +15,15 @@ from compression.engine import check_order
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.file_size import file_bytes
+from compression.macro_f1 import macro_f1
 from compression.onnx_export import export_onnx
 from compression.onnx_session import onnx_session
 from compression.quantization import calibration, quantize
 from compression.quantization.calibration import calibration_images
-from compression.quantization.graph import excluded_nodes, float_graph
+from compression.quantization.graph import excluded_layers, float_graph
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
+from compression.quantization.sensitive import kept_floating
 
 
 class Small(nn.Module):
@@ -146,7 +148,79 @@ def test_excluded_layers_stay_floating(network, batches, exported):
     assert (64, 16, 3, 3) in floating and (16, 3, 3, 3) not in floating
     assert recipe.summary() == ["quantize: 2 layers in int8 (min-max, 16 images), 1 left floating"]
     with pytest.raises(CompressionError, match="No layer matches the pattern 'thrid'"):
-        excluded_nodes(exported, ["thrid"])
+        excluded_layers(exported, ["thrid"])
+
+
+def test_sensitive_layers_stay_floating(network, batches, exported, tmp_path, monkeypatch):
+    """Those that alone change the logits most are kept, and no more than needed."""
+    images = torch.cat([images for images, _ in batches])
+    asked = []
+
+    def evaluate(candidate):
+        """Macro-F1 as if it were lost by what the second layer does in eight bits."""
+        if isinstance(candidate, Int8Network):
+            tensors = onnx.load_from_string(candidate.content).graph.initializer
+            floating = {tuple(t.dims) for t in tensors if t.data_type == onnx.TensorProto.FLOAT}
+            asked.append(floating & {(16, 3, 3, 3), (64, 16, 3, 3), (3, 64)})
+            return {"val/f1": 0.9 if (64, 16, 3, 3) in floating else 0.8}
+        return {"val/f1": 0.91}
+
+    def context():
+        return Context(
+            sample=images[:2],
+            image_size=(12, 14),
+            train_batches=lambda: batches,
+            evaluate=evaluate,
+            scans=tmp_path,
+        )
+
+    step = Quantize(images=40, exclude="sensitive", method="minmax", max_f1_drop=0.02)
+    plan = json.loads(json.dumps(step.plan(network, context(), 0)))
+    scan = plan["sensitive"]
+    expected = {}
+    for layer in ("first", "second", "head"):  # the same again, by excluding the others
+        others = [name for name in ("first", "second", "head") if name != layer]
+        alone = Quantize(images=40, exclude=others, method="minmax")
+        quantised = alone.apply(network, alone.plan(network, context(), 0))
+        with torch.inference_mode():
+            expected[layer] = (quantised(images) - network(images)).square().mean().item()
+    assert scan["harm"] == pytest.approx(expected, rel=1e-3)
+    order = sorted(scan["harm"], key=scan["harm"].get, reverse=True)
+    count = order.index("second") + 1
+    assert plan["floating"] == sorted(scan["kept"]) == sorted(order[:count])
+    assert scan["f1"] == [0.91, *[0.8] * count, 0.9] and len(asked) == count + 1
+    lines = step.describe(plan)
+    assert f"sensitive: {count} of them: {', '.join(order[:count])}" in lines[1]
+    assert "0.9100 before, 0.8000 all in int8, 0.9000 so" in lines[1]
+    told = step.describe_layers(plan)
+    assert told["second"].startswith("left floating as too sensitive (alone changes logits by")
+    # What was measured once is only read.
+    monkeypatch.setattr("compression.quantization.sensitive.int8_graph", None)
+    assert step.plan(network, context(), 0)["sensitive"] == scan
+
+
+def test_a_plain_scan_evaluates_on_labelled_batches(network, batches, exported):
+    labelled = [(images, torch.arange(len(images)) % 3) for images, _ in batches]
+    step = Quantize(images=40, exclude="sensitive", max_f1_drop=1)
+    quantised, recipe = compress(network, [step], sample=batches[0][0][:2], batches=labelled)
+    scan = recipe.entries[0].plan["sensitive"]
+    assert isinstance(quantised, Int8Network) and scan["kept"] == []
+    assert scan["f1"] == pytest.approx([macro_f1(network, labelled), macro_f1(quantised, labelled)])
+
+
+def test_sensitive_needs_a_bound():
+    with pytest.raises(CompressionError, match="max_f1_drop, which is null"):
+        Quantize(exclude="sensitive", max_f1_drop=None)
+    with pytest.raises(CompressionError, match=r"quantize\.exclude is `sensitive`, or a list"):
+        Quantize(exclude=[3])
+
+
+def test_where_no_number_is_enough_the_best_is_taken():
+    harm = {"a": 1.0, "b": 3.0, "c": 2.0}
+    f1 = {0: 0.1, 1: 0.4, 2: 0.6, 3: 0.5}
+    kept, found = kept_floating(harm, lambda layers: f1[len(layers)], 0.7)
+    assert kept == ["b", "c"] and found == [0.1, 0.4, 0.6, 0.5]
+    assert kept_floating(harm, lambda layers: f1[len(layers)], 0.1) == ([], [0.1])
 
 
 def test_too_few_images(batches):
@@ -185,8 +259,8 @@ def test_nothing_may_follow():
     ("settings", "says"),
     [
         ({"method": "entropy"}, "percentile, minmax, not 'entropy'"),
-        ({"percentile": 101}, "50..100"),
-        ({"max_f1_drop": 2}, "0..1"),
+        ({"percentile": 101}, "50..100, not 101"),
+        ({"max_f1_drop": 2}, "0..1 or null, not 2"),
     ],
 )
 def test_impossible_settings(settings, says):

@@ -1,0 +1,78 @@
+"""Where a network is rounded: activations of its int8 file, found again in its training graph."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from compression.onnx_session import onnx_session
+from compression.quantization.training_graph import Values, set_training, training_graph
+
+CLOSE = 1e-3  # largest difference of two values of one activation, relative to the largest value
+OF_OUTPUT = "_QuantizeLinear_Input"  # what onnxruntime puts behind the name of a graph's output
+IMAGES = 8
+
+
+def rounded_activations(content: bytes) -> list[str]:
+    """The activations of an int8 file with a scale of their own, in the order of the graph.
+
+    Those that share the scale of another one, such as what max-pooling gives, are rounded
+    already.
+    """
+    graph = onnx.load_from_string(content).graph
+    constant = {tensor.name for tensor in graph.initializer}
+    found = []
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[0] not in constant:
+            name = node.input[0].removesuffix(OF_OUTPUT)
+            if node.input[1] == f"{name}_scale":
+                found.append(name)
+    return found
+
+
+def places(
+    network: nn.Module, model: onnx.ModelProto, activations: Sequence[str], images: np.ndarray
+) -> dict[str, str]:
+    """Activation -> the node of `training_graph` that gives the same values for some images.
+
+    Activations inside operations that training does not take apart are left out.
+
+    Args:
+        network: the float network.
+        model: its ONNX graph, of `float_graph`.
+        activations: of that graph.
+        images: uint8 N x 3 x H x W.
+    """
+    images = images[:IMAGES]
+    graph = training_graph(network, images.shape[-2:])
+    set_training(graph, False)
+    values = Values(graph)
+    with torch.no_grad():
+        values.run(torch.from_numpy(images).float())
+    wanted = _onnx_values(model, activations, images)
+    found: dict[str, str] = {}
+    for name, value in wanted.items():
+        same = [node for node, other in values.found.items() if _same(value, other.numpy())]
+        free = [node for node in same if node not in found.values()]
+        if free:
+            found[name] = free[0]
+    return found
+
+
+def _onnx_values(
+    model: onnx.ModelProto, names: Sequence[str], images: np.ndarray
+) -> Mapping[str, np.ndarray]:
+    model = copy.deepcopy(model)
+    outputs = {output.name for output in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in outputs)
+    session = onnx_session(model.SerializeToString())
+    return dict(zip(names, session.run(list(names), {"images": images}), strict=True))
+
+
+def _same(value: np.ndarray, other: np.ndarray) -> bool:
+    if value.shape != other.shape:
+        return False
+    return bool(np.abs(value - other).max() <= CLOSE * np.abs(value).max())

@@ -1,0 +1,72 @@
+"""Quantisation-aware training (Jacob et al. 2018, arXiv:1712.05877, section 3), through torchao."""
+
+import copy
+from typing import Any
+
+from torch import nn
+
+from compression.quantization.graph import float_graph, quiet
+from compression.quantization.int8_network import Int8Network
+from compression.quantization.placement import places, rounded_activations
+from compression.quantization.quantize import Quantize, planned_graph
+from compression.quantization.settings import check_settings, require_torchao
+from compression.step import Context, Plan
+
+
+class QuantizeAware(Quantize):
+    """The last step: trained with rounded weights and activations, then written as by `Quantize`.
+
+    What is rounded in training is what the int8 file rounds. The ranges of activations begin as
+    `Quantize` finds them, and follow the batches of the training.
+
+    Args:
+        averaging: share of each training batch in the ranges; 0 leaves them as they were found.
+        settings: those of `Quantize`.
+
+    Raises:
+        CompressionError: impossible settings, or torchao is not installed.
+    """
+
+    name = "quantize_aware"
+
+    def __init__(self, *, averaging: float = 0.01, **settings: Any) -> None:
+        require_torchao()
+        super().__init__(**settings)
+        self.averaging = averaging
+        check_settings(self.name, {"averaging": averaging})
+
+    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+        """That of `Quantize`; and which node of the training graph gives each rounded activation.
+
+        Raises:
+            CompressionError: as `Quantize`, or the network cannot be traced for training.
+        """
+        plan, model, images = self._calibrated(network, context)
+        rounded = rounded_activations(planned_graph(copy.deepcopy(model), plan))
+        return {
+            **plan,
+            "places": places(network, model, rounded, images),
+            "rounded": len(rounded),
+            "averaging": self.averaging,
+        }
+
+    def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
+        """The network to be trained; `network` stays as it is."""
+        with quiet():  # only here, for torchao takes seconds
+            from compression.quantization.fake_quantized import FakeQuantNetwork
+
+        return FakeQuantNetwork(network, plan)
+
+    def finish(self, network: nn.Module) -> nn.Module:
+        """The eval-only network of the trained weights and ranges."""
+        plan = {**network.plan, "ranges": network.ranges()}
+        trained = network.trained()
+        return Int8Network(trained, planned_graph(float_graph(trained, plan["image_size"]), plan))
+
+    @staticmethod
+    def describe(plan: Plan) -> list[str]:
+        """As `Quantize`, and how much of it was rounded in training."""
+        learnt, rounded = len(plan["places"]), plan["rounded"]
+        rest = f"; {rounded - learnt} keep the range of the calibration" if learnt < rounded else ""
+        how = f"trained with {learnt} rounded activations{rest}"
+        return [*Quantize.describe(plan), how]

@@ -1,0 +1,137 @@
+"""The graph of a network that can be trained, with places for fake quantisers between its nodes."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from compression.errors import CompressionError
+from compression.image_size import height_width
+
+aten = torch.ops.aten
+# ONNX writes these as products, and their factors are quantised, too.
+GATES = {aten.hardswish.default: aten.hardsigmoid.default, aten.silu.default: aten.sigmoid.default}
+CONVOLUTIONS = {aten.conv1d.default: 1, aten.conv2d.default: 2, aten.conv3d.default: 3}
+TINY = 1e-8  # a channel that BatchNorm scales by less is as good as gone
+# Operations that training changes, and which argument says so.
+MODES = {aten.batch_norm.default: 5, aten.dropout.default: 2, aten.feature_dropout.default: 2}
+
+
+def training_graph(network: nn.Module, image_size: Sequence[int]) -> fx.GraphModule:
+    """The operations of `network` on floating images N x 3 x H x W, 0..255, any N.
+
+    BatchNorm and dropout are in training mode; all else does what it does in evaluation. A
+    convolution before BatchNorm has the weight that it would have if the two were folded. No
+    operation writes into its input, nor into a counter of batches. Parameters and buffers are
+    copies and keep their names.
+
+    Raises:
+        CompressionError: the network cannot be traced.
+    """
+    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
+    for module in twin.modules():
+        if isinstance(module, _BatchNorm | _DropoutNd):
+            module.train()
+    images = torch.zeros(2, 3, *height_width(image_size))
+    shapes = ({0: torch.export.Dim("batch")},)
+    try:
+        program = torch.export.export(twin, (images,), dynamic_shapes=shapes)
+    except (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise CompressionError(
+            f"This network cannot be traced for quantize_aware: {reason}."
+        ) from error
+    graph = program.module(check_guards=False)  # a batch of one image is welcome
+    _write_nowhere(graph)
+    _open_gates(graph)
+    _fold_norms(graph)
+    graph.recompile()
+    return graph
+
+
+def set_training(graph: fx.GraphModule, mode: bool) -> None:
+    """Switch BatchNorm and dropout; all their other settings stay, unlike with torchao's switch."""
+    for node in graph.graph.nodes:
+        if node.target in MODES:
+            node.update_arg(MODES[node.target], mode)
+    graph.recompile()
+
+
+class Values(fx.Interpreter):
+    """Runs a graph and keeps what each node gives, by the node's name."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__(graph, garbage_collect_values=False)
+        self.found: dict[str, Tensor] = {}
+
+    def run_node(self, node: fx.Node) -> object:
+        value = super().run_node(node)
+        if node.op == "call_function" and isinstance(value, Tensor) and value.is_floating_point():
+            self.found[node.name] = value.detach()
+        return value
+
+
+def _write_nowhere(graph: fx.GraphModule) -> None:
+    """Operations that write into their input become such that do not."""
+    order = {node: number for number, node in enumerate(graph.graph.nodes)}
+    for node in list(graph.graph.nodes):
+        if node.op != "call_function" or not node.target.name().split(".")[0].endswith("_"):
+            continue
+        written = node.args[0]
+        if written.op == "get_attr":  # BatchNorm counts its batches
+            graph.graph.erase_node(node)
+            continue
+        packet, overload = node.target._overloadpacket, node.target._overloadname
+        name = packet.__name__.removesuffix("_")
+        node.target = getattr(getattr(aten, name), overload)
+        for user in list(written.users):
+            if order[user] > order[node]:
+                user.replace_input_with(written, node)
+
+
+def _open_gates(graph: fx.GraphModule) -> None:
+    """Hard-swish and SiLU as products of their input and a gate."""
+    for node in list(graph.graph.nodes):
+        if node.target in GATES:
+            with graph.graph.inserting_before(node):
+                gate = graph.graph.call_function(GATES[node.target], node.args)
+                product = graph.graph.call_function(aten.mul.Tensor, (node.args[0], gate))
+            gate.meta, product.meta = dict(node.meta), dict(node.meta)
+            node.replace_all_uses_with(product)
+            graph.graph.erase_node(node)
+
+
+def _fold_norms(graph: fx.GraphModule) -> None:
+    """Convolutions get the weight that BatchNorm's running statistics would make of theirs.
+
+    That is the weight which is rounded in the end. What it does to the output is undone before
+    BatchNorm, which goes on with the statistics of the batch (Krishnamoorthi 2018,
+    arXiv:1806.08342, section 3.2.2). torchao has this, too, but with fixed eps and momentum.
+    """
+    for norm in graph.graph.nodes:
+        conv = norm.args[0] if norm.target == aten.batch_norm.default else None
+        if conv is None or conv.target not in CONVOLUTIONS or len(conv.users) > 1:
+            continue
+        new = graph.graph.call_function
+        x, weight, bias, *settings = (*conv.args, None)[: max(3, len(conv.args))]
+        _, scale, _, _, variance, _, _, eps, _ = norm.args
+        dims = [1] * (2 + CONVOLUTIONS[conv.target])
+        with graph.graph.inserting_before(conv):
+            factor = new(aten.rsqrt.default, (new(aten.add.Tensor, (variance, eps)),))
+            if scale is not None:
+                factor = new(aten.mul.Tensor, (scale, factor))
+            near_zero = new(aten.lt.Scalar, (new(aten.abs.default, (factor,)), TINY))
+            factor = new(aten.where.ScalarSelf, (near_zero, TINY, factor))
+            by_output = new(aten.reshape.default, (factor, [-1, *dims[1:]]))
+            folded = new(aten.mul.Tensor, (weight, by_output))
+        conv.args = (x, folded, None, *settings)
+        with graph.graph.inserting_before(norm):
+            by_channel = new(aten.reshape.default, (factor, [1, -1, *dims[2:]]))
+            plain = new(aten.div.Tensor, (conv, by_channel))
+            if bias is not None:
+                shape = [1, -1, *dims[2:]]
+                plain = new(aten.add.Tensor, (plain, new(aten.reshape.default, (bias, shape))))
+        norm.update_arg(0, plain)

@@ -1,0 +1,1 @@
+"""A page on which a picture is dropped and several networks say what they see."""

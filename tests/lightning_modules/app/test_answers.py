@@ -1,0 +1,65 @@
+"""A picture is shown to classifiers of different sizes and classes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.errors import DataError
+from lightning_modules.app.answers import ask
+from lightning_modules.delivery.facts import Facts
+from lightning_modules.delivery.shipped import Shipped
+
+
+def shipped(name, classes, size, fit="stretch"):
+    """Says how bright the first channels are, and keeps what it was shown."""
+    seen = []
+
+    def call(images):
+        seen.append(images)
+        shares = images.mean((2, 3))[:, : len(classes)] / 255
+        return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+
+    facts = Facts(class_names=classes, image_size=size, fit=fit, macs={"standard": 1200}, params=7)
+    return Shipped(name, facts, call), seen
+
+
+@pytest.fixture
+def picture(tmp_path):
+    pixels = np.zeros((30, 60, 3), np.uint8)
+    pixels[:] = (50, 150, 0)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
+def test_each_answers_in_its_own_classes_and_size(picture):
+    large, seen = shipped("large", ("red", "green", "blue"), (20, 24))
+    small, padded = shipped("small", ("warm", "cold"), (8, 8), fit="pad")
+    first, second = ask([large, small], picture)
+    assert first.classifier is large and second.classifier is small
+    assert [name for name, _ in first.rows] == ["green", "red", "blue"]
+    assert [p for _, p in first.rows] == pytest.approx([0.75, 0.25, 0])
+    assert [name for name, _ in second.rows] == ["cold", "warm"]
+    assert all(images.shape == (1, 3, 20, 24) and images.dtype == np.uint8 for images in seen)
+    assert padded[0].shape == (1, 3, 8, 8) and padded[0][0, 2].max() == 128  # grey above, below
+    assert first.milliseconds > 0
+
+
+def test_what_is_no_picture(tmp_path):
+    path = tmp_path / "notes.jpg"
+    path.write_text("no picture")
+    with pytest.raises(DataError, match=r"notes\.jpg cannot be decoded"):
+        ask([shipped("one", ("a", "b"), (8, 8))[0]], str(path))
+
+
+def test_the_page_asks_nobody_but_us(picture):
+    gradio = pytest.importorskip("gradio", reason="needs the extra [app]")
+    from lightning_modules.app.page import build_page
+
+    page = build_page([shipped("<b>one</b>", ("a<i>", "b"), (8, 8))[0]])
+    assert page.analytics_enabled is False
+    (show,) = [fn.fn for fn in page.fns.values()]
+    html = show(picture)
+    assert "&lt;b&gt;one&lt;/b&gt;" in html and "a&lt;i&gt;" in html and "75.0 %" in html
+    assert "1,200 MACs" in html and " ms" in html
+    image = next(b for b in page.blocks.values() if isinstance(b, gradio.Image))
+    assert image.preprocess(None) is None and "waits for a picture" in show(None)
