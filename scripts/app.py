@@ -3,10 +3,10 @@
 import argparse
 import os
 import socket
-from importlib.util import find_spec
 
 from lightning_modules.command_line import explaining, key_of
 from lightning_modules.errors import ConfigError
+from lightning_modules.extras import require_extra
 
 OWN_KEYS = ("host", "port")
 
@@ -17,8 +17,7 @@ def main() -> None:
     own = dict(word.split("=", 1) for word in words if key_of(word) in OWN_KEYS)
     names = [word for word in words if "=" not in word]
     overrides = [word for word in words if "=" in word and key_of(word) not in OWN_KEYS]
-    if find_spec("gradio") is None:
-        raise ConfigError("The page needs gradio; install it with: pip install '.[app]'")
+    require_extra("app", "gradio", what="The page")
     if not names:
         raise ConfigError("Name one or more runs (or `last`), or exported files.")
     host, port = own.get("host", "127.0.0.1"), _port(own.get("port", "7860"))
