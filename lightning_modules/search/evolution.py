@@ -36,8 +36,8 @@ class EvolutionSampler(BaseSampler):
     ) -> dict[str, BaseDistribution]:
         """Chooses the parent, and what the child takes from it: Optuna asks this once a draw."""
         self.inherited = {}
-        parent = self._parent(study)
-        if parent is not None and parent.params:
+        parent = self._parent(study, trial.number)
+        if parent is not None:
             names = sorted(parent.params)
             count = int(self.generator.integers(1, MUTATIONS, endpoint=True))
             anew = self.generator.choice(names, size=min(count, len(names)), replace=False)
@@ -63,11 +63,13 @@ class EvolutionSampler(BaseSampler):
             return value
         return self.random.sample_independent(study, trial, param_name, param_distribution)
 
-    def _parent(self, study: Study) -> FrozenTrial | None:
-        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        population = [trial for trial in finished if not violation_of(trial)][-POPULATION:]
-        if not population:
-            return None
+    def _parent(self, study: Study, number: int) -> FrozenTrial | None:
+        trials = [t for t in study.get_trials(deepcopy=False) if t.params and not violation_of(t)]
+        finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        population = finished[-POPULATION:]
+        if not population:  # several workers have only begun: the first trial is all there is
+            begun = (t for t in trials if t.state == TrialState.RUNNING and t.number < number)
+            return next(begun, None)
         size = min(TOURNAMENT, len(population))
         drawn = [population[i] for i in self.generator.choice(len(population), size, replace=False)]
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1

@@ -112,7 +112,7 @@ def test_what_it_refuses(homes, tmp_path):
     lacking = f"{HIDDEN}sys.argv[1:] = ['last']; import runpy; "
     lacking += "runpy.run_path('scripts/app.py', run_name='__main__')"
     for words, sentence in {
-        ("-c", lacking): "The page needs gradio; install it with: pip install '.[app]'",
+        ("-c", lacking): "The page needs gradio, which is not installed; install it with: pip",
         ("scripts/app.py", str(tmp_path / "nothing")): "nothing does not exist; give a run",
         ("scripts/app.py", "port=99999", "last"): "port=99999: a number in 1..65535",
         ("scripts/app.py", "port=7860"): "Name one or more runs",

@@ -39,6 +39,12 @@ def test_less_is_better_where_that_is_asked():
     assert differences(child(study, 9), study.trials[1]) <= MUTATIONS
 
 
+def test_the_first_trial_is_the_parent_while_it_is_at_work():
+    study = optuna.create_study()
+    first = child(study, 0)
+    assert differences(child(study, 1), first) <= MUTATIONS
+
+
 def test_it_finds_what_chance_does_not():
     def distance(trial):
         return sum(abs(trial.params[name] - 50) for name in NAMES)
