@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +16,8 @@ from lightning_modules.atomic_files import write_json
 from lightning_modules.delivery.comparison import (
     LARGEST_DIFFERENCE,
     LARGEST_OF_HALF,
+    Comparison,
+    Quality,
     compare,
 )
 from lightning_modules.delivery.formats import Format
@@ -55,8 +58,7 @@ def export(
     Raises:
         ConfigError, CompressionError: the network cannot be exported, or the file disagrees.
     """
-    code = form.load()
-    facts = facts_of(network, fit=fit)
+    code, facts = form.load(), facts_of(network, fit=fit)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     beside.mkdir(parents=True)
     try:
@@ -64,10 +66,8 @@ def export(
         start = perf_counter()
         if int8 is not None and int8.calibration is not None:
             code.write_int8(network, part, facts, int8.calibration)
-        elif half:
-            code.write(network, part, facts, half=True)
         else:
-            code.write(network, part, facts)
+            code.write(network, part, facts, **({"half": True} if half else {}))
         seconds = perf_counter() - start
         file = code.open_file(part, threads=torch.get_num_threads())
         shipped = shipped_network(network, name="network", fit=fit)
@@ -75,21 +75,14 @@ def export(
         found = compare(shipped, file, images, limit=limit)
         quality = None if int8 is None else int8.quality(shipped, file)
         (quality or found).require()
-        contents = [written.read_bytes() for written in form.files(part)]
-        hashes = [hashlib.sha256(content).hexdigest() for content in contents]
         targets = form.files(path)
         report = {
             "format": form.name,
             "file": path.name,
-            "bytes": sum(map(len, contents)),
-            "sha256": hashes[-1],
-            "beside": {t.name: h for t, h in zip(targets[:-1], hashes[:-1], strict=True)},
+            **_fingerprints(form.files(part), targets),
             "seconds": round(seconds, 2),
             "compared_on": told,
-            "images": found.images,
-            "largest_probability_difference": found.difference,
-            "top1_agreement": found.agreement,
-            **({} if quality is None else {"macro_f1": asdict(quality)}),
+            **_found(found, quality),
             "preprocessing": file.facts.preprocessing,
             **asdict(file.facts),
             "torch": torch.__version__,
@@ -100,3 +93,25 @@ def export(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return report
+
+
+def _fingerprints(written: Sequence[Path], targets: Sequence[Path]) -> dict[str, Any]:
+    """Bytes of all files, the hash of the last one, and of those beside it by their names."""
+    contents = [path.read_bytes() for path in written]
+    *others, own = [hashlib.sha256(content).hexdigest() for content in contents]
+    names = [target.name for target in targets[:-1]]
+    return {
+        "bytes": sum(map(len, contents)),
+        "sha256": own,
+        "beside": dict(zip(names, others, strict=True)),
+    }
+
+
+def _found(comparison: Comparison, quality: Quality | None) -> dict[str, Any]:
+    """What file and network were found to have in common."""
+    return {
+        "images": comparison.images,
+        "largest_probability_difference": comparison.difference,
+        "top1_agreement": comparison.agreement,
+        **({} if quality is None else {"macro_f1": asdict(quality)}),
+    }
