@@ -1,5 +1,6 @@
 """What a search ends with, and what `scripts/report.py STUDY` shows at any time."""
 
+import itertools
 from pathlib import Path
 
 import optuna
@@ -19,6 +20,7 @@ from lightning_modules.search.trials_table import state_of, write_table
 from lightning_modules.search.winner import winners, write_winner
 
 SHOWN = 10  # trials
+WIDTH_OF_FIGURES = 64  # characters of the table before the parameters
 FIGURES_SHOWN = ("val/f1", "cost/macs", "cost/params", "cost/latency_ms", "score/macs")
 
 
@@ -44,7 +46,7 @@ def show_answer(folder: Path, *, top: int = 1) -> None:
     if not best:
         raise ConfigError(_why_nothing(trials, about["space"]["limits"]))
     console = Console(width=None if Console().is_terminal else 160)
-    console.print(_table(best[:SHOWN], names))
+    console.print(_table(best[:SHOWN], names, console.width))
     pictures = draw_study(study, folder, about["score"])
     print(f"trials   {table}")
     if pictures:
@@ -75,8 +77,8 @@ def states(trials: list[FrozenTrial]) -> str:
     return ", ".join(f"{count} {state}" for state, count in found.items()) or "no trials"
 
 
-def _table(best: list[FrozenTrial], names: list[str]) -> Table:
-    headings, rows = best_cells(best, names)
+def _table(best: list[FrozenTrial], names: list[str], width: int) -> Table:
+    headings, rows = best_cells(best, names, room=width - WIDTH_OF_FIGURES)
     table = Table(title=title_of(names))
     for heading in headings:
         table.add_column(Text(heading), justify="right", overflow="fold")
@@ -90,11 +92,22 @@ def title_of(names: list[str]) -> str:
     return "Pareto front" if len(names) > 1 else f"best trials by {names[0]}"
 
 
-def best_cells(best: list[FrozenTrial], names: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Headings and a row for each trial: its values, what else it measured, its parameters."""
+def best_cells(
+    best: list[FrozenTrial], names: list[str], *, room: int | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and a row for each trial: its values, what else it measured, its parameters.
+
+    Args:
+        best: the trials.
+        names: of the objectives.
+        room: characters for the names of parameters; those that all have and that fit are shown.
+    """
     extra = [f for f in FIGURES_SHOWN if f not in names and _measured(best, f)]
     params = list(dict.fromkeys(name for trial in best for name in trial.params))
     common = [name for name in params if all(name in trial.params for trial in best)][:8]
+    if room is not None:
+        ends = itertools.accumulate(len(name) + 3 for name in common)
+        common = [name for name, end in zip(common, ends, strict=True) if end <= room]
     headings = ["trial", *names, *extra, *common, *([PRUNED] if _stopped(best) else [])]
     rows = []
     for trial in best:
