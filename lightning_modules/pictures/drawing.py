@@ -43,6 +43,19 @@ def shortened(name: str, length: int = LONGEST) -> str:
     return f"{name[: length - 1 - end]}…{name[len(name) - end :]}"
 
 
+def without_common(names: Sequence[str]) -> tuple[list[str], str]:
+    """Dotted names without the beginning that all of them share, and that beginning.
+
+    `a.b.c` and `a.b.d` -> [`c`, `d`], `a.b.`; a single name stays whole.
+    """
+    parts = [name.split(".") for name in names]
+    shared = 0
+    if len(names) > 1:
+        while all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
+            shared += 1
+    return [".".join(p[shared:]) for p in parts], "".join(f"{p}." for p in parts[0][:shared])
+
+
 def write_names(
     axis: "Axis",
     names: Sequence[str],

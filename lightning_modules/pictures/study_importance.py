@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lightning_modules.pictures.drawing import BLUE, write_names, write_title
+from lightning_modules.pictures.drawing import BLUE, without_common, write_names, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,8 +26,9 @@ def draw_importances(shares: Mapping[str, float], *, objective: str, title: str)
     axes = figure.subplots()
     bars = axes.barh(range(len(names)), [shares[name] for name in names], color=BLUE)
     axes.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=8)
-    write_names(axes.yaxis, names, fontsize=9)
+    short, common = without_common(names)
+    write_names(axes.yaxis, short, fontsize=9)
     axes.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6))
     axes.set_xlabel(f"share of the variance of {objective} that it explains alone")
-    write_title(figure, title)
+    write_title(figure, f"{title} ({common[:-1]})" if common else title)
     return figure

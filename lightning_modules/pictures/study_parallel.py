@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_modules.configurations import as_text
-from lightning_modules.pictures.drawing import shortened, write_title
+from lightning_modules.pictures.drawing import shortened, without_common, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,12 +54,13 @@ def draw_parallel(
                 fontsize=7, va="center", parse_math=False,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
             )  # fmt: skip
-    names = [shortened(name) for name in columns]
+    short, common = without_common(list(columns))
+    names = [shortened(name) for name in short]
     axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize=8)
     axes.set(yticks=[], ylim=(-0.05, 1.05), xlim=(-0.2, len(names) - 0.4))
     bar = figure.colorbar(ScalarMappable(scale, shades), ax=axes)
     bar.set_label(f"{objective} ({'lower' if lower else 'higher'} is better)")
-    write_title(figure, title)
+    write_title(figure, f"{title} ({common[:-1]})" if common else title)
     return figure
 
 

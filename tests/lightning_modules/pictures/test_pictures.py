@@ -16,7 +16,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.pictures import pictures, worst_images
 from lightning_modules.pictures.class_bars import draw_class_bars
 from lightning_modules.pictures.confusion import draw_confusion
-from lightning_modules.pictures.drawing import fonts, save, shortened
+from lightning_modules.pictures.drawing import fonts, save, shortened, without_common
 from lightning_modules.pictures.reliability import draw_reliability
 from lightning_modules.pictures.tradeoff import Point, draw_tradeoff
 
@@ -173,3 +173,16 @@ def test_names_of_networks_do_not_lie_on_each_other():
     axes = draw_tradeoff([*points, Point("d", 9000, 0.7)], title="t", under="u").axes[0]
     assert [text.get_text() for text in axes.texts] == ["c", "d", "a"]
     assert axes.get_xscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("names", "short", "common"),
+    [
+        (["a.b.c", "a.b.d.e"], ["c", "d.e"], "a.b."),
+        (["a.b", "a.b.c"], ["b", "b.c"], "a."),  # nothing becomes empty
+        (["a.b", "c.b"], ["a.b", "c.b"], ""),
+        (["a.b.c"], ["a.b.c"], ""),
+    ],
+)
+def test_names_without_their_common_beginning(names, short, common):
+    assert without_common(names) == (short, common)
