@@ -206,6 +206,11 @@ def test_refuses_a_literal_head_of_other_data(literal):
         build_network(node(rows), num_classes=9, image_size=80)
 
 
-def test_the_leaderboard_counted_diet_found_so(model_cfg):
-    network = build_network(model_cfg("blocks/diet_found"), num_classes=9, image_size=64)
-    assert count_macs(network, 64, "leaderboard2021") == 497_033
+@pytest.mark.parametrize(
+    ("option", "macs", "params"),
+    [("diet_found", 497_033, 46_169), ("diet_evolved", 479_241, 28_377)],
+)
+def test_the_leaderboard_would_count_so(option, macs, params, model_cfg):
+    network = build_network(model_cfg(f"blocks/{option}"), num_classes=9, image_size=64)
+    assert count_macs(network, 64, "leaderboard2021") == macs
+    assert count_params(network) == params
