@@ -108,15 +108,23 @@ def test_a_picture_in_the_page(browser, served, folder, tmp_path):
         page.close()
 
 
-def test_what_it_refuses(homes, tmp_path):
+def test_without_gradio(homes):
     lacking = f"{HIDDEN}sys.argv[1:] = ['last']; import runpy; "
     lacking += "runpy.run_path('scripts/app.py', run_name='__main__')"
+    refuses(["-c", lacking], "The page needs gradio, which is not installed; install it with: pip")
+
+
+def test_what_it_refuses(homes, tmp_path):
+    pytest.importorskip("gradio", reason="needs the extra [app]")
     for words, sentence in {
-        ("-c", lacking): "The page needs gradio, which is not installed; install it with: pip",
-        ("scripts/app.py", str(tmp_path / "nothing")): "nothing does not exist; give a run",
-        ("scripts/app.py", "port=99999", "last"): "port=99999: a number in 1..65535",
-        ("scripts/app.py", "port=7860"): "Name one or more runs",
+        (str(tmp_path / "nothing"),): "nothing does not exist; give a run",
+        ("port=99999", "last"): "port=99999: a number in 1..65535",
+        ("port=7860",): "Name one or more runs",
     }.items():
-        done = run_command(*words, check=False)
-        assert done.returncode == 1 and sentence in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr
+        refuses(["scripts/app.py", *words], sentence)
+
+
+def refuses(words, sentence):
+    done = run_command(*words, check=False)
+    assert done.returncode == 1 and sentence in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr

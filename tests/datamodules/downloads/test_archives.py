@@ -137,7 +137,7 @@ def test_truncated_and_damaged_archives(tmp_path):
 
 def test_images_are_unpacked_whole_or_not_at_all(tmp_path):
     good = image_bytes()
-    members = [(member("d/good.jpg"), good), (member("d/bad.jpg"), good[:-1000])]
+    members = [(member("d/good.jpg"), good), (member("d/bad.jpg"), good[:-300])]
     path = write_zip(tmp_path / "a.zip", members)
     with ZipFile(path) as archive:
         files = files_of(archive)
