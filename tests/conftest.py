@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
 
@@ -90,6 +92,20 @@ def leave(compose_config):
         return folder
 
     return left
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium, where one is installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra [browser]")
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    with playwright.sync_playwright() as started:
+        try:
+            opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium starts here: {str(error).splitlines()[0]}")
+        yield opened
+        opened.close()
 
 
 def run_command(*words: str, check: bool = True, **settings) -> subprocess.CompletedProcess:

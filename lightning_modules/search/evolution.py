@@ -3,11 +3,12 @@
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.search.given import holds
+from lightning_modules.search.one_by_one import OneByOne
 from lightning_modules.search.record import violation_of
 
 POPULATION = 25  # of the latest trials within the limits
@@ -15,7 +16,7 @@ TOURNAMENT = 10  # of these; the best of them is the parent (many were stopped e
 MUTATIONS = 3  # parameters that a child draws anew, at most
 
 
-class EvolutionSampler(BaseSampler):
+class EvolutionSampler(OneByOne):
     """Regularised evolution (Real et al. 2019, Algorithm 1), one objective.
 
     A child takes its parent's parameters, of which one to three are drawn anew, and so are those
@@ -42,12 +43,6 @@ class EvolutionSampler(BaseSampler):
             count = int(self.generator.integers(1, MUTATIONS, endpoint=True))
             anew = self.generator.choice(names, size=min(count, len(names)), replace=False)
             self.inherited = {name: parent.params[name] for name in names if name not in anew}
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, object]:
-        """Nothing: parameters are drawn one by one, as conditional spaces name them."""
         return {}
 
     def sample_independent(

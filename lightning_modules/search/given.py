@@ -9,10 +9,11 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from lightning_modules.search.one_by_one import OneByOne
 from lightning_modules.search.space import bare
 
 
-class Given(BaseSampler):
+class Given(OneByOne):
     """Gives each parameter the value known for it; another sampler draws the rest.
 
     Args:
@@ -22,18 +23,6 @@ class Given(BaseSampler):
 
     def __init__(self, value_of: Callable[[str], Any], other: BaseSampler) -> None:
         self.value_of, self.other = value_of, other
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Empty: parameters are asked for one by one."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing, for the same reason."""
-        return {}
 
     def sample_independent(
         self,

@@ -14,21 +14,7 @@ from omegaconf import OmegaConf
 from lightning_modules.networks import build_network, save_network
 from tests.conftest import ROOT, run_command
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HIDDEN = "import sys; sys.modules['gradio'] = None; "
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra [browser]")
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    with playwright.sync_playwright() as started:
-        try:
-            opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium starts here: {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
