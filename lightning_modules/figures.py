@@ -24,11 +24,10 @@ def validation_figures(network: nn.Module, session: Session) -> dict[str, float]
     return evaluate(network, session.data.val_dataloader(), device=session.device)
 
 
-def network_figures(network: nn.Module, session: Session) -> dict[str, float]:
-    """The validation figures, and `cost/*` but for file and latency, at the data's image size."""
+def cost_figures(network: nn.Module, session: Session) -> dict[str, float]:
+    """`cost/*` but for file and latency, at the data's image size."""
     size = session.data.image_size
     return {
-        **validation_figures(network, session),
         "cost/macs": count_macs(network, image_size=size),
         "cost/params": count_params(network),
         "cost/activation_bytes": activation_bytes(network, size),

@@ -15,7 +15,7 @@ from lightning_modules.atomic_files import read_json, write_json
 from lightning_modules.callbacks.checkpoints import read_checkpoint
 from lightning_modules.data_splits import data_identity
 from lightning_modules.errors import ConfigError
-from lightning_modules.figures import network_figures, validation_figures
+from lightning_modules.figures import cost_figures, validation_figures
 from lightning_modules.fitting import fit
 from lightning_modules.moments import Moments
 from lightning_modules.networks import Network, load_network, save_network
@@ -51,13 +51,15 @@ def run_stage(
     chosen = [teacher for teacher in teachers if stage.has(teacher.name)]
     taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
     log.info(f"{stage.name}: {stage.epochs} epochs{taught}")
-    before = {**network_figures(network, session), **_entered_bytes(stage, session)}
+    cost = cost_figures(network, session)
+    before = {**validation_figures(network, session), **cost, **_entered_bytes(stage, session)}
     network, surgery, epoch = _rounds(stage, network, session, chosen, before)
     if stage.step is not None:
         network = stage.step.finish(network)
+        cost = cost_figures(network, session)
     data = data_identity(session.cfg.data)
     save_network(network, folder, extra={"data": data})
-    after = {**network_figures(network, session), **_file_bytes(folder)}
+    after = {**validation_figures(network, session), **cost, **_file_bytes(folder)}
     _check_finite(after, stage)
     result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}
     result["epoch"] = epoch
