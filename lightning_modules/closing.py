@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from lightning_modules.int8_worth import int8_worth
+
 REPORT = "report.html"  # in a run's directory, where it was asked for
 COLUMNS = {
     "val/f1": ("macro-F1", "{:.4f}"),
@@ -37,6 +39,8 @@ def _lines(folder: Path, metrics: dict[str, Any]) -> list[str]:
             f"latency  {how['backend']}, batch {how['batch']}, {how['threads']} thread(s), "
             f"{how['device']}; all rows measured alternately"
         )
+    if worth := int8_worth(folder, metrics, run=run):
+        lines.append(f"int8     {worth.removeprefix('int8 ')}")
     offline = sorted((folder / "wandb").glob("offline-run-*"))
     if offline:
         lines.append(f"W&B      wandb sync {_short(offline[-1])}")

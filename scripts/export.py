@@ -15,11 +15,12 @@ DEFAULTS = {
     "format": "onnx",
     "images": "1000",
     "weights": "float",
-    "int8": "false",
+    "int8": "",
     "max_f1_drop": "0.02",
 }
 OWN_KEYS = (*DEFAULTS, "out")
 FOLDER = "export"  # of a run
+NAMES = {None: "network", True: "int8", False: "float"}  # of files, by the key int8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +31,23 @@ class Settings:
         form: the file's format.
         images: how many validation images network and file are compared on, at most.
         half: whether the weights are stored in 16 bits.
-        int8: whether the run's float network is quantised on the way.
+        int8: true quantises the run's float network on the way, false exports that network; None
+            exports what the run shipped.
         max_f1_drop: the most macro-F1 that an int8 file may lose.
     """
 
     form: Format
     images: int
     half: bool
-    int8: bool
+    int8: bool | None
     max_f1_drop: float
 
     @property
     def file(self) -> str:
         """The file's usual name."""
-        return f"{'int8' if self.int8 else 'half' if self.half else 'network'}{self.form.suffix}"
+        if self.half:
+            return f"half{self.form.suffix}"
+        return f"{NAMES[self.int8]}{self.form.suffix}"
 
 
 def main() -> None:
@@ -71,7 +75,9 @@ def settings_of(own: dict[str, str]) -> Settings:
     """
     form = format_named(own["format"])
     half = _choice("weights", own["weights"], ("float", "half")) == "half"
-    int8 = _choice("int8", own["int8"].lower(), ("true", "false")) == "true"
+    int8 = None
+    if own["int8"]:
+        int8 = _choice("int8", own["int8"].lower(), ("true", "false")) == "true"
     if half and not form.halves:
         able = " and ".join(name for name, entry in FORMATS.items() if entry.halves)
         raise ConfigError(f"format={form.name} cannot store weights=half; {able} can.")
@@ -106,11 +112,13 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
     from lightning_modules.delivery.real_images import validation_images
     from lightning_modules.networks import load_network
 
-    form, int8 = settings.form, settings.int8
-    source = float_run(run, cfg) if int8 else run
+    form = settings.form
+    source = run if settings.int8 is None else float_run(run, cfg)
     network = load_network(source, trust=saved_run.trusted_packages(cfg))
     real, told = validation_images(cfg, network.image_size, settings.images)
-    judged = int8_of(network, form, cfg, quantise=int8, max_f1_drop=settings.max_f1_drop)
+    judged = int8_of(
+        network, form, cfg, quantise=bool(settings.int8), max_f1_drop=settings.max_f1_drop
+    )
     return export(
         network,
         form,
@@ -148,8 +156,9 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s RUN [format=onnx] [key=value ...]",
         epilog=f"Own keys: format={'|'.join(FORMATS)} (default onnx), out=FILE (default "
         "RUN/export/network.*), images=N validation images to compare on at most (default 1000), "
-        "weights=half stores them in 16 bits (onnx, openvino), int8=true quantises the run's float "
-        "network on training images (executorch), max_f1_drop=N the most macro-F1 that an int8 "
+        "weights=half stores them in 16 bits (onnx, openvino), int8=false exports the float "
+        "network that an int8 run came from, int8=true quantises that one on training images "
+        "(executorch), max_f1_drop=N the most macro-F1 that an int8 "
         "file may lose (default 0.02).",
     )
     parser.add_argument("words", nargs="+", metavar="RUN | key=value")

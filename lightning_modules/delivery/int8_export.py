@@ -88,8 +88,8 @@ def float_run(run: Path, cfg: DictConfig) -> Path:
         if model.is_dir() and not (model / INT8).is_file():
             return folder
     raise ConfigError(
-        f"{run} holds an int8 network only; int8=true wants a float one: name the run that it came "
-        "from."
+        f"{run} holds an int8 network only, and its float one is gone; leave int8 out, or name the "
+        "run that it came from."
     )
 
 

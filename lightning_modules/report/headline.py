@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lightning_modules.closing import COLUMNS, cell, change, stage_figures
+from lightning_modules.int8_worth import int8_worth
 from lightning_modules.report.content import Table
 from lightning_modules.report.finished_run import FinishedRun
 
@@ -38,7 +39,7 @@ def tiles(run: FinishedRun) -> list[Tile]:
 
 
 def verdict(run: FinishedRun) -> str:
-    """One sentence on what the steps gave for what; empty for a network that was only trained."""
+    """What the steps gave for what, and whether int8 pays; empty where a run only trained."""
     stages = stage_figures(run.steps)
     if len(stages) < 2:
         return ""
@@ -49,7 +50,9 @@ def verdict(run: FinishedRun) -> str:
         if key in first and key in last
     ]
     quality = f"macro-F1 changed by {change('val/f1', first, last)}"
-    return f"From {', from '.join(costs)}; {quality}." if costs else f"{quality}."
+    gave = f"From {', from '.join(costs)}; {quality}." if costs else f"{quality}."
+    worth = int8_worth(run.folder, run.metrics, run=str(run.folder))
+    return gave if worth is None else f"{gave} {worth[0].upper()}{worth[1:]}."
 
 
 def before_after(run: FinishedRun) -> Table:

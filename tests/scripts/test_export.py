@@ -42,7 +42,9 @@ def test_executorch_quantises_a_float_run(saved, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @needs_extra("openvino")
-def test_an_int8_run_stays_int8_in_openvino(homes, folder, tmp_path, monkeypatch):
+def test_an_int8_run_stays_int8_in_openvino_and_has_its_float_network(
+    homes, folder, tmp_path, monkeypatch
+):
     import openvino
 
     run_command(
@@ -62,3 +64,5 @@ def test_an_int8_run_stays_int8_in_openvino(homes, folder, tmp_path, monkeypatch
         if info["layerType"].astype(str) == "Convolution"
     ]
     assert len(found) == 26 and set(found) <= {"u8", "i8"}
+    report = report_of(monkeypatch, homes / "run", tmp_path / "float.onnx", "int8=false")
+    assert report["bytes"] > 4 * report["params"]  # the network that was quantised

@@ -1,0 +1,44 @@
+"""Whether int8 pays, said from the figures of a run."""
+
+import pytest
+
+from lightning_modules.int8_worth import int8_worth
+from lightning_modules.networks.description import INT8, WEIGHTS
+
+
+def step(name, ms, size, f1):
+    return {"name": name, "cost/latency_ms": ms, "cost/file_bytes": size, "val/f1": f1}
+
+
+@pytest.fixture
+def int8_run(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / INT8).write_bytes(b"")
+    return tmp_path
+
+
+def metrics(ms):
+    stage = {"before": step("", 2.0, 1000, 0.75), "after": step("", ms, 300, 0.74)}
+    return {"steps": [{"before": {}, "after": {}}, stage], "latency": {"backend": "onnxruntime"}}
+
+
+def test_int8_that_is_faster_pays(int8_run):
+    assert int8_worth(int8_run, metrics(1.0), run="RUN") == (
+        "int8 pays here: x 0.50 of the float network's time, x 0.30 of its file, macro-F1 -0.0100"
+    )
+
+
+@pytest.mark.parametrize(("ms", "ratio"), [(1.94, "0.97"), (2.6, "1.30")])
+def test_int8_that_is_not_faster_recommends_the_float_network(int8_run, ms, ratio):
+    assert int8_worth(int8_run, metrics(ms), run="RUN") == (
+        f"int8 does not pay here: x {ratio} of the float network's time, x 0.30 of its file, "
+        "macro-F1 -0.0100; unless the file's size is what counts, ship the float network: "
+        "python scripts/export.py RUN int8=false"
+    )
+
+
+def test_nothing_is_said_of_a_float_network_or_of_what_was_not_timed(int8_run):
+    untimed = {key: value for key, value in metrics(1.0).items() if key != "latency"}
+    assert int8_worth(int8_run, untimed, run="RUN") is None
+    (int8_run / "model" / INT8).rename(int8_run / "model" / WEIGHTS)
+    assert int8_worth(int8_run, metrics(1.0), run="RUN") is None
