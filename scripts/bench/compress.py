@@ -174,12 +174,16 @@ def tucker(prefer: str, *keys: str) -> Words:
     return ["+compression=tucker", *(f"compression.tucker.{key}" for key in asked)]
 
 
-def fill(row: Row, results: Results) -> list[str]:
-    """Runs what is missing of a row; returns a sentence for each run that failed."""
+def fill(row: Row, results: Results, every: list[Row]) -> list[str]:
+    """Runs what is missing of a row; returns a sentence for each run that failed.
+
+    Where another row asked for the same run and has it, that one stands for both.
+    """
     failures = []
     for seed in row.seeds:
         folder = results.run(row.name, seed)
         words = row.words(results, seed)
+        twin = finished_twin(row, words, results, every, seed)
         base = results.run(row.family, seed)
         if row.from_run and words is not None:
             words = [*words, f"from_run={base}"] if (base / "metrics.json").is_file() else None
@@ -187,6 +191,9 @@ def fill(row: Row, results: Results) -> list[str]:
             continue
         if words is None:
             failures.append(f"{row.name}, seed {seed}: what it starts from is not finished")
+            continue
+        if twin is not None and not folder.exists():
+            folder.symlink_to(twin.name)
             continue
         command = [*words, *QUIET, f"seed={seed}", f"hydra.run.dir={folder}"]
         if (folder / ".hydra").is_dir():
@@ -201,6 +208,17 @@ def fill(row: Row, results: Results) -> list[str]:
             last = Path(f"{folder}.log").read_text().strip().splitlines()[-1:]
             failures.append(f"{row.name}, seed {seed}: {''.join(last)}")
     return failures
+
+
+def finished_twin(
+    row: Row, words: Words | None, results: Results, every: list[Row], seed: int
+) -> Path | None:
+    """The finished run of another row that has the same words and starts from the same run."""
+    for other in every:
+        alike = (other.family, other.from_run) == (row.family, row.from_run) and other is not row
+        if alike and results.figures(other.name, seed) and other.words(results, seed) == words:
+            return results.run(other.name, seed)
+    return None
 
 
 def change(figures: dict[str, Any], name: str) -> float:
@@ -253,10 +271,13 @@ def main() -> None:
     parser.add_argument("--show", action="store_true")
     arguments = parser.parse_intermixed_args()
     results = Results(arguments.folder)
-    lines = rows(str(Path(arguments.weights).resolve()), arguments.overrides)
+    every = rows(str(Path(arguments.weights).resolve()), arguments.overrides)
+    lines = every
     if arguments.only:
-        lines = [r for r in lines if {r.name, r.family} & {*arguments.only}]
-    failures = [] if arguments.show else [text for row in lines for text in fill(row, results)]
+        lines = [r for r in every if {r.name, r.family} & {*arguments.only}]
+    failures = (
+        [] if arguments.show else [text for row in lines for text in fill(row, results, every)]
+    )
     print(table(results, lines))
     if failures:
         raise SystemExit("\n".join(["error: these runs did not finish", *failures]))

@@ -1,6 +1,7 @@
 """The table of what compression costs: each of its rows is a run that can start."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_all_rows_can_start(lines, tmp_path, compose_config):
     names = [row.name for row in lines]
     assert len(set(names)) == len(names)
     # All there is at seed 0: nothing is run again, and the best row's settings are the last one's.
-    assert [failure for row in lines for failure in fill(row, results)] == []
+    assert [failure for row in lines for failure in fill(row, results, lines)] == []
     best = next(row for row in lines if row.name == "channels by the best importance")
     assert "compression.prune.importance=random" in best.words(results, 1)
 
@@ -50,8 +51,20 @@ def test_what_depends_on_others_waits(lines, tmp_path):
     results = Results(tmp_path)
     row = next(row for row in lines if row.name == "channels by the best importance")
     assert row.words(results, 0) is None
-    assert len(fill(row, results)) == 3 and "is not finished" in fill(row, results)[0]
+    failures = fill(row, results, lines)
+    assert len(failures) == 3 and "is not finished" in failures[0]
     assert not list(Path(tmp_path).glob("channels*"))
+
+
+def test_one_run_stands_for_all_rows_that_ask_for_it(lines, tmp_path):
+    results = Results(tmp_path)
+    singles = [row for row in lines if row.name.startswith("channels by ")]
+    *importances, best = [row for row in singles if row.family == "mobilenet"]
+    for row in importances:
+        finish(results, row, 0, 0.8 if row.name == "channels by taylor" else 0.7)
+    finish(results, next(row for row in lines if row.name == "mobilenet"), 0, 0.8)
+    assert fill(replace(best, seeds=(0,)), results, lines) == []
+    assert results.run(best.name, 0).resolve() == results.run("channels by taylor", 0).resolve()
 
 
 def test_the_table(lines, tmp_path):
