@@ -1,6 +1,6 @@
 """`card.md`: what a stranger must know of a shipped network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ from omegaconf import DictConfig
 from lightning_modules import saved_run
 from lightning_modules.atomic_files import write_text
 from lightning_modules.class_report import HEADINGS, class_rows, is_of_class, table_cells
+from lightning_modules.spread import FIGURES
+from lightning_modules.summary import Row
 
+CARD = "card.md"
 TEMPLATE = """\
 # {name}
 
@@ -18,11 +21,23 @@ An image classifier made by Model Diet.
 | | |
 |---|---|
 | model | {model} |
-| data | {data} |
+| licence | {licence} |
 | classes | {classes} |
 | input | uint8 RGB pixels 0..255, N x 3 x {height} x {width}; normalisation is inside |
 | output | logits, N x {count}, in the order of the classes above |
 | weights | of epoch {epoch} (`trainer.keep={kept}`), seed {seed} |
+
+## Intended use
+
+{use}
+
+## Data
+
+| | |
+|---|---|
+| name | {data} |
+| licence | {data_licence} |
+{images}
 
 ## Figures
 
@@ -30,13 +45,17 @@ An image classifier made by Model Diet.
 |---|---|
 {figures}
 
-All figures are of one seed: differences of a few points may be chance.
+{alone}
 The calibration error is the mean distance of confidence and accuracy, 0 at best.
 
 {classes_tables}{pictures}
 ## What was done to the network
 
 {recipe}
+
+## Limits
+
+{limits}
 
 ## How to load
 
@@ -47,40 +66,105 @@ network = load_network("{folder}")  # checks hashes and a stored input; unpickle
 logits = network(images)  # uint8 N x 3 x {height} x {width}
 ```
 """
+ALONE = "All figures are of one seed: differences of a few points may be chance."
+SPREAD = "Over {n} runs that differ in nothing but {places}, mean (standard deviation): {figures}."
+UNKNOWN = "nobody stated it; ask before you pass {what} on"
+FEW = 30  # images of a class, below which its figures are said to be uncertain
 
 
 def write_card(
-    folder: Path, metrics: dict[str, Any], cfg: DictConfig, pictures: Sequence[Path] = ()
+    folder: Path,
+    metrics: dict[str, Any],
+    cfg: DictConfig,
+    counts: dict[str, list[int]],
+    pictures: Sequence[Path] = (),
 ) -> None:
     """Writes `card.md` from the saved network's description and the final figures.
 
     Args:
         folder: the run directory.
         metrics: of `metrics.json`.
-        cfg: the run's configuration.
+        cfg: the run's configuration; the key `card` says what cannot be measured.
+        counts: split -> images of each class.
         pictures: files below the folder to link to.
     """
     saved = saved_run.description(folder)
     height, width = saved["image_size"]
+    names = saved["class_names"]
     figures = [(k, v) for k, v in metrics.items() if "/" in k and not is_of_class(k)]
+    use = f"To tell these classes apart in images like those of {cfg.data.name}, one object each."
     text = TEMPLATE.format(
         name=folder.name,
         model=saved["model"].get("variant") or saved["model"]["name"],
+        licence=cfg.card.licence or UNKNOWN.format(what="the network"),
+        use=cfg.card.intended_use or use,
         data=cfg.data.name,
-        classes=", ".join(saved["class_names"]),
+        data_licence=cfg.data.licence or UNKNOWN.format(what="the images"),
+        images="\n".join(f"| {split} | {_counted(names, n)} |" for split, n in counts.items()),
+        classes=", ".join(names),
         height=height,
         width=width,
-        count=len(saved["class_names"]),
+        count=len(names),
         epoch=metrics["epoch"] + 1,
         kept=metrics["kept"],
         seed=metrics["seed"],
         figures="\n".join(f"| {key} | {_number(value)} |" for key, value in figures),
+        alone=ALONE,
         classes_tables=_class_tables(metrics["confusion"]),
         pictures=_links(folder, pictures),
         recipe="\n".join(f"- {line}" for line in saved["recipe"]) or "Nothing: it was trained.",
+        limits="\n".join(f"- {line}" for line in _limits(metrics, cfg, saved["image_size"])),
         folder=folder,
     )
-    write_text(folder / "card.md", text)
+    write_text(folder / CARD, text)
+
+
+def tell_spread(row: Row) -> None:
+    """Puts mean and spread over repeated runs into the card of each of them.
+
+    Args:
+        row: runs that differ in their seeds or folds.
+    """
+    found = {key: row.spread(key) for key in FIGURES}
+    figures = ", ".join(
+        f"{key} {_number(one.mean)} ({one.sd:.4f})" for key, one in found.items() if one and one.sd
+    )
+    repeated = {"seed": row.seeds, "fold": row.folds}
+    places = " and ".join(name for name, count in repeated.items() if count > 1)
+    text = SPREAD.format(n=len(row.records), places=places, figures=figures)
+    for record in row.records:
+        card = record.folder / CARD
+        if figures and card.is_file():
+            write_text(card, card.read_text(encoding="utf-8").replace(ALONE, text))
+
+
+def _counted(names: Sequence[str], counts: Sequence[int]) -> str:
+    each = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
+    return f"{sum(counts):,} images: {each}"
+
+
+def _limits(metrics: dict[str, Any], cfg: DictConfig, size: Sequence[int]) -> Iterator[str]:
+    """What a user must not expect of the network, a line each."""
+    yield (
+        "It knows these classes only: an image of anything else gets one of them too, and may get "
+        "it with a high probability. It does not find where in an image an object is."
+    )
+    yield (
+        f"It was trained and judged on images made {size[0]} x {size[1]} pixels by "
+        f"`data.fit={cfg.data.fit}`; what cannot be told at that size, it cannot tell."
+    )
+    confusion = metrics["confusion"]
+    split = "test" if "test" in confusion else "val"
+    rows = class_rows(confusion["classes"], confusion[split])
+    weakest = min((row for row in rows if row.f1 is not None), key=lambda row: row.f1)
+    yield f"Its weakest class on {split} is {weakest.name}, with an F1 of {weakest.f1:.3f}."
+    few = [f"{row.name} ({row.support})" for row in rows if row.support < FEW]
+    if few:
+        yield f"Few {split} images make the figures of these classes uncertain: {', '.join(few)}."
+    if metrics["kept"] == "best":
+        yield "The epoch was chosen on the validation images, which flatters the figures of val."
+    if how := metrics.get("latency"):
+        yield f"The latency is that of {how['backend']} on {how['device']}; others differ."
 
 
 def _class_tables(confusion: dict[str, Any]) -> str:

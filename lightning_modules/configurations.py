@@ -17,9 +17,11 @@ NEUTRAL = (
     "logger",
     "pictures",
     "report",
+    "card",
     "outputs_dir",
     "cache_dir",
     "data.num_workers",
+    "data.licence",
 )
 # Nodes whose keys are names that somebody chose: the names, in order, are a setting themselves.
 NAMED = ("teacher", "compression", "model.blocks")

@@ -114,7 +114,7 @@ def conduct(
         if _wants_drawing(cfg.pictures, trial=not leads):
             pictures = draw_pictures(answers, data, folder, name=title)
         _ship(folder, stages[-1].name, metrics)
-        write_card(folder, metrics, cfg, pictures)
+        write_card(folder, metrics, cfg, data.class_counts, pictures)
         if leads:
             run_directory.point(run_directory.FINISHED, folder)
         if _wants_drawing(cfg.report, trial=not leads):

@@ -74,7 +74,7 @@ def close(study: Path, config: DictConfig) -> None:
     Raises:
         SystemExit: trials of a plain multirun failed. A search goes on without its failed trials.
     """
-    from lightning_modules import spread_table  # rich: not before it is needed
+    from lightning_modules import card, spread_table  # rich: not before it is needed
     from lightning_modules.summary import summarise
 
     objective = config.objective if isinstance(config.objective, str) else config.objective[0]
@@ -83,6 +83,9 @@ def close(study: Path, config: DictConfig) -> None:
     if summary.repeats:
         spread_table.write(summary, study)
         spread_table.show(summary)
+        for row in summary.rows:
+            if row.repetitions > 1:
+                card.tell_spread(row)
         print(f"summary  {study}: summary.csv, summary.md")
     if searches(config):
         close_search(study)

@@ -43,9 +43,8 @@ class Session:
 def make_data(cfg: DictConfig) -> ImageData:
     """The data module that `cfg.data` and `cfg.augment` describe."""
     settings = OmegaConf.to_container(cfg.data, resolve=True)
-    settings = {
-        k: v for k, v in settings.items() if k not in ("name", "root", "source", *SPLIT_KEYS)
-    }
+    told = ("name", "root", "licence", "source", *SPLIT_KEYS)  # elsewhere
+    settings = {k: v for k, v in settings.items() if k not in told}
     return ImageData(
         source=build(cfg.data.source),
         splits=make_splits(cfg),

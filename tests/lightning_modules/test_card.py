@@ -1,0 +1,88 @@
+"""`card.md`: what was measured, what nobody stated, limits that follow from figures, the spread."""
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from lightning_modules.card import ALONE, tell_spread, write_card
+from lightning_modules.run_records import Record
+from lightning_modules.summary import summarise
+
+METRICS = {
+    "val/f1": 0.75,
+    "epoch": 4,
+    "kept": "last",
+    "seed": 0,
+    "confusion": {"classes": ["can", "cup"], "val": [[30, 10], [2, 8]]},
+}
+COUNTS = {"train": [1200, 40], "val": [40, 10]}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(name="run", *, metrics=None, **card):
+        folder = tmp_path / name
+        (folder / "model").mkdir(parents=True)
+        saved = {"class_names": ["can", "cup"], "image_size": [32, 48], "recipe": []}
+        text = yaml.safe_dump({**saved, "model": {"name": "net"}})
+        (folder / "model" / "network.yaml").write_text(text)
+        card = {"licence": None, "intended_use": None, **card}
+        data = {"name": "bins", "licence": "MIT", "fit": "pad"}
+        write_card(
+            folder, metrics or METRICS, OmegaConf.create({"card": card, "data": data}), COUNTS
+        )
+        return (folder / "card.md").read_text()
+
+    return written
+
+
+def test_what_nobody_stated_is_said_to_be_so(write):
+    text = write()
+    assert "| licence | nobody stated it; ask before you pass the network on |" in text
+    assert "To tell these classes apart in images like those of bins" in text
+    assert "| licence | MIT |" in text  # of the data
+
+
+def test_what_a_person_says_stands_there(write):
+    text = write(licence="Apache-2.0", intended_use="Sorting drinks.")
+    assert "| licence | Apache-2.0 |" in text and "## Intended use\n\nSorting drinks.\n" in text
+    assert "nobody stated" not in text
+
+
+def test_the_images_of_each_split_are_counted(write):
+    text = write()
+    assert (
+        "| train | 1,240 images: can 1,200, cup 40 |\n| val | 50 images: can 40, cup 10 |" in text
+    )
+
+
+def test_limits_follow_from_the_figures(write):
+    limits = write().split("## Limits")[1].split("## How")[0]
+    # F1 of can is 60 / 72, of cup 16 / 28.
+    assert "weakest class on val is cup, with an F1 of 0.571." in limits
+    assert "uncertain: cup (10)." in limits and "32 x 48 pixels by `data.fit=pad`" in limits
+    assert "flatters" not in limits and "latency" not in limits
+
+
+def test_more_limits(write):
+    latency = {"backend": "onnxruntime", "device": "a chip"}
+    limits = write(metrics={**METRICS, "kept": "best", "latency": latency})
+    assert "The epoch was chosen on the validation images" in limits
+    assert "The latency is that of onnxruntime on a chip; others differ." in limits
+
+
+def test_runs_that_repeat_each_other_tell_their_spread(write, tmp_path):
+    records = []
+    for seed, f1 in enumerate((0.7, 0.8)):
+        assert ALONE in write(str(seed))
+        config = {"seed": seed, "model": {"name": "net"}}
+        figures = {"val/f1": f1, "cost/macs": 1000}
+        records.append(Record(str(seed), tmp_path / str(seed), config, {}, figures))
+    (row,) = summarise(records, objective="val/f1").rows
+    tell_spread(row)
+    for seed in "01":
+        text = (tmp_path / seed / "card.md").read_text()
+        assert ALONE not in text and (
+            "Over 2 runs that differ in nothing but seed, mean (standard deviation): "
+            "val/f1 0.7500 (0.0707)." in text
+        )
