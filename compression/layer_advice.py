@@ -45,7 +45,7 @@ def advise(
     odd = sorted(width for width in _new_widths(layer, left) if width % MULTIPLE)
     if odd:
         listed = ", ".join(map(str, odd))
-        return f"channels ({listed}) are no multiple of {MULTIPLE}; choose round_to={MULTIPLE}"
+        return f"channels ({listed}) are no multiple of {MULTIPLE}; choose a larger round_to"
     if ms[1] < LAUNCH * floor:
         return (
             "launch-bound: so small that its time hardly depends on its MACs; remove whole units "

@@ -123,9 +123,8 @@ class Factorization(Step):
         else:
             plan = self._solved(rule, network, context, candidates, clock, round)
         plan["skipped"] = {**skipped, **plan["skipped"]}
-        begun = self.rounds > 1 and not all(candidate.fresh for candidate in candidates)
-        last = round == self.rounds - 1
-        if not plan["layers"] and (not candidates or (last and not begun)):
+        last = round == self.rounds - 1 and not _begun(network, context)
+        if not plan["layers"] and (not candidates or last):
             raise CompressionError(self._nothing_done(plan))
         self._require_running(network, plan, context)
         return plan
@@ -269,6 +268,15 @@ class Factorization(Step):
             f"{self.name} by {self.rule.why()} changes no layer of this network ({reasons}); it is "
             f"for {self.form.kinds}, so choose lower ranks or another step."
         )
+
+
+def _begun(network: nn.Module, context: Context) -> bool:
+    """Whether an earlier round of the step made the network cheaper already."""
+    return any(
+        network_cost(network, measure, context.image_size) < context.entry_cost[measure]
+        for measure in ("macs", "params")
+        if measure in context.entry_cost
+    )
 
 
 def _rule_for(

@@ -44,6 +44,11 @@ steps = st.builds(
 )
 
 
+ROW = {
+    "kernel": 1, "stride": 1, "dilation": 1, "groups": 1, "width": 8, "bias": False, "mode": "zeros"
+}  # fmt: skip
+
+
 def build(rows):
     layers, width = [], 3
     for row in rows:
@@ -86,6 +91,13 @@ def test_random_chains_replay(rows, chain, seed):
     rebuilt.load_state_dict(network.state_dict(), assign=True)
     assert torch.equal(rebuilt(SAMPLE), network(SAMPLE))
     assert all(torch.equal(a, untouched[k]) for k, a in original.state_dict().items())
+
+
+def test_rounds_that_change_nothing_are_refused():
+    least = compress(build([ROW]), [SVD(ratio=0.25)], sample=SAMPLE)[0]  # rank 1 everywhere
+    for rounds in (1, 2):
+        with pytest.raises(CompressionError, match="changes no layer of this network"):
+            compress(least, [SVD(ratio=0.5, rounds=rounds)], sample=SAMPLE)
 
 
 def test_a_recipe_of_another_network_is_refused(network, sample):
