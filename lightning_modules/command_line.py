@@ -130,18 +130,27 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     path = CONF / group / f"{option}.yaml"
     if not path.is_file():
         raise ConfigError(f"{run} used {group}={option}, which does not exist; give {group}=...")
-    plain = yaml.safe_load(path.read_text())
+    plain = _plain(path)
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):
         if value != _find(plain, key) and key[0] not in saved_run.WEIGHT_SOURCES:
             overrides.append(f"++{group}.{'.'.join(key)}={_quote(value)}")
-    gone = [f"~{group}.{'.'.join(key)}" for key in removed(plain, saved)]
-    return overrides + gone
+    if group == "model":  # what data lacks is a key that is younger than the run
+        overrides += [f"~model.{'.'.join(key)}" for key in removed(plain, saved)]
+    return overrides
+
+
+def _plain(path: Path) -> dict[str, Any]:
+    """The values of an option, over those of the options of its group that it begins with."""
+    own = yaml.safe_load(path.read_text(encoding="utf-8"))
+    names = [name for name in own.pop("defaults", []) if name != "_self_"]
+    nodes = [*(_plain(path.parent / f"{name}.yaml") for name in names), own]
+    return OmegaConf.to_container(OmegaConf.merge(*nodes), resolve=False)
 
 
 def removed(plain: dict[str, Any], saved: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Keys of `plain`, such as a block, that `saved` does not have."""
-    found = [(key,) for key in plain if key not in saved]
+    """Keys of `plain`, such as a block, that `saved` does not have; Hydra cannot remove a null."""
+    found = [(key,) for key, value in plain.items() if key not in saved and value is not None]
     for key, value in plain.items():
         if isinstance(value, dict) and isinstance(saved.get(key), dict):
             found += [(key, *rest) for rest in removed(value, saved[key])]

@@ -121,6 +121,35 @@ def test_from_run_keeps_changed_and_removed_blocks(homes, compose_config):
     assert compose_config(*overrides).model == cfg.model
 
 
+@pytest.mark.parametrize("group", ["model", "data"])
+def test_from_run_repeats_every_option(homes, compose_config, group):
+    folder = command_line.CONF / group
+    run = homes / "run"
+    (run / ".hydra").mkdir(parents=True)
+    for path in folder.rglob("*.yaml"):
+        option = path.relative_to(folder).with_suffix("").as_posix()
+        cfg = compose_config(f"{group}={option}")
+        OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
+        choices = {"hydra": {"runtime": {"choices": {group: option}}}}
+        OmegaConf.save(OmegaConf.create(choices), run / ".hydra" / "hydra.yaml")
+        assert command_line._group_overrides(run, group, {group}) == [f"{group}={option}"]
+
+
+def test_from_run_keeps_keys_that_are_younger_than_the_run(homes, compose_config):
+    run = make_run(homes, finished=True)
+    (run / "model").mkdir()
+    (run / "model" / "network.yaml").write_text("class_names: [a, b]\n")
+    cfg = compose_config("data=trashnet", "model=mobilenet_v2")
+    OmegaConf.set_struct(cfg, False)
+    del cfg.data.licence, cfg.data.cache_scale, cfg.model.weights
+    OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
+    words = command_line.expand([f"from_run={run}"])
+    assert not any(word.startswith("~") for word in words)
+    found = compose_config(*words[:-1])
+    assert found.data.licence == "MIT" and found.data.cache_scale == 1.25
+    assert found.model.weights is None
+
+
 def test_the_multirun_flag_may_stand_anywhere():
     assert command_line.expand(["seed=0,1", "-m"]) == ["-m", "seed=0,1"]
 

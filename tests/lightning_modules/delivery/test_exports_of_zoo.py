@@ -52,11 +52,12 @@ NETWORKS = {
     **{name: ("timm", {"name": name}) for name in TIMM},
     **{name: (name, {}) for name in OWN},
 }
+NARROW = {"narrow resnet18": ("timm", {"name": "resnet18", "channels": [16, 32, 64, 128]})}
 SIZES = {"vit_tiny_patch16_224": 224}
 SHRINKING = {
     "prune": ("mobilenet_v2", lambda: [Prune(target={"macs": 0.7})]),
     "tucker": ("resnet18", lambda: [Tucker(target={"macs": 0.7})]),
-    "cp": ("resnet18", lambda: [CP(target={"macs": 0.8})]),
+    "cp": ("narrow resnet18", lambda: [CP(target={"macs": 0.8})]),
     "svd": ("shufflenet_v2_x0_5", lambda: [SVD(target={"macs": 0.9})]),
     "spatial_svd": ("resnet18", lambda: [SpatialSVD(target={"macs": 0.7})]),
     "prune_layers": ("shufflenet_g3", lambda: [PruneLayers(keep=[2, 5, 2])]),
@@ -83,7 +84,7 @@ def photographs(split, size):
 def make(name):
     """A network of random weights with the statistics of real images, and its image size."""
     torch.manual_seed(0)
-    option, changes = NETWORKS[name]
+    option, changes = {**NETWORKS, **NARROW}[name]
     node = OmegaConf.load(ROOT / "conf" / "model" / f"{option}.yaml")
     size = SIZES.get(name, SIZE)
     network = build_network(
