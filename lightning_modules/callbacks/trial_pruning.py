@@ -6,6 +6,7 @@ import optuna
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from optuna.study import StudyDirection
 
 from lightning_modules.atomic_files import write_json
 from lightning_modules.run_records import STOPPED
@@ -16,8 +17,9 @@ from lightning_modules.search.pruners import make_pruner
 class TrialPruning(pl.Callback):
     """Ends the fit where the pruner says so; the run goes on with the weights of that epoch.
 
-    The trial returns its last value and counts as any other: Optuna's own way, an exception, would
-    count as a failure. Fits after that one, of a compression step, have one epoch.
+    An epoch reports the best value so far: while the learning rate is high, single epochs say
+    little. The trial returns its last value and counts as any other: Optuna's own way, an
+    exception, would count as a failure. Fits after that one, of a compression step, have one epoch.
 
     Args:
         trial: of the study, whose pruner decides.
@@ -27,12 +29,16 @@ class TrialPruning(pl.Callback):
 
     def __init__(self, trial: optuna.Trial, objective: str, folder: Path) -> None:
         self.trial, self.objective, self.path = trial, objective, folder / STOPPED
-        frozen = trial.study._storage.get_trial(trial._trial_id)
-        self.step = max(frozen.intermediate_values, default=0)
+        reported = trial.study._storage.get_trial(trial._trial_id).intermediate_values
+        self.step = max(reported, default=0)
+        self.better = max if trial.study.direction == StudyDirection.MAXIMIZE else min
+        self.best = reported.get(self.step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.step += 1
-        self.trial.report(float(trainer.callback_metrics[self.objective]), self.step)
+        value = float(trainer.callback_metrics[self.objective])
+        self.best = value if self.best is None else self.better(value, self.best)
+        self.trial.report(self.best, self.step)
         if self.path.is_file():
             trainer.should_stop = True
         elif trainer.current_epoch + 1 < trainer.max_epochs and self.trial.should_prune():

@@ -1,5 +1,6 @@
 """Ending trials early that look worse than others did at the same epoch."""
 
+import math
 import zlib
 from collections.abc import Sequence
 
@@ -24,8 +25,10 @@ def check_pruner(cfg: DictConfig, objectives: Sequence[str]) -> None:
         return
     if kind not in KINDS:
         raise ConfigError(f"sweep.pruner={kind} does not exist; there are {', '.join(KINDS)}.")
-    if not isinstance(least, int) or least < 1:
-        raise ConfigError(f"sweep.pruner_epochs={least}; it must be a whole number above 0.")
+    if least is not None and (not isinstance(least, int) or least < 1):
+        raise ConfigError(
+            f"sweep.pruner_epochs={least}; it must be a whole number above 0, or null."
+        )
     if len(objectives) > 1:
         raise ConfigError(
             f"sweep.pruner={kind} compares trials by one objective, not by {len(objectives)}; "
@@ -46,6 +49,7 @@ def make_pruner(cfg: DictConfig, epochs: int) -> optuna.pruners.BasePruner:
         epochs: of a whole trial.
     """
     kind, least = cfg.sweep.pruner, cfg.sweep.pruner_epochs
+    least = least or math.ceil(epochs / 3)
     if kind == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=least)
     if kind == "successive_halving":
