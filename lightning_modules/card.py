@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from lightning_modules import saved_run
 from lightning_modules.atomic_files import write_text
 from lightning_modules.class_report import HEADINGS, class_rows, is_of_class, table_cells
+from lightning_modules.closing import weights_of
 from lightning_modules.spread import FIGURES
 from lightning_modules.summary import Row
 
@@ -25,7 +26,7 @@ An image classifier made by Model Diet.
 | classes | {classes} |
 | input | uint8 RGB pixels 0..255, N x 3 x {height} x {width}; normalisation is inside |
 | output | logits, N x {count}, in the order of the classes above |
-| weights | of epoch {epoch} (`trainer.keep={kept}`), seed {seed} |
+| weights | {weights}, seed {seed} |
 
 ## Intended use
 
@@ -105,8 +106,7 @@ def write_card(
         height=height,
         width=width,
         count=len(names),
-        epoch=metrics["epoch"] + 1,
-        kept=metrics["kept"],
+        weights=weights_of(metrics),
         seed=metrics["seed"],
         figures="\n".join(f"| {key} | {_number(value)} |" for key, value in figures),
         alone=ALONE,

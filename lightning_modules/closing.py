@@ -72,6 +72,13 @@ def stage_figures(steps: list[dict[str, Any]]) -> list[tuple[str, dict[str, floa
     return rows
 
 
+def weights_of(metrics: dict[str, Any]) -> str:
+    """Which weights a run shipped, in words."""
+    if metrics["epoch"] < 0:
+        return f"as {metrics['steps'][-1]['name']} left them, which trains no epoch"
+    return f"of epoch {metrics['epoch'] + 1} (trainer.keep={metrics['kept']})"
+
+
 def cell(key: str, figures: dict[str, float]) -> str:
     """A figure as a person reads it; empty where it was not measured."""
     return COLUMNS[key][1].format(figures[key]) if key in figures else ""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lightning_modules.closing import COLUMNS, cell, change, stage_figures
+from lightning_modules.closing import COLUMNS, cell, change, stage_figures, weights_of
 from lightning_modules.int8_worth import int8_worth
 from lightning_modules.report.content import Table
 from lightning_modules.report.finished_run import FinishedRun
@@ -52,7 +52,7 @@ def verdict(run: FinishedRun) -> str:
     quality = f"macro-F1 changed by {change('val/f1', first, last)}"
     gave = f"From {', from '.join(costs)}; {quality}." if costs else f"{quality}."
     worth = int8_worth(run.folder, run.metrics, run=str(run.folder))
-    return gave if worth is None else f"{gave} {worth[0].upper()}{worth[1:]}."
+    return gave if worth is None else f"{gave} {worth[0].upper()}{worth[1:]}"
 
 
 def before_after(run: FinishedRun) -> Table:
@@ -83,7 +83,7 @@ def facts(run: FinishedRun) -> Iterator[tuple[str, str]]:
     yield "input", f"uint8 RGB pixels, N x 3 x {height} x {width}; normalisation is inside"
     if teachers := run.config.get("teacher"):
         yield "teachers", ", ".join(teachers)
-    yield "weights", f"of epoch {metrics['epoch'] + 1} (trainer.keep={metrics['kept']})"
+    yield "weights", weights_of(metrics)
     yield "seed", f"{metrics['seed']}; of one seed, differences of a few points may be chance"
     if "fold" in metrics:
         yield "fold", f"{metrics['fold']} of 0..{metrics['num_folds'] - 1}"

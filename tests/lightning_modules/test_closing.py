@@ -21,3 +21,10 @@ def test_a_fold_is_in_the_figures():
     assert figures._fold(data) == {"fold": 0, "num_folds": 5}
     assert figures._fold(OmegaConf.create({"fold": None, "num_folds": 5})) == {}
     assert figures._fold(OmegaConf.create({})) == {}
+
+
+def test_which_weights_are_shipped():
+    metrics = {"epoch": 4, "kept": "best", "steps": [STEP, {"name": "01_quantize"}]}
+    assert closing.weights_of(metrics) == "of epoch 5 (trainer.keep=best)"
+    untrained = closing.weights_of({**metrics, "epoch": -1})
+    assert untrained == "as 01_quantize left them, which trains no epoch"
