@@ -130,7 +130,7 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     path = CONF / group / f"{option}.yaml"
     if not path.is_file():
         raise ConfigError(f"{run} used {group}={option}, which does not exist; give {group}=...")
-    plain = _plain(path)
+    plain = option_values(path)
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):
         if value != _find(plain, key) and key[0] not in saved_run.WEIGHT_SOURCES:
@@ -140,11 +140,11 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     return overrides
 
 
-def _plain(path: Path) -> dict[str, Any]:
+def option_values(path: Path) -> dict[str, Any]:
     """The values of an option, over those of the options of its group that it begins with."""
     own = yaml.safe_load(path.read_text(encoding="utf-8"))
     names = [name for name in own.pop("defaults", []) if name != "_self_"]
-    nodes = [*(_plain(path.parent / f"{name}.yaml") for name in names), own]
+    nodes = [*(option_values(path.parent / f"{name}.yaml") for name in names), own]
     return OmegaConf.to_container(OmegaConf.merge(*nodes), resolve=False)
 
 

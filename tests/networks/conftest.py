@@ -4,6 +4,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from lightning_modules.command_line import option_values
 from lightning_modules.networks import build_network
 from tests.conftest import ROOT
 
@@ -13,8 +14,8 @@ def model_cfg():
     """The node of an option of conf/model, with changes."""
 
     def loaded(option: str = "shufflenet_g3", **changes):
-        node = OmegaConf.load(ROOT / "conf" / "model" / f"{option}.yaml")
-        return OmegaConf.merge(node, changes)
+        values = option_values(ROOT / "conf" / "model" / f"{option}.yaml")
+        return OmegaConf.merge(values, changes)
 
     return loaded
 
