@@ -66,8 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s RUN|FILE [RUN|FILE ...] [host=127.0.0.1] [port=7860] [key=value ...]",
         epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2, .xml, "
         ".pte). Own keys: host=0.0.0.0 lets others in (a camera needs https there, or localhost), "
-        "port=N. "
-        "key=value: Hydra overrides over the runs' configurations, such as data.fit=pad.",
+        "port=N. key=value: Hydra overrides over the runs' configurations, such as data.fit=pad.",
     )
     parser.add_argument("words", nargs="+", metavar="RUN|FILE | key=value")
     return parser

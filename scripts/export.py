@@ -158,8 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         "RUN/export/network.*), images=N validation images to compare on at most (default 1000), "
         "weights=half stores them in 16 bits (onnx, openvino), int8=false exports the float "
         "network that an int8 run came from, int8=true quantises that one on training images "
-        "(executorch), max_f1_drop=N the most macro-F1 that an int8 "
-        "file may lose (default 0.02).",
+        "(executorch), max_f1_drop=N the most macro-F1 that an int8 file may lose (default 0.02).",
     )
     parser.add_argument("words", nargs="+", metavar="RUN | key=value")
     return parser

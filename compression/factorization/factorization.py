@@ -123,8 +123,8 @@ class Factorization(Step):
         else:
             plan = self._solved(rule, network, context, candidates, clock, round)
         plan["skipped"] = {**skipped, **plan["skipped"]}
-        last = round == self.rounds - 1 and not _begun(network, context)
-        if not plan["layers"] and (not candidates or last):
+        last = round == self.rounds - 1
+        if not plan["layers"] and (not candidates or (last and not _begun(network, context))):
             raise CompressionError(self._nothing_done(plan))
         self._require_running(network, plan, context)
         return plan

@@ -11,17 +11,6 @@ from lightning_modules.run_records import STOPPED
 from lightning_modules.search.pruners import make_pruner
 
 
-@pytest.fixture
-def study():
-    made = {}
-
-    def started(direction="maximize", pruner=None):
-        made["study"] = optuna.create_study(direction=direction, pruner=pruner)
-        return made["study"]
-
-    return started
-
-
 def epochs(callback, values, of=6):
     """Lets a training measure these values; returns how many epochs it took."""
     trainer = SimpleNamespace(max_epochs=of, should_stop=False)
@@ -37,8 +26,8 @@ def epochs(callback, values, of=6):
     ("direction", "reported"),
     [("maximize", [0.3, 0.5, 0.5, 0.6]), ("minimize", [0.3, 0.3, 0.2, 0.2])],
 )
-def test_the_best_value_so_far_is_reported(study, tmp_path, direction, reported):
-    trial = study(direction).ask()
+def test_the_best_value_so_far_is_reported(tmp_path, direction, reported):
+    trial = optuna.create_study(direction=direction).ask()
     epochs(TrialPruning(trial, "val/f1", tmp_path), [0.3, 0.5])
     again = TrialPruning(trial, "val/f1", tmp_path)  # the run was interrupted, and goes on
     epochs(again, [0.2, 0.6])
@@ -46,9 +35,10 @@ def test_the_best_value_so_far_is_reported(study, tmp_path, direction, reported)
     assert frozen.intermediate_values == dict(enumerate(reported, start=1))
 
 
-def test_a_dip_ends_no_trial_and_a_poor_one_ends(study, tmp_path):
+def test_a_dip_ends_no_trial_and_a_poor_one_ends(tmp_path):
     cfg = SimpleNamespace(sweep=SimpleNamespace(pruner="successive_halving", pruner_epochs=None))
-    searched = study(pruner=make_pruner(cfg, epochs=6))  # of 6 epochs the first rung is the second
+    pruner = make_pruner(cfg, epochs=6)  # whose first rung is the second epoch
+    searched = optuna.create_study(direction="maximize", pruner=pruner)
     for number, (values, took) in enumerate(
         [([0.2, 0.4, 0.5], 3), ([0.45, 0.1, 0.6], 3), ([0.3, 0.39, 0.9], 2)]
     ):
