@@ -26,6 +26,7 @@ class Candidate:
     Attributes:
         fresh: whether it is still one layer.
         full: the largest rank it can be given, see `Form.full_rank`.
+        least: the smallest that a rule gives it, see `Form.least`.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Candidate:
         self.geometry = Geometry.of(layer, device="meta")
         self.fresh = not isinstance(layer, nn.Sequential)
         self.full = form.full_rank(layer)
+        self.least = [min(pair) for pair in zip(form.least(self.geometry), self.full, strict=True)]
         self._costs: dict[tuple[int, ...], dict[str, int]] = {}
 
     @cached_property

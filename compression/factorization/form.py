@@ -32,6 +32,11 @@ class Form:
         """The matrices, G x rows x columns, whose ranks are chosen."""
         raise NotImplementedError
 
+    @classmethod
+    def least(cls, geometry: Geometry) -> list[int]:
+        """The ranks below which no rule goes; a user may."""
+        return [1] * len(cls.sides(geometry))
+
     @staticmethod
     def useful(rank: Sequence[int], geometry: Geometry) -> list[int]:
         """`rank` without what could only hold zeros."""

@@ -15,6 +15,7 @@ from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.spectrum import leading
 
 SWEEPS = 6  # of the iteration at most: later ones gain next to nothing on trained kernels
+COLOURS = 3  # channels of an image
 ENOUGH = 1e-4  # a sweep that gains less than this share of the squared norm is the last
 
 
@@ -32,6 +33,13 @@ class TuckerForm(Form):
     @staticmethod
     def unfoldings(kernel: Tensor) -> list[Tensor]:
         return [kernel.flatten(2), kernel.transpose(1, 2).flatten(2)]
+
+    @classmethod
+    def least(cls, geometry: Geometry) -> list[int]:
+        # The layer that sees the image would mix its colours into one for all that follow: that
+        # saves little, and at rank 1 cost a ResNet 0.18 of macro-F1.
+        _, inner = cls.sides(geometry)
+        return [1, inner if geometry.inputs <= COLOURS else 1]
 
     @staticmethod
     def useful(rank: Sequence[int], geometry: Geometry) -> list[int]:
@@ -61,7 +69,10 @@ class TuckerForm(Form):
 
 
 class Tucker(Factorization):
-    """Factorise kxk convolutions by Tucker-2; see `Factorization` for the settings."""
+    """Factorise kxk convolutions by Tucker-2; see `Factorization` for the settings.
+
+    The layer that sees the image keeps its three colours apart, unless its ranks are named.
+    """
 
     name = "tucker"
     form = TuckerForm

@@ -4,8 +4,8 @@
 repeats one line and compares. With ZOO_WRITE=1 (and one process) it writes the line first.
 
 - `reached`: planned, applied, ran forward and backward, saved, reloaded with equal outputs.
-- `not applicable`: by arithmetic on the layers' shapes, with rank 1 everywhere, the step cannot get
-  there; it must refuse, and say the range.
+- `not applicable`: by arithmetic on the layers' shapes, with the least ranks (1, but the three
+  colours of an image stay), the step cannot get there; it must refuse, and say the range.
 - `refused`: it could not get there for another reason, and said so; counts as a failure.
 """
 
@@ -152,18 +152,18 @@ def steps_of(network, size: int, step: str) -> list:
 
 
 def least_share(network, size: int, step: str) -> float | None:
-    """Of the MACs, if every layer that the step is for had rank 1; None for pruning."""
+    """Of the MACs, if every layer that the step is for had the least rank; None for pruning."""
     if step == "prune":
         return None
     saved = 0
     for layer, places_in, places_out in calls(network, size):
-        full, least = rank_one(layer, places_in, places_out, step)
+        full, least = least_rank(layer, places_in, places_out, step)
         saved += max(0, full - least)
     return 1 - saved / count_macs(network, size)
 
 
-def rank_one(layer, places_in: int, places_out: int, step: str) -> tuple[int, int]:
-    """MACs of a layer as it is, and as a product of rank 1 (of each group)."""
+def least_rank(layer, places_in: int, places_out: int, step: str) -> tuple[int, int]:
+    """MACs of a layer as it is, and as a product of rank 1 (of each group); colours stay three."""
     if isinstance(layer, nn.Linear):
         cost = places_out * (layer.in_features + layer.out_features)
         return places_out * layer.weight.numel(), cost if step in ("svd", "both") else 10**18
@@ -172,7 +172,8 @@ def rank_one(layer, places_in: int, places_out: int, step: str) -> tuple[int, in
     if area == 1 and step in ("svd", "both"):
         return full, places_in * channels + places_out * out
     if area > 1 and step == "tucker" and layer.groups == 1:
-        return full, places_in * channels + places_out * (area + out)
+        inner = channels if channels <= 3 else 1
+        return full, places_in * channels * inner + places_out * (area * inner + out)
     if area > 1 and step in ("spatial", "both"):
         # A column of stride (s, 1), then a row: between them lie places of both kinds.
         between = places_out * layer.stride[1]

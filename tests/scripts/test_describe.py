@@ -45,7 +45,7 @@ def test_a_finished_run(homes, compose_config):
     assert "32 x 48 pixels, 3 classes" in done.stdout
     assert "features.stage3.unit1.expand_bn3" in done.stdout
     told = done.stdout.partition("what was done to each layer")[2]
-    assert "rank 3 x 2 of 6 x 3 by ratio 0.5, 62,208 -> " in told
+    assert "rank 3 x 3 of 6 x 3 by ratio 0.5, 62,208 -> " in told
     assert "features.stage1.unit1.dw_conv2" in told and "left alone: grouped" in told
     assert "64 x 64 pixels" in describe(str(run), "image_size=64").stdout
     done = describe(str(run), "model=resnet", check=False)

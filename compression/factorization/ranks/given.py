@@ -18,6 +18,7 @@ class Given(Rule):
     """
 
     nothing = "given no rank"
+    named = True
 
     def __init__(self, ranks: Mapping[str, int | Sequence[int]], step: str) -> None:
         self.ranks, self.step = dict(ranks), step

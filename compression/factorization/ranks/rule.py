@@ -12,6 +12,7 @@ class Rule:
     """Chooses the rank of a layer."""
 
     nothing = "left out"  # why a layer has rank 0
+    named = False  # whether a user has named these very ranks
 
     def check(self, candidates: Sequence[Candidate]) -> None:
         """Refuse settings that do not fit the layers, before any rank is chosen.
@@ -32,7 +33,10 @@ class Rule:
         return type(self)(knob)
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
-        """The rank to go to in round `number` (from 0) of `rounds`; 0 leaves the layer alone."""
+        """The rank to go to in round `number` (from 0) of `rounds`; 0 leaves the layer alone.
+
+        Below `candidate.least` it is raised to that, unless the ranks are `named`.
+        """
         raise NotImplementedError
 
     def why(self) -> str:

@@ -94,6 +94,32 @@ def test_ranks_by_name(network, sample):
 
 
 @pytest.mark.parametrize(
+    "asked",
+    [
+        {"ratio": 0.1},
+        {"ranks": "energy", "energy": 0.05},
+        {"ranks": "vbmf", "vbmf": 1.0},
+        {"target": {"macs": 0.35}, "ranks": "ratio"},
+    ],
+)
+def test_the_colours_of_an_image_stay(asked):
+    """No rule mixes them, even where one of them is all that the kernel looks at; a user may."""
+    torch.manual_seed(0)
+    stem = nn.Conv2d(3, 32, 5)
+    with torch.no_grad():
+        stem.weight[8:] = stem.weight[:8].repeat(3, 1, 1, 1)
+        stem.weight[:, 1:] = 0.01 * stem.weight[:, :1]
+    network = nn.Sequential(stem, nn.Conv2d(32, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    sample = torch.rand(2, 3, 12, 12)
+    outer, inner = ranks_of(plan_of(network, Tucker(**asked), sample))["0"]
+    assert outer < 16 and inner == 3
+    by_name = Tucker(ranks={"0": [8, 1]})
+    assert ranks_of(plan_of(network, by_name, sample))["0"] == [8, 1]
+    grey = compress(network, [by_name, Tucker(ratio=0.5)], sample=sample)[1].entries[1].plan
+    assert ranks_of(grey)["0"] == [4, 1]  # what was mixed stays so
+
+
+@pytest.mark.parametrize(
     ("step", "says"),
     [
         (Tucker(ranks={"3": [25, 4]}), r"3 the rank \[25, 4\], which is larger than .* \[24, 16\]"),
