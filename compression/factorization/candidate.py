@@ -22,6 +22,7 @@ class Candidate:
         layer: stays as it is.
         calls: shapes of its inputs, one for each time that it is called.
         form: of the product that it may become.
+        head: whether it is the network's last layer, which gives the logits.
 
     Attributes:
         fresh: whether it is still one layer.
@@ -30,13 +31,20 @@ class Candidate:
     """
 
     def __init__(
-        self, name: str, layer: Layer, calls: Sequence[torch.Size], form: type[Form]
+        self,
+        name: str,
+        layer: Layer,
+        calls: Sequence[torch.Size],
+        form: type[Form],
+        *,
+        head: bool = False,
     ) -> None:
         self.name, self.layer, self.calls, self.form = name, layer, calls, form
         self.geometry = Geometry.of(layer, device="meta")
         self.fresh = not isinstance(layer, nn.Sequential)
         self.full = form.full_rank(layer)
-        self.least = [min(pair) for pair in zip(form.least(self.geometry), self.full, strict=True)]
+        least = form.least(self.geometry, head=head)
+        self.least = [min(pair) for pair in zip(least, self.full, strict=True)]
         self._costs: dict[tuple[int, ...], dict[str, int]] = {}
 
     @cached_property

@@ -209,8 +209,9 @@ class Factorization(Step):
         wanted = chosen(list(found), self.include, self.exclude)
         spared = {name: "excluded" for name in found if name not in wanted}
         skipped = {**idle, **spared, **unfit}
+        head = next((name for name in reversed(calls) if name in found), None)
         candidates = [
-            Candidate(name, layer, calls[name], self.form)
+            Candidate(name, layer, calls[name], self.form, head=name == head)
             for name, layer in found.items()
             if name not in skipped
         ]

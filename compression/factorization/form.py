@@ -33,8 +33,13 @@ class Form:
         raise NotImplementedError
 
     @classmethod
-    def least(cls, geometry: Geometry) -> list[int]:
-        """The ranks below which no rule goes; a user may."""
+    def least(cls, geometry: Geometry, *, head: bool) -> list[int]:
+        """The ranks below which no rule goes; a user may.
+
+        Args:
+            geometry: of the layer.
+            head: whether it is the network's last layer, which gives the logits.
+        """
         return [1] * len(cls.sides(geometry))
 
     @staticmethod

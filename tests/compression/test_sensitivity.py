@@ -13,7 +13,6 @@ from compression import Context, compress
 from compression.batchnorm import recalibrate
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
-from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
@@ -229,7 +228,7 @@ def test_validation_batches_are_preferred(network, batches):
             seen.append(1)
             return iter(batches[1:])
 
-    step = SVD(ranks="sensitivity", sensitivity=1.0)
+    step = Tucker(ranks="sensitivity", sensitivity=1.0)
     compress(network, [step], sample=batches[0][0], batches=batches, val_batches=Watched())
     assert seen
 

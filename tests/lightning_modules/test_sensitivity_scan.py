@@ -35,16 +35,18 @@ def entered(homes, folder, compose_config):
 
 
 def test_a_layer_by_hand(entered):
-    cfg, run = entered("+compression=svd", "compression.svd.include=[body.output]")
+    layer = "body.features.stage1.unit1.compress_conv1"  # 15 x 6 x 1 x 1
+    cfg, run = entered("+compression=svd", f"compression.svd.include=[{layer}]")
     found = scan_run(cfg, run, [0.4])
     (point,) = found.points
     data = make_data(cfg)
     data.prepare_data()
     network = load_network(run)
-    left, _, right = torch.linalg.svd(network.body.output.weight.detach(), full_matrices=False)
-    best = left[:, :1] * torch.linalg.svdvals(network.body.output.weight.detach())[:1] @ right[:1]
+    weight = network.get_submodule(layer).weight
+    left, values, right = torch.linalg.svd(weight.detach().flatten(1), full_matrices=False)
+    best = left[:, :2] * values[:2] @ right[:2]
     with torch.no_grad():
-        network.body.output.weight.copy_(best)
+        weight.copy_(best[:, :, None, None])
     recalibrate(network, data.train_eval_batches())
     assert point.f1 == pytest.approx(evaluate(network, data.val_dataloader())["val/f1"])
     plain = as_plain(found, "svd")

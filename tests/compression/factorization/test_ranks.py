@@ -28,12 +28,13 @@ def low_rank_linear(sides, rank, noise, seed=0):
 
 @pytest.fixture
 def layered():
-    """Planted ranks 4 and 9, and noise."""
+    """Planted ranks 4, 9 and 1, noise, and a head that is too small to gain from a product."""
     return nn.Sequential(
         nn.Flatten(),
         low_rank_linear((60, 40), 4, 0.05),
         low_rank_linear((40, 90), 9, 0.05),
         low_rank_linear((90, 30), 1, 0.0),
+        nn.Linear(30, 5),
     )
 
 
@@ -71,7 +72,7 @@ def test_planted_ranks_are_found_by_energy_and_evbmf(layered):
 def test_noise_is_left_alone(layered):
     nn.init.normal_(layered[2].weight)
     plan = plan_of(layered, SVD(ranks="vbmf"))
-    assert plan["skipped"] == {"2": "nothing but noise to EVBMF"}
+    assert plan["skipped"]["2"] == "nothing but noise to EVBMF" and "1" in plan["layers"]
     with pytest.raises(CompressionError, match="by EVBMF at 0.7 changes no layer.*for Linear"):
         plan_of(layered[:1].append(nn.Linear(60, 60)), SVD(ranks="vbmf"))
 
@@ -117,6 +118,22 @@ def test_the_colours_of_an_image_stay(asked):
     assert ranks_of(plan_of(network, by_name, sample))["0"] == [8, 1]
     grey = compress(network, [by_name, Tucker(ratio=0.5)], sample=sample)[1].entries[1].plan
     assert ranks_of(grey)["0"] == [4, 1]  # what was mixed stays so
+
+
+def test_the_head_keeps_32_dimensions(sample):
+    """Few classes are told apart by as many logits; of many, the head may lose some, to no less."""
+    torch.manual_seed(0)
+    body = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 80), nn.Linear(80, 100)]
+    few, many = (nn.Sequential(*body, nn.Linear(100, classes)) for classes in (6, 120))
+    for asked in ({"ratio": 0.1}, {"ranks": "energy", "energy": 0.1}):
+        plan = plan_of(few, SVD(**asked), sample)
+        assert ranks_of(plan)["3"][0] <= 8
+        assert plan["skipped"]["4"].startswith("no cheaper (rank 6: 600 -> 636 MACs")
+        assert ranks_of(plan_of(many, SVD(**asked), sample))["4"] == [32]
+    assert ranks_of(plan_of(many, SVD(ratio=0.5), sample))["4"] == [50]
+    assert ranks_of(plan_of(few, SVD(ranks={"4": 3}), sample)) == {"4": [3]}
+    head, _ = compress(many, [SVD(ratio=0.5), SVD(ratio=0.5)], sample=sample)
+    assert head[4][0].out_features == 32
 
 
 @pytest.mark.parametrize(
@@ -180,7 +197,7 @@ def test_depthwise_layers_are_split_per_group(sample):
     with pytest.raises(CompressionError, match="1 1x1, 1 grouped"):
         plan_of(network, SpatialSVD(groups="leave"), sample)
     split = plan_of(
-        nn.Sequential(nn.Conv2d(3, 24, 1), nn.Conv2d(24, 48, 1, groups=2)),
+        nn.Sequential(nn.Conv2d(3, 24, 1), nn.Conv2d(24, 48, 1, groups=2), nn.Conv2d(48, 2, 1)),
         SVD(groups="split", ratio=0.25),
         sample,
     )
