@@ -93,7 +93,7 @@ class Factorization(Step):
             CompressionError: a pattern matches nothing, the target is out of reach, no layer of
                 the network can be changed, or its sensitivity cannot be measured.
         """
-        candidates, skipped = self._candidates(network, context)
+        candidates, skipped = self.candidates(network, context.image_size)
 
         def measured() -> Scan:
             trials = self._trials(candidates, network, context, self.scanned)
@@ -163,7 +163,7 @@ class Factorization(Step):
         Raises:
             CompressionError: a pattern matches nothing.
         """
-        candidates, _ = self._candidates(network, context)
+        candidates, _ = self.candidates(network, context.image_size)
         return self._trials(candidates, network, context, shares)
 
     def _trials(
@@ -198,13 +198,17 @@ class Factorization(Step):
         done = {name: described(choice) for name, choice in plan["layers"].items()}
         return {**done, **{name: f"left alone: {why}" for name, why in plan["skipped"].items()}}
 
-    def _candidates(
-        self, network: nn.Module, context: Context
+    def candidates(
+        self, network: nn.Module, image_size: int | Sequence[int]
     ) -> tuple[list[Candidate], dict[str, str]]:
-        """The layers that can be factorised, and why others cannot, by name."""
+        """The layers that can be factorised, and why others cannot, by name.
+
+        Raises:
+            CompressionError: a pattern matches nothing.
+        """
         found = find_layers(network, self.form)
         unfit = unfit_layers(network, found, self.form, split=self.groups == "split")
-        calls = layer_calls(network, context.image_size)
+        calls = layer_calls(network, image_size)
         idle = {name: "unused" for name in found if name not in calls}
         wanted = chosen(list(found), self.include, self.exclude)
         spared = {name: "excluded" for name in found if name not in wanted}

@@ -13,7 +13,7 @@ from compression.factorization.form import Form
 from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.spectrum import halves
 
-CLASSES = 32  # that logits can tell apart whatever a rule says; heads of so many are no burden
+CLASSES = 32  # the least rank of a head; one of so many classes or fewer is left alone
 
 
 class SVDForm(Form):

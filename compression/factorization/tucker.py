@@ -15,7 +15,7 @@ from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.spectrum import leading
 
 SWEEPS = 6  # of the iteration at most: later ones gain next to nothing on trained kernels
-COLOURS = 3  # channels of an image
+COLOURS = 3  # channels of an image, which are left apart
 ENOUGH = 1e-4  # a sweep that gains less than this share of the squared norm is the last
 
 

@@ -1,15 +1,18 @@
 """The space of `sweep=compression`: how far each chosen step goes, as a whole or layer by layer."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import Trial
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.draw import Draw
+
+if TYPE_CHECKING:  # it loads torch
+    from compression.factorization.candidate import Candidate
 
 # The key of a step that is its one knob; factorisations have `ratio`.
 KNOBS = {"prune": "target.macs", "prune_layers": "target.macs", "prune_weights": "sparsity"}
@@ -41,15 +44,16 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
     return draw.overrides
 
 
-def _ranks(draw: Draw, place: str, layers: Mapping[str, list[int]], keep: Any) -> None:
+def _ranks(draw: Draw, place: str, layers: "Sequence[Candidate]", keep: Any) -> None:
     """A share of the full rank for each layer; the parameters are called as the layers."""
     if f"{place}.ranks" in draw.taken:
         return
     ranks = {}
-    for layer, full in layers.items():
-        share = draw.parameter(f"{place}.ranks.{layer}", keep)
-        rank = [max(1, round(share * most)) for most in full]
-        ranks[layer] = rank[0] if len(rank) == 1 else rank
+    for layer in layers:
+        share = draw.parameter(f"{place}.ranks.{layer.name}", keep)
+        sides = zip(layer.least, layer.full, strict=True)
+        rank = [max(least, round(share * most)) for least, most in sides]
+        ranks[layer.name] = rank[0] if len(rank) == 1 else rank
     draw.overrides.append(f"++{place}.ranks={_as_dict(ranks)}")
 
 
@@ -68,18 +72,14 @@ def _as_dict(ranks: Mapping[str, Any]) -> str:
     return "{" + ",".join(items) + "}"
 
 
-def _layers(root: DictConfig, name: str) -> dict[str, list[int]]:
-    """The layers that a factorisation could change, with their full ranks."""
-    from compression.factorization.layers import find_layers, unfit_layers
-    from compression.layer_names import chosen
+def _layers(root: DictConfig, name: str) -> "list[Candidate]":
+    """The layers that a factorisation could change."""
     from lightning_modules.stages import stages_of
 
     step = next(stage.step for stage in stages_of(root) if stage.name.endswith(f"_{name}"))
     network = _network(root)
-    found = find_layers(network, step.form)
-    unfit = unfit_layers(network, found, step.form, split=step.groups == "split")
-    fit = chosen(list(found), step.include, step.exclude) - set(unfit)
-    return {n: list(step.form.full_rank(layer)) for n, layer in found.items() if n in fit}
+    found, _ = step.candidates(network, network.image_size)
+    return [layer for layer in found if layer.least != layer.full]
 
 
 def _stages(root: DictConfig) -> list[tuple[int, int]]:
