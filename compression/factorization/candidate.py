@@ -53,6 +53,10 @@ class Candidate:
         unfoldings = self.form.unfoldings(kernel_of(self.layer))
         return [Spectrum.of(*pair) for pair in zip(unfoldings, self.full, strict=True)]
 
+    def raised(self, rank: Sequence[int]) -> list[int]:
+        """`rank`, where it is below `least` raised to that."""
+        return [max(pair) for pair in zip(self.least, rank, strict=True)]
+
     @cached_property
     def cost(self) -> dict[str, int]:
         """`macs` in one pass of the network and `params`, as it is."""

@@ -31,7 +31,7 @@ def decide(
             plan["skipped"][candidate.name] = rule.nothing
             continue
         if not rule.named:
-            rank = [max(pair) for pair in zip(candidate.least, rank, strict=True)]
+            rank = candidate.raised(rank)
         rank = candidate.form.useful(rank, candidate.geometry)
         before, after = candidate.cost, candidate.cost_at(rank)
         choice = {"rank": rank, "channels": candidate.full, "why": rule.why()}

@@ -46,13 +46,14 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
 
 def _ranks(draw: Draw, place: str, layers: "Sequence[Candidate]", keep: Any) -> None:
     """A share of the full rank for each layer; the parameters are called as the layers."""
+    from compression.factorization.ranks.ratio import Ratio
+
     if f"{place}.ranks" in draw.taken:
         return
     ranks = {}
     for layer in layers:
         share = draw.parameter(f"{place}.ranks.{layer.name}", keep)
-        sides = zip(layer.least, layer.full, strict=True)
-        rank = [max(least, round(share * most)) for least, most in sides]
+        rank = layer.raised(Ratio(share).rank(layer, 0, 1))
         ranks[layer.name] = rank[0] if len(rank) == 1 else rank
     draw.overrides.append(f"++{place}.ranks={_as_dict(ranks)}")
 
