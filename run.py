@@ -7,7 +7,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from lightning_modules import check, command_line, run_directory, study
+from lightning_modules.config import check, command_line
+from lightning_modules.runs import run_directory
+from lightning_modules.search import study
 
 run_directory.register_resolvers()
 study.register_sweeper_defaults()
@@ -17,7 +19,9 @@ study.register_sweeper_defaults()
 def main(cfg: DictConfig) -> Any:
     """Runs one composed experiment and hands its objective(s) to the sweeper."""
     check.check_trial(cfg)
-    from lightning_modules import experiment  # torch and Lightning: only once the checks passed
+    from lightning_modules.experiment import (
+        experiment,  # torch and Lightning: only once the checks passed
+    )
 
     return experiment.run(cfg)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from compression.batchnorm import recalibrate
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
+from compression.latency.relative_latency import RelativeLatency
 from compression.recipe import Entry, Recipe
-from compression.relative_latency import RelativeLatency
 from compression.step import Batches, CompressionStep, Context
 
 FineTune = Callable[[nn.Module, CompressionStep, int], nn.Module | None]

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from compression.errors import CompressionError
+from compression.registry import locate
 from compression.step import CompressionStep, Plan, Step
-from compression.trust import locate
 
 OWN_CODE = "compression"
 

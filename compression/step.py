@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from compression.errors import CompressionError
 
 if TYPE_CHECKING:  # it loads onnxruntime, which only a measurement needs
-    from compression.relative_latency import RelativeLatency
+    from compression.latency.relative_latency import RelativeLatency
 
 Plan = dict[str, Any]  # plain JSON-able data: all that is needed to do it again
 Batches = Iterable[tuple[Tensor, Tensor]]  # (uint8 N x 3 x H x W, int64 N)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from compression.bisection import TOLERANCE, Solution, Unreachable, solve
 from compression.errors import CompressionError
-from compression.required import require_share
+from compression.schema import require_share
 
 MEASURES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
 

@@ -4,9 +4,9 @@ import argparse
 import os
 import socket
 
-from lightning_modules.command_line import explaining, key_of
+from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.extras import require_extra
 from lightning_modules.errors import ConfigError
-from lightning_modules.extras import require_extra
 
 OWN_KEYS = ("host", "port")
 
@@ -22,12 +22,12 @@ def main() -> None:
         raise ConfigError("Name one or more runs (or `last`), or exported files.")
     host, port = own.get("host", "127.0.0.1"), _port(own.get("port", "7860"))
 
-    from lightning_modules.delivery.opening import check_name, open_shipped
+    from lightning_modules.deployment.load_model import check_name, open_shipped
 
     paths = [check_name(name, overrides) for name in names]
     _require_free(host, port)
 
-    from datamodules.threads import cores  # torch from here on: the names are right
+    from datamodules.workers.threads import cores  # torch from here on: the names are right
 
     classifiers = [open_shipped(path, overrides, threads=cores()) for path in paths]
     for classifier in classifiers:
@@ -35,7 +35,7 @@ def main() -> None:
     # Before gradio is imported: it would ask for its newest version, and count its users.
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
 
-    from lightning_modules.app.page import build_page, launch
+    from lightning_modules.deployment.app.page import build_page, launch
 
     page = build_page(classifiers)
     launch(page, host=host, port=port)

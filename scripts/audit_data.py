@@ -15,14 +15,14 @@ from datamodules.audit.likeness import DISTANCE
 from datamodules.audit.sheets import write_sheets
 from datamodules.audit.summary import summary
 from datamodules.audit.tables import write_tables
-from datamodules.decoding import as_size
+from datamodules.decoding.decoding import as_size
 from datamodules.sources.source import Index
-from lightning_modules.build import build
-from lightning_modules.command_line import explaining
-from lightning_modules.data_splits import make_splits
+from lightning_modules.config.command_line import explaining
+from lightning_modules.config.composing import fresh_config
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.model_folder import replace_folder
-from lightning_modules.run_config import fresh_config
+from lightning_modules.registry import build
+from lightning_modules.runs.data_splits import make_splits
 
 OURS = "duplicates.csv"  # in every audit's folder
 

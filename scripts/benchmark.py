@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules import run_directory, saved_run
-from lightning_modules.atomic_files import write_text
-from lightning_modules.command_line import explaining, key_of
-from lightning_modules.delivery.formats import FORMATS, RUNTIMES, format_of
+from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.composing import config_over
+from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_config import config_over
+from lightning_modules.files import write_text
+from lightning_modules.runs import run_directory, saved_run
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from lightning_modules.delivery.benchmarking import Row
+    from lightning_modules.deployment.benchmarking import Row
 
 BACKENDS = ("eager", "compile", *RUNTIMES)
 DEFAULTS = {
@@ -70,7 +70,7 @@ def main() -> None:
         raise ConfigError(f"--figure {flags.figure}: it is a PNG; give a name that ends with .png.")
     sources = {name: source_named(name, overrides) for name in names}
 
-    from lightning_modules.delivery.benchmarking import benchmark  # torch: once the checks passed
+    from lightning_modules.deployment.benchmarking import benchmark  # torch: once the checks passed
 
     rows = benchmark(sources, overrides, **asdict(settings))
     show(rows, settings)
@@ -161,7 +161,7 @@ def _cells(row: "Row") -> list[str]:
 
 def under(settings: Settings) -> str:
     """How the table was measured."""
-    from compression.latency import processor
+    from compression.latency.measure import processor
 
     return (
         f"{processor()}, {settings.threads} thread(s), medians of {settings.repeats} calls; all "
@@ -189,8 +189,8 @@ def draw(rows: "list[Row]", path: Path, settings: Settings) -> Path:
     Raises:
         ConfigError: no F1 is known, or the picture cannot be written.
     """
-    from lightning_modules.pictures.drawing import fonts, save
-    from lightning_modules.pictures.tradeoff import Point, draw_tradeoff
+    from lightning_modules.reporting.pictures.drawing import fonts, save
+    from lightning_modules.reporting.pictures.tradeoff import Point, draw_tradeoff
 
     points = [
         Point(f"{Path(row.network).name}, {row.backend}", row.timing.one_ms, row.f1)

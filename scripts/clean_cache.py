@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.stored_caches import StoredCache, stored_caches
-from lightning_modules.command_line import explaining
+from datamodules.cache.stored_caches import StoredCache, stored_caches
+from lightning_modules.config.command_line import explaining
 from lightning_modules.errors import ConfigError
 
 

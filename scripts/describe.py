@@ -8,15 +8,15 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from lightning_modules import run_directory, saved_run
-from lightning_modules.atomic_files import read_json
-from lightning_modules.check_model import check_model
-from lightning_modules.command_line import explaining, key_of
+from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.composing import config_over, fresh_config
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_config import config_over, fresh_config
+from lightning_modules.files import read_json
+from lightning_modules.networks.check_model import check_model
+from lightning_modules.runs import run_directory, saved_run
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from compression.survey import Survey
+    from compression.cost.profile import Survey
     from lightning_modules.networks import Network
     from lightning_modules.networks.overview import Row
 
@@ -36,7 +36,7 @@ def main() -> None:
     overrides = [word for word in words if "=" in word]
     network, size, cfg = saved(runs[0], overrides, own) if runs else planned(overrides, own)
 
-    from compression.survey import survey
+    from compression.cost.profile import survey
     from lightning_modules.networks.overview import overview
 
     counted = getattr(network, "outline", network)  # of an int8 network
@@ -50,7 +50,7 @@ def main() -> None:
     for line in totals(network, found, cfg, f1=flags.f1):
         print(line)
     if flags.figure:
-        from lightning_modules.networks.bars import save_bars
+        from lightning_modules.reporting.pictures.bars import save_bars
 
         print(f"figure      {save_bars(rows, flags.figure, title=f'MACs of {title}')}")
 
@@ -112,7 +112,7 @@ def saved(
     if "data.image_size" not in map(key_of, overrides):
         cfg.data.image_size = description["image_size"]
 
-    from compression.image_size import height_width
+    from compression.cost.image_size import height_width
     from lightning_modules.networks import load_network
 
     network = load_network(run, trust=saved_run.trusted_packages(cfg))
@@ -121,9 +121,9 @@ def saved(
 
 def totals(network: "Network", found: "Survey", cfg: DictConfig, *, f1: float | None) -> list[str]:
     """The lines below the table: parameters, MACs in both conventions, memory, file, score."""
-    from compression.cost import count_params
-    from compression.file_size import file_bytes
-    from compression.score import macs_score
+    from compression.cost.file_size import file_bytes
+    from compression.cost.macs import count_params
+    from lightning_modules.evaluation.score import macs_score
 
     macs = {name: sum(counts.values()) for name, counts in found.macs.items()}
     lines = [
@@ -168,7 +168,7 @@ def print_steps(layers: list[tuple[str, str, str]]) -> None:
 
 def print_savings(name: str) -> None:
     """Prints, of each step of a run that was measured, MACs saved against milliseconds saved."""
-    from lightning_modules.layer_table import table_of
+    from lightning_modules.evaluation.layer_table import table_of
 
     path = run_directory.resolve(name, run_directory.FINISHED) / "metrics.json"
     for step in read_json(path).get("steps", ()) if path.is_file() else ():
@@ -193,7 +193,7 @@ def _number(text: str) -> int:
 
 
 def _classes(cfg: DictConfig) -> int:
-    from lightning_modules.build import build
+    from lightning_modules.registry import build
 
     return len(build(cfg.data.source).check())
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules import run_directory, saved_run
-from lightning_modules.class_report import HEADINGS, ClassRow, class_rows, table_cells
-from lightning_modules.command_line import explaining, key_of
+from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.composing import config_over
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_config import config_over
+from lightning_modules.evaluation.class_report import HEADINGS, ClassRow, class_rows, table_cells
+from lightning_modules.runs import run_directory, saved_run
 
 
 def main() -> None:
@@ -71,10 +71,10 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
         cfg.data.image_size = saved["image_size"]
     check_classes(run, saved["class_names"], cfg)
 
-    from lightning_modules.answers import ask  # torch: only once the checks passed
-    from lightning_modules.figures import answer_figures
+    from lightning_modules.evaluation.metrics import answer_figures
+    from lightning_modules.evaluation.predictions import ask  # torch: only once the checks passed
+    from lightning_modules.experiment.run_context import make_data
     from lightning_modules.networks import load_network
-    from lightning_modules.session import make_data
 
     network = load_network(run, trust=saved_run.trusted_packages(cfg))
     data = make_data(cfg)
@@ -95,7 +95,7 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
 
 def check_classes(run: Path, class_names: list[str], cfg: DictConfig) -> None:
     """Refuses data whose classes, or their order, are not those of the network."""
-    from lightning_modules.build import build
+    from lightning_modules.registry import build
 
     found = build(cfg.data.source).check()
     if list(found) != list(class_names):

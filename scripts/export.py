@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_modules import run_directory, saved_run
-from lightning_modules.command_line import explaining, key_of
-from lightning_modules.delivery.formats import FORMATS, Format, format_named
+from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.composing import config_over
+from lightning_modules.deployment.formats import FORMATS, Format, format_named
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_config import config_over
+from lightning_modules.runs import run_directory, saved_run
 
 DEFAULTS = {
     "format": "onnx",
@@ -107,9 +107,9 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
     saved_run.description(run)
     cfg = config_over(run, overrides)
 
-    from lightning_modules.delivery.exporting import export  # torch: once the checks passed
-    from lightning_modules.delivery.int8_export import float_run, int8_of
-    from lightning_modules.delivery.real_images import validation_images
+    from lightning_modules.deployment.exporting import export  # torch: once the checks passed
+    from lightning_modules.deployment.int8_export import float_run, int8_of
+    from lightning_modules.deployment.real_images import validation_images
     from lightning_modules.networks import load_network
 
     form = settings.form

@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from datamodules.progress import report_progress
-from datamodules.reading import list_images, read_batches
-from datamodules.threads import cores
-from datamodules.watching import new_images
-from lightning_modules.command_line import explaining
+from datamodules.workers.progress import report_progress
+from datamodules.workers.threads import cores
+from lightning_modules.config.command_line import explaining
+from lightning_modules.deployment.reading import list_images, read_batches
+from lightning_modules.deployment.watching import new_images
 from lightning_modules.errors import ConfigError
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from lightning_modules.delivery.predicting import Said, Tally
-    from lightning_modules.delivery.shipped import Shipped
+    from lightning_modules.deployment.inference_model import Shipped
+    from lightning_modules.deployment.predicting import Said, Tally
 
 DEFAULT_OUT = {"csv": "predictions.csv", "submission": "submission.json"}
 SHOWN = 20  # rows on the screen
@@ -47,7 +47,7 @@ def main() -> None:
         raise ConfigError(f"--out {out} is a directory; give the name of a file.")
     paths = [] if flags.watch else list_images(folder)
 
-    from lightning_modules.delivery.opening import check_name, open_shipped
+    from lightning_modules.deployment.load_model import check_name, open_shipped
 
     shipped = open_shipped(check_name(names[0], overrides), overrides, threads=cores())
     shipped.warm_up()
@@ -67,8 +67,8 @@ def classify(
     Raises:
         ConfigError: none of the images can be read, or the file cannot be written.
     """
-    from lightning_modules.delivery.predicting import Tally, predict
-    from lightning_modules.delivery.predictions import (
+    from lightning_modules.deployment.predicting import Tally, predict
+    from lightning_modules.deployment.predictions import (
         CsvTable,
         relative,
         tell_bad,
@@ -104,8 +104,8 @@ def classify(
 
 def watch(shipped: "Shipped", folder: Path, out: Path, *, batch: int, everything: bool) -> None:
     """Predicts each image that comes into the folder, until Ctrl-C; rows are written at once."""
-    from lightning_modules.delivery.predicting import Tally, predict
-    from lightning_modules.delivery.predictions import CsvTable, relative, whole_or_absent
+    from lightning_modules.deployment.predicting import Tally, predict
+    from lightning_modules.deployment.predictions import CsvTable, relative, whole_or_absent
 
     facts, tally = shipped.facts, Tally()
     arriving = _arriving(folder, size=facts.image_size, fit=facts.fit, batch_size=batch)
@@ -133,7 +133,7 @@ def _arriving(folder: Path, **settings: object) -> Iterator:
 
 def show(first: "list[Said]", counts: Counter, shipped: "Shipped", folder: Path) -> None:
     """Prints the first rows, and how many images were given each class."""
-    from lightning_modules.delivery.predictions import relative
+    from lightning_modules.deployment.predictions import relative
 
     names = shipped.facts.class_names
     table = Table("file", "class")

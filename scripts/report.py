@@ -3,15 +3,15 @@
 import argparse
 from pathlib import Path
 
-from lightning_modules import spread_table
-from lightning_modules.atomic_files import write_text
-from lightning_modules.command_line import explaining
-from lightning_modules.configurations import REPETITION
+from lightning_modules.config.command_line import explaining
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_directory import search_folder
-from lightning_modules.run_records import find_records
+from lightning_modules.files import write_text
+from lightning_modules.reporting import spread_table
+from lightning_modules.runs.configurations import REPETITION
+from lightning_modules.runs.run_directory import search_folder
+from lightning_modules.runs.run_records import find_records
+from lightning_modules.runs.summary import Summary, summarise
 from lightning_modules.search.answer import show_answer
-from lightning_modules.summary import Summary, summarise
 
 
 def main() -> None:
@@ -64,9 +64,11 @@ def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
     Raises:
         ConfigError: none of them has figures, one is damaged, or it cannot be written.
     """
-    from lightning_modules.closing import REPORT
-    from lightning_modules.report.page import write_report  # torch: once the tables are there
-    from lightning_modules.report.subject import subject_of
+    from lightning_modules.reporting.closing_screen import REPORT
+    from lightning_modules.reporting.report.page import (
+        write_report,  # torch: once the tables are there
+    )
+    from lightning_modules.reporting.report.report_input import subject_of
 
     subject = subject_of(words, over=over)
     return write_report(subject, subject.home / REPORT if html is None else Path(html))

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules import run_directory, saved_run
-from lightning_modules.atomic_files import write_json
-from lightning_modules.check import check_step
-from lightning_modules.command_line import CONF, explaining, key_of
+from lightning_modules.config.check import check_step
+from lightning_modules.config.command_line import CONF, explaining, key_of
+from lightning_modules.config.composing import config_over
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_config import config_over
+from lightning_modules.files import write_json
+from lightning_modules.runs import run_directory, saved_run
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from compression.sensitivity import Point, Scan
+    from compression.sensitivity.scan import Point, Scan
 
 OWN_KEYS = ("step", "shares")
 FOLDER = "sensitivity"  # of a run
@@ -38,9 +38,12 @@ def main() -> None:
     run = run_directory.resolve(runs[0], run_directory.FINISHED)
     cfg = configured(run, step, overrides)
 
-    from lightning_modules.pictures.drawing import fonts, save  # torch: once the checks passed
-    from lightning_modules.pictures.sensitivity import draw_sensitivity
-    from lightning_modules.sensitivity_scan import as_plain, scan_run
+    from lightning_modules.experiment.sensitivity_scan import as_plain, scan_run
+    from lightning_modules.reporting.pictures.drawing import (  # torch: once the checks passed
+        fonts,
+        save,
+    )
+    from lightning_modules.reporting.pictures.sensitivity import draw_sensitivity
 
     try:
         found = scan_run(cfg, run, shares)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from datamodules.contact_sheet import Section, save_contact_sheet
-from datamodules.tile import Tile
-from lightning_modules.command_line import explaining
+from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
+from datamodules.contact_sheets.tile import Tile
+from lightning_modules.config.command_line import explaining
+from lightning_modules.config.composing import fresh_choices, fresh_config
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_config import fresh_choices, fresh_config
 
 if TYPE_CHECKING:  # they load torch, which waits until the configuration is composed
     import torch
 
-    from datamodules.dataset import Batch
-    from datamodules.image_data import ImageData
+    from datamodules.loading.dataset import Batch
+    from datamodules.loading.image_data import ImageData
 
 SPLITS = ("train", "val", "test")
 NAMED = ("data", "augment", "mixing")  # groups that decide what is seen
@@ -38,7 +38,7 @@ def main() -> None:
     out = Path(flags.out or Path(cfg.outputs_dir) / "batches" / f"{name}.png")
     _check(flags, out)
 
-    from lightning_modules.session import make_data
+    from lightning_modules.experiment.run_context import make_data
 
     data = make_data(cfg)
     data.prepare_data()
@@ -70,8 +70,8 @@ def seen_batches(
 
     Targets are class indices, int64 N, or what mixing makes of them: shares, float N x C.
     """
-    from lightning_modules.callbacks.seeding import seed_step
-    from lightning_modules.mixing import configured_mixing
+    from lightning_modules.training.callbacks.seeding import seed_step
+    from lightning_modules.training.mixing import configured_mixing
 
     loader = getattr(data, f"{split}_dataloader")()
     loader.sampler.set_epoch(epoch)

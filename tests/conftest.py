@@ -37,7 +37,8 @@ def compose_config():
     """Composes conf/config.yaml with overrides, in this process."""
 
     def composed(*overrides: str, hydra: bool = False):
-        from lightning_modules import run_directory, study
+        from lightning_modules.runs import run_directory
+        from lightning_modules.search import study
 
         run_directory.register_resolvers()
         study.register_sweeper_defaults()

@@ -5,13 +5,13 @@ from math import prod
 
 from torch import nn
 
-from compression.factorization.geometry import Layer
+from compression.cost.geometry import Layer
 
 
 def layer_macs(layer: Layer, shape: Sequence[int]) -> int:
     """Multiply-accumulates for one input of `shape` (N x C x H x W; ... x features of a Linear).
 
-    The same as `compression.cost.module_macs`, some hundred times faster.
+    The same as `compression.cost.macs.module_macs`, some hundred times faster.
     """
     macs = 0
     for factor in list(layer) if isinstance(layer, nn.Sequential) else [layer]:

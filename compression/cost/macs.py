@@ -4,7 +4,7 @@ Two named conventions of counting MACs:
 
 - `standard`: all that `torch.utils.flop_counter` counts (convolution, matrix product, attention)
   divided by two;
-- `leaderboard2021`: as the 2021 leaderboard counted, see `compression/leaderboard.py`.
+- `leaderboard2021`: as the 2021 leaderboard counted, see `compression/cost/leaderboard.py`.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from compression.cost.image_size import height_width
+from compression.cost.leaderboard import count_as_leaderboard
+from compression.cost.meta_copy import meta_copy
+from compression.cost.standard_macs import count_as_standard
 from compression.errors import CompressionError
-from compression.image_size import height_width
-from compression.leaderboard import count_as_leaderboard
-from compression.meta_copy import meta_copy
-from compression.standard_macs import count_as_standard
 
 CONVENTIONS = {"standard": count_as_standard, "leaderboard2021": count_as_leaderboard}
 

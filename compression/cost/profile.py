@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compression.activations import watch_memory
-from compression.cost import forward_shapes
-from compression.leaderboard import count_as_leaderboard
-from compression.meta_copy import meta_copy
-from compression.standard_macs import count_as_standard
+from compression.cost.activations import watch_memory
+from compression.cost.leaderboard import count_as_leaderboard
+from compression.cost.macs import forward_shapes
+from compression.cost.meta_copy import meta_copy
+from compression.cost.standard_macs import count_as_standard
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from compression.cost import count_params
+from compression.cost.geometry import Geometry, Layer
+from compression.cost.layer_macs import layer_macs
+from compression.cost.macs import count_params
 from compression.factorization.form import Form
-from compression.factorization.geometry import Geometry, Layer
 from compression.factorization.kernels import kernel_of
-from compression.factorization.layer_macs import layer_macs
 from compression.factorization.spectrum import Spectrum
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
+from compression.cost.geometry import signature
 from compression.factorization.candidate import Candidate
-from compression.factorization.geometry import signature
-from compression.layer_latency import compare_layers
+from compression.latency.layer_latency import compare_layers
 
 GAIN = 0.05  # a product must be faster by this share: less is within the noise
 

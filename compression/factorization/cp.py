@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from compression.cost.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.factorization import Factorization
 from compression.factorization.form import Form
-from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.spectrum import leading
 
 ITERATIONS = 60  # of the alternating least squares at most

@@ -6,26 +6,26 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from compression.cost import forward_shapes, layer_calls, network_cost
+from compression.cost.geometry import Geometry, Layer
+from compression.cost.macs import forward_shapes, layer_calls, network_cost
+from compression.cost.meta_copy import meta_copy
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate
 from compression.factorization.clock import Clock
 from compression.factorization.decision import decide, described
 from compression.factorization.form import Form
-from compression.factorization.geometry import Geometry, Layer
 from compression.factorization.kernels import kernel_of
 from compression.factorization.layers import find_layers, unfit_layers
 from compression.factorization.ranks.choice import rule_of
 from compression.factorization.ranks.rule import Rule
 from compression.factorization.settings import check_settings
 from compression.factorization.trials import trials_of
-from compression.latency_target import plan_for_latency
+from compression.latency.latency_target import plan_for_latency
+from compression.latency.threads import torch_threads
 from compression.layer_names import chosen
-from compression.meta_copy import meta_copy
-from compression.sensitivity import Scan, scan
+from compression.sensitivity.scan import Scan, scan
 from compression.step import Context, Plan, Step, Trial
 from compression.target import Aim, Target
-from compression.threads import torch_threads
 
 # A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
 # wait for each other made the SVDs of an EfficientNet twenty times slower.

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from compression.factorization.geometry import Geometry, Layer, signature
+from compression.cost.geometry import Geometry, Layer, signature
 
 
 class Form:

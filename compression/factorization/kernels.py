@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from compression.cost.geometry import Layer
 from compression.errors import CompressionError
-from compression.factorization.geometry import Layer
 
 
 def kernel_of(layer: Layer) -> Tensor:

@@ -4,8 +4,8 @@ from collections import Counter
 
 from torch import nn
 
+from compression.cost.geometry import Geometry, Layer
 from compression.factorization.form import Form
-from compression.factorization.geometry import Geometry, Layer
 
 
 def find_layers(network: nn.Module, form: type[Form]) -> dict[str, Layer]:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from compression.errors import CompressionError
-from compression.required import require_count, require_share
+from compression.schema import require_count, require_share
 from compression.target import Target
 
 RULES = ("ratio", "energy", "vbmf", "sensitivity")

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from compression.cost.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.factorization import Factorization
 from compression.factorization.form import Form
-from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.spectrum import halves
 
 

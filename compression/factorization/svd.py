@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from compression.cost.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.factorization import Factorization
 from compression.factorization.form import Form
-from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.spectrum import halves
 
 CLASSES = 32  # the least rank of a head; one of so many classes or fewer is left alone

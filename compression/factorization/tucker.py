@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from compression.cost.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.factorization import Factorization
 from compression.factorization.form import Form
-from compression.factorization.geometry import HEIGHT, WIDTH, Geometry
 from compression.factorization.spectrum import leading
 
 SWEEPS = 6  # of the iteration at most: later ones gain next to nothing on trained kernels

@@ -11,10 +11,10 @@ from typing import Any
 from torch import nn
 
 from compression.bisection import Solution
-from compression.cost import count_macs
+from compression.cost.macs import count_macs
 from compression.errors import CompressionError
-from compression.relative_latency import RelativeLatency, structure_of
-from compression.stand_in import stand_in
+from compression.latency.relative_latency import RelativeLatency, structure_of
+from compression.latency.stand_in import stand_in
 from compression.step import Context, Plan
 from compression.target import Aim, OutOfReach, Target
 

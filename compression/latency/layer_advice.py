@@ -6,8 +6,8 @@ from math import prod
 import torch
 from torch import nn
 
-from compression.factorization.layer_macs import output_shape
-from compression.layer_latency import Layer
+from compression.cost.layer_macs import output_shape
+from compression.latency.layer_latency import Layer
 
 FOLLOWS = 0.6  # a layer whose time fell by this share of what its MACs fell by needs no advice
 LAUNCH = 3.0  # times the least that any layer takes: below it time hardly depends on MACs

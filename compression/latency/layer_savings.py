@@ -11,11 +11,11 @@ from functools import partial
 import torch
 from torch import nn
 
-from compression.cost import layer_calls
-from compression.factorization.geometry import signature
-from compression.factorization.layer_macs import layer_macs
-from compression.layer_advice import advise
-from compression.layer_latency import Layer, compare_layers
+from compression.cost.geometry import signature
+from compression.cost.layer_macs import layer_macs
+from compression.cost.macs import layer_calls
+from compression.latency.layer_advice import advise
+from compression.latency.layer_latency import Layer, compare_layers
 
 PLAIN = (nn.Conv2d, nn.Linear)
 FLOOR = nn.Conv2d(1, 1, 1, device="meta")  # what starting a layer takes, whatever it does

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from compression.latency import enough_turns, onnx_call, random_images
+from compression.latency.measure import enough_turns, onnx_call, random_images
 
 Structure = tuple[str, tuple[torch.Size, ...]]
 

@@ -15,9 +15,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from compression.cost.image_size import height_width
 from compression.errors import CompressionError
-from compression.image_size import height_width
-from compression.onnx_session import onnx_session
+from compression.onnx.session import onnx_session
 from compression.quantization.int8_network import Int8Network
 
 TOLERANCE = 1e-3  # largest difference of two logits, relative to the largest logit

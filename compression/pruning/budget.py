@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from compression.bisection import TOLERANCE, Solution
-from compression.loss_bound import LossBounds
 from compression.pruning.channel_groups import Channels
 from compression.pruning.sizing import Sizing
+from compression.sensitivity.loss_bound import LossBounds
 from compression.target import Aim
 
 Shares = Callable[[float], list[float]]  # of each group, at a setting of the knob in 0..1

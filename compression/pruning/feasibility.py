@@ -7,8 +7,8 @@ from itertools import takewhile
 import torch
 from torch import nn
 
-from compression.cost import forward_shapes
-from compression.meta_copy import meta_copy
+from compression.cost.macs import forward_shapes
+from compression.cost.meta_copy import meta_copy
 from compression.pruning.channel_groups import ChannelGroup
 from compression.pruning.cutting import set_shapes
 from compression.pruning.sizing import Sizing, Steps

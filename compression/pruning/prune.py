@@ -14,9 +14,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
-from compression.latency_target import plan_for_latency
+from compression.latency.latency_target import plan_for_latency
 from compression.layer_names import chosen
-from compression.loss_bound import LossBounds
 from compression.pruning.budget import (
     Shares,
     global_shares,
@@ -34,7 +33,8 @@ from compression.pruning.sizing import Sizing
 from compression.pruning.sparsity import PENALTIES
 from compression.pruning.trace import IN, Key, trace_channels
 from compression.pruning.trials import trials_of
-from compression.sensitivity import scan
+from compression.sensitivity.loss_bound import LossBounds
+from compression.sensitivity.scan import scan
 from compression.step import Context, Plan, Step, Trial
 from compression.target import Aim, OutOfReach, Target, round_target
 

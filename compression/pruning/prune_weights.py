@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import L1Unstructured
 
+from compression.cost.file_size import file_bytes
 from compression.errors import CompressionError
-from compression.file_size import file_bytes
 from compression.layer_names import chosen
-from compression.required import require_count
+from compression.schema import require_count
 from compression.step import Context, Plan, Step
 
 SCOPES = ("global", "layer")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compression.errors import CompressionError
-from compression.required import (
+from compression.schema import (
     is_number,
     require,
     require_choice,

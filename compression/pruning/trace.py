@@ -13,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from compression.cost import forward_shapes
-from compression.meta_copy import meta_copy
+from compression.cost.macs import forward_shapes
+from compression.cost.meta_copy import meta_copy
 from compression.pruning.labels import compact, varying
 
 IN = "in"  # the input channels of a convolution with groups: axis 1 holds one group's only

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compression.cost import forward_shapes
-from compression.meta_copy import meta_copy
+from compression.cost.macs import forward_shapes
+from compression.cost.meta_copy import meta_copy
 
 
 @dataclass(frozen=True)

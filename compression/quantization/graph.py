@@ -14,7 +14,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from compression.layer_names import chosen
-from compression.onnx_export import export_onnx
+from compression.onnx.export import export_onnx
 from compression.quantization.calibration import Ranges, as_tensors_data
 
 WEIGHT = ".weight"

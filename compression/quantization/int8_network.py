@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compression.cost.meta_copy import meta_copy
 from compression.errors import CompressionError
-from compression.meta_copy import meta_copy
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -54,7 +54,7 @@ class Int8Network(nn.Module):
 
     def _ready(self) -> "onnxruntime.InferenceSession":
         """The session, with as many threads as PyTorch has now."""
-        from compression.onnx_session import onnx_session  # only an int8 network needs onnxruntime
+        from compression.onnx.session import onnx_session  # only an int8 network needs onnxruntime
 
         threads = torch.get_num_threads()
         if self._session is None or self._session[0] != threads:

@@ -19,7 +19,7 @@ from compression.quantization.graph import (
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.sensitive import harms, kept_floating
 from compression.quantization.settings import SENSITIVE, check_settings
-from compression.sensitivity import evaluation, scan_key
+from compression.sensitivity.scan import evaluation, scan_key
 from compression.step import Context, Plan, Step
 
 

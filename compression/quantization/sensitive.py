@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from compression.onnx_session import onnx_session
+from compression.onnx.session import onnx_session
 from compression.quantization.graph import int8_graph, layer_nodes, nodes_of
+from compression.sensitivity.stored_figures import stored_figures
 from compression.step import Plan
-from compression.stored_figures import stored_figures
 
 log = logging.getLogger(__name__)
 

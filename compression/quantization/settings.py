@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from compression.errors import CompressionError
-from compression.required import is_number, require, require_choice, require_count
+from compression.schema import is_number, require, require_choice, require_count
 
 METHODS = ("percentile", "minmax")
 LEAST = 16  # images to calibrate on

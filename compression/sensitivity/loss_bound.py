@@ -11,7 +11,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from compression.sensitivity import Scan
+from compression.sensitivity.scan import Scan
 
 # F1 that taking all of a layer is thought to cost where the scan sees no loss: what one cannot
 # measure on some hundred images. So layers that all seem free are cut alike and bit by bit.

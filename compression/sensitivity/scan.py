@@ -19,12 +19,12 @@ import torch
 from torch import nn
 
 from compression.batchnorm import recalibrate
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
-from compression.fingerprint import digest_weights
-from compression.macro_f1 import macro_f1
+from compression.sensitivity.fingerprint import digest_weights
+from compression.sensitivity.macro_f1 import macro_f1
+from compression.sensitivity.stored_figures import stored_figures
 from compression.step import CompressionStep, Context, Trial
-from compression.stored_figures import stored_figures
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from datamodules.audit.duplicates import Group, find_duplicates
 from datamodules.audit.likeness import DISTANCE
 from datamodules.audit.oddities import Oddity, find_oddities
 from datamodules.audit.reading import BadFile, Picture, read_pictures
-from datamodules.crops import Size
+from datamodules.decoding.crops import Size
 from datamodules.errors import DataError
 from datamodules.sources.source import Index, Item
 

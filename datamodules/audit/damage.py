@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageFile, UnidentifiedImageError
 
-from datamodules.decoding import decode_image
+from datamodules.decoding.decoding import decode_image
 from datamodules.errors import DataError
 
 SHOWN_BYTES = 12  # of a file that is no image

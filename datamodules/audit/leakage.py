@@ -24,11 +24,11 @@ from datamodules.audit.likeness import (
     thumbnail_hashes,
     unit_vectors,
 )
-from datamodules.build_once import build_once
-from datamodules.cache import CachedSplit
-from datamodules.pixels import Pixels
-from datamodules.progress import report_progress
-from datamodules.threads import map_in_order
+from datamodules.cache.cache import CachedSplit
+from datamodules.decoding.pixels import Pixels
+from datamodules.files import build_once
+from datamodules.workers.progress import report_progress
+from datamodules.workers.threads import map_in_order
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from PIL import Image
 
 from datamodules.audit.damage import what_is_wrong
 from datamodules.audit.likeness import perceptual_hash, thumbnail
-from datamodules.crops import OUTSIDE
-from datamodules.decoding import decode_image
+from datamodules.decoding.crops import OUTSIDE
+from datamodules.decoding.decoding import decode_image
 from datamodules.errors import DataError
-from datamodules.progress import report_progress
 from datamodules.sources.source import Box, Item
-from datamodules.threads import map_in_order
+from datamodules.workers.progress import report_progress
+from datamodules.workers.threads import map_in_order
 
 REDUCED = 64  # side at which pictures are compared by their looks, in pixels
 

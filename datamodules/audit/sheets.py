@@ -10,11 +10,11 @@ from datamodules.audit.audit import Audit
 from datamodules.audit.damage import decode_what_is_left
 from datamodules.audit.duplicates import KINDS, Group, counterpart, kind_of
 from datamodules.audit.reading import BadFile, Picture
-from datamodules.contact_sheet import Section, save_contact_sheet
-from datamodules.decoding import decode_crops
-from datamodules.lettering import Colour
+from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
+from datamodules.contact_sheets.lettering import Colour
+from datamodules.contact_sheets.tile import ORANGE, RED, Tile
+from datamodules.decoding.decoding import decode_crops
 from datamodules.sources.source import Item
-from datamodules.tile import ORANGE, RED, Tile
 
 SIDE = 160  # of a shown picture, in pixels
 EXAMPLES = 30  # of a class

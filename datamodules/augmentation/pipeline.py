@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
 from datamodules.errors import DataError
-from datamodules.sampling import sample_seed
+from datamodules.loading.sampling import sample_seed
 
 # OpenCV's threads would only take cores from the training threads, at sizes this small.
 cv2.setNumThreads(0)

@@ -10,7 +10,7 @@ import numpy as np
 from datamodules.augmentation.backends import pipeline_class, require_backend, require_support
 from datamodules.augmentation.operations.random_resized_crop import RandomResizedCrop
 from datamodules.augmentation.ranges import whole
-from datamodules.decoding import as_size, resize
+from datamodules.decoding.decoding import as_size, resize
 from datamodules.errors import DataError
 
 if TYPE_CHECKING:

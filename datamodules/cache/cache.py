@@ -18,13 +18,13 @@ from typing import NamedTuple
 import numpy as np
 import PIL
 
-from datamodules.build_once import build_once
-from datamodules.decoding import Fit, Size, decode_crops
+from datamodules.decoding.decoding import Fit, Size, decode_crops
+from datamodules.decoding.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
 from datamodules.errors import DataError
-from datamodules.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
-from datamodules.processes import map_in_processes
-from datamodules.progress import report_progress
+from datamodules.files import build_once
 from datamodules.sources.source import Box, Item
+from datamodules.workers.processes import map_in_processes
+from datamodules.workers.progress import report_progress
 
 FORMAT_VERSION = 2
 

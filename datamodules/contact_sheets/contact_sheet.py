@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from datamodules.contact_sheets.lettering import line_height, load_font, wrap, write_lines
+from datamodules.contact_sheets.tile import INK, Tile
 from datamodules.errors import DataError
-from datamodules.lettering import line_height, load_font, wrap, write_lines
-from datamodules.tile import INK, Tile
 
 PAPER = (255, 255, 255)
 TITLE, HEADING, CAPTION = 20, 15, 13  # height of letters, in pixels

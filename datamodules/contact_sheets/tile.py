@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from datamodules.lettering import Colour, line_height, shorten, write_lines
+from datamodules.contact_sheets.lettering import Colour, line_height, shorten, write_lines
 
 INK, GREY, RED, ORANGE = (30, 30, 30), (110, 110, 110), (200, 30, 40), (225, 130, 0)
 FRAME = 4  # its width, in pixels

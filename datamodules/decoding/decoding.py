@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from datamodules.crops import Fit, Size, cut, fitted
+from datamodules.decoding.crops import Fit, Size, cut, fitted
+from datamodules.decoding.rgb import to_rgb
 from datamodules.errors import DataError
-from datamodules.rgb import to_rgb
 from datamodules.sources.source import Box
 
 SPARE = 3  # a reduced photo has at least so many pixels for one of the result: no sharpness is lost

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from datamodules.decoding import Fit, Size, decode_crops
+from datamodules.decoding.decoding import Fit, Size, decode_crops
 from datamodules.errors import DataError
 from datamodules.sources.source import Item
 

@@ -12,7 +12,7 @@ from zipfile import ZipFile, ZipInfo
 from datamodules.downloads.failure import Failure
 from datamodules.downloads.image_checks import check_image
 from datamodules.errors import DataError
-from datamodules.threads import map_in_order
+from datamodules.workers.threads import map_in_order
 
 MOST_BYTES = 4 * 2**30  # of everything, unpacked
 MOST_MEMBERS = 100_000

@@ -19,10 +19,10 @@ from datamodules.downloads.many_files import fetch_all, fetch_one
 from datamodules.downloads.report import Report, write_missing
 from datamodules.downloads.root_folder import sole_writer, write_whole
 from datamodules.errors import DataError
-from datamodules.progress import report_progress
 from datamodules.sources.coco_file import read_coco
 from datamodules.sources.image_folder import IMAGE_SUFFIXES
-from datamodules.threads import map_in_order
+from datamodules.workers.progress import report_progress
+from datamodules.workers.threads import map_in_order
 
 URL = "https://raw.githubusercontent.com/pedropro/TACO/master/data/annotations.json"
 ANNOTATIONS = "annotations.json"

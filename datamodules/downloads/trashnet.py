@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo
 
-from datamodules.build_once import build_once
 from datamodules.downloads.archives import check_archive, extract_images, files_of
 from datamodules.downloads.failure import Failure
 from datamodules.downloads.fetching import Target
@@ -18,8 +17,9 @@ from datamodules.downloads.many_files import fetch_one
 from datamodules.downloads.report import Report
 from datamodules.downloads.root_folder import sole_writer
 from datamodules.errors import DataError, unwritable
-from datamodules.progress import report_progress
+from datamodules.files import build_once
 from datamodules.sources.image_folder import IMAGE_SUFFIXES
+from datamodules.workers.progress import report_progress
 
 URL = "https://github.com/garythung/trashnet/raw/master/data/dataset-resized.zip"
 ARCHIVE = "dataset-resized.zip"

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import DataLoader
 
-from datamodules.dataset import ImageDataset
 from datamodules.errors import DataError
-from datamodules.prefetching import PrefetchingLoader
-from datamodules.sampling import EpochSampler, Key
-from datamodules.threads import cores
+from datamodules.loading.dataset import ImageDataset
+from datamodules.loading.sampling import EpochSampler, Key
+from datamodules.workers.prefetching import PrefetchingLoader
+from datamodules.workers.threads import cores
 
 
 def make_loader(

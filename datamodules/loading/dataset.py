@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datamodules.decoding import Size, resize
-from datamodules.pixels import Pixels
-from datamodules.sampling import Key
+from datamodules.decoding.decoding import Size, resize
+from datamodules.decoding.pixels import Pixels
+from datamodules.loading.sampling import Key
 
 Batch = tuple[torch.Tensor, torch.Tensor] | tuple[torch.Tensor, torch.Tensor, np.ndarray]
 

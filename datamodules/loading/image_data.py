@@ -10,17 +10,17 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from datamodules.audit.leakage import warn_of_leakage
-from datamodules.bad_images import allow_bad_images
-from datamodules.cache import CachedSplit, open_cache
-from datamodules.class_balance import class_weights
-from datamodules.dataset import Augmentation, Batch, ImageDataset
-from datamodules.decoding import Fit, Size, as_size
+from datamodules.cache.cache import CachedSplit, open_cache
+from datamodules.decoding.decoding import Fit, Size, as_size
+from datamodules.decoding.pixels import Pixels
 from datamodules.errors import DataError
-from datamodules.loading import make_loader, worker_count
-from datamodules.pixels import Pixels
-from datamodules.sampling import EpochSampler
+from datamodules.loading.bad_images import allow_bad_images
+from datamodules.loading.class_balance import class_weights
+from datamodules.loading.data_loader import make_loader, worker_count
+from datamodules.loading.dataset import Augmentation, Batch, ImageDataset
+from datamodules.loading.sampling import EpochSampler
 from datamodules.sources.source import Index, Item, Source
-from datamodules.splits import Splits, pool
+from datamodules.splits.splits import Splits, pool
 
 LABELLED = ("train", "val", "test")
 
@@ -39,7 +39,7 @@ class ImageData(pl.LightningDataModule):
         batch_size: Images in a training batch.
         eval_batch_size: Images in a validation or test batch.
         sampling: How often classes come in training: `natural`, or with the weights of
-            `datamodules.class_balance`: `balanced`, `sqrt`, `effective_number`.
+            `datamodules.loading.class_balance`: `balanced`, `sqrt`, `effective_number`.
         num_workers: Processes that make batches; "auto" is none where there are 2 cores or fewer.
         cache: Keep decoded pixels on disk; else files are decoded for every batch.
         cache_dir: Where caches are kept, shared by all runs.

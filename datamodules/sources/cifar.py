@@ -6,13 +6,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from datamodules.build_once import build_once
 from datamodules.errors import DataError
-from datamodules.progress import report_progress
+from datamodules.files import build_once
 from datamodules.sources.cifar_classes import CIFAR10, CIFAR100
 from datamodules.sources.image_folder import ImageFolder
 from datamodules.sources.source import Index
-from datamodules.threads import map_in_order
+from datamodules.workers.progress import report_progress
+from datamodules.workers.threads import map_in_order
 
 # What the disk refuses, not the network: `build_once` says it.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)

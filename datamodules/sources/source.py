@@ -25,7 +25,7 @@ class Index:
     """All items of a data set by split.
 
     The splits are `train`, `val` and `test` (labelled), `predict` (unlabelled), and `unsplit`: what
-    a source without ready splits leaves to `datamodules.splits.Splits`.
+    a source without ready splits leaves to `datamodules.splits.splits.Splits`.
     """
 
     class_names: tuple[str, ...]

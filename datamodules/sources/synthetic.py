@@ -5,11 +5,11 @@ import json
 from functools import partial
 from pathlib import Path
 
-from datamodules.build_once import build_once
 from datamodules.errors import DataError
+from datamodules.files import build_once
 from datamodules.sources.coco import Coco
 from datamodules.sources.source import Index
-from datamodules.threads import map_in_order
+from datamodules.workers.threads import map_in_order
 
 # Part of the folder's name: raise it when the drawing changes.
 DRAWING_VERSION = 1

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from datamodules.errors import DataError
 from datamodules.sources.source import Index, Item
-from datamodules.split_file import read_split_file, write_split_file
-from datamodules.stratification import groups_per_label, stratified_split
+from datamodules.splits.split_file import read_split_file, write_split_file
+from datamodules.splits.stratification import groups_per_label, stratified_split
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from multiprocessing import get_all_start_methods, get_context
 from typing import TypeVar
 
 from datamodules.errors import DataError
-from datamodules.threads import cores, map_in_order
+from datamodules.workers.threads import cores, map_in_order
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

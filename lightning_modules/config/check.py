@@ -15,22 +15,23 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from datamodules.class_balance import SCHEMES
-from lightning_modules import run_directory, saved_run, teacher_runs
-from lightning_modules.auxiliary.settings import check_auxiliary_nodes
-from lightning_modules.build import build
-from lightning_modules.check_compression import check_compression
-from lightning_modules.check_devices import check_devices
-from lightning_modules.check_model import check_model, resolved
-from lightning_modules.check_training import check_training
-from lightning_modules.command_line import explain, leaves
-from lightning_modules.data_splits import make_splits
+from datamodules.loading.class_balance import SCHEMES
+from lightning_modules.config.check_compression import check_compression
+from lightning_modules.config.command_line import explain, leaves
+from lightning_modules.config.sweeps import sample_trials, searches
+from lightning_modules.distillation import teacher_runs
 from lightning_modules.distillation.settings import check_distillation
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.losses.limits import check_limits
+from lightning_modules.networks.check_model import check_model, resolved
+from lightning_modules.registry import build
+from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.data_splits import make_splits
 from lightning_modules.search.check import check_search
 from lightning_modules.search.objectives import check_objectives, objectives_of
-from lightning_modules.sweeps import sample_trials, searches
+from lightning_modules.training.auxiliary.settings import check_auxiliary_nodes
+from lightning_modules.training.check_devices import check_devices
+from lightning_modules.training.check_training import check_training
+from lightning_modules.training.losses.limits import check_limits
 
 
 class CheckBeforeStart(Callback):
@@ -196,7 +197,7 @@ def _check_loss(cfg: DictConfig) -> None:
     if cfg.model.get("cosine_scale") is not None:
         _in_range(cfg, "model.cosine_scale", lambda x: x > 0, "above 0")
     settings = resolved(cfg.loss, "loss")
-    if str(settings.get("_target_")).startswith("lightning_modules.losses."):
+    if str(settings.get("_target_")).startswith("lightning_modules.training.losses."):
         check_limits(settings)
     check_auxiliary_nodes(resolved(cfg.auxiliary, "auxiliary"))
 

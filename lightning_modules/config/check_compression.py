@@ -8,9 +8,9 @@ from compression.factorization import settings as factorization
 from compression.pruning import settings as pruning
 from compression.quantization import settings as quantization
 from compression.target import Target
-from lightning_modules.check_devices import several_devices
-from lightning_modules.check_model import resolved
 from lightning_modules.errors import ConfigError
+from lightning_modules.networks.check_model import resolved
+from lightning_modules.training.check_devices import several_devices
 
 
 def check_compression(cfg: DictConfig) -> None:

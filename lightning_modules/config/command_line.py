@@ -11,12 +11,12 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from lightning_modules import run_directory, saved_run
+from lightning_modules.config.extras import require_extra
+from lightning_modules.config.help_screen import help_screen
 from lightning_modules.errors import COMPOSING, USER_ERRORS, ConfigError
-from lightning_modules.extras import require_extra
-from lightning_modules.help_screen import help_screen
+from lightning_modules.runs import run_directory, saved_run
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 # What may differ between a run and its continuation: nothing that changes a weight.
 RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose")
 # hydra/launcher -> the extra that brings it, and its package

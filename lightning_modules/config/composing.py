@@ -6,7 +6,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules import command_line, saved_run
+from lightning_modules.config import command_line
+from lightning_modules.runs import saved_run
 
 
 def fresh_config(overrides: list[str]) -> DictConfig:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compression.file_size import file_bytes
+from compression.cost.file_size import file_bytes
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.delivery.formats import FORMATS, RUNTIMES, format_of
-from lightning_modules.delivery.shipped import facts_of, shipped_network
+from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
+from lightning_modules.deployment.inference_model import facts_of, shipped_network
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 

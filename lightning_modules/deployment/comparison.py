@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.deployment.inference_model import Shipped
 from lightning_modules.errors import ConfigError
 
 BATCH = 64

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.delivery.facts import Facts, with_largest_batch
-from lightning_modules.delivery.probabilities import Probabilities
-from lightning_modules.delivery.pte_vetting import FACTS, metadata_text, operators, vet
-from lightning_modules.delivery.shipped import Shipped
-from lightning_modules.delivery.silence import silenced
+from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.model_metadata import Facts, with_largest_batch
+from lightning_modules.deployment.probabilities import Probabilities
+from lightning_modules.deployment.pte_vetting import FACTS, metadata_text, operators, vet
+from lightning_modules.deployment.suppress_output import silenced
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
@@ -53,7 +53,7 @@ def write_int8(network: Network, path: Path, facts: Facts, images: np.ndarray) -
     Raises:
         ConfigError: see `write`.
     """
-    from lightning_modules.delivery.xnnpack_int8 import int8_module  # needs torchao, only this
+    from lightning_modules.deployment.xnnpack_int8 import int8_module  # needs torchao, only this
 
     try:
         module = int8_module(_module(network), images, largest_batch=LARGEST_BATCH)

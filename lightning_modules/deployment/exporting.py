@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from lightning_modules.atomic_files import write_json
-from lightning_modules.delivery.comparison import (
+from lightning_modules.deployment.comparison import (
     LARGEST_DIFFERENCE,
     LARGEST_OF_HALF,
     Comparison,
     Quality,
     compare,
 )
-from lightning_modules.delivery.formats import Format
-from lightning_modules.delivery.int8_export import Int8
-from lightning_modules.delivery.shipped import facts_of, shipped_network
+from lightning_modules.deployment.formats import Format
+from lightning_modules.deployment.inference_model import facts_of, shipped_network
+from lightning_modules.deployment.int8_export import Int8
+from lightning_modules.files import write_json
 from lightning_modules.networks import Network
 
 

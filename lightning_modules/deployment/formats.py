@@ -5,8 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from lightning_modules.config.extras import require_extra
 from lightning_modules.errors import ConfigError
-from lightning_modules.extras import require_extra
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Format:
             require_extra(self.extra, self.package, what=self.name)
 
 
-_HERE = "lightning_modules.delivery"
+_HERE = "lightning_modules.deployment"
 FORMATS = {
     entry.name: entry
     for entry in (

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compression.cost import CONVENTIONS, count_macs, count_params
-from lightning_modules.delivery.facts import Facts
+from compression.cost.macs import CONVENTIONS, count_macs, count_params
+from lightning_modules.deployment.model_metadata import Facts
 from lightning_modules.networks import Network
 
 

@@ -10,15 +10,15 @@ from omegaconf import DictConfig
 from compression.quantization.calibration import calibration_images
 from compression.quantization.int8_network import Int8Network
 from datamodules.errors import DataError
-from lightning_modules.delivery.backends import Call
-from lightning_modules.delivery.comparison import Quality
-from lightning_modules.delivery.formats import Format
-from lightning_modules.delivery.labelled import labelled_split
-from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.deployment.backends import Call
+from lightning_modules.deployment.comparison import Quality
+from lightning_modules.deployment.formats import Format
+from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.labelled import labelled_split
 from lightning_modules.errors import ConfigError
+from lightning_modules.experiment.run_context import make_data
 from lightning_modules.networks import Network
 from lightning_modules.networks.description import INT8
-from lightning_modules.session import make_data
 
 CALIBRATION = 256  # images, as the step quantize
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from lightning_modules.answers import Answers
-from lightning_modules.delivery.backends import Call
-from lightning_modules.evaluation import split_figures
-from lightning_modules.session import make_data
+from lightning_modules.deployment.backends import Call
+from lightning_modules.evaluation.evaluation import split_figures
+from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.experiment.run_context import make_data
 
 
 def labelled_split(cfg: DictConfig) -> tuple[str, Callable[[Call], float]]:

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from compression.image_size import height_width
-from lightning_modules import run_directory, saved_run
-from lightning_modules.command_line import key_of
-from lightning_modules.delivery.formats import format_of
-from lightning_modules.delivery.shipped import Shipped, shipped_network
+from compression.cost.image_size import height_width
+from lightning_modules.config.command_line import key_of
+from lightning_modules.config.composing import config_over
+from lightning_modules.deployment.formats import format_of
+from lightning_modules.deployment.inference_model import Shipped, shipped_network
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, load_network
-from lightning_modules.run_config import config_over
+from lightning_modules.runs import run_directory, saved_run
 
 
 def check_name(name: str, overrides: list[str]) -> Path:

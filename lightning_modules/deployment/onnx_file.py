@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from compression.onnx_export import export_onnx
-from compression.onnx_session import onnx_session
+from compression.onnx.export import export_onnx
+from compression.onnx.session import onnx_session
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.delivery.facts import Facts
-from lightning_modules.delivery.half_weights import halve, require_float
-from lightning_modules.delivery.probabilities import Probabilities
-from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.deployment.half_weights import halve, require_float
+from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.probabilities import Probabilities
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 

@@ -14,11 +14,11 @@ import numpy as np
 import openvino
 from openvino._offline_transformations import apply_moc_transformations
 
-from lightning_modules.delivery import onnx_file
-from lightning_modules.delivery.facts import Facts
-from lightning_modules.delivery.formats import FORMATS
-from lightning_modules.delivery.half_weights import require_float
-from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.deployment import onnx_file
+from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.half_weights import require_float
+from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.model_metadata import Facts
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 

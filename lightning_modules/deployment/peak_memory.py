@@ -30,7 +30,7 @@ def peak_memory(
     """
     words = [str(source.absolute()), backend, str(batch), str(threads), *overrides]
     done = subprocess.run(
-        [sys.executable, "-m", "lightning_modules.delivery.peak_memory", *words],
+        [sys.executable, "-m", "lightning_modules.deployment.peak_memory", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -45,8 +45,9 @@ def peak_memory(
 def _measure(source: Path, backend: str, batch: int, threads: int, overrides: list[str]) -> int:
     import numpy as np
 
-    from compression.threads import torch_threads
-    from lightning_modules.delivery import backends, opening
+    from compression.latency.threads import torch_threads
+    from lightning_modules.deployment import backends
+    from lightning_modules.deployment import load_model as opening
 
     before = _peak()
     with torch_threads(threads):

@@ -6,8 +6,8 @@ from time import perf_counter
 
 import numpy as np
 
-from datamodules.reading import ReadBatch
-from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.reading import ReadBatch
 
 
 @dataclass(frozen=True)

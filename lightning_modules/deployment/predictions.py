@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lightning_modules.atomic_files import write_json
-from lightning_modules.delivery.facts import Facts
-from lightning_modules.delivery.predicting import Said, Tally
+from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.predicting import Said, Tally
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import write_json
 
 
 class CsvTable:

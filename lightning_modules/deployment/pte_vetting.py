@@ -8,7 +8,7 @@ through.
 
 from pathlib import Path
 
-from lightning_modules.delivery.silence import silenced
+from lightning_modules.deployment.suppress_output import silenced
 from lightning_modules.errors import ConfigError
 
 with silenced():

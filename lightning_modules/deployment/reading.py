@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.decoding import Fit, Size, decode_crops
+from datamodules.decoding.decoding import Fit, Size, decode_crops
 from datamodules.errors import DataError
-from datamodules.prefetching import prefetch
 from datamodules.sources.image_folder import IMAGE_SUFFIXES, image_files
-from datamodules.threads import map_in_order
+from datamodules.workers.prefetching import prefetch
+from datamodules.workers.threads import map_in_order
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from datamodules.errors import DataError
-from lightning_modules.session import make_data
+from lightning_modules.experiment.run_context import make_data
 
 log = logging.getLogger(__name__)
 NOISE = 64  # images, where there are no real ones

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compression.latency import take_turns
-from compression.threads import torch_threads
-from lightning_modules.delivery.backends import Call
+from compression.latency.measure import take_turns
+from compression.latency.threads import torch_threads
+from lightning_modules.deployment.backends import Call
 
 LOOKS = 5  # timed calls of each batch size while the best is looked for
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.delivery.facts import Facts
-from lightning_modules.delivery.probabilities import Probabilities
-from lightning_modules.delivery.pt2_vetting import METADATA, read_metadata, vet
-from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.probabilities import Probabilities
+from lightning_modules.deployment.pt2_vetting import METADATA, read_metadata, vet
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lightning_modules.delivery.silence import silenced
+from lightning_modules.deployment.suppress_output import silenced
 
 with silenced():
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (

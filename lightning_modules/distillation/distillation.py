@@ -16,7 +16,7 @@ from lightning_modules.distillation.settings import (
     temperature_schedule,
     views_of,
 )
-from lightning_modules.teachers import Teacher
+from lightning_modules.distillation.teachers import Teacher
 
 
 class Distillation:

@@ -10,14 +10,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from lightning_modules.build import build
-from lightning_modules.classifier import Classifier
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.feature_pairs import FeaturePairs
-from lightning_modules.features import Features
-from lightning_modules.session import Session
-from lightning_modules.stored_logits import StoredLogits, store_logits
-from lightning_modules.teachers import Teacher
+from lightning_modules.distillation.stored_logits import StoredLogits, store_logits
+from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.experiment.run_context import Session
+from lightning_modules.networks.features import Features
+from lightning_modules.registry import build
+from lightning_modules.training.classifier import Classifier
 
 
 class Distiller(Classifier):

@@ -8,9 +8,9 @@ import torch
 from torch import Size, Tensor, nn
 
 from lightning_modules.distillation.distillation import Distillation
+from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.features import feature_shapes
-from lightning_modules.teachers import Teacher
+from lightning_modules.networks.features import feature_shapes
 
 
 class Pair(NamedTuple):

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from lightning_modules.distillation.standardisation import standardise
+from lightning_modules.distillation.logit_normalization import standardise
 
 
 class LogitTerm(ABC):

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compression.fingerprint import digest_weights
-from datamodules.build_once import build_once
+from compression.sensitivity.fingerprint import digest_weights
 from datamodules.errors import DataError
-from datamodules.image_data import ImageData
-from datamodules.progress import report_progress
-from lightning_modules.saved_run import WEIGHT_SOURCES
-from lightning_modules.teachers import Teacher
+from datamodules.files import build_once
+from datamodules.loading.image_data import ImageData
+from datamodules.workers.progress import report_progress
+from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.runs.saved_run import WEIGHT_SOURCES
 
 log = logging.getLogger(__name__)
 

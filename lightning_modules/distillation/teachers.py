@@ -12,11 +12,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from datamodules.image_data import ImageData
-from lightning_modules import run_directory, teacher_runs
-from lightning_modules.atomic_files import read_json, write_json
+from datamodules.loading.image_data import ImageData
+from lightning_modules.distillation import teacher_runs
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, build_network, load_network
+from lightning_modules.runs import run_directory
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_modules.answers import Answers, Batches, collect, evaluating
 from lightning_modules.distillation.aggregation import targets_of
 from lightning_modules.distillation.distillation import Distillation
-from lightning_modules.teachers import Teacher
+from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.evaluation.predictions import Answers, Batches, collect, evaluating
 
 
 def agreement(

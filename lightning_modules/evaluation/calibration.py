@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_modules.answers import Answers
+from lightning_modules.evaluation.predictions import Answers
 
 BINS = 15  # as in Guo et al., section 5
 

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from lightning_modules.answers import Answers, Batches, ask
-from lightning_modules.classifier import classification_metrics
+from lightning_modules.evaluation.predictions import Answers, Batches, ask
+from lightning_modules.training.classifier import classification_metrics
 
 
 def evaluate(

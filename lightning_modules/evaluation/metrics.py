@@ -6,17 +6,17 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
-from compression.activations import activation_bytes
-from compression.cost import count_macs, count_params
-from compression.latency import measure_latency
-from lightning_modules.agreement import agreement
-from lightning_modules.answers import Answers, ask
-from lightning_modules.build import build
-from lightning_modules.calibration import reliability
-from lightning_modules.class_report import class_figures
-from lightning_modules.evaluation import evaluate, split_figures
-from lightning_modules.session import Session
-from lightning_modules.teachers import Teacher
+from compression.cost.activations import activation_bytes
+from compression.cost.macs import count_macs, count_params
+from compression.latency.measure import measure_latency
+from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.evaluation.agreement import agreement
+from lightning_modules.evaluation.calibration import reliability
+from lightning_modules.evaluation.class_report import class_figures
+from lightning_modules.evaluation.evaluation import evaluate, split_figures
+from lightning_modules.evaluation.predictions import Answers, ask
+from lightning_modules.experiment.run_context import Session
+from lightning_modules.registry import build
 
 
 def validation_figures(network: nn.Module, session: Session) -> dict[str, float]:

@@ -5,9 +5,9 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
-from compression.cost import count_macs
-from compression.score import macs_score, time_score
+from compression.cost.macs import count_macs
 from lightning_modules.errors import ConfigError
+from lightning_modules.evaluation.score import macs_score, time_score
 
 
 def check_split(settings: DictConfig, *, has_test: bool) -> None:

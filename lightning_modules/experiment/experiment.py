@@ -15,32 +15,33 @@ from omegaconf import DictConfig
 
 from compression.engine import check_order
 from compression.quantization.int8_network import Int8Network
-from datamodules.image_data import ImageData
-from lightning_modules import closing, run_directory, saved_run
-from lightning_modules.atomic_files import write_json
-from lightning_modules.auxiliary.building import check_auxiliary
-from lightning_modules.card import write_card
-from lightning_modules.devices import device_count
-from lightning_modules.distiller import check_pairs
+from datamodules.loading.image_data import ImageData
+from lightning_modules.config.sweeps import is_search
+from lightning_modules.distillation.distiller import check_pairs
+from lightning_modules.distillation.teachers import Teacher, gather_teachers, with_original
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.figures import add_latency, final_answers, final_figures
-from lightning_modules.found_rate import with_found_rate
-from lightning_modules.layer_table import measure_layers
-from lightning_modules.losses.building import check_loss
+from lightning_modules.evaluation.layer_table import measure_layers
+from lightning_modules.evaluation.metrics import add_latency, final_answers, final_figures
+from lightning_modules.evaluation.scoring import add_scores, check_split
+from lightning_modules.experiment.found_rate import with_found_rate
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stage_run import run_stage
+from lightning_modules.experiment.stages import Stage, stages_of
+from lightning_modules.files import write_json
 from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.networks.model_folder import replace_folder
-from lightning_modules.optimization import check_layers
-from lightning_modules.pictures.pictures import draw_pictures
-from lightning_modules.report.page import write_report
-from lightning_modules.report.subject import subject_of
-from lightning_modules.scoring import add_scores, check_split
+from lightning_modules.reporting import closing_screen as closing
+from lightning_modules.reporting.card import write_card
+from lightning_modules.reporting.pictures.pictures import draw_pictures
+from lightning_modules.reporting.report.page import write_report
+from lightning_modules.reporting.report.report_input import subject_of
+from lightning_modules.reporting.wandb_run import log_results, run_title, wandb_run
+from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.search.job import objectives, run_trial
-from lightning_modules.session import Session, make_data
-from lightning_modules.stage_run import run_stage
-from lightning_modules.stages import Stage, stages_of
-from lightning_modules.sweeps import is_search
-from lightning_modules.teachers import Teacher, gather_teachers, with_original
-from lightning_modules.wandb_run import log_results, run_title, wandb_run
+from lightning_modules.training.auxiliary.building import check_auxiliary
+from lightning_modules.training.devices import device_count
+from lightning_modules.training.losses.building import check_loss
+from lightning_modules.training.optimization import check_layers
 
 
 def run(cfg: DictConfig) -> float | list[float]:

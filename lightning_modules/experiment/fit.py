@@ -13,21 +13,21 @@ from omegaconf import OmegaConf
 from pytorch_lightning.profilers import SimpleProfiler
 from torch import nn
 
-from lightning_modules.auxiliary.building import build_auxiliary
-from lightning_modules.callbacks.checkpoints import BEST, LAST, read_checkpoint
-from lightning_modules.classifier import Classifier
-from lightning_modules.devices import device_count
-from lightning_modules.distiller import make_distiller
-from lightning_modules.losses.building import build_loss
-from lightning_modules.memory_format import choose_channels_last
-from lightning_modules.mixing import configured_mixing
-from lightning_modules.moments import Moments
-from lightning_modules.optimization import make_optimizer, make_schedule
-from lightning_modules.ranks import other_ranks
-from lightning_modules.session import Session, make_data
-from lightning_modules.stages import Stage
-from lightning_modules.teachers import Teacher
-from lightning_modules.trainer import explained, make_trainer, stream
+from lightning_modules.distillation.distiller import make_distiller
+from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stages import Stage
+from lightning_modules.experiment.trainer import explained, make_trainer, stream
+from lightning_modules.training.auxiliary.building import build_auxiliary
+from lightning_modules.training.callbacks.checkpoints import BEST, LAST, read_checkpoint
+from lightning_modules.training.classifier import Classifier
+from lightning_modules.training.ddp_processes import other_ranks
+from lightning_modules.training.devices import device_count
+from lightning_modules.training.losses.building import build_loss
+from lightning_modules.training.memory_format import choose_channels_last
+from lightning_modules.training.mixing import configured_mixing
+from lightning_modules.training.optimization import make_optimizer, make_schedule
+from lightning_modules.training.optimizer_state import Moments
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from datamodules.dataset import Batch
-from datamodules.image_data import ImageData
-from lightning_modules.atomic_files import read_json, write_json
-from lightning_modules.command_line import key_of
-from lightning_modules.devices import device_count
-from lightning_modules.losses.building import build_loss
-from lightning_modules.lr_finder import RangeTest, range_test
-from lightning_modules.pictures.drawing import save
-from lightning_modules.session import Session
+from datamodules.loading.dataset import Batch
+from datamodules.loading.image_data import ImageData
+from lightning_modules.config.command_line import key_of
+from lightning_modules.experiment.run_context import Session
+from lightning_modules.files import read_json, write_json
+from lightning_modules.reporting.pictures.drawing import save
+from lightning_modules.training.devices import device_count
+from lightning_modules.training.losses.building import build_loss
+from lightning_modules.training.lr_finder import RangeTest, range_test
 
 log = logging.getLogger(__name__)
 

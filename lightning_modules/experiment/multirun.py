@@ -10,10 +10,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lightning_modules.atomic_files import write_text
+from lightning_modules.config.sweeps import searches
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.run_records import FAILED, study_records
-from lightning_modules.sweeps import searches
+from lightning_modules.files import write_text
+from lightning_modules.runs.run_records import FAILED, study_records
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,11 @@ def close(study: Path, config: DictConfig) -> None:
     Raises:
         SystemExit: trials of a plain multirun failed. A search goes on without its failed trials.
     """
-    from lightning_modules import card, spread_table  # rich: not before it is needed
-    from lightning_modules.summary import summarise
+    from lightning_modules.reporting import (
+        card,
+        spread_table,  # rich: not before it is needed
+    )
+    from lightning_modules.runs.summary import summarise
 
     objective = config.objective if isinstance(config.objective, str) else config.objective[0]
     records = study_records(study)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.image_data import ImageData
-from lightning_modules import saved_run
-from lightning_modules.audit_command import audit_command
-from lightning_modules.build import build
-from lightning_modules.data_splits import SPLIT_KEYS, make_splits
-from lightning_modules.devices import first_device
-from lightning_modules.stages import Stage
+from datamodules.loading.image_data import ImageData
+from lightning_modules.experiment.stages import Stage
+from lightning_modules.registry import build
+from lightning_modules.runs import saved_run
+from lightning_modules.runs.audit_command import audit_command
+from lightning_modules.runs.data_splits import SPLIT_KEYS, make_splits
+from lightning_modules.training.devices import first_device
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from compression.cost import count_macs, count_params
-from compression.relative_latency import RelativeLatency
-from compression.sensitivity import Scan, scan
+from compression.cost.macs import count_macs, count_params
+from compression.latency.relative_latency import RelativeLatency
+from compression.sensitivity.scan import Scan, scan
 from compression.step import Step, Trial
-from datamodules.progress import report_progress
+from datamodules.workers.progress import report_progress
 from lightning_modules.errors import ConfigError
-from lightning_modules.experiment import enter
-from lightning_modules.session import Session, make_data
-from lightning_modules.stages import stages_of
-from lightning_modules.step_context import step_context
+from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stages import stages_of
+from lightning_modules.experiment.step_context import step_context
 
 
 def scan_run(cfg: DictConfig, run: Path, shares: Sequence[float] | None) -> Scan:

@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from compression.engine import run_round
+from compression.latency.relative_latency import RelativeLatency
 from compression.recipe import Entry, Recipe
-from compression.relative_latency import RelativeLatency
 from compression.step import Context
-from lightning_modules.atomic_files import read_json, write_json
-from lightning_modules.callbacks.checkpoints import read_checkpoint
-from lightning_modules.data_splits import data_identity
+from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
-from lightning_modules.figures import cost_figures, validation_figures
-from lightning_modules.fitting import fit
-from lightning_modules.moments import Moments
+from lightning_modules.evaluation.metrics import cost_figures, validation_figures
+from lightning_modules.experiment.fit import fit
+from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.stages import Stage
+from lightning_modules.experiment.step_context import step_context
+from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
-from lightning_modules.session import Session
-from lightning_modules.stages import Stage
-from lightning_modules.step_context import step_context
-from lightning_modules.teachers import Teacher
+from lightning_modules.runs.data_splits import data_identity
+from lightning_modules.training.callbacks.checkpoints import read_checkpoint
+from lightning_modules.training.optimizer_state import Moments
 
 log = logging.getLogger(__name__)
 

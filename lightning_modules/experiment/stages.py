@@ -7,8 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from compression.step import CompressionStep
-from lightning_modules.build import build
-from lightning_modules.teacher_runs import ORIGINAL
+from lightning_modules.distillation.teacher_runs import ORIGINAL
+from lightning_modules.registry import build
 
 # Keys of a compression node that speak of its fine-tuning, not of the step itself.
 FINE_TUNING = ("epochs", "lr", "teacher", "prepare_epochs")

@@ -9,11 +9,11 @@ import torch
 from omegaconf import OmegaConf
 
 from compression.engine import entry_latency
-from compression.relative_latency import RelativeLatency
+from compression.latency.relative_latency import RelativeLatency
 from compression.step import CompressionStep, Context
-from lightning_modules.figures import validation_figures
-from lightning_modules.losses.building import build_loss
-from lightning_modules.session import Session
+from lightning_modules.evaluation.metrics import validation_figures
+from lightning_modules.experiment.run_context import Session
+from lightning_modules.training.losses.building import build_loss
 
 
 def step_context(

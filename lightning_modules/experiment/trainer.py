@@ -15,18 +15,21 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lightning_modules.build import build
-from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
-from lightning_modules.callbacks.divergence import DivergenceGuard
-from lightning_modules.callbacks.epoch_table import EpochTable
-from lightning_modules.callbacks.freezing import Freezing
-from lightning_modules.callbacks.rank_buffers import RankBuffers
-from lightning_modules.callbacks.seeding import Seeding
-from lightning_modules.check_training import chosen_callbacks
-from lightning_modules.devices import device_count
 from lightning_modules.errors import ConfigError
-from lightning_modules.session import Session
-from lightning_modules.stages import Stage, stages_of
+from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.stages import Stage, stages_of
+from lightning_modules.registry import build
+from lightning_modules.training.callbacks.checkpoints import (
+    AtomicCheckpointIO,
+    checkpoint_callbacks,
+)
+from lightning_modules.training.callbacks.divergence import DivergenceGuard
+from lightning_modules.training.callbacks.epoch_table import EpochTable
+from lightning_modules.training.callbacks.freezing import Freezing
+from lightning_modules.training.callbacks.rank_buffers import RankBuffers
+from lightning_modules.training.callbacks.seeding import Seeding
+from lightning_modules.training.check_training import chosen_callbacks
+from lightning_modules.training.devices import device_count
 
 # Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
 OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format", "strategy")
@@ -77,7 +80,7 @@ def _pruning(session: Session) -> list[pl.Callback]:
     """Of a trial whose search ends trials early."""
     if session.cfg.trial is None or session.cfg.sweep.pruner is None:
         return []
-    from lightning_modules.callbacks.trial_pruning import trial_pruning  # Optuna
+    from lightning_modules.search.trial_pruning import trial_pruning  # Optuna
 
     stages = stages_of(session.cfg)
     epochs = sum(s.epochs * s.rounds + s.prepare_epochs for s in stages)

@@ -8,17 +8,17 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from compression.cost import forward_shapes
+from compression.cost.image_size import height_width
+from compression.cost.macs import forward_shapes
+from compression.cost.meta_copy import meta_copy
 from compression.errors import CompressionError
-from compression.image_size import height_width
-from compression.meta_copy import meta_copy
-from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.cosine_head import put_cosine_head
 from lightning_modules.networks.network import Network
 from lightning_modules.networks.outline import Outline
 from lightning_modules.networks.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from lightning_modules.networks.weights import load_weights
+from lightning_modules.registry import build
 
 log = logging.getLogger(__name__)
 

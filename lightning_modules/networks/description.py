@@ -10,7 +10,7 @@ import yaml
 from torch import nn
 
 from compression.errors import CompressionError
-from compression.trust import locate
+from compression.registry import locate
 from lightning_modules.errors import ConfigError
 
 SCHEMA = 1

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from compression.cost import forward_shapes
+from compression.cost.macs import forward_shapes
+from compression.cost.meta_copy import meta_copy
 from compression.errors import CompressionError
-from compression.meta_copy import meta_copy
 from lightning_modules.errors import ConfigError
 
 

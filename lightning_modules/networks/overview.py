@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from compression.cost import count_params
-from compression.survey import Survey
+from compression.cost.macs import count_params
+from compression.cost.profile import Survey
 
 WIDTH = 44  # characters of a block's arguments
 PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # containers: their children are the blocks
@@ -41,7 +41,7 @@ def overview(
     Args:
         network: the one that was surveyed.
         survey: of one image.
-        convention: of counting MACs, see `compression.cost`.
+        convention: of counting MACs, see `compression.cost.macs`.
         layers: a row for each layer instead of each block.
     """
     own = survey.macs[convention]

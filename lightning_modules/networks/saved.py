@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.quantization.int8_network import Int8Network
 from compression.recipe import Recipe

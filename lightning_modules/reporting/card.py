@@ -6,12 +6,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from lightning_modules import saved_run
-from lightning_modules.atomic_files import write_text
-from lightning_modules.class_report import HEADINGS, class_rows, is_of_class, table_cells
-from lightning_modules.closing import weights_of
-from lightning_modules.spread import FIGURES
-from lightning_modules.summary import Row
+from lightning_modules.evaluation.class_report import HEADINGS, class_rows, is_of_class, table_cells
+from lightning_modules.files import write_text
+from lightning_modules.reporting.closing_screen import weights_of
+from lightning_modules.runs import saved_run
+from lightning_modules.runs.spread import FIGURES
+from lightning_modules.runs.summary import Row
 
 CARD = "card.md"
 TEMPLATE = """\

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lightning_modules.int8_worth import int8_worth
+from lightning_modules.reporting.int8_worth import int8_worth
 
 REPORT = "report.html"  # in a run's directory, where it was asked for
 COLUMNS = {

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.atomic_files import write_text
-from lightning_modules.closing import COLUMNS
-from lightning_modules.configurations import as_text
-from lightning_modules.spread import FIGURES, Spread
-from lightning_modules.summary import Row, Summary
+from lightning_modules.files import write_text
+from lightning_modules.reporting.closing_screen import COLUMNS
+from lightning_modules.runs.configurations import as_text
+from lightning_modules.runs.spread import FIGURES, Spread
+from lightning_modules.runs.summary import Row, Summary
 
 TITLE = "mean (sd) over seeds and folds, best {objective} first"
 STANDARD_ERROR = "se is sd / sqrt(runs); folds share training images, so over folds it is too small"

@@ -9,10 +9,10 @@ from typing import Any
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.build import build
-from lightning_modules.class_report import HEADINGS, class_rows, is_of_class
-from lightning_modules.run_directory import joined
-from lightning_modules.run_records import STOPPED
+from lightning_modules.evaluation.class_report import HEADINGS, class_rows, is_of_class
+from lightning_modules.registry import build
+from lightning_modules.runs.run_directory import joined
+from lightning_modules.runs.run_records import STOPPED
 
 STAGING = "WANDB_DATA_DIR"
 

@@ -5,7 +5,7 @@ import shlex
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lightning_modules.command_line import key_of
+from lightning_modules.config.command_line import key_of
 
 
 def audit_command(cfg: DictConfig) -> str:

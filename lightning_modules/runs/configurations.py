@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from lightning_modules.command_line import leaves
+from lightning_modules.config.command_line import leaves
 
 REPETITION = ("seed", "data.fold")  # in which repetitions of one configuration differ
 # Keys that change no figure of a run.

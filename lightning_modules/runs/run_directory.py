@@ -9,8 +9,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.atomic_files import write_text
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import write_text
 
 _made: set[str] = set()  # folders that this process gave a name
 _older: set[Path] = set()  # run directories that existed before this process

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from lightning_modules import run_directory
-from lightning_modules.atomic_files import read_json
-from lightning_modules.configurations import select
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import read_json
+from lightning_modules.runs import run_directory
+from lightning_modules.runs.configurations import select
 
 FAILED = "failed.txt"  # in a trial that raised: the reason in one line, then a bug's traceback
 STOPPED = "stopped.json"  # in a trial that pruning ended: after which epoch

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightning_modules.configurations import (
+from lightning_modules.runs.configurations import (
     NAMED,
     NEUTRAL,
     REPETITION,
@@ -19,8 +19,8 @@ from lightning_modules.configurations import (
     select,
     settings_of,
 )
-from lightning_modules.run_records import Record
-from lightning_modules.spread import FIGURES, Spread, lower_is_better, spread
+from lightning_modules.runs.run_records import Record
+from lightning_modules.runs.spread import FIGURES, Spread, lower_is_better, spread
 
 
 @dataclass(frozen=True)

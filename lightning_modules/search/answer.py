@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.configurations import as_text
 from lightning_modules.errors import ConfigError
-from lightning_modules.search.opening import find_study
+from lightning_modules.runs.configurations import as_text
 from lightning_modules.search.ownership import OWNER
 from lightning_modules.search.pictures import draw_study
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, elsewhere, trial_folder
+from lightning_modules.search.storage import find_study
 from lightning_modules.search.trials_table import state_of, write_table
 from lightning_modules.search.winner import winners, write_winner
 

@@ -75,7 +75,7 @@ def _as_dict(ranks: Mapping[str, Any]) -> str:
 
 def _layers(root: DictConfig, name: str) -> "list[Candidate]":
     """The layers that a factorisation could change."""
-    from lightning_modules.stages import stages_of
+    from lightning_modules.experiment.stages import stages_of
 
     step = next(stage.step for stage in stages_of(root) if stage.name.endswith(f"_{name}"))
     network = _network(root)
@@ -109,8 +109,8 @@ def _saved(run: Path) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _outline(plain: str) -> Any:
-    from lightning_modules.build import build
     from lightning_modules.networks.building import outline_network
+    from lightning_modules.registry import build
 
     cfg = OmegaConf.create(plain)
     classes = len(build(cfg.data.source).check())

@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.configurations import NEUTRAL
-from lightning_modules.run_directory import joined
+from lightning_modules.runs.configurations import NEUTRAL
+from lightning_modules.runs.run_directory import joined
 from lightning_modules.search.objectives import directions_of, objectives_of
 from lightning_modules.search.space import bare, search_space
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import build
 from lightning_modules.search.limits import limits_of, outline_costs, refuse, violation
 from lightning_modules.search.objectives import penalties
 

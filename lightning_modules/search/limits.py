@@ -6,8 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lightning_modules.atomic_files import write_json
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import write_json
 
 # Known of a network without running it; the others are of a finished run.
 COUNTED = ("macs", "params", "activation_bytes")
@@ -43,8 +43,8 @@ def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:
 
 def outline_costs(cfg: DictConfig, num_classes: int) -> dict[str, int]:
     """The counted costs of the network that the configuration describes, without its weights."""
-    from compression.activations import activation_bytes
-    from compression.cost import count_macs, count_params
+    from compression.cost.activations import activation_bytes
+    from compression.cost.macs import count_macs, count_params
     from lightning_modules.networks.building import outline_network
 
     size = cfg.data.image_size

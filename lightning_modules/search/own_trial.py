@@ -6,7 +6,7 @@ import optuna
 from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import BasePruner
 
-from lightning_modules.search.opening import open_storage
+from lightning_modules.search.storage import open_storage
 
 
 def own_trial(cfg: DictConfig, hydra: DictConfig, pruner: BasePruner | None = None) -> optuna.Trial:

@@ -7,12 +7,12 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from compression.score import macs_score
-from lightning_modules.pictures.drawing import fonts, save
-from lightning_modules.pictures.study_front import draw_front
-from lightning_modules.pictures.study_history import draw_history
-from lightning_modules.pictures.study_importance import draw_importances
-from lightning_modules.pictures.study_parallel import draw_parallel
+from lightning_modules.evaluation.score import macs_score
+from lightning_modules.reporting.pictures.drawing import fonts, save
+from lightning_modules.reporting.pictures.study_front import draw_front
+from lightning_modules.reporting.pictures.study_history import draw_history
+from lightning_modules.reporting.pictures.study_importance import draw_importances
+from lightning_modules.reporting.pictures.study_parallel import draw_parallel
 from lightning_modules.search.importance import importances
 from lightning_modules.search.progress_line import feasible
 from lightning_modules.search.record import FIGURES, PRUNED, RETIRED

@@ -8,9 +8,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lightning_modules.atomic_files import read_json, write_text
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_records import FAILED, failure_of
+from lightning_modules.files import read_json, write_text
+from lightning_modules.runs.run_records import FAILED, failure_of
 from lightning_modules.search.objectives import checked_values
 from lightning_modules.search.ownership import OWNER, lives, this_process
 

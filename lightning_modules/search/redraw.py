@@ -10,8 +10,8 @@ from optuna import Study
 from optuna.distributions import BaseDistribution, _get_single_value
 from optuna.trial import Trial
 
-from lightning_modules.build import build
 from lightning_modules.errors import COMPOSING
+from lightning_modules.registry import build
 from lightning_modules.search.limits import COUNTED, limits_of, outline_costs, violation
 from lightning_modules.search.record import counts
 

@@ -8,8 +8,8 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig
 
-from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import build
 from lightning_modules.search.evolution import EvolutionSampler
 from lightning_modules.search.record import violation_of
 

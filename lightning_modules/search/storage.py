@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
-from lightning_modules.atomic_files import read_json, write_json
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_directory import SEARCH
+from lightning_modules.files import read_json, write_json
+from lightning_modules.runs.run_directory import SEARCH
 from lightning_modules.search.identity import digest, identity
 from lightning_modules.search.objectives import directions_of, objectives_of
 

@@ -9,10 +9,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.run_directory import joined, make_folder
+from lightning_modules.config.sweeps import searches, swept_keys
+from lightning_modules.runs.run_directory import joined, make_folder
 from lightning_modules.search import identity
 from lightning_modules.search.sweeper import StudySweeper
-from lightning_modules.sweeps import searches, swept_keys
 
 # Hydra takes plugins of this package only; nothing of that name is imported.
 TARGET = "hydra_plugins.model_diet.StudySweeper"

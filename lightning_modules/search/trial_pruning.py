@@ -8,8 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from optuna.study import StudyDirection
 
-from lightning_modules.atomic_files import write_json
-from lightning_modules.run_records import STOPPED
+from lightning_modules.files import write_json
+from lightning_modules.runs.run_records import STOPPED
 from lightning_modules.search.own_trial import own_trial
 from lightning_modules.search.pruners import make_pruner
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from lightning_modules.atomic_files import write_text
+from lightning_modules.files import write_text
 from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, RETIRED, VIOLATION
 
 

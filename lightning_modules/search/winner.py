@@ -9,11 +9,11 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from lightning_modules.atomic_files import write_text
-from lightning_modules.command_line import CONF, leaves, removed
-from lightning_modules.configurations import NEUTRAL
-from lightning_modules.run_config import fresh_config
-from lightning_modules.run_directory import joined
+from lightning_modules.config.command_line import CONF, leaves, removed
+from lightning_modules.config.composing import fresh_config
+from lightning_modules.files import write_text
+from lightning_modules.runs.configurations import NEUTRAL
+from lightning_modules.runs.run_directory import joined
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import FIGURES
 

@@ -15,17 +15,16 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lightning_modules.atomic_files import read_json
-from lightning_modules.command_line import explain
+from lightning_modules.config.command_line import explain
 from lightning_modules.errors import COMPOSING, ConfigError
-from lightning_modules.run_records import STOPPED
+from lightning_modules.files import read_json
+from lightning_modules.runs.run_records import STOPPED
 from lightning_modules.search import progress_line
 from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.given import Given, as_it_stands
 from lightning_modules.search.grid import next_point
 from lightning_modules.search.limits import OVER_LIMITS
 from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
-from lightning_modules.search.opening import open_study
 from lightning_modules.search.record import (
     FAILURE,
     FIGURES,
@@ -41,6 +40,7 @@ from lightning_modules.search.record import (
 from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
 from lightning_modules.search.samplers import kind_of, sampler_for
 from lightning_modules.search.space import as_override, distributions, search_space
+from lightning_modules.search.storage import open_study
 from lightning_modules.search.trials_table import write_table
 
 

@@ -14,8 +14,8 @@ MONITORS = ("val/f1", "val/accuracy", "val/loss", "train/loss")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 EMA, FREEZING = (
-    "lightning_modules.callbacks.ema.EMA",
-    "lightning_modules.callbacks.freezing.Freezing",
+    "lightning_modules.training.callbacks.ema.EMA",
+    "lightning_modules.training.callbacks.freezing.Freezing",
 )
 WEIGHTY = (EMA, FREEZING)  # callbacks that decide which weights come out
 

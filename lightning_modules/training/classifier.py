@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from datamodules.dataset import Batch
-from lightning_modules.auxiliary.objectives import Auxiliary
-from lightning_modules.optimization import Length, OptimizerFactory, SchedulerFactory
+from datamodules.loading.dataset import Batch
+from lightning_modules.training.auxiliary.objectives import Auxiliary
+from lightning_modules.training.optimization import Length, OptimizerFactory, SchedulerFactory
 
 # What a restored schedule must not bring back, so that a resumed run may have more epochs.
 LENGTHS = ("total_steps", "_schedule_phases", "T_max", "_milestones", "total_iters")

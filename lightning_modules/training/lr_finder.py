@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.optimization import make_optimizer
+from lightning_modules.training.optimization import make_optimizer
 
 LOWEST, HIGHEST = 1e-6, 1.0
 STEPS = 100  # weight updates from the lowest rate to the highest

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.atomic_files import write_json
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import write_json
 
 WORTHWHILE = 1.1  # a smaller gain is within the noise, and contiguous is the plain choice
 CHOICES = ("auto", "contiguous", "channels_last")

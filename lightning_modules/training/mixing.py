@@ -5,8 +5,8 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import build
 
 
 class Mixing:

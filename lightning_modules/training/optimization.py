@@ -9,11 +9,11 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lightning_modules.build import build, takes
-from lightning_modules.check_training import FREEZING, chosen_callbacks
-from lightning_modules.layer_patterns import matching_layers
 from lightning_modules.networks import Network
-from lightning_modules.parameter_groups import parameter_groups
+from lightning_modules.networks.layer_patterns import matching_layers
+from lightning_modules.registry import build, takes
+from lightning_modules.training.check_training import FREEZING, chosen_callbacks
+from lightning_modules.training.parameter_groups import parameter_groups
 
 LAYER_RATES = ("lr_factors", "layer_decay")  # of an optimizer node, for its parameter groups
 PACE = ("interval", "monitor")  # of a scheduler node, for Lightning

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from datamodules.cache import open_cache
-from datamodules.decoding import decode_crops
+from datamodules.cache.cache import open_cache
+from datamodules.decoding.decoding import decode_crops
 from datamodules.sources.source import Item
-from datamodules.threads import cores
-from lightning_modules import run_directory
-from lightning_modules.command_line import explaining
-from lightning_modules.run_config import fresh_config
+from datamodules.workers.threads import cores
+from lightning_modules.config.command_line import explaining
+from lightning_modules.config.composing import fresh_config
+from lightning_modules.runs import run_directory
 
 if TYPE_CHECKING:  # they load torch, and what measures memory needs a process without it
-    from datamodules.image_data import ImageData
+    from datamodules.loading.image_data import ImageData
 
 SAMPLE = 512  # images of each measurement
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--build", type=int, default=20_000, help="images of the built cache")
     parser.add_argument("--memory", type=int, default=50_000, help="images of the memory figure")
     arguments = parser.parse_args()
-    from lightning_modules.session import make_data
+    from lightning_modules.experiment.run_context import make_data
 
     run_directory.register_resolvers()
     overrides = [*arguments.overrides, "logger=none", "callbacks=progress"]
@@ -86,7 +86,7 @@ def report_single_images(overrides: list[str], data: "ImageData", repeats: int) 
 
 def loading(overrides: list[str], *more: str) -> Callable[[], None]:
     """A job that makes the first training batches, as the loop gets them."""
-    from lightning_modules.session import make_data
+    from lightning_modules.experiment.run_context import make_data
 
     data = make_data(fresh_config([*overrides, *more]))
     data.prepare_data()
@@ -175,10 +175,10 @@ def report_waiting(cfg: DictConfig, data: "ImageData") -> None:
     """Three epochs of training: which share of the time the loop waits for a batch."""
     import torch
 
-    from lightning_modules.experiment import enter
-    from lightning_modules.fitting import fit
-    from lightning_modules.session import Session
-    from lightning_modules.stages import stages_of
+    from lightning_modules.experiment.experiment import enter
+    from lightning_modules.experiment.fit import fit
+    from lightning_modules.experiment.run_context import Session
+    from lightning_modules.experiment.stages import stages_of
 
     cfg.trainer.max_epochs = 3
     (stage,) = stages_of(cfg)

@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from compression import Context
-from compression.latency import enough_turns, processor
+from compression.latency.measure import enough_turns, processor
+from compression.latency.threads import torch_threads
 from compression.quantization.calibration import BATCH, LEAST
 from compression.quantization.quantize import Quantize
-from compression.threads import torch_threads
-from lightning_modules.command_line import CONF, explaining
-from lightning_modules.delivery.backends import Runner, run_file
-from lightning_modules.delivery.formats import FORMATS, RUNTIMES
-from lightning_modules.delivery.shipped import facts_of
+from lightning_modules.config.command_line import CONF, explaining
+from lightning_modules.deployment.backends import Runner, run_file
+from lightning_modules.deployment.formats import FORMATS, RUNTIMES
+from lightning_modules.deployment.inference_model import facts_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, build_network
 

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from compression import compress
-from compression.cost import count_macs
+from compression.cost.macs import count_macs
 from compression.factorization.cp import CP
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
@@ -29,7 +29,7 @@ from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
 from compression.pruning.prune_weights import PruneWeights
 from compression.step import Step
-from lightning_modules.command_line import CONF
+from lightning_modules.config.command_line import CONF
 from lightning_modules.networks import build_network, load_network, save_network
 
 SIZE = 224

@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="WORD", help="overrides of the search")
     words = parser.parse_args().words
     sys.path.insert(0, str(ROOT))
-    from lightning_modules import figures, stage_run
+    from lightning_modules.evaluation import metrics as figures
+    from lightning_modules.experiment import stage_run
     from lightning_modules.search.worker import Worker
 
     watch = Stopwatch()

@@ -20,13 +20,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import nn
 
-from datamodules.image_data import ImageData
-from lightning_modules import command_line, run_directory
-from lightning_modules.experiment import enter
-from lightning_modules.fitting import fit
-from lightning_modules.schedules import one_cycle
-from lightning_modules.session import Session, make_data
-from lightning_modules.stages import stages_of
+from datamodules.loading.image_data import ImageData
+from lightning_modules.config import command_line
+from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.fit import fit
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stages import stages_of
+from lightning_modules.runs import run_directory
+from lightning_modules.training.schedules import one_cycle
 
 STARTS: list[float] = []
 

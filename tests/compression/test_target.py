@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from compression.cost import count_params, network_cost
+from compression.cost.macs import count_params, network_cost
 from compression.errors import CompressionError
 from compression.target import Target, round_target
 

@@ -21,12 +21,12 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from compression import compress
-from compression.cost import count_macs, forward_shapes
+from compression.cost.macs import count_macs, forward_shapes
+from compression.cost.meta_copy import meta_copy
 from compression.errors import CompressionError
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
-from compression.meta_copy import meta_copy
 from compression.pruning.prune import Prune
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, outline_network, save_network

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from datamodules.build_once import build_once
 from datamodules.errors import DataError
+from datamodules.files import build_once
 
 
 def _write(part):

@@ -7,13 +7,13 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from lightning_modules.evaluation import evaluate
-from lightning_modules.experiment import enter
+from lightning_modules.evaluation.evaluation import evaluate
+from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stage_run import run_stage
+from lightning_modules.experiment.stages import stages_of
 from lightning_modules.networks import load_network
 from lightning_modules.networks.cosine_head import CosineLinear
-from lightning_modules.session import Session, make_data
-from lightning_modules.stage_run import run_stage
-from lightning_modules.stages import stages_of
 from tests.conftest import run_command
 
 WORDS = [

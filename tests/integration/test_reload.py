@@ -6,11 +6,11 @@ import json
 import torch
 from safetensors.torch import load_file, save_file
 
-from lightning_modules.experiment import enter
-from lightning_modules.session import Session, make_data
-from lightning_modules.stage_run import run_stage
-from lightning_modules.stages import stages_of
-from lightning_modules.teachers import freeze
+from lightning_modules.distillation.teachers import freeze
+from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stage_run import run_stage
+from lightning_modules.experiment.stages import stages_of
 from tests.conftest import run_command
 
 LOADER = """

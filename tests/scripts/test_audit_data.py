@@ -6,7 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from lightning_modules.command_line import explaining
+from lightning_modules.config.command_line import explaining
 from scripts import audit_data
 from tests.conftest import run_command
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_modules.delivery import timing
-from lightning_modules.delivery.timing import Timing, time_alternately
+from lightning_modules.deployment import timing
+from lightning_modules.deployment.timing import Timing, time_alternately
 from lightning_modules.errors import ConfigError
-from lightning_modules.pictures.tradeoff import Point, front
+from lightning_modules.reporting.pictures.tradeoff import Point, front
 from tests.conftest import needs_extra
 
 
@@ -83,7 +83,7 @@ def test_one_whole_benchmark(saved, tmp_path, monkeypatch, capsys):
 
 
 def test_a_backend_that_is_not_installed(homes, monkeypatch):
-    from lightning_modules import extras
+    from lightning_modules.config import extras
     from scripts.benchmark import DEFAULTS, settings_of
 
     monkeypatch.setattr(extras, "find_spec", lambda package: None)

@@ -1,4 +1,4 @@
-from datamodules.build_once import build_once
+from datamodules.files import build_once
 from tests.conftest import run_command
 
 

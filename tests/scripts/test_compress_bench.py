@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.check import check
+from lightning_modules.config.check import check
 from scripts.bench.compress import Results, fill, rows, table
 
 GIVEN = ["data=synthetic", "data.image_size=80"]

@@ -25,11 +25,11 @@ def rows(path):
 def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkeypatch, capsys):
     import torch
 
-    from lightning_modules.answers import ask
-    from lightning_modules.delivery.predicting import Tally
+    from lightning_modules.config.composing import config_over
+    from lightning_modules.deployment.predicting import Tally
+    from lightning_modules.evaluation.predictions import ask
+    from lightning_modules.experiment.run_context import make_data
     from lightning_modules.networks import load_network
-    from lightning_modules.run_config import config_over
-    from lightning_modules.session import make_data
 
     told = []
     plain = predict.summary
@@ -69,7 +69,7 @@ def test_as_a_user_types_it(saved, folder, tmp_path):
     assert list(content) == ["inference", "time", "macs"]
     assert len(content["inference"]) == 18 and "blue/0.png" in content["inference"]
     assert set(content["inference"].values()) <= {"blue", "green", "red"}
-    from compression.cost import count_macs
+    from compression.cost.macs import count_macs
     from lightning_modules.networks import load_network
 
     assert content["macs"] == count_macs(load_network(saved), [20, 28], "leaderboard2021")
@@ -108,8 +108,8 @@ def test_an_exported_file_gives_the_same_classes(
 
 
 def test_data_that_is_gone_is_said(saved, folder):
-    from lightning_modules.delivery.real_images import validation_images
-    from lightning_modules.run_config import config_over
+    from lightning_modules.config.composing import config_over
+    from lightning_modules.deployment.real_images import validation_images
 
     images, told = validation_images(config_over(saved, []), (20, 28), 4)
     assert images.shape == (4, 3, 20, 28) and told == "validation images of data=image_folder"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.contact_sheet import MARGIN
-from lightning_modules.session import make_data
+from datamodules.contact_sheets.contact_sheet import MARGIN
+from lightning_modules.experiment.run_context import make_data
 from scripts import show_batch
 from tests.conftest import run_command
 
@@ -79,7 +79,7 @@ def test_mixed_pictures_are_rounded_into_range():
     ],
 )
 def test_mistakes_are_one_sentence(homes, words, typed, says, monkeypatch):
-    from lightning_modules.command_line import explaining
+    from lightning_modules.config.command_line import explaining
 
     monkeypatch.setattr("sys.argv", ["show_batch.py", *words, *typed])
     with pytest.raises(SystemExit, match=says), explaining():
@@ -89,8 +89,8 @@ def test_mistakes_are_one_sentence(homes, words, typed, says, monkeypatch):
 
 def test_mixed_batches_are_those_of_training(homes, words, compose_config):
     """The draws of the first update, as the training's own callback seeds them."""
-    from lightning_modules.callbacks.seeding import Seeding
-    from lightning_modules.mixing import configured_mixing
+    from lightning_modules.training.callbacks.seeding import Seeding
+    from lightning_modules.training.mixing import configured_mixing
 
     cfg = compose_config(*words, "mixing=cutmix", "seed=3")
     data = make_data(cfg)

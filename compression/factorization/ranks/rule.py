@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from compression.factorization.candidate import Candidate
-from compression.sensitivity import Scan
+from compression.sensitivity.scan import Scan
 from compression.target import round_target
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from compression.factorization.candidate import Candidate
 from compression.factorization.ranks.rule import Rule
-from compression.loss_bound import LossBounds
-from compression.sensitivity import Scan
+from compression.sensitivity.loss_bound import LossBounds
+from compression.sensitivity.scan import Scan
 
 
 class Sensitivity(Rule):

@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from datamodules.augmentation.operation import Operation
-from datamodules.crops import OUTSIDE
+from datamodules.decoding.crops import OUTSIDE
 from datamodules.errors import DataError
 
 POLICIES = ("imagenet", "cifar10", "svhn")

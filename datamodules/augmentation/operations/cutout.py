@@ -6,7 +6,7 @@ from typing import Any
 
 from datamodules.augmentation.operation import Operation
 from datamodules.augmentation.ranges import interval
-from datamodules.crops import OUTSIDE
+from datamodules.decoding.crops import OUTSIDE
 
 
 class Cutout(Operation):

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from datamodules.augmentation.operation import Operation, Step
 from datamodules.augmentation.ranges import whole
-from datamodules.crops import OUTSIDE
+from datamodules.decoding.crops import OUTSIDE
 
 MAX_LEVEL = 30
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
 from datamodules.augmentation.ranges import interval
-from datamodules.crops import Size
+from datamodules.decoding.crops import Size
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 

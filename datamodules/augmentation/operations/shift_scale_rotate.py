@@ -8,7 +8,7 @@ import cv2
 
 from datamodules.augmentation.operation import Operation
 from datamodules.augmentation.ranges import interval, number
-from datamodules.crops import OUTSIDE
+from datamodules.decoding.crops import OUTSIDE
 
 
 class ShiftScaleRotate(Operation):

@@ -7,8 +7,8 @@ import gradio as gr
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datamodules.errors import DataError
-from lightning_modules.app.answers import ask
-from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.deployment.app.predictions import ask
+from lightning_modules.deployment.inference_model import Shipped
 
 HERE = Path(__file__).parent
 TITLE = "Model Diet"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
-from datamodules.decoding import decode_crops
-from lightning_modules.delivery.shipped import Shipped
+from datamodules.decoding.decoding import decode_crops
+from lightning_modules.deployment.inference_model import Shipped
 
 CALLS = 5  # of which the median is told
 

@@ -92,7 +92,7 @@ def nearest(name: Any, known: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _all_kinds() -> dict[str, Kind]:
-    package = import_module("lightning_modules.networks.blocks.kinds")
+    package = import_module("lightning_modules.networks.blocks.types")
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
     return _KINDS

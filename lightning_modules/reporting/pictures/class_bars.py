@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lightning_modules.class_report import ClassRow
-from lightning_modules.pictures.drawing import BLUE, GREY, RED, write_names, write_title
+from lightning_modules.evaluation.class_report import ClassRow
+from lightning_modules.reporting.pictures.drawing import BLUE, GREY, RED, write_names, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

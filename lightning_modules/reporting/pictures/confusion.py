@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_modules.class_report import Matrix
-from lightning_modules.pictures.drawing import write_names, write_title
+from lightning_modules.evaluation.class_report import Matrix
+from lightning_modules.reporting.pictures.drawing import write_names, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lightning_modules.pictures.drawing import BLUE, GREY, RED, shortened, write_title
+from lightning_modules.reporting.pictures.drawing import BLUE, GREY, RED, shortened, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

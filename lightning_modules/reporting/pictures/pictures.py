@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from datamodules.image_data import ImageData
-from lightning_modules.answers import Answers
-from lightning_modules.calibration import reliability
-from lightning_modules.class_report import class_rows
-from lightning_modules.evaluation import split_figures
-from lightning_modules.pictures.class_bars import draw_class_bars
-from lightning_modules.pictures.confusion import draw_confusion
-from lightning_modules.pictures.drawing import fonts, save
-from lightning_modules.pictures.reliability import draw_reliability
-from lightning_modules.pictures.worst_images import save_worst
+from datamodules.loading.image_data import ImageData
+from lightning_modules.evaluation.calibration import reliability
+from lightning_modules.evaluation.class_report import class_rows
+from lightning_modules.evaluation.evaluation import split_figures
+from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.reporting.pictures.class_bars import draw_class_bars
+from lightning_modules.reporting.pictures.confusion import draw_confusion
+from lightning_modules.reporting.pictures.drawing import fonts, save
+from lightning_modules.reporting.pictures.reliability import draw_reliability
+from lightning_modules.reporting.pictures.worst_images import save_worst
 
 FOLDER = "figures"
 

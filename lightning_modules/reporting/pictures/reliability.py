@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_modules.calibration import Reliability
-from lightning_modules.pictures.drawing import BLUE, GREY, LIGHT, PINK, write_title
+from lightning_modules.evaluation.calibration import Reliability
+from lightning_modules.reporting.pictures.drawing import BLUE, GREY, LIGHT, PINK, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,8 +3,8 @@
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from compression.sensitivity import Point, Scan
-from lightning_modules.pictures.drawing import GREY, LIGHT, write_names, write_title
+from compression.sensitivity.scan import Point, Scan
+from lightning_modules.reporting.pictures.drawing import GREY, LIGHT, write_names, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_modules.pictures.drawing import BLUE, GREY, LIGHT, RED, write_title
+from lightning_modules.reporting.pictures.drawing import BLUE, GREY, LIGHT, RED, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lightning_modules.pictures.drawing import BLUE, without_common, write_names, write_title
+from lightning_modules.reporting.pictures.drawing import (
+    BLUE,
+    without_common,
+    write_names,
+    write_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_modules.configurations import as_text
-from lightning_modules.pictures.drawing import shortened, without_common, write_title
+from lightning_modules.reporting.pictures.drawing import shortened, without_common, write_title
+from lightning_modules.runs.configurations import as_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from lightning_modules.pictures.drawing import BLUE, GREY, LIGHT, shortened, write_title
+from lightning_modules.reporting.pictures.drawing import BLUE, GREY, LIGHT, shortened, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

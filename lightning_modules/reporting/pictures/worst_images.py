@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from datamodules.contact_sheet import Section, save_contact_sheet
-from datamodules.image_data import ImageData
-from datamodules.tile import RED, Tile
-from lightning_modules.answers import Answers
+from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
+from datamodules.contact_sheets.tile import RED, Tile
+from datamodules.loading.image_data import ImageData
+from lightning_modules.evaluation.predictions import Answers
 
 SHOWN = 30  # images
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_modules.class_report import HEADINGS, ClassRow, class_rows, table_cells
-from lightning_modules.pictures.class_bars import draw_class_bars
-from lightning_modules.pictures.confusion import draw_confusion
-from lightning_modules.pictures.pictures import FOLDER
-from lightning_modules.report.content import Picture, Table
-from lightning_modules.report.finished_run import FinishedRun
+from lightning_modules.evaluation.class_report import HEADINGS, ClassRow, class_rows, table_cells
+from lightning_modules.reporting.pictures.class_bars import draw_class_bars
+from lightning_modules.reporting.pictures.confusion import draw_confusion
+from lightning_modules.reporting.pictures.pictures import FOLDER
+from lightning_modules.reporting.report.content import Picture, Table
+from lightning_modules.reporting.report.finished_run import FinishedRun
 
 NAMES = {"val": "validation", "test": "test"}
 

@@ -1,10 +1,10 @@
 """Several runs side by side: mean and spread of each configuration."""
 
-from lightning_modules import spread_table
-from lightning_modules.report.content import Table
-from lightning_modules.report.finished_run import name_of
-from lightning_modules.report.subject import Subject
-from lightning_modules.summary import Row
+from lightning_modules.reporting import spread_table
+from lightning_modules.reporting.report.content import Table
+from lightning_modules.reporting.report.finished_run import name_of
+from lightning_modules.reporting.report.report_input import Subject
+from lightning_modules.runs.summary import Row
 
 
 def compared(subject: Subject) -> Table | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.pictures.drawing import to_png
+from lightning_modules.reporting.pictures.drawing import to_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

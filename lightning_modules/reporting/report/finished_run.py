@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lightning_modules import saved_run
-from lightning_modules.atomic_files import read_json
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_records import Record
+from lightning_modules.files import read_json
+from lightning_modules.runs import saved_run
+from lightning_modules.runs.run_records import Record
 
 
 @dataclass(frozen=True)

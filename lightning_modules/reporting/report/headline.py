@@ -3,10 +3,16 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lightning_modules.closing import COLUMNS, cell, change, stage_figures, weights_of
-from lightning_modules.int8_worth import int8_worth
-from lightning_modules.report.content import Table
-from lightning_modules.report.finished_run import FinishedRun
+from lightning_modules.reporting.closing_screen import (
+    COLUMNS,
+    cell,
+    change,
+    stage_figures,
+    weights_of,
+)
+from lightning_modules.reporting.int8_worth import int8_worth
+from lightning_modules.reporting.report.content import Table
+from lightning_modules.reporting.report.finished_run import FinishedRun
 
 MORE = {
     "test/f1": "macro-F1, test",

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightning_modules.errors import USER_ERRORS
-from lightning_modules.report.content import Table
-from lightning_modules.report.finished_run import FinishedRun
+from lightning_modules.reporting.report.content import Table
+from lightning_modules.reporting.report.finished_run import FinishedRun
 
 if TYPE_CHECKING:  # it loads torch
     from lightning_modules.networks.overview import Row
@@ -18,7 +18,7 @@ def layer_costs(run: FinishedRun, *, trust: Iterable[str] = ()) -> Table | str:
         run: its network is loaded.
         trust: packages outside this one whose networks and steps may be run.
     """
-    from compression.survey import survey  # torch
+    from compression.cost.profile import survey  # torch
     from lightning_modules.networks import load_network
     from lightning_modules.networks.overview import overview
 

@@ -7,17 +7,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lightning_modules.atomic_files import write_text
 from lightning_modules.errors import ConfigError
-from lightning_modules.pictures.drawing import fonts
-from lightning_modules.report import commands, headline
-from lightning_modules.report.classes import splits
-from lightning_modules.report.compared import compared, notes
-from lightning_modules.report.finished_run import FinishedRun
-from lightning_modules.report.layers import layer_costs, savings
-from lightning_modules.report.subject import Subject
-from lightning_modules.report.tradeoffs import latency_notes, tradeoffs
-from lightning_modules.report.training import curves
+from lightning_modules.files import write_text
+from lightning_modules.reporting.pictures.drawing import fonts
+from lightning_modules.reporting.report import commands, headline
+from lightning_modules.reporting.report.classes import splits
+from lightning_modules.reporting.report.compared import compared, notes
+from lightning_modules.reporting.report.finished_run import FinishedRun
+from lightning_modules.reporting.report.layers import layer_costs, savings
+from lightning_modules.reporting.report.report_input import Subject
+from lightning_modules.reporting.report.tradeoffs import latency_notes, tradeoffs
+from lightning_modules.reporting.report.training import curves
 
 HERE = Path(__file__).resolve().parent
 

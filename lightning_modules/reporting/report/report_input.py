@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_modules.configurations import REPETITION
 from lightning_modules.errors import ConfigError
-from lightning_modules.report.finished_run import FinishedRun, name_of, read_run
-from lightning_modules.run_directory import search_folder
-from lightning_modules.run_records import Record, find_folder, find_records, read_record
-from lightning_modules.summary import Summary, summarise
+from lightning_modules.reporting.report.finished_run import FinishedRun, name_of, read_run
+from lightning_modules.runs.configurations import REPETITION
+from lightning_modules.runs.run_directory import search_folder
+from lightning_modules.runs.run_records import Record, find_folder, find_records, read_record
+from lightning_modules.runs.summary import Summary, summarise
 
 if TYPE_CHECKING:  # it loads Optuna
-    from lightning_modules.report.searched import Searched
+    from lightning_modules.reporting.report.study_report import Searched
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def _once(groups: Iterable[list[Record]]) -> list[Record]:
 
 
 def _search(folder: Path) -> "Searched":
-    from lightning_modules.report.searched import read_search  # Optuna: only for a search
+    from lightning_modules.reporting.report.study_report import (
+        read_search,  # Optuna: only for a search
+    )
 
     return read_search(folder)
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_modules.report.content import Picture, Table
+from lightning_modules.reporting.report.content import Picture, Table
 from lightning_modules.search.answer import SHOWN, best_cells, states, title_of
-from lightning_modules.search.opening import find_study
 from lightning_modules.search.pictures import FOLDER
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import trial_folder
+from lightning_modules.search.storage import find_study
 from lightning_modules.search.winner import winners
 
 WORDS = {

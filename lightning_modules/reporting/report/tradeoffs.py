@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from lightning_modules.atomic_files import read_json
-from lightning_modules.closing import stage_figures
-from lightning_modules.pictures.tradeoff import LATENCY, Point, draw_tradeoff, front
-from lightning_modules.report.content import Picture
-from lightning_modules.report.finished_run import FinishedRun, name_of
-from lightning_modules.report.headline import latency_words
-from lightning_modules.run_records import Record
+from lightning_modules.files import read_json
+from lightning_modules.reporting.closing_screen import stage_figures
+from lightning_modules.reporting.pictures.tradeoff import LATENCY, Point, draw_tradeoff, front
+from lightning_modules.reporting.report.content import Picture
+from lightning_modules.reporting.report.finished_run import FinishedRun, name_of
+from lightning_modules.reporting.report.headline import latency_words
+from lightning_modules.runs.run_records import Record
 
 AXES = {"cost/macs": "MACs of one image", "cost/latency_ms": LATENCY}
 APART = (

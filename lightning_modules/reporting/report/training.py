@@ -1,8 +1,8 @@
 """How the training went: its curves."""
 
-from lightning_modules.pictures.curves import draw_curves
-from lightning_modules.report.content import Picture
-from lightning_modules.report.finished_run import FinishedRun
+from lightning_modules.reporting.pictures.curves import draw_curves
+from lightning_modules.reporting.report.content import Picture
+from lightning_modules.reporting.report.finished_run import FinishedRun
 
 
 def curves(run: FinishedRun) -> Picture | None:

@@ -8,12 +8,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from lightning_modules.auxiliary.objectives import Attachment, Auxiliary
-from lightning_modules.build import build
 from lightning_modules.errors import ConfigError
-from lightning_modules.features import feature_shapes, has_module
-from lightning_modules.losses.building import build_loss
 from lightning_modules.networks import Network
+from lightning_modules.networks.features import feature_shapes, has_module
+from lightning_modules.registry import build
+from lightning_modules.training.auxiliary.objectives import Attachment, Auxiliary
+from lightning_modules.training.losses.building import build_loss
 
 log = logging.getLogger(__name__)
 

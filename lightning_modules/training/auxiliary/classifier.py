@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lightning_modules.auxiliary.feature_map import check_map, in_words
 from lightning_modules.errors import ConfigError
+from lightning_modules.training.auxiliary.feature_map import check_map, in_words
 
 
 class AuxiliaryClassifier(nn.Module):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.losses.limits import check_limits
+from lightning_modules.training.losses.limits import check_limits
 
 ERRORS = ("mse", "l1")
 
@@ -25,7 +25,7 @@ def check_auxiliary_nodes(nodes: Mapping[str, Any]) -> None:
             raise ConfigError(f"{place} has settings but was not chosen; add auxiliary={name}.")
         _check_places(f"{place}.at", node.get("at"))
         loss = node.get("loss") or {}
-        if str(loss.get("_target_")).startswith("lightning_modules.losses."):
+        if str(loss.get("_target_")).startswith("lightning_modules.training.losses."):
             check_limits(loss, f"{place}.loss")
         if "error" in node:
             check_decoder(node, place)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from lightning_modules.atomic_files import write_text
+from lightning_modules.files import write_text
 
 COLUMNS = ("step", "round", "epoch", "train/loss", "val/loss", "val/f1", "val/accuracy", "lr")
 

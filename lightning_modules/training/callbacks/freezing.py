@@ -4,8 +4,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightning_modules.layer_patterns import head_layers, layers, matching_layers
 from lightning_modules.networks import Network
+from lightning_modules.networks.layer_patterns import head_layers, layers, matching_layers
 
 
 class Freezing(pl.Callback):

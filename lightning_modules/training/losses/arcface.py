@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.losses.limits import check_limits
-from lightning_modules.losses.weighted import WeightedLoss, probabilities
 from lightning_modules.networks.cosine_head import CosineLinear
+from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.weighted import WeightedLoss, probabilities
 
 
 class ArcFace(WeightedLoss):

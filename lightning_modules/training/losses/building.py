@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from lightning_modules.build import build, takes
 from lightning_modules.networks import Network
+from lightning_modules.registry import build, takes
 
 
 def build_loss(

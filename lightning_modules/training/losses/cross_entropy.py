@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.losses.weighted import WeightedLoss, probabilities
+from lightning_modules.training.losses.weighted import WeightedLoss, probabilities
 
 
 class CrossEntropy(WeightedLoss):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lightning_modules.losses.cross_entropy import CrossEntropy
-from lightning_modules.losses.limits import check_limits
-from lightning_modules.losses.soft_f1 import SoftF1
+from lightning_modules.training.losses.cross_entropy import CrossEntropy
+from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.soft_f1 import SoftF1
 
 
 class F1CrossEntropy(nn.Module):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from datamodules.class_balance import SCHEMES
+from datamodules.loading.class_balance import SCHEMES
 from lightning_modules.errors import ConfigError
 
 Test = tuple[Callable[[float], bool], str]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.losses.limits import check_limits
-from lightning_modules.losses.weighted import WeightedLoss, probabilities, require_counts
+from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.weighted import WeightedLoss, probabilities, require_counts
 
 
 class LogitAdjustment(WeightedLoss):

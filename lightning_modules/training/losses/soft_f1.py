@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_modules.losses.weighted import WeightedLoss, probabilities
+from lightning_modules.training.losses.weighted import WeightedLoss, probabilities
 
 
 class SoftF1(WeightedLoss):

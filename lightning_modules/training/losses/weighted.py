@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from datamodules.class_balance import class_weights as weights_from
+from datamodules.loading.class_balance import class_weights as weights_from
 from lightning_modules.errors import ConfigError
-from lightning_modules.losses.limits import check_limits
+from lightning_modules.training.losses.limits import check_limits
 
 
 class WeightedLoss(nn.Module):

@@ -4,9 +4,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from compression.activations import activation_bytes
+from compression.cost.activations import activation_bytes
+from compression.cost.file_size import file_bytes
 from compression.errors import CompressionError
-from compression.file_size import file_bytes
 
 FLOAT = 4
 

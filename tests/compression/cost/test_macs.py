@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from compression.cost import count_macs, count_params, layer_calls, macs_per_layer, module_macs
+from compression.cost.macs import count_macs, count_params, layer_calls, macs_per_layer, module_macs
 from compression.errors import CompressionError
 
 

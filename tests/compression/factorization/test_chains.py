@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compression import Recipe, compress
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization.cp import CP
 from compression.factorization.spatial_svd import SpatialSVD

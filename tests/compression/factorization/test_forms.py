@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from tensorly.decomposition import parafac
 from torch import nn
 
-from compression.cost import module_macs
+from compression.cost.geometry import Geometry
+from compression.cost.layer_macs import layer_macs
+from compression.cost.macs import module_macs
 from compression.errors import CompressionError
 from compression.factorization.cp import CPForm, cp
 from compression.factorization.factorization import fill
-from compression.factorization.geometry import Geometry
 from compression.factorization.kernels import kernel_of
-from compression.factorization.layer_macs import layer_macs
 from compression.factorization.spatial_svd import SpatialSVDForm
 from compression.factorization.spectrum import Spectrum
 from compression.factorization.svd import SVDForm

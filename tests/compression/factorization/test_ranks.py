@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from compression import compress
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization.ranks.energy import energy_rank
 from compression.factorization.spatial_svd import SpatialSVD

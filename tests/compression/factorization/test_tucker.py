@@ -10,7 +10,7 @@ from tensorly.decomposition import partial_tucker
 from torch import nn
 
 from compression import Context, Recipe, compress
-from compression.cost import count_macs, module_macs
+from compression.cost.macs import count_macs, module_macs
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker, TuckerForm, tucker2
 

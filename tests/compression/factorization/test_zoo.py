@@ -7,7 +7,7 @@ import torch
 from torchvision import models
 
 from compression import Recipe, compress
-from compression.cost import count_macs
+from compression.cost.macs import count_macs
 from compression.errors import CompressionError
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD

@@ -8,17 +8,17 @@ import torch
 from torch import nn
 
 from compression import compress
-from compression.cost import count_macs
+from compression.cost.layer_macs import layer_macs
+from compression.cost.macs import count_macs
 from compression.errors import CompressionError
 from compression.factorization import clock
 from compression.factorization.cp import CP
-from compression.factorization.layer_macs import layer_macs
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
+from compression.latency.relative_latency import RelativeLatency
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
-from compression.relative_latency import RelativeLatency
 from tests.compression.fake_latency import OVERHEAD, fake_latency
 
 __all__ = ["fake_latency"]

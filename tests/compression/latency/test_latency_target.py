@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compression.errors import CompressionError
-from compression.latency_target import GUESSES, MEASUREMENTS, plan_for_latency, search
+from compression.latency.latency_target import GUESSES, MEASUREMENTS, plan_for_latency, search
 from compression.step import Context
 from compression.target import OutOfReach, Target
 from tests.compression.fake_latency import scripted

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from compression.layer_latency import compare_layers, layer_graph
-from compression.onnx_session import onnx_session
+from compression.latency.layer_latency import compare_layers, layer_graph
+from compression.onnx.session import onnx_session
 
 LAYERS = [
     (nn.Conv2d(3, 6, 3, stride=2, padding=1), (2, 3, 9, 8)),

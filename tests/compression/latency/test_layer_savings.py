@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from compression.factorization.layer_macs import layer_macs
-from compression.layer_advice import advise, elements_moved
-from compression.layer_savings import layer_savings
+from compression.cost.layer_macs import layer_macs
+from compression.latency.layer_advice import advise, elements_moved
+from compression.latency.layer_savings import layer_savings
 from compression.pruning.prune import Prune
 from compression.step import Context
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.networks.conftest import model_cfg
+from tests.lightning_modules.networks.conftest import model_cfg
 
 __all__ = ["model_cfg"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from compression import Context, Recipe, compress
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.pruning import importance, settings, sparsity

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from compression import Context, Recipe, compress
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.pruning.prune_layers import PruneLayers
 from compression.pruning.skipping import loss_increase

@@ -10,20 +10,20 @@ import torch
 from torch import nn
 
 from compression import Context, compress
-from compression.cost import count_macs, count_params
+from compression.cost.file_size import file_bytes
+from compression.cost.macs import count_macs, count_params
 from compression.engine import check_order
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
-from compression.file_size import file_bytes
-from compression.macro_f1 import macro_f1
-from compression.onnx_export import export_onnx
-from compression.onnx_session import onnx_session
+from compression.onnx.export import export_onnx
+from compression.onnx.session import onnx_session
 from compression.quantization import calibration, quantize
 from compression.quantization.calibration import calibration_images
 from compression.quantization.graph import excluded_layers, float_graph
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
 from compression.quantization.sensitive import kept_floating
+from compression.sensitivity.macro_f1 import macro_f1
 
 
 class Small(nn.Module):

@@ -3,8 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from compression.loss_bound import UNSEEN, LossBounds
-from compression.sensitivity import Point, Scan
+from compression.sensitivity.loss_bound import UNSEEN, LossBounds
+from compression.sensitivity.scan import Point, Scan
 
 
 def scan_of(**layers: dict[float, float]) -> Scan:

@@ -11,13 +11,13 @@ from torchmetrics.functional.classification import multiclass_f1_score
 
 from compression import Context, compress
 from compression.batchnorm import recalibrate
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
 from compression.pruning.sizing import _numbered
-from compression.sensitivity import WHOLE, scan
+from compression.sensitivity.scan import WHOLE, scan
 from tests.compression.fake_latency import fake_latency
 
 __all__ = ["fake_latency"]

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from compression.errors import CompressionError
-from compression.stored_figures import FILE, StoredFigures, stored_figures
+from compression.sensitivity.stored_figures import FILE, StoredFigures, stored_figures
 
 
 def test_each_is_measured_once_and_written_at_once(tmp_path):

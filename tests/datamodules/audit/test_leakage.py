@@ -7,7 +7,7 @@ from PIL import Image, ImageEnhance
 from datamodules.audit import leakage
 from datamodules.audit.leakage import Leak, find_leaks, warn_of_leakage
 from datamodules.audit.likeness import perceptual_hash, thumbnail, thumbnail_hashes
-from datamodules.cache import open_cache
+from datamodules.cache.cache import open_cache
 from tests.datamodules.audit.conftest import scene
 
 SIZES = {"train": (80, 80)}  # larger than the others, as for random crops

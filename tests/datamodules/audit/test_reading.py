@@ -7,7 +7,7 @@ from PIL import Image
 
 from datamodules.audit.damage import decode_what_is_left
 from datamodules.audit.reading import File, read_pictures
-from datamodules.crops import OUTSIDE
+from datamodules.decoding.crops import OUTSIDE
 from datamodules.sources.source import Item
 from tests.datamodules.audit.conftest import scene
 

@@ -16,7 +16,7 @@ from datamodules.audit.likeness import (
     unit_vectors,
 )
 from datamodules.audit.reading import read_pictures
-from datamodules.decoding import decode_image
+from datamodules.decoding.decoding import decode_image
 from datamodules.sources.image_folder import ImageFolder
 from tests.conftest import SHARED, needs_shared
 

@@ -24,8 +24,8 @@ from datamodules.augmentation.operations.random_resized_crop import RandomResize
 from datamodules.augmentation.operations.rotate90 import Rotate90
 from datamodules.augmentation.recipe import Recipe
 from datamodules.errors import DataError
-from lightning_modules.build import build
-from lightning_modules.check import check
+from lightning_modules.config.check import check
+from lightning_modules.registry import build
 from tests.conftest import ROOT, run_command
 
 BACKENDS = ("albumentations", "torchvision")

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules import cache, decoding, processes
-from datamodules.cache import open_cache
+from datamodules.cache import cache
+from datamodules.cache.cache import open_cache
+from datamodules.decoding import decoding
 from datamodules.errors import DataError
 from datamodules.sources.image_folder import ImageFolder
 from datamodules.sources.source import Item
+from datamodules.workers import processes
 
 
 @pytest.fixture

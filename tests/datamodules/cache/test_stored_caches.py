@@ -4,9 +4,9 @@ import time
 import pytest
 from filelock import FileLock
 
-from datamodules.build_once import build_once
+from datamodules.cache.stored_caches import stored_caches
 from datamodules.errors import DataError
-from datamodules.stored_caches import stored_caches
+from datamodules.files import build_once
 
 
 def _make(folder, size=5000, days=0.0):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.contact_sheet import GAP, MARGIN, WIDE_GAP, Section, contact_sheet
-from datamodules.contact_sheet import save_contact_sheet as save
+from datamodules.contact_sheets.contact_sheet import GAP, MARGIN, WIDE_GAP, Section, contact_sheet
+from datamodules.contact_sheets.contact_sheet import save_contact_sheet as save
+from datamodules.contact_sheets.tile import FRAME, RED, Tile
 from datamodules.errors import DataError
-from datamodules.tile import FRAME, RED, Tile
 
 LONG = "a_very_long_name_that_is_much_wider_than_its_picture_0001.jpg"
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.lettering import load_font, shorten, wrap
+from datamodules.contact_sheets.lettering import load_font, shorten, wrap
 
 FONT = load_font(13)
 WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.crops import OUTSIDE
-from datamodules.decoding import as_size, decode_crops, decode_image, resize
+from datamodules.decoding.crops import OUTSIDE
+from datamodules.decoding.decoding import as_size, decode_crops, decode_image, resize
 from datamodules.errors import DataError
 from tests.datamodules.conftest import STORED, at_most, oriented
 
@@ -121,7 +121,7 @@ def test_a_large_photo_is_decoded_without_a_word(tmp_path):
     """In a process of its own, because pytest collects warnings its own way."""
     path = _saved(tmp_path / "a.png", Image.fromarray(HALVES))
     code = (
-        "from datamodules.decoding import Image, decode_image\n"
+        "from datamodules.decoding.decoding import Image, decode_image\n"
         "Image.MAX_IMAGE_PIXELS = 20  # warns of 32 pixels, refuses 41\n"
         f"print(decode_image({path!r}).size)\n"
     )

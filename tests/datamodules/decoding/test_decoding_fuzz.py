@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datamodules.decoding import decode_crops
+from datamodules.decoding.decoding import decode_crops
 from datamodules.errors import DataError
 from tests.datamodules.conftest import at_most
 

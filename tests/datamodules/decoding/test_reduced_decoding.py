@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, JpegImagePlugin
 
-from datamodules.crops import cut, fitted
-from datamodules.decoding import decode_crops, decode_image
+from datamodules.decoding.crops import cut, fitted
+from datamodules.decoding.decoding import decode_crops, decode_image
 from tests.datamodules.conftest import oriented
 
 

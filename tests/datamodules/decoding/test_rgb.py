@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.decoding import decode_image
+from datamodules.decoding.decoding import decode_image
 from datamodules.errors import DataError
 
 LEVELS = np.array([[0, 1, 255, 256, 0x7FFF, 0x8012, 0xFF00, 0xFFFF]], np.uint16)

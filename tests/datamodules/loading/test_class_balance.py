@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.class_balance import SCHEMES, class_weights
 from datamodules.errors import DataError
+from datamodules.loading.class_balance import SCHEMES, class_weights
 
 counts = st.lists(st.integers(0, 5000), min_size=1, max_size=20)
 

@@ -6,11 +6,11 @@ import pytorch_lightning as pl
 import torch
 
 from datamodules.augmentation.recipe import Recipe
-from datamodules.decoding import decode_crops
+from datamodules.decoding.decoding import decode_crops
 from datamodules.errors import DataError
-from datamodules.image_data import ImageData
+from datamodules.loading.image_data import ImageData
 from datamodules.sources.image_folder import ImageFolder
-from datamodules.splits import Splits
+from datamodules.splits.splits import Splits
 from tests.datamodules.audit.conftest import scene
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -222,7 +222,7 @@ def configured(compose_config, homes):
     """The data module that options and overrides describe."""
 
     def make(*overrides: str) -> ImageData:
-        from lightning_modules.session import make_data
+        from lightning_modules.experiment.run_context import make_data
 
         return make_data(compose_config(*overrides))
 

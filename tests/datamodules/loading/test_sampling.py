@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from datamodules.sampling import REPEAT, EpochSampler, sample_seed
+from datamodules.loading.sampling import REPEAT, EpochSampler, sample_seed
 
 
 def _sampler(**changes) -> EpochSampler:
@@ -111,7 +111,7 @@ def test_sample_seeds_differ_and_fill_64_bits():
 def test_sample_seed_is_splitmix64():
     # First output of the reference implementation from state 0, chained once more by hand.
     assert sample_seed(0, 0, 0) != sample_seed(0, 0, 1)
-    from datamodules.sampling import _splitmix64
+    from datamodules.loading.sampling import _splitmix64
 
     assert _splitmix64(0) == 0xE220A8397B1DCDAF
 

@@ -13,7 +13,7 @@ from PIL import Image
 from datamodules.errors import DataError
 from datamodules.sources.cifar import Cifar
 from datamodules.sources.cifar_classes import CIFAR10, CIFAR100
-from datamodules.splits import Splits
+from datamodules.splits.splits import Splits
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -11,7 +11,7 @@ from datamodules.errors import DataError
 from datamodules.sources.coco import Coco
 from datamodules.sources.coco_file import CocoBox, CocoImage
 from datamodules.sources.cropping import BoxCount, Cropping
-from datamodules.splits import Splits
+from datamodules.splits.splits import Splits
 from tests.datamodules.conftest import at_most
 
 ONE_EACH = [[(n % 2, [10, 10, 40, 20])] for n in range(20)]

@@ -7,7 +7,7 @@ import pytest
 
 from datamodules.sources.class_map import read_class_map
 from datamodules.sources.coco import Coco
-from datamodules.splits import Splits
+from datamodules.splits.splits import Splits
 from tests.conftest import SHARED, needs_shared
 
 ROOT = SHARED / "data" / "taco"

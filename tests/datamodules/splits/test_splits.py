@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from datamodules.errors import DataError
 from datamodules.sources.source import Index, Item
-from datamodules.splits import Splits
+from datamodules.splits.splits import Splits
 
 NAMES = ("a", "b", "c")
 

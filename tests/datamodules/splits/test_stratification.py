@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.stratification import stratified_split
+from datamodules.splits.stratification import stratified_split
 
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=6).map(Counter)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from datamodules import processes
 from datamodules.errors import DataError
-from datamodules.processes import CHUNK, map_in_processes
+from datamodules.workers import processes
+from datamodules.workers.processes import CHUNK, map_in_processes
 from tests.conftest import ROOT
 
 

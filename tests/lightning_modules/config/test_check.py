@@ -7,10 +7,12 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lightning_modules import run_directory, study, teacher_runs
-from lightning_modules.check import CheckBeforeStart, check
-from lightning_modules.data_splits import data_identity
+from lightning_modules.config.check import CheckBeforeStart, check
+from lightning_modules.distillation import teacher_runs
 from lightning_modules.errors import USER_ERRORS
+from lightning_modules.runs import run_directory
+from lightning_modules.runs.data_splits import data_identity
+from lightning_modules.search import study
 from tests.conftest import ROOT, draw_folder, run_command
 
 AUXILIARY = ["auxiliary=classifiers", "auxiliary.classifiers.at={pool: 1}"]

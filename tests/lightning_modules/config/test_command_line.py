@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from lightning_modules import command_line, run_directory
+from lightning_modules.config import command_line
 from lightning_modules.errors import ConfigError
+from lightning_modules.runs import run_directory
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab c/'\\.-$:{}[],=\"", max_size=8),

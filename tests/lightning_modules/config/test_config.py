@@ -7,8 +7,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lightning_modules.build import build
-from lightning_modules.stages import stages_of
+from lightning_modules.experiment.stages import stages_of
+from lightning_modules.registry import build
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -130,7 +130,7 @@ def test_teachers(composed, option):
 
 @pytest.mark.parametrize("option", chosen("distillation"))
 def test_distillations(composed, option):
-    from lightning_modules.teachers import Teacher
+    from lightning_modules.distillation.teachers import Teacher
 
     distillation = build(composed("distillation", option).distillation)
     teacher = Teacher("a", torch.nn.Identity())
@@ -164,7 +164,7 @@ def test_distillations_combine_on_the_command_line(compose_config):
 @pytest.mark.parametrize("option", [o for o in chosen("loss") if o != "custom"])
 @pytest.mark.parametrize("scheme", ["none", "balanced"])
 def test_losses(compose_config, option, scheme):
-    from lightning_modules.losses.building import build_loss
+    from lightning_modules.training.losses.building import build_loss
 
     cfg = compose_config(f"loss={option}", f"loss.class_weights={scheme}")
     loss = build_loss(cfg.loss, class_counts=[9, 3, 1])
@@ -178,7 +178,7 @@ def test_losses(compose_config, option, scheme):
 
 
 def test_a_loss_of_ones_own_needs_no_counts(compose_config):
-    from lightning_modules.losses.building import build_loss
+    from lightning_modules.training.losses.building import build_loss
 
     cfg = compose_config("loss=custom", "loss._target_=torch.nn.MultiMarginLoss", "+loss.margin=2")
     loss = build_loss(cfg.loss, class_counts=[9, 3, 1])
@@ -188,8 +188,8 @@ def test_a_loss_of_ones_own_needs_no_counts(compose_config):
 
 @pytest.mark.parametrize("option", chosen("auxiliary"))
 def test_auxiliary_losses(compose_config, option):
-    from lightning_modules.auxiliary.building import build_auxiliary
     from lightning_modules.networks import build_network
+    from lightning_modules.training.auxiliary.building import build_auxiliary
 
     at = [] if option == "none" else [f"auxiliary.{option}.at={{features.stage1: 0.5}}"]
     cfg = compose_config(f"auxiliary={option}", "model.units=[1,1,1]", *at)
@@ -212,7 +212,7 @@ def test_arcface_brings_its_head(compose_config):
 @pytest.mark.parametrize("option", chosen("optimizer"))
 @pytest.mark.parametrize("schedule", chosen("scheduler"))
 def test_optimizers_and_schedulers(compose_config, option, schedule):
-    from lightning_modules.optimization import Length, make_optimizer, make_schedule
+    from lightning_modules.training.optimization import Length, make_optimizer, make_schedule
 
     cfg = compose_config(f"optimizer={option}", f"scheduler={schedule}")
     module = torch.nn.ModuleDict({"network": torch.nn.Linear(2, 2)})
@@ -232,7 +232,7 @@ ACCELERATED = ("gpu", "ddp")
 
 @pytest.mark.parametrize("option", [o for o in chosen("trainer") if o not in ACCELERATED])
 def test_trainers(composed, option, tmp_path):
-    from lightning_modules.trainer import OWN_KEYS
+    from lightning_modules.experiment.trainer import OWN_KEYS
 
     node = composed("trainer", option).trainer
     settings = {key: value for key, value in node.items() if key not in OWN_KEYS}
@@ -243,7 +243,7 @@ def test_trainers(composed, option, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
 @pytest.mark.parametrize("option", ACCELERATED)
 def test_the_trainers_of_accelerators(composed, option):
-    from lightning_modules.devices import device_count
+    from lightning_modules.training.devices import device_count
 
     trainer = composed("trainer", option).trainer
     assert trainer.sync_batchnorm == (option == "ddp")
@@ -260,7 +260,7 @@ def test_callbacks(composed, option):
 
 @pytest.mark.parametrize("option", chosen("logger"))
 def test_loggers(composed, option, tmp_path):
-    from lightning_modules.wandb_run import wandb_run
+    from lightning_modules.reporting.wandb_run import wandb_run
 
     with wandb_run(composed("logger", option), tmp_path, title="a", group="a-study") as run:
         assert (run is None) == (option == "none")
@@ -278,7 +278,7 @@ def test_compression_steps(composed, option):
 
 def test_a_misspelt_argument_is_named(compose_config):
     from lightning_modules.errors import ConfigError
-    from lightning_modules.optimization import make_optimizer
+    from lightning_modules.training.optimization import make_optimizer
 
     cfg = compose_config("+optimizer.momentumm=0.9")
     module = torch.nn.ModuleDict({"network": torch.nn.Linear(2, 2)})

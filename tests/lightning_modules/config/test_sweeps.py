@@ -2,8 +2,9 @@
 
 from hydra import compose, initialize_config_dir
 
-from lightning_modules import run_directory, study
-from lightning_modules.sweeps import sample_trials, searches, swept_keys
+from lightning_modules.config.sweeps import sample_trials, searches, swept_keys
+from lightning_modules.runs import run_directory
+from lightning_modules.search import study
 from tests.conftest import ROOT
 
 WORDS = [

@@ -44,8 +44,8 @@ def images():
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """Format name -> a file of `tiny()`, and what was said of it; each is written once."""
-    from lightning_modules.delivery.exporting import export
-    from lightning_modules.delivery.formats import FORMATS
+    from lightning_modules.deployment.exporting import export
+    from lightning_modules.deployment.formats import FORMATS
 
     made = {}
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.delivery.formats import FORMATS
-from lightning_modules.delivery.shipped import facts_of
+from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.inference_model import facts_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.pixels import Pixels
 from tests.conftest import needs_extra
-from tests.lightning_modules.delivery.conftest import Airy, tiny
+from tests.lightning_modules.deployment.conftest import Airy, tiny
 
 pytestmark = [needs_extra("executorch"), pytest.mark.slow]
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from compression.errors import CompressionError
-from lightning_modules import extras
-from lightning_modules.delivery import comparison
-from lightning_modules.delivery.comparison import Comparison, compare
-from lightning_modules.delivery.exporting import export
-from lightning_modules.delivery.formats import FORMATS, Format, format_named, format_of
-from lightning_modules.delivery.shipped import Shipped, facts_of
+from lightning_modules.config import extras
+from lightning_modules.deployment import comparison
+from lightning_modules.deployment.comparison import Comparison, compare
+from lightning_modules.deployment.exporting import export
+from lightning_modules.deployment.formats import FORMATS, Format, format_named, format_of
+from lightning_modules.deployment.inference_model import Shipped, facts_of
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
-from tests.lightning_modules.delivery.conftest import CLASSES, Airy, tiny
+from tests.lightning_modules.deployment.conftest import CLASSES, Airy, tiny
 
 
 @pytest.mark.parametrize(

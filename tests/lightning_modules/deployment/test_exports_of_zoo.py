@@ -25,8 +25,8 @@ from compression.pruning.prune_layers import PruneLayers
 from compression.pruning.prune_weights import PruneWeights
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
-from lightning_modules.delivery.exporting import export
-from lightning_modules.delivery.formats import FORMATS
+from lightning_modules.deployment.exporting import export
+from lightning_modules.deployment.formats import FORMATS
 from lightning_modules.networks import build_network
 from tests.conftest import ROOT, SHARED, needs_shared
 

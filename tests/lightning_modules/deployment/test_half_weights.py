@@ -6,14 +6,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from compression.onnx_session import onnx_session
+from compression.onnx.session import onnx_session
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.delivery.exporting import export
-from lightning_modules.delivery.formats import FORMATS
-from lightning_modules.delivery.half_weights import halve, require_float
+from lightning_modules.deployment.exporting import export
+from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.half_weights import halve, require_float
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
-from tests.lightning_modules.delivery.conftest import tiny
+from tests.lightning_modules.deployment.conftest import tiny
 
 
 def graph(**tensors):

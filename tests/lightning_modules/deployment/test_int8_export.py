@@ -3,8 +3,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from lightning_modules.delivery.comparison import Quality
-from lightning_modules.delivery.int8_export import float_run
+from lightning_modules.deployment.comparison import Quality
+from lightning_modules.deployment.int8_export import float_run
 from lightning_modules.errors import ConfigError
 
 

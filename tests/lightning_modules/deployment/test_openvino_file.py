@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.delivery.formats import FORMATS
-from lightning_modules.delivery.shipped import facts_of
+from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.inference_model import facts_of
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
-from tests.lightning_modules.delivery.conftest import tiny
+from tests.lightning_modules.deployment.conftest import tiny
 
 pytestmark = needs_extra("openvino")
 

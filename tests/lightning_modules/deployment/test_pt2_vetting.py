@@ -8,8 +8,8 @@ import zipfile
 import pytest
 import torch
 
-from lightning_modules.delivery.formats import FORMATS
-from lightning_modules.delivery.pt2_vetting import vet
+from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.pt2_vetting import vet
 from lightning_modules.errors import ConfigError
 
 GRAPH, WEIGHTS = "models/model.json", "data/weights/model_weights_config.json"

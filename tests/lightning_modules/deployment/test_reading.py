@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.cache import open_cache
+from datamodules.cache.cache import open_cache
 from datamodules.errors import DataError
-from datamodules.reading import list_images, read_batches
 from datamodules.sources.source import Item
+from lightning_modules.deployment.reading import list_images, read_batches
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 
 from datamodules.errors import DataError
-from datamodules.watching import new_images
+from lightning_modules.deployment.watching import new_images
 
 
 def test_whole_files_once(tmp_path):

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from datamodules.augmentation.recipe import Recipe
-from datamodules.image_data import ImageData
+from datamodules.loading.image_data import ImageData
 from datamodules.sources.image_folder import ImageFolder
-from lightning_modules.teachers import Teacher
+from lightning_modules.distillation.teachers import Teacher
 
 
 def body(classes=3, width=8):

@@ -12,7 +12,7 @@ from lightning_modules.distillation.aggregation import (
 )
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.soft_targets import SoftTargets
-from lightning_modules.teachers import Teacher
+from lightning_modules.distillation.teachers import Teacher
 from tests.lightning_modules.distillation.test_logit_terms import kl, softmax
 
 RNG = np.random.default_rng(1)

@@ -11,14 +11,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_modules.classifier import Classifier
 from lightning_modules.distillation.attention import Attention
 from lightning_modules.distillation.distillation import Distillation
+from lightning_modules.distillation.distiller import Distiller
 from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distillation.hints import Hints
 from lightning_modules.distillation.soft_targets import SoftTargets
-from lightning_modules.distiller import Distiller
 from lightning_modules.errors import ConfigError
+from lightning_modules.training.classifier import Classifier
 
 IMAGES = torch.randint(0, 256, (16, 3, 16, 16), dtype=torch.uint8)
 LABELS = torch.randint(0, 3, (16,))

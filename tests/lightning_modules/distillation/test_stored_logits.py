@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from datamodules.errors import DataError
-from lightning_modules.stored_logits import images_key, store_logits, teacher_key
+from lightning_modules.distillation.stored_logits import images_key, store_logits, teacher_key
 from tests.conftest import draw_folder
 from tests.lightning_modules.distillation.conftest import *  # noqa: F403
 

@@ -5,9 +5,9 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from lightning_modules.distillation.teachers import teacher_from
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, save_network
-from lightning_modules.teachers import teacher_from
 
 CLASSES = ("blue", "green", "red")
 IMAGES = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
@@ -64,8 +64,8 @@ def test_a_weights_file_must_hold_the_head_too(compose_config, tmp_path):
 def test_a_teacher_trained_with_arcface_gets_its_head(compose_config, homes):
     from types import SimpleNamespace
 
+    from lightning_modules.distillation.teachers import gather_teachers
     from lightning_modules.networks.cosine_head import CosineLinear
-    from lightning_modules.teachers import gather_teachers
 
     cfg = compose_config("loss=arcface", "model.cosine_scale=9", "+teacher=shufflenet_g3")
     data = SimpleNamespace(class_names=CLASSES, image_size=(32, 32))

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.agreement import agreement
-from lightning_modules.answers import Answers
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.soft_targets import SoftTargets
-from lightning_modules.teachers import Teacher
+from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.evaluation.agreement import agreement
+from lightning_modules.evaluation.predictions import Answers
 
 # Images 0..3 in two batches; each network looks its logits up by the first pixel.
 BATCHES = [

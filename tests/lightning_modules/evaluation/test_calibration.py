@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lightning_modules.answers import Answers
-from lightning_modules.calibration import reliability
+from lightning_modules.evaluation.calibration import reliability
+from lightning_modules.evaluation.predictions import Answers
 
 
 def sure(confidence, right):

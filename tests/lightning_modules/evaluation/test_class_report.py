@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.answers import Answers
-from lightning_modules.class_report import class_figures, class_rows, is_of_class, table_cells
-from lightning_modules.evaluation import split_figures
+from lightning_modules.evaluation.class_report import (
+    class_figures,
+    class_rows,
+    is_of_class,
+    table_cells,
+)
+from lightning_modules.evaluation.evaluation import split_figures
+from lightning_modules.evaluation.predictions import Answers
 
 
 def answers(classes=5, images=200, seed=0):

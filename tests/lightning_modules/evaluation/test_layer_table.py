@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 from torch import nn
 
-from compression.layer_savings import LayerSaving
-from lightning_modules import layer_table
-from lightning_modules.layer_table import measure_layers, table_of, told
+from compression.latency.layer_savings import LayerSaving
+from lightning_modules.evaluation import layer_table
+from lightning_modules.evaluation.layer_table import measure_layers, table_of, told
 
 
 def row(layer, change, macs, ms, advice=None):

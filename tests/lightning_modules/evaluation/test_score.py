@@ -1,7 +1,7 @@
 import pytest
 
 from compression.errors import CompressionError
-from compression.score import macs_score, time_score
+from lightning_modules.evaluation.score import macs_score, time_score
 
 MACS = 1_862_490
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from compression.score import macs_score, time_score
 from lightning_modules.errors import ConfigError
+from lightning_modules.evaluation.score import macs_score, time_score
+from lightning_modules.evaluation.scoring import add_scores, check_split
 from lightning_modules.networks import build_network
-from lightning_modules.scoring import add_scores, check_split
 
 IMAGES = {"train": 100, "val": 40, "test": 20}
 
@@ -43,6 +43,6 @@ def test_an_unlabelled_test_split_is_refused_at_the_start(compose_config):
 
 
 def test_both_are_known_objectives(homes, compose_config):
-    from lightning_modules.check import check
+    from lightning_modules.config.check import check
 
     check(compose_config("objective=[score/macs,score/time]"))

@@ -8,13 +8,13 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation import evaluate
-from lightning_modules.experiment import enter
-from lightning_modules.fitting import fit
-from lightning_modules.session import Session, make_data
-from lightning_modules.stages import stages_of
-from lightning_modules.teachers import Teacher
+from lightning_modules.evaluation.evaluation import evaluate
+from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.fit import fit
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stages import stages_of
 from tests.conftest import draw_folder
 
 SMALL = [

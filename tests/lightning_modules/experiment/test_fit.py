@@ -6,11 +6,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules.callbacks.checkpoints import BEST, LAST, read_checkpoint
-from lightning_modules.experiment import enter
-from lightning_modules.fitting import fit
-from lightning_modules.session import Session, make_data
-from lightning_modules.stages import stages_of
+from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.fit import fit
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stages import stages_of
+from lightning_modules.training.callbacks.checkpoints import BEST, LAST, read_checkpoint
 from tests.conftest import draw_folder
 
 SMALL = [

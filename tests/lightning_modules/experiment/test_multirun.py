@@ -4,9 +4,9 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf, open_dict
 
-from lightning_modules import multirun
 from lightning_modules.errors import ConfigError
-from lightning_modules.multirun import CloseMultirun, close, note_failure
+from lightning_modules.experiment import multirun
+from lightning_modules.experiment.multirun import CloseMultirun, close, note_failure
 
 
 @pytest.fixture

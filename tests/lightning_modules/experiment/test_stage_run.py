@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from compression import Step
-from lightning_modules.experiment import enter
-from lightning_modules.session import Session, make_data
-from lightning_modules.stage_run import run_stage
-from lightning_modules.stages import Stage
+from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stage_run import run_stage
+from lightning_modules.experiment.stages import Stage
 
 calls = []
 
@@ -89,7 +89,7 @@ def test_a_done_stage_is_loaded_and_not_repeated(session, monkeypatch):
     network = enter(session.cfg, session.data)
     stage = Stage("00_train", None, epochs=1)
     trained, result = run_stage(stage, network, session, [])
-    monkeypatch.setattr("lightning_modules.stage_run.fit", None)
+    monkeypatch.setattr("lightning_modules.experiment.stage_run.fit", None)
     again, same = run_stage(stage, network, session, [])
     assert same == result
     images = next(iter(session.data.val_dataloader()))[0]
@@ -97,8 +97,8 @@ def test_a_done_stage_is_loaded_and_not_repeated(session, monkeypatch):
 
 
 def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(session):
-    from lightning_modules.callbacks.checkpoints import read_checkpoint
     from lightning_modules.errors import ConfigError
+    from lightning_modules.training.callbacks.checkpoints import read_checkpoint
 
     session.cfg.loss = {"_target_": f"{__name__}.GoesWrong"}
     session.cfg.trainer.memory_format = "contiguous"
@@ -126,8 +126,8 @@ class GoesWrong(nn.CrossEntropyLoss):
 def test_a_step_that_loses_too_much_is_marked_and_ends_the_run():
     from types import SimpleNamespace
 
-    from lightning_modules.experiment import _require_accepted
-    from lightning_modules.stage_run import _too_much_lost
+    from lightning_modules.experiment.experiment import _require_accepted
+    from lightning_modules.experiment.stage_run import _too_much_lost
 
     def lost(allowed, after):
         stage = SimpleNamespace(name="01_quantize", step=SimpleNamespace(max_f1_drop=allowed))

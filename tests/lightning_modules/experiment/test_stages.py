@@ -6,7 +6,7 @@ from compression.factorization.ranks.energy import Energy
 from compression.factorization.ranks.given import Given
 from compression.factorization.ranks.ratio import Ratio
 from compression.factorization.ranks.vbmf import VBMF
-from lightning_modules.stages import stages_of
+from lightning_modules.experiment.stages import stages_of
 
 
 @pytest.mark.parametrize(

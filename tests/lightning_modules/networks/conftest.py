@@ -4,7 +4,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lightning_modules.command_line import option_values
+from lightning_modules.config.command_line import option_values
 from lightning_modules.networks import build_network
 from tests.conftest import ROOT
 

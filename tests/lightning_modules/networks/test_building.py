@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from tests.conftest import ROOT

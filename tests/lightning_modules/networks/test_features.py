@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.features import Features, feature_shapes
 from lightning_modules.networks import build_network
+from lightning_modules.networks.features import Features, feature_shapes
 
 IMAGES = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
 

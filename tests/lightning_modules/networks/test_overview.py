@@ -6,19 +6,19 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from compression.cost import count_macs, count_params, layer_calls, macs_per_layer
-from compression.survey import survey
+from compression.cost.macs import count_macs, count_params, layer_calls, macs_per_layer
+from compression.cost.profile import survey
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import outline_network
-from lightning_modules.networks.bars import save_bars
 from lightning_modules.networks.overview import overview
+from lightning_modules.reporting.pictures.bars import save_bars
 from tests.conftest import ROOT
 
 MEASURED = """
 import sys, time
 from omegaconf import OmegaConf
-from compression.cost import count_macs
-from compression.survey import survey
+from compression.cost.macs import count_macs
+from compression.cost.profile import survey
 from lightning_modules.networks import outline_network
 from lightning_modules.networks.overview import overview
 import lightning_modules.networks.zoo

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, save_network
 from lightning_modules.networks.robnet import RobNet

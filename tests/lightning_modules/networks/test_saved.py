@@ -171,7 +171,7 @@ TARGETS = [
     "lightning_modules.networks.saved.os.system",
     "lightning_modules.networks.saved.load_network",
     "compression.recipe.json.loads",
-    "compression.onnx_export.export_onnx",
+    "compression.onnx.export.export_onnx",
     "lightning_modules.networks.nothing.Here",
     {"a": 1},
 ]

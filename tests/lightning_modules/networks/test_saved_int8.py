@@ -5,12 +5,12 @@ import torch
 import yaml
 
 from compression import Context
-from compression.cost import count_macs, count_params
+from compression.cost.macs import count_macs, count_params
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
 from compression.recipe import Entry, Recipe
-from lightning_modules.delivery.formats import FORMATS
-from lightning_modules.delivery.shipped import facts_of
+from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.inference_model import facts_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, save_network
 

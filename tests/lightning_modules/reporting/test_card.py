@@ -4,9 +4,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from lightning_modules.card import ALONE, tell_spread, write_card
-from lightning_modules.run_records import Record
-from lightning_modules.summary import summarise
+from lightning_modules.reporting.card import ALONE, tell_spread, write_card
+from lightning_modules.runs.run_records import Record
+from lightning_modules.runs.summary import summarise
 
 METRICS = {
     "val/f1": 0.75,

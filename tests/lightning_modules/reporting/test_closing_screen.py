@@ -2,7 +2,8 @@
 
 from omegaconf import OmegaConf
 
-from lightning_modules import closing, figures
+from lightning_modules.evaluation import metrics as figures
+from lightning_modules.reporting import closing_screen as closing
 
 STEP = {"name": "00_train", "before": {}, "after": {"val/f1": 0.5}}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lightning_modules.int8_worth import int8_worth
 from lightning_modules.networks.description import INT8, WEIGHTS
+from lightning_modules.reporting.int8_worth import int8_worth
 
 
 def step(name, ms, size, f1):

@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from lightning_modules.spread_table import cells, notes, show, to_csv, to_markdown, write
-from lightning_modules.summary import summarise
-from tests.lightning_modules.test_summary import record
+from lightning_modules.reporting.spread_table import cells, notes, show, to_csv, to_markdown, write
+from lightning_modules.runs.summary import summarise
+from tests.lightning_modules.runs.test_summary import record
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_the_csv_has_every_figure_unrounded(summary):
 
 
 def test_the_csv_names_runs_without_a_configuration():
-    from lightning_modules.run_records import Record
+    from lightning_modules.runs.run_records import Record
 
     lost = Record("trials/9", record("x").folder, failure="it is damaged.")
     *_, last = csv.DictReader(io.StringIO(to_csv(summarise([record("0", f1=0.5), lost]))))

@@ -4,7 +4,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from lightning_modules.configurations import as_text, differing, identity, place_of, settings_of
+from lightning_modules.runs.configurations import (
+    as_text,
+    differing,
+    identity,
+    place_of,
+    settings_of,
+)
 
 
 def container(cfg):

@@ -3,9 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
-from lightning_modules import run_directory, study
-from lightning_modules.atomic_files import write_json
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import write_json
+from lightning_modules.runs import run_directory
+from lightning_modules.search import study
 
 
 def test_two_runs_of_one_second_have_two_folders(homes, compose_config):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lightning_modules import run_directory
 from lightning_modules.errors import ConfigError
-from lightning_modules.run_records import find_records, read_record, study_records
+from lightning_modules.runs import run_directory
+from lightning_modules.runs.run_records import find_records, read_record, study_records
 
 
 def test_a_finished_run(homes, leave):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lightning_modules.run_records import Record
-from lightning_modules.summary import summarise
+from lightning_modules.runs.run_records import Record
+from lightning_modules.runs.summary import summarise
 
 
 def record(name, *, seed=0, fold=None, lr=1e-3, f1=None, finished=1.0, choices=None, **config):

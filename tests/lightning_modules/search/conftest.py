@@ -8,7 +8,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import open_dict
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.search.opening import find_study
+from lightning_modules.search.storage import find_study
 from lightning_modules.search.worker import Worker
 
 COMPOSED = {}  # composing takes half a second

@@ -12,16 +12,16 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, UniformDistribution
 from optuna.trial import TrialState
 
-from compression.score import macs_score
 from lightning_modules.errors import ConfigError
-from lightning_modules.report.page import render
-from lightning_modules.report.subject import subject_of
+from lightning_modules.evaluation.score import macs_score
+from lightning_modules.reporting.report.page import render
+from lightning_modules.reporting.report.report_input import subject_of
 from lightning_modules.search.answer import show_answer
 from lightning_modules.search.importance import importances
-from lightning_modules.search.opening import open_study
 from lightning_modules.search.pictures import _macs_and_f1
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import FIGURES, VIOLATION
+from lightning_modules.search.storage import open_study
 from tests.conftest import ROOT
 
 SCORE = {"reference_macs": 13863553, "reference_f1": 0.8342, "least_f1": 0.5}

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from omegaconf import OmegaConf, open_dict
 
-from compression.cost import count_macs
+from compression.cost.macs import count_macs
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.search.job import objectives, run_trial

@@ -11,7 +11,7 @@ from lightning_modules.search.check import check_search
 from lightning_modules.search.compression import _layers
 from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.limits import outline_costs
-from tests.lightning_modules.test_config import chosen
+from tests.lightning_modules.config.test_config import chosen
 
 NEEDS = {
     "distillation": ["+teacher=original", "+compression=tucker"],

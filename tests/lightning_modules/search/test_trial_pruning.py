@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import optuna
 import pytest
 
-from lightning_modules.callbacks.trial_pruning import TrialPruning
-from lightning_modules.run_records import STOPPED
+from lightning_modules.runs.run_records import STOPPED
 from lightning_modules.search.pruners import make_pruner
+from lightning_modules.search.trial_pruning import TrialPruning
 
 
 def epochs(callback, values, of=6):

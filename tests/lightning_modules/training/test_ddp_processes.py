@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.ranks import other_ranks
+from lightning_modules.training.ddp_processes import other_ranks
 
 NAMES = ("LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 

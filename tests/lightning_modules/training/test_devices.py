@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lightning_modules.devices import device_count, device_type, first_device
 from lightning_modules.errors import ConfigError
+from lightning_modules.training.devices import device_count, device_type, first_device
 
 
 @pytest.fixture

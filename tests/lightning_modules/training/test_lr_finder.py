@@ -7,10 +7,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from lightning_modules import lr_finder
 from lightning_modules.errors import ConfigError
-from lightning_modules.lr_finder import RangeTest, range_test
 from lightning_modules.networks import build_network
+from lightning_modules.training import lr_finder
+from lightning_modules.training.lr_finder import RangeTest, range_test
 from tests.conftest import run_command
 
 SGD = OmegaConf.create({"_target_": "torch.optim.SGD", "lr": 9.0, "lr_factors": {"head": 0.5}})

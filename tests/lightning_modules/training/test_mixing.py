@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.build import build
-from lightning_modules.callbacks.seeding import seed_step
-from lightning_modules.classifier import Classifier
+from lightning_modules.distillation.distiller import Distiller
 from lightning_modules.distillation.feature_pairs import FeaturePairs
-from lightning_modules.distiller import Distiller
+from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
-from lightning_modules.mixing import cut_mix, cut_mix_or_mix_up, mix_up
 from lightning_modules.networks.pixels import Pixels
-from lightning_modules.teachers import Teacher
+from lightning_modules.registry import build
+from lightning_modules.training.callbacks.seeding import seed_step
+from lightning_modules.training.classifier import Classifier
+from lightning_modules.training.mixing import cut_mix, cut_mix_or_mix_up, mix_up
 
 SIZE = 8
 LABELS = torch.arange(SIZE)

@@ -3,7 +3,7 @@ from torch import nn
 
 from compression import compress
 from compression.pruning.prune import Prune
-from lightning_modules.moments import Moments
+from lightning_modules.training.optimizer_state import Moments
 
 
 def fitted(network: nn.Module) -> nn.ModuleDict:

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.layer_patterns import head_layers, layers, matching_layers
 from lightning_modules.networks import build_network
-from lightning_modules.parameter_groups import parameter_groups, rate_factors
+from lightning_modules.networks.layer_patterns import head_layers, layers, matching_layers
+from lightning_modules.training.parameter_groups import parameter_groups, rate_factors
 
 
 class Small(nn.Module):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lightning_modules.optimization import Length, make_optimizer, make_schedule
-from lightning_modules.schedules import cosine, cosine_restarts, one_cycle
+from lightning_modules.training.optimization import Length, make_optimizer, make_schedule
+from lightning_modules.training.schedules import cosine, cosine_restarts, one_cycle
 
 CYCLE = {"pct_start": 0.25, "div_factor": 10.0, "final_div_factor": 100.0}
 

@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from lightning_modules.networks.blocks.kinds.bottleneck import Bottleneck
-from lightning_modules.networks.blocks.kinds.inverted_residual import (
+from lightning_modules.networks.blocks.layers import ChannelAttention
+from lightning_modules.networks.blocks.registry import block
+from lightning_modules.networks.blocks.types.bottleneck import Bottleneck
+from lightning_modules.networks.blocks.types.inverted_residual import (
     InvertedResidualv2,
     InvertedResidualv3,
 )
-from lightning_modules.networks.blocks.layers import ChannelAttention
-from lightning_modules.networks.blocks.registry import block
 
 
 @block(scaled=("out",))

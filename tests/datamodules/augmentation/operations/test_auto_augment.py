@@ -8,7 +8,7 @@ from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 from datamodules.augmentation.operations.auto_augment import POLICIES, AutoAugment
 from datamodules.augmentation.recipe import Recipe
 from datamodules.errors import DataError
-from datamodules.sampling import sample_seed
+from datamodules.loading.sampling import sample_seed
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DataError
-from lightning_modules.app.answers import ask
-from lightning_modules.delivery.facts import Facts
-from lightning_modules.delivery.shipped import Shipped
+from lightning_modules.deployment.app.predictions import ask
+from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.model_metadata import Facts
 
 
 def shipped(name, classes, size, fit="stretch"):
@@ -53,7 +53,7 @@ def test_what_is_no_picture(tmp_path):
 
 def test_the_page_asks_nobody_but_us(picture):
     gradio = pytest.importorskip("gradio", reason="needs the extra [app]")
-    from lightning_modules.app.page import build_page
+    from lightning_modules.deployment.app.page import build_page
 
     page = build_page([shipped("<b>one</b>", ("a<i>", "b"), (8, 8))[0]])
     assert page.analytics_enabled is False

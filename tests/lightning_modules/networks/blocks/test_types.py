@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from compression.cost import count_macs, count_params, module_macs
-from compression.onnx_export import export_onnx
+from compression.cost.macs import count_macs, count_params, module_macs
+from compression.onnx.export import export_onnx
 from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks import registry
 from lightning_modules.networks.blocks.network import BlockNetwork

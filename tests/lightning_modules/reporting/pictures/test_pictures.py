@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 
 from datamodules.sources.source import Item
-from lightning_modules.answers import Answers
-from lightning_modules.calibration import reliability
-from lightning_modules.class_report import class_rows
 from lightning_modules.errors import ConfigError
-from lightning_modules.pictures import pictures, worst_images
-from lightning_modules.pictures.class_bars import draw_class_bars
-from lightning_modules.pictures.confusion import draw_confusion
-from lightning_modules.pictures.drawing import fonts, save, shortened, without_common
-from lightning_modules.pictures.reliability import draw_reliability
-from lightning_modules.pictures.tradeoff import Point, draw_tradeoff
+from lightning_modules.evaluation.calibration import reliability
+from lightning_modules.evaluation.class_report import class_rows
+from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.reporting.pictures import pictures, worst_images
+from lightning_modules.reporting.pictures.class_bars import draw_class_bars
+from lightning_modules.reporting.pictures.confusion import draw_confusion
+from lightning_modules.reporting.pictures.drawing import fonts, save, shortened, without_common
+from lightning_modules.reporting.pictures.reliability import draw_reliability
+from lightning_modules.reporting.pictures.tradeoff import Point, draw_tradeoff
 
 TITLE = "mobilenet_v3_small_trashnet_tucker_prune_seed0_fold4_trial12, val"
 

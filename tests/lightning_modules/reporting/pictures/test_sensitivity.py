@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from compression.sensitivity import Point, Scan
-from lightning_modules.pictures.drawing import save
-from lightning_modules.pictures.sensitivity import MOST, draw_sensitivity
+from compression.sensitivity.scan import Point, Scan
+from lightning_modules.reporting.pictures.drawing import save
+from lightning_modules.reporting.pictures.sensitivity import MOST, draw_sensitivity
 
 
 def scan_of(losses: dict[str, dict[float, float]], *, saved: float = 0.1) -> Scan:

@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from lightning_modules.report import content
+from lightning_modules.reporting.report import content
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = (HOSTILE, 'a "glass" & <b>bold</b>', "long_" * 20)

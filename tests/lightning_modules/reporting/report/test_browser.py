@@ -2,8 +2,8 @@
 
 import pytest
 
-from lightning_modules.report.page import write_report
-from lightning_modules.report.subject import subject_of
+from lightning_modules.reporting.report.page import write_report
+from lightning_modules.reporting.report.report_input import subject_of
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

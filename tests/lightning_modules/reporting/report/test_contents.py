@@ -8,13 +8,20 @@ import shlex
 import pytest
 from PIL import Image
 
-from lightning_modules.closing import stage_figures
 from lightning_modules.networks.overview import Row
-from lightning_modules.pictures.curves import draw_curves
-from lightning_modules.report import commands, content, headline, layers, tradeoffs, training
-from lightning_modules.report.classes import splits
-from lightning_modules.report.subject import subject_of
-from tests.lightning_modules.report.conftest import CLASSES, EPOCHS, STEPS
+from lightning_modules.reporting.closing_screen import stage_figures
+from lightning_modules.reporting.pictures.curves import draw_curves
+from lightning_modules.reporting.report import (
+    commands,
+    content,
+    headline,
+    layers,
+    tradeoffs,
+    training,
+)
+from lightning_modules.reporting.report.classes import splits
+from lightning_modules.reporting.report.report_input import subject_of
+from tests.lightning_modules.reporting.report.conftest import CLASSES, EPOCHS, STEPS
 
 
 @pytest.fixture

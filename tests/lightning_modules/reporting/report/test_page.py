@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.report.page import render, write_report
-from lightning_modules.report.subject import subject_of
-from tests.lightning_modules.report.conftest import CLASSES, HOSTILE
+from lightning_modules.reporting.report.page import render, write_report
+from lightning_modules.reporting.report.report_input import subject_of
+from tests.lightning_modules.reporting.report.conftest import CLASSES, HOSTILE
 
 VOID = ("meta", "link", "img")
 

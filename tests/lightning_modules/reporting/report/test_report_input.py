@@ -6,9 +6,9 @@ import shutil
 import pytest
 from omegaconf import OmegaConf
 
-from lightning_modules import run_directory
 from lightning_modules.errors import ConfigError
-from lightning_modules.report.subject import subject_of
+from lightning_modules.reporting.report.report_input import subject_of
+from lightning_modules.runs import run_directory
 
 
 def test_the_best_configuration_of_a_study_is_shown(homes, finished):

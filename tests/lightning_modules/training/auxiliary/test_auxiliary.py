@@ -8,15 +8,15 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from lightning_modules.auxiliary.building import build_auxiliary, check_auxiliary
-from lightning_modules.callbacks.checkpoints import read_checkpoint
 from lightning_modules.errors import ConfigError
-from lightning_modules.experiment import enter
-from lightning_modules.fitting import fit
+from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.fit import fit
+from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.stage_run import run_stage
+from lightning_modules.experiment.stages import Stage
 from lightning_modules.networks import load_network
-from lightning_modules.session import Session, make_data
-from lightning_modules.stage_run import run_stage
-from lightning_modules.stages import Stage
+from lightning_modules.training.auxiliary.building import build_auxiliary, check_auxiliary
+from lightning_modules.training.callbacks.checkpoints import read_checkpoint
 
 BOTH = (
     "auxiliary=[classifiers,reconstruction]",

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_modules.callbacks.ema import EMA
 from lightning_modules.errors import ConfigError
+from lightning_modules.training.callbacks.ema import EMA
 
 
 class Regression(pl.LightningModule):

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_modules.callbacks.freezing import Freezing
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
+from lightning_modules.training.callbacks.freezing import Freezing
 
 
 class Body(nn.Module):

@@ -10,14 +10,14 @@ from torch.nn import functional
 from torchmetrics.functional.classification import multiclass_f1_score
 from torchvision.ops import sigmoid_focal_loss
 
-from datamodules.class_balance import class_weights
-from lightning_modules.losses.arcface import ArcFace
-from lightning_modules.losses.cross_entropy import CrossEntropy
-from lightning_modules.losses.f1_cross_entropy import F1CrossEntropy
-from lightning_modules.losses.f1_focal import F1Focal
-from lightning_modules.losses.focal import Focal
-from lightning_modules.losses.logit_adjustment import LogitAdjustment
-from lightning_modules.losses.soft_f1 import SoftF1
+from datamodules.loading.class_balance import class_weights
+from lightning_modules.training.losses.arcface import ArcFace
+from lightning_modules.training.losses.cross_entropy import CrossEntropy
+from lightning_modules.training.losses.f1_cross_entropy import F1CrossEntropy
+from lightning_modules.training.losses.f1_focal import F1Focal
+from lightning_modules.training.losses.focal import Focal
+from lightning_modules.training.losses.logit_adjustment import LogitAdjustment
+from lightning_modules.training.losses.soft_f1 import SoftF1
 
 COUNTS = [400, 95, 20]
 SCHEMES = ("none", "balanced", "sqrt", "effective_number")
