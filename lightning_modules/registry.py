@@ -1,18 +1,32 @@
-"""`build`: the only place where a configuration node becomes an object."""
+"""What a name leads to: `build` makes objects of `_target_` nodes; earlier names are followed.
 
+Module paths that moved, and keys and options that were renamed, stand in one table,
+`aliases.yaml`. It serves imports, saved runs and typed commands, and goes with the next version.
+"""
+
+import functools
+import importlib
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+import yaml
 
 from lightning_modules.errors import USER_ERRORS, ConfigError
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
-def build(node: DictConfig | dict, **extra: Any) -> Any:
+ROOTS = ("compression", "datamodules", "lightning_modules")
+
+
+def build(node: "DictConfig | dict[str, Any]", **extra: Any) -> Any:
     """The object that `node` describes by its `_target_`.
 
     Nested nodes with a `_target_` are built too; lists and dicts arrive as plain Python ones.
@@ -21,6 +35,9 @@ def build(node: DictConfig | dict, **extra: Any) -> Any:
     Raises:
         ConfigError: the target does not exist or refuses its arguments.
     """
+    from hydra.errors import InstantiationException  # not for a user of plain networks
+    from hydra.utils import instantiate
+
     target = node.get("_target_")
     try:
         # Hydra would merge keywords into the node, which copies and cannot hold a network.
@@ -49,3 +66,72 @@ def takes(node: Mapping[str, Any], argument: str) -> bool:
         return argument in inspect.signature(resolve_name(target)).parameters
     except Exception as error:  # whatever the import raises
         raise ConfigError(f"{target} cannot be built: {error}.") from error
+
+
+@functools.cache
+def table() -> dict[str, dict[str, Any]]:
+    """`aliases.yaml`: `modules` and `names` map dotted paths; `keys`, `options` what is typed."""
+    path = Path(__file__).with_name("aliases.yaml")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+
+
+def current_path(path: str) -> str:
+    """Where the class or function of an earlier dotted `path` lives now; others come back as is."""
+    known = table()
+    if path in known["names"]:
+        return known["names"][path]
+    module, _, name = path.rpartition(".")
+    return f"{known['modules'][module]}.{name}" if module in known["modules"] else path
+
+
+def current_targets(node: Any) -> Any:
+    """A plain configuration node whose `_target_`s are today's."""
+    if isinstance(node, dict):
+        return {
+            key: current_path(value)
+            if key == "_target_" and isinstance(value, str)
+            else current_targets(value)
+            for key, value in node.items()
+        }
+    return [current_targets(value) for value in node] if isinstance(node, list) else node
+
+
+class MovedModules(MetaPathFinder, Loader):
+    """Imports a module by the path it had: asked last, so only where nothing else has the name."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname.partition(".")[0] not in ROOTS or fullname not in table()["modules"]:
+            return None
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _MovedModule(spec.name, importlib.import_module(table()["modules"][spec.name]))
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run: the module was imported under its present name."""
+
+
+class _MovedModule(ModuleType):
+    """An earlier path's view of the present module."""
+
+    def __init__(self, name: str, present: ModuleType) -> None:
+        super().__init__(name, f"Moved to `{present.__name__}`.")
+        self._present = present
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # its own: the present __path__ would import submodules twice
+            raise AttributeError(name)
+        path = table()["names"].get(f"{self.__name__}.{name}")
+        if path is None:
+            return getattr(self._present, name)
+        module, _, attribute = path.rpartition(".")
+        return getattr(importlib.import_module(module), attribute)
+
+
+def install_aliases() -> None:
+    """Lets earlier module paths be imported, once a process."""
+    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+        sys.meta_path.append(MovedModules())

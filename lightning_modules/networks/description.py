@@ -12,6 +12,7 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.registry import locate
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import current_targets
 
 SCHEMA = 1
 FILE = "network.yaml"
@@ -75,8 +76,9 @@ def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
     absent = KEYS - description.keys()
     if absent:
         raise ConfigError(f"{path} lacks {', '.join(sorted(absent))}.")
-    _check_targets(path, description["model"], trust)
     _check_hashes(folder, description)
+    description["model"] = current_targets(description["model"])
+    _check_targets(path, description["model"], trust)
     return description
 
 

@@ -8,6 +8,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import current_targets
 
 # What a saved configuration may name without being asked about.
 OWN_CODE = {
@@ -36,7 +37,7 @@ def description(run: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or "class_names" not in content:
         raise ConfigError(f"{folder / 'network.yaml'} cannot be read; the run is damaged.")
-    return content
+    return {**content, "model": current_targets(content.get("model"))}
 
 
 def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
@@ -53,7 +54,7 @@ def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
     path = run / ".hydra" / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"{run} is not a run directory: it has no .hydra/config.yaml.")
-    cfg = OmegaConf.load(path)
+    cfg = OmegaConf.create(current_targets(yaml.safe_load(path.read_text(encoding="utf-8"))))
     for group, packages in OWN_CODE.items():
         node = OmegaConf.to_container(cfg[group], resolve=False)
         for key, target in targets(node, group):
