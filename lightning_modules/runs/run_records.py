@@ -11,6 +11,7 @@ import yaml
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
+from lightning_modules.registry import current_targets
 from lightning_modules.runs import run_directory
 from lightning_modules.runs.configurations import select
 
@@ -108,7 +109,7 @@ def _configuration(folder: Path) -> dict[str, Any]:
     """What the run was composed from; a resumed run may have got other epochs."""
     resumed = folder / ".hydra" / "resume" / "config.yaml"
     path = resumed if resumed.is_file() else folder / ".hydra" / "config.yaml"
-    config = _mapping(path)
+    config = current_targets(_mapping(path))
     json.dumps(config, default=str)  # an alias inside its own anchor is a ValueError here
     return config
 

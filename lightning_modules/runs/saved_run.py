@@ -40,6 +40,12 @@ def description(run: Path) -> dict[str, Any]:
     return {**content, "model": current_targets(content.get("model"))}
 
 
+def read_config(path: Path) -> DictConfig:
+    """A stored configuration, in today's names."""
+    stored = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    return OmegaConf.create(current_targets(stored))
+
+
 def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
     """The composed configuration that the run was started with.
 
@@ -54,7 +60,7 @@ def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
     path = run / ".hydra" / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"{run} is not a run directory: it has no .hydra/config.yaml.")
-    cfg = OmegaConf.create(current_targets(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    cfg = read_config(path)
     for group, packages in OWN_CODE.items():
         node = OmegaConf.to_container(cfg[group], resolve=False)
         for key, target in targets(node, group):

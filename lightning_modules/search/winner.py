@@ -14,6 +14,7 @@ from lightning_modules.config.composing import fresh_config
 from lightning_modules.files import write_text
 from lightning_modules.runs.configurations import NEUTRAL
 from lightning_modules.runs.run_directory import joined
+from lightning_modules.runs.saved_run import read_config
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import FIGURES
 
@@ -46,7 +47,7 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
         place: among the winners; from the second on it is part of the name.
     """
     name = joined([f"found_{study.study_name}", *([str(place)] if place > 1 else [])])
-    cfg = OmegaConf.load(run / ".hydra" / "config.yaml")
+    cfg = read_config(run / ".hydra" / "config.yaml")
     choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     options = _options({str(k): v for k, v in choices.items()}, cfg)
     searched = {key.lstrip("+") for key in trial.params}

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.runs.saved_run import read_config
 
 # What is measured in each epoch; a larger value is better where it is no loss.
 MONITORS = ("val/f1", "val/accuracy", "val/loss", "train/loss")
@@ -125,7 +126,7 @@ def _check_lr_find(cfg: DictConfig) -> None:
 
 def _check_resumed(cfg: DictConfig, run: Path) -> None:
     """Callbacks may change on a resume, but not those that decide about weights."""
-    saved = OmegaConf.load(run / ".hydra" / "config.yaml")
+    saved = read_config(run / ".hydra" / "config.yaml")
     before, now = _weighty(saved), _weighty(cfg)
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
