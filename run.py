@@ -29,6 +29,6 @@ def main(cfg: DictConfig) -> Any:
 if __name__ == "__main__":
     # Hydra would print its own report and exit; we want the exception, to say it in one sentence.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    with command_line.explaining():
+    with command_line.report_errors():
         sys.argv[1:] = command_line.expand(sys.argv[1:])
         main()

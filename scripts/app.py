@@ -4,7 +4,7 @@ import argparse
 import os
 import socket
 
-from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.command_line import key_of, report_errors
 from lightning_modules.config.extras import require_extra
 from lightning_modules.errors import ConfigError
 
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         try:
             main()
         except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from datamodules.audit.summary import summary
 from datamodules.audit.tables import write_tables
 from datamodules.decoding.decoding import as_size
 from datamodules.sources.source import Index
-from lightning_modules.config.command_line import explaining
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.model_folder import replace_folder
@@ -101,5 +101,5 @@ def _written_whole(folder: Path) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

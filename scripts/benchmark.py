@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.command_line import key_of, report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.errors import ConfigError
@@ -221,5 +221,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

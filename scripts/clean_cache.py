@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from datamodules.cache.stored_caches import StoredCache, stored_caches
-from lightning_modules.config.command_line import explaining
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.errors import ConfigError
 
 
@@ -75,5 +75,5 @@ def print_table(caches: list[StoredCache], chosen: list[StoredCache]) -> None:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.command_line import key_of, report_errors
 from lightning_modules.config.composing import config_over, fresh_config
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
@@ -203,5 +203,5 @@ def _title(cfg: DictConfig) -> str:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

@@ -11,7 +11,7 @@ from datamodules.downloads.limits import Limits
 from datamodules.downloads.report import LIST, Report
 from datamodules.downloads.root_folder import default_root
 from datamodules.errors import DataError
-from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.command_line import key_of, report_errors
 from lightning_modules.errors import ConfigError
 
 NAMES = ("taco", "trashnet")
@@ -116,7 +116,7 @@ def tell(name: str, report: Report, *, usual: bool) -> None:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         try:
             main()
         except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.command_line import key_of, report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.class_report import HEADINGS, ClassRow, class_rows, table_cells
@@ -131,5 +131,5 @@ def _side(column: str) -> str:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

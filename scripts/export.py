@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.config.command_line import explaining, key_of
+from lightning_modules.config.command_line import key_of, report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import FORMATS, Format, format_named
 from lightning_modules.errors import ConfigError
@@ -187,5 +187,5 @@ def _share(key: str, text: str) -> float:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

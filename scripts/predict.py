@@ -13,7 +13,7 @@ from rich.text import Text
 
 from datamodules.workers.progress import report_progress
 from datamodules.workers.threads import cores
-from lightning_modules.config.command_line import explaining
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.deployment.reading import list_images, read_batches
 from lightning_modules.deployment.watching import new_images
 from lightning_modules.errors import ConfigError
@@ -188,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         try:
             main()
         except KeyboardInterrupt:

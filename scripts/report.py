@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lightning_modules.config.command_line import explaining
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
 from lightning_modules.reporting import spread_table
@@ -94,5 +94,5 @@ def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_modules.config.check import check_step
-from lightning_modules.config.command_line import CONF, explaining, key_of
+from lightning_modules.config.command_line import CONF, key_of, report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
@@ -150,5 +150,5 @@ def _cell(found: "Scan", point: "Point") -> str:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

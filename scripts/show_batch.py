@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
 from datamodules.contact_sheets.tile import Tile
-from lightning_modules.config.command_line import explaining
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import fresh_choices, fresh_config
 from lightning_modules.errors import ConfigError
 
@@ -119,5 +119,5 @@ def _check(flags: argparse.Namespace, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

@@ -55,7 +55,7 @@ def _expand(arguments: list[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def explaining() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turns a user's mistake into one sentence on stderr and exit code 1; bugs keep their trace."""
     try:
         yield

@@ -24,7 +24,7 @@ from datamodules.cache.cache import open_cache
 from datamodules.decoding.decoding import decode_crops
 from datamodules.sources.source import Item
 from datamodules.workers.threads import cores
-from lightning_modules.config.command_line import explaining
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.runs import run_directory
 
@@ -229,5 +229,5 @@ def seconds(job: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

@@ -21,7 +21,7 @@ from compression.latency.measure import enough_turns, processor
 from compression.latency.threads import torch_threads
 from compression.quantization.calibration import BATCH, LEAST
 from compression.quantization.quantize import Quantize
-from lightning_modules.config.command_line import CONF, explaining
+from lightning_modules.config.command_line import CONF, report_errors
 from lightning_modules.deployment.backends import Runner, run_file
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES
 from lightning_modules.deployment.inference_model import facts_of
@@ -120,5 +120,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    with explaining():
+    with report_errors():
         main()

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from lightning_modules.config.command_line import explaining
+from lightning_modules.config.command_line import report_errors
 from scripts import audit_data
 from tests.conftest import run_command
 
@@ -18,7 +18,7 @@ def audit(*words):
 def refused(monkeypatch, *words):
     """What is said of a command that cannot be carried out, in this process."""
     monkeypatch.setattr("sys.argv", ["audit_data.py", *words])
-    with pytest.raises(SystemExit) as refusal, explaining():
+    with pytest.raises(SystemExit) as refusal, report_errors():
         audit_data.main()
     (sentence,) = str(refusal.value).splitlines()
     return sentence

@@ -79,10 +79,10 @@ def test_mixed_pictures_are_rounded_into_range():
     ],
 )
 def test_mistakes_are_one_sentence(homes, words, typed, says, monkeypatch):
-    from lightning_modules.config.command_line import explaining
+    from lightning_modules.config.command_line import report_errors
 
     monkeypatch.setattr("sys.argv", ["show_batch.py", *words, *typed])
-    with pytest.raises(SystemExit, match=says), explaining():
+    with pytest.raises(SystemExit, match=says), report_errors():
         show_batch.main()
     assert not (homes / "outputs").exists()
 
