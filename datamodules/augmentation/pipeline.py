@@ -10,7 +10,6 @@ import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
 from datamodules.errors import DataError
-from datamodules.loading.sampling import sample_seed
 
 # OpenCV's threads would only take cores from the training threads, at sizes this small.
 cv2.setNumThreads(0)
@@ -75,3 +74,19 @@ def _sometimes(step: Step, p: float) -> Step:
     if p == 1:
         return step
     return lambda image, random: step(image, random) if random.random() < p else image
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """A 64-bit seed for one image in one epoch: splitmix64 (Steele, Lea, Flood 2014), chained."""
+    state = 0
+    for value in (seed, epoch, index):
+        state = _splitmix64(state ^ value)
+    return state
+
+
+def _splitmix64(value: int) -> int:
+    mask = (1 << 64) - 1
+    value = (value + 0x9E3779B97F4A7C15) & mask
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
+    return value ^ (value >> 31)

@@ -115,19 +115,3 @@ def _occurrences(order: np.ndarray) -> np.ndarray:
         counts[position] = seen[index]
         seen[index] += 1
     return counts
-
-
-def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """A 64-bit seed for one image in one epoch: splitmix64 (Steele, Lea, Flood 2014), chained."""
-    state = 0
-    for value in (seed, epoch, index):
-        state = _splitmix64(state ^ value)
-    return state
-
-
-def _splitmix64(value: int) -> int:
-    mask = (1 << 64) - 1
-    value = (value + 0x9E3779B97F4A7C15) & mask
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
-    return value ^ (value >> 31)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from datamodules.augmentation.pipeline import sample_seed
 from datamodules.augmentation.recipe import Recipe
 from datamodules.augmentation.torch_draws import DRAWING, OwnDraws
-from datamodules.loading.sampling import sample_seed
 
 IMAGE = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8))
 

@@ -6,9 +6,9 @@ import torch
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 
 from datamodules.augmentation.operations.auto_augment import POLICIES, AutoAugment
+from datamodules.augmentation.pipeline import sample_seed
 from datamodules.augmentation.recipe import Recipe
 from datamodules.errors import DataError
-from datamodules.loading.sampling import sample_seed
 
 
 @pytest.mark.parametrize("policy", POLICIES)
