@@ -109,7 +109,7 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
 
     from lightning_modules.deployment.exporting import export  # torch: once the checks passed
     from lightning_modules.deployment.int8_export import float_run, int8_of
-    from lightning_modules.deployment.real_images import validation_images
+    from lightning_modules.deployment.run_images import validation_images
     from lightning_modules.networks import load_network
 
     form = settings.form

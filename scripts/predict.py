@@ -14,13 +14,12 @@ from rich.text import Text
 from datamodules.workers.progress import report_progress
 from datamodules.workers.threads import cores
 from lightning_modules.config.command_line import report_errors
-from lightning_modules.deployment.reading import list_images, read_batches
-from lightning_modules.deployment.watching import new_images
+from lightning_modules.deployment.reading import list_images, new_images, read_batches
 from lightning_modules.errors import ConfigError
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from lightning_modules.deployment.inference_model import Shipped
-    from lightning_modules.deployment.predicting import Said, Tally
+    from lightning_modules.deployment.predictions import Said, Tally
 
 DEFAULT_OUT = {"csv": "predictions.csv", "submission": "submission.json"}
 SHOWN = 20  # rows on the screen
@@ -67,9 +66,10 @@ def classify(
     Raises:
         ConfigError: none of the images can be read, or the file cannot be written.
     """
-    from lightning_modules.deployment.predicting import Tally, predict
     from lightning_modules.deployment.predictions import (
         CsvTable,
+        Tally,
+        predict,
         relative,
         tell_bad,
         whole_or_absent,
@@ -104,8 +104,13 @@ def classify(
 
 def watch(shipped: "Shipped", folder: Path, out: Path, *, batch: int, everything: bool) -> None:
     """Predicts each image that comes into the folder, until Ctrl-C; rows are written at once."""
-    from lightning_modules.deployment.predicting import Tally, predict
-    from lightning_modules.deployment.predictions import CsvTable, relative, whole_or_absent
+    from lightning_modules.deployment.predictions import (
+        CsvTable,
+        Tally,
+        predict,
+        relative,
+        whole_or_absent,
+    )
 
     facts, tally = shipped.facts, Tally()
     arriving = _arriving(folder, size=facts.image_size, fit=facts.fit, batch_size=batch)

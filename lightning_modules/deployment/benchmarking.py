@@ -11,9 +11,9 @@ from datamodules.errors import DataError
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.backends import BACKENDS, Call, Runner, run_file
 from lightning_modules.deployment.formats import RUNTIMES, format_of
-from lightning_modules.deployment.labelled import labelled_split
 from lightning_modules.deployment.load_model import load_for_use
 from lightning_modules.deployment.peak_memory import peak_memory
+from lightning_modules.deployment.run_images import labelled_split
 from lightning_modules.deployment.timing import Timing, time_alternately
 
 

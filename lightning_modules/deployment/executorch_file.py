@@ -10,11 +10,10 @@ import torch
 from torch import nn
 
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.inference_model import Probabilities, Shipped
 from lightning_modules.deployment.model_metadata import Facts, with_largest_batch
-from lightning_modules.deployment.probabilities import Probabilities
-from lightning_modules.deployment.pte_vetting import FACTS, metadata_text, operators, vet
 from lightning_modules.deployment.suppress_output import silenced
+from lightning_modules.deployment.vetting import PTE_METADATA, pte_metadata, pte_operators, vet_pte
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
@@ -24,6 +23,7 @@ with silenced():
     from executorch.extension.pybindings import portable_lib as runtime
 
 LARGEST_BATCH = 64  # memory is planned for it
+CALIBRATION_BATCH = 32  # images that are looked at together
 FIXED = {"aten::_upsample_bilinear2d_aa.out"}  # kernels that fail for any other batch
 
 
@@ -53,13 +53,41 @@ def write_int8(network: Network, path: Path, facts: Facts, images: np.ndarray) -
     Raises:
         ConfigError: see `write`.
     """
-    from lightning_modules.deployment.xnnpack_int8 import int8_module  # needs torchao, only this
-
     try:
-        module = int8_module(_module(network), images, largest_batch=LARGEST_BATCH)
+        module = int8_module(_module(network), images)
     except Exception as error:  # tracer and passes raise what they meet
         raise ConfigError(f"This network cannot be quantised: {_reason(error)}.") from error
     write_module(module, path, facts)
+
+
+def int8_module(module: nn.Module, images: np.ndarray) -> nn.Module:
+    """The same network with signed 8-bit weights, one scale a channel, and 8-bit activations.
+
+    Static quantisation for XNNPACK after training, by torchao's PT2E.
+
+    Args:
+        module: maps uint8 N x 3 x H x W to probabilities; in eval mode.
+        images: of the training split, to find the activations' ranges on, at least
+            `CALIBRATION_BATCH`.
+    """
+    with silenced():
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # only this
+
+    example = torch.zeros(LARGEST_BATCH, *images.shape[1:], dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    quantizer = XNNPACKQuantizer().set_global(
+        get_symmetric_quantization_config(is_per_channel=True)
+    )
+    with torch.no_grad(), silenced():
+        traced = torch.export.export(module, (example,), dynamic_shapes=({0: batch},)).module()
+        observed = prepare_pt2e(traced, quantizer)
+        for start in range(0, len(images), CALIBRATION_BATCH):
+            observed(torch.from_numpy(images[start : start + CALIBRATION_BATCH]))
+        return convert_pt2e(observed)
 
 
 def _module(network: Network) -> nn.Module:
@@ -82,13 +110,13 @@ def write_module(module: nn.Module, path: Path, facts: Facts) -> None:
                 program,
                 partitioner=[XnnpackPartitioner()],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),  # kernels decide
-                constant_methods={FACTS: json.dumps(facts.to_metadata())},
+                constant_methods={PTE_METADATA: json.dumps(facts.to_metadata())},
             ).to_executorch()
     except Exception as error:  # tracer and passes raise what they meet
         raise ConfigError(
             f"This network cannot be exported to ExecuTorch: {_reason(error)}."
         ) from error
-    called = operators(lowered.executorch_program)
+    called = pte_operators(lowered.executorch_program)
     if lacking := _lacking(called) or sorted(called & FIXED):
         raise ConfigError(
             "This network cannot be exported to ExecuTorch, which has no kernel for any batch of "
@@ -101,18 +129,18 @@ def open_file(path: Path, *, threads: int) -> Shipped:
     """A file of `write`, run by ExecuTorch on the CPU; more images are given in parts.
 
     Args:
-        path: of the file; it is loaded only after `vet` found nothing else in it.
+        path: of the file; it is loaded only after `vet_pte` found nothing else in it.
         threads: of ExecuTorch, for the whole process: once a file is open they cannot be changed.
 
     Raises:
         ConfigError: it is no such file, or another one was opened with other threads.
     """
     content = path.read_bytes()
-    program = vet(path, content)
-    if lacking := _lacking(operators(program)):
+    program = vet_pte(path, content)
+    if lacking := _lacking(pte_operators(program)):
         raise ConfigError(f"{path} needs kernels that are not here: {', '.join(lacking)}.")
     try:
-        metadata = json.loads(metadata_text(program) or "{}")
+        metadata = json.loads(pte_metadata(program) or "{}")
     except ValueError:
         metadata = {}
     facts = Facts.of_metadata(metadata, file=str(path))

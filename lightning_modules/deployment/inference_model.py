@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from compression.cost.macs import CONVENTIONS, count_macs, count_params
 from lightning_modules.deployment.model_metadata import Facts
@@ -62,3 +63,18 @@ def facts_of(network: Network, *, fit: str) -> Facts:
         macs=macs,
         params=count_params(network),
     )
+
+
+class Probabilities(nn.Module):
+    """uint8 N x 3 x H x W -> probabilities N x classes.
+
+    Args:
+        network: gives logits N x classes.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images).float().softmax(dim=1)

@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from compression.quantization.calibration import calibration_images
 from compression.quantization.int8_network import Int8Network
 from datamodules.errors import DataError
 from lightning_modules.deployment.backends import Call
 from lightning_modules.deployment.comparison import Quality
 from lightning_modules.deployment.formats import Format
 from lightning_modules.deployment.inference_model import Shipped
-from lightning_modules.deployment.labelled import labelled_split
+from lightning_modules.deployment.run_images import labelled_split, training_images
 from lightning_modules.errors import ConfigError
-from lightning_modules.experiment.run_context import make_data
 from lightning_modules.networks import Network
 from lightning_modules.networks.description import INT8
 
@@ -69,7 +67,7 @@ def int8_of(
     cfg.data.image_size = list(network.image_size)
     try:
         split, f1 = labelled_split(cfg)
-        calibration = _training_images(cfg) if quantise else None
+        calibration = training_images(cfg, CALIBRATION) if quantise else None
     except DataError as error:
         raise ConfigError(f"An int8 file is judged on the run's own images: {error}") from error
     return Int8(calibration=calibration, split=split, f1=f1, max_f1_drop=max_f1_drop)
@@ -91,10 +89,3 @@ def float_run(run: Path, cfg: DictConfig) -> Path:
         f"{run} holds an int8 network only, and its float one is gone; leave int8 out, or name the "
         "run that it came from."
     )
-
-
-def _training_images(cfg: DictConfig) -> np.ndarray:
-    data = make_data(cfg)
-    data.prepare_data()
-    data.setup()
-    return calibration_images(data.train_eval_batches(), CALIBRATION)

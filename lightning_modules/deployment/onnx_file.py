@@ -4,16 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from compression.onnx.export import export_onnx
 from compression.onnx.session import onnx_session
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.deployment.half_weights import halve, require_float
-from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.inference_model import Probabilities, Shipped
 from lightning_modules.deployment.model_metadata import Facts
-from lightning_modules.deployment.probabilities import Probabilities
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
+
+LEAST = 64  # elements of a tensor: for fewer, the cast to 16 bits takes more bytes than it saves
 
 
 def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> None:
@@ -80,3 +81,35 @@ def open_file(path: Path, *, threads: int) -> Shipped:
         return session.run(["probabilities"], {"images": images})[0]
 
     return Shipped(str(path), facts, call)
+
+
+def require_float(network: Network) -> None:
+    """Refuses a network whose weights are smaller already.
+
+    Raises:
+        ConfigError: it is an int8 network.
+    """
+    if isinstance(network, Int8Network):
+        raise ConfigError("weights=half is for float networks; the weights of this one are int8.")
+
+
+def halve(model: onnx.ModelProto) -> None:
+    """Stores the float32 tensors of a graph as float16, in place: half the file.
+
+    Each is cast back to 32 bits where it is used, so that the graph calculates as before and runs
+    wherever the whole one runs; onnxruntime and OpenVINO do the casts once, when they load it.
+    Tensors of few elements stay, and those with values that float16 does not reach (above 65504).
+    """
+    casts = []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < LEAST:
+            continue
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        name, small = tensor.name, f"{tensor.name}.half"
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), small))
+        casts.append(helper.make_node("Cast", [small], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

@@ -16,7 +16,6 @@ from openvino._offline_transformations import apply_moc_transformations
 
 from lightning_modules.deployment import onnx_file
 from lightning_modules.deployment.formats import FORMATS
-from lightning_modules.deployment.half_weights import require_float
 from lightning_modules.deployment.inference_model import Shipped
 from lightning_modules.deployment.model_metadata import Facts
 from lightning_modules.errors import ConfigError
@@ -43,7 +42,7 @@ def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> 
             `half` of an int8 network.
     """
     if half:
-        require_float(network)
+        onnx_file.require_float(network)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "network.onnx"
         onnx_file.write_graph(network, graph, facts.image_size, metadata={})

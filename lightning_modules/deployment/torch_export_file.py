@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.inference_model import Probabilities, Shipped
 from lightning_modules.deployment.model_metadata import Facts
-from lightning_modules.deployment.probabilities import Probabilities
-from lightning_modules.deployment.pt2_vetting import METADATA, read_metadata, vet
+from lightning_modules.deployment.vetting import PT2_METADATA, pt2_metadata, vet_pt2
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
@@ -38,21 +37,21 @@ def write(network: Network, path: Path, facts: Facts) -> None:
         raise ConfigError(f"This network cannot be exported by torch.export: {reason}") from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
-    torch.export.save(program, path, extra_files={METADATA: json.dumps(facts.to_metadata())})
+    torch.export.save(program, path, extra_files={PT2_METADATA: json.dumps(facts.to_metadata())})
 
 
 def open_file(path: Path, *, threads: int) -> Shipped:
     """A file of `write`, run by PyTorch on the CPU.
 
     Args:
-        path: of the file; it is read only after `vet` found nothing in it that would run code.
+        path: of the file; it is read only after `vet_pt2` found nothing in it that would run code.
         threads: of PyTorch, for the whole process.
 
     Raises:
         ConfigError: it is no such file, or holds more than a network.
     """
-    vet(path)
-    facts = Facts.of_metadata(read_metadata(path), file=str(path))
+    vet_pt2(path)
+    facts = Facts.of_metadata(pt2_metadata(path), file=str(path))
     logging.getLogger("torch.export").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -26,7 +26,7 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
     import torch
 
     from lightning_modules.config.composing import config_over
-    from lightning_modules.deployment.predicting import Tally
+    from lightning_modules.deployment.predictions import Tally
     from lightning_modules.evaluation.predictions import ask
     from lightning_modules.experiment.run_context import make_data
     from lightning_modules.networks import load_network
@@ -109,7 +109,7 @@ def test_an_exported_file_gives_the_same_classes(
 
 def test_data_that_is_gone_is_said(saved, folder):
     from lightning_modules.config.composing import config_over
-    from lightning_modules.deployment.real_images import validation_images
+    from lightning_modules.deployment.run_images import validation_images
 
     images, told = validation_images(config_over(saved, []), (20, 28), 4)
     assert images.shape == (4, 3, 20, 28) and told == "validation images of data=image_folder"

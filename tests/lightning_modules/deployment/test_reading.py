@@ -1,4 +1,7 @@
-"""Pictures of a folder: the cache's pixels, in order, unreadable ones named."""
+"""Pictures of a folder: the pixels of the cache, in order; unreadable ones are named; new ones."""
+
+import os
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from PIL import Image
 from datamodules.cache.cache import open_cache
 from datamodules.errors import DataError
 from datamodules.sources.source import Item
-from lightning_modules.deployment.reading import list_images, read_batches
+from lightning_modules.deployment.reading import list_images, new_images, read_batches
 
 
 @pytest.fixture
@@ -61,3 +64,36 @@ def test_no_folder_and_no_images(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(DataError, match=r"has no images \(\.bmp"):
         list_images(tmp_path)
+
+
+def test_whole_files_once(tmp_path):
+    (tmp_path / "old.png").write_bytes(b"1")
+    looks = []
+    steps = [
+        lambda: (tmp_path / "b.jpg").write_bytes(b"half"),
+        lambda: (tmp_path / "b.jpg").write_bytes(b"half, whole"),
+        lambda: None,
+        lambda: (tmp_path / "a.txt").write_bytes(b"no image"),
+        lambda: (tmp_path / "b.jpg").unlink(),
+        lambda: (tmp_path / "deep").mkdir(),
+        lambda: (tmp_path / "deep" / "b.png").write_bytes(b"new"),
+        lambda: None,
+        lambda: os.utime(tmp_path / "old.png", (1, 1)),
+        lambda: None,
+    ]
+
+    def wait(seconds):
+        looks.append(seconds)
+        steps[len(looks) - 1]()
+
+    found = list(islice(new_images(tmp_path, interval=0.5, wait=wait), 11))
+    names = [[os.path.relpath(path, tmp_path) for path in some] for some in found]
+    assert names == [
+        [], ["old.png"], [], ["b.jpg"], [], [], [], [], ["deep/b.png"], [], ["old.png"],
+    ]  # fmt: skip
+    assert set(looks) == {0.5}
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        next(new_images(tmp_path / "absent"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lightning_modules.deployment.formats import FORMATS
-from lightning_modules.deployment.pt2_vetting import vet
+from lightning_modules.deployment.vetting import vet_pt2
 from lightning_modules.errors import ConfigError
 
 GRAPH, WEIGHTS = "models/model.json", "data/weights/model_weights_config.json"
@@ -103,20 +103,20 @@ def test_attacks_are_refused(attack, exported, tmp_path, capsys):
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name(exported, tmp_path):
     path = rewritten(exported("torch_export")[0], tmp_path / "evil.pt2", lambda members: None)
-    vet(path)  # the copy itself is fine
+    vet_pt2(path)  # the copy itself is fine
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(archive.namelist()[0], b"other")
     with pytest.raises(ConfigError, match="members of one name"):
-        vet(path)
+        vet_pt2(path)
 
 
 def test_shapes_that_networks_have(exported, tmp_path):
     for text in ("Symbol('s77', positive=True, integer=True)", "3*Symbol('s0')/2 + (4 - 1)"):
-        vet(rewritten(exported("torch_export")[0], tmp_path / "good.pt2", shape(text)))
+        vet_pt2(rewritten(exported("torch_export")[0], tmp_path / "good.pt2", shape(text)))
 
 
 def test_what_is_no_archive(tmp_path):
     for content in (b"", pickle.dumps(Bomb()), b"PK\x03\x04"):
         (tmp_path / "a.pt2").write_bytes(content)
         with pytest.raises(ConfigError, match="cannot be read as an exported network"):
-            vet(tmp_path / "a.pt2")
+            vet_pt2(tmp_path / "a.pt2")

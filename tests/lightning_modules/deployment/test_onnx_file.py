@@ -10,7 +10,7 @@ from compression.onnx.session import onnx_session
 from compression.quantization.int8_network import Int8Network
 from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.formats import FORMATS
-from lightning_modules.deployment.half_weights import halve, require_float
+from lightning_modules.deployment.onnx_file import halve, require_float
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
 from tests.lightning_modules.deployment.conftest import tiny

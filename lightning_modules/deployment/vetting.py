@@ -1,9 +1,4 @@
-"""Looks into a .pt2 archive before PyTorch does, which would unpickle and run what is in it.
-
-`torch.export.load` unpickles tensors that are marked so, loads compiled libraries, evaluates shape
-expressions and guards as Python, and looks operators up by any dotted name. A network exported by
-this package needs none of that, so a file that does is refused.
-"""
+"""Looks into an exported file before the library that runs it does, and might run what is in it."""
 
 import io
 import json
@@ -11,13 +6,17 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lightning_modules.deployment.suppress_output import silenced
 from lightning_modules.errors import ConfigError
 
-METADATA = "model_diet.json"
+if TYPE_CHECKING:
+    from executorch.exir.schema import Program
+
+PT2_METADATA = "model_diet.json"
 # Members below the archive's own folder that are read as plain data.
 PLAIN = re.compile(
     r"archive_format|archive_version|byteorder|\.data/\w+|extra/[\w.]+"
@@ -30,9 +29,17 @@ ARITHMETIC = re.compile(r"(?!.*\*\*)[\d\s+\-*/(),]*")  # what is left of a shape
 
 CONTAINERS = {"builtins.tuple", "builtins.list", "builtins.dict"}
 
+PTE_METADATA = "model_diet"  # the method that gives the metadata
+PTE_IDENTIFIER = b"ET12"  # of the FlatBuffer, at byte 4
+DELEGATE = "XnnpackBackend"
 
-def vet(path: Path) -> None:
+
+def vet_pt2(path: Path) -> None:
     """Refuses a .pt2 file that holds more than tensors and a graph of PyTorch's own operators.
+
+    `torch.export.load` unpickles tensors that are marked so, loads compiled libraries, evaluates
+    shape expressions and guards as Python, and looks operators up by any dotted name. A network
+    exported by this package needs none of that, so a file that does is refused.
 
     Raises:
         ConfigError: says what is in it.
@@ -59,11 +66,11 @@ def vet(path: Path) -> None:
         raise ConfigError(f"{path} cannot be read as an exported network: {reason}.") from error
 
 
-def read_metadata(path: Path) -> dict[str, str]:
+def pt2_metadata(path: Path) -> dict[str, str]:
     """The text entries that this package put into a vetted file; empty where there are none."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            if _inner(name) == f"extra/{METADATA}":
+            if _inner(name) == f"extra/{PT2_METADATA}":
                 return json.loads(archive.read(name))
     return {}
 
@@ -113,3 +120,52 @@ def _refuse(path: Path, what: str) -> None:
         f"{path} holds {what}, which an exported network does not need and which might run code; "
         "it was not loaded: export the run again with scripts/export.py."
     )
+
+
+def vet_pte(path: Path, content: bytes) -> "Program":
+    """The program of a .pte file, refused where it is none or wants another delegate.
+
+    A .pte is a FlatBuffer: instructions, each the call of a kernel that the runtime has compiled
+    in, tensors, and blobs for delegates. Neither names a library or holds code of Python; but a
+    delegate of other makers may take a blob with compiled kernels, so only XNNPACK's, a graph and
+    weights, is let through.
+
+    Args:
+        path: for sentences.
+        content: of the file.
+
+    Raises:
+        ConfigError: says what is wrong.
+    """
+    if content[4:8] != PTE_IDENTIFIER:
+        raise ConfigError(f"{path} is no ExecuTorch program of this version (ET12).")
+    with silenced():
+        from executorch.exir._serialize import _deserialize_pte_binary
+    try:
+        program = _deserialize_pte_binary(content).program
+        wanted = {delegate.id for plan in program.execution_plan for delegate in plan.delegates}
+    except Exception as error:  # damage shows as an exception of any kind
+        reason = " ".join((str(error) or type(error).__name__).split())[:120]
+        raise ConfigError(f"{path} cannot be read as an ExecuTorch program: {reason}.") from error
+    if foreign := sorted(wanted - {DELEGATE}):
+        raise ConfigError(
+            f"{path} wants the delegate {foreign[0]}, whose data might be code; it was not loaded: "
+            "export the run again with scripts/export.py."
+        )
+    return program
+
+
+def pte_operators(program: "Program") -> set[str]:
+    """The kernels that a program calls outside of its delegates, such as `aten::avg_pool2d.out`."""
+    called = [operator for plan in program.execution_plan for operator in plan.operators]
+    return {".".join(filter(None, (entry.name, entry.overload))) for entry in called}
+
+
+def pte_metadata(program: "Program") -> str:
+    """What the method `model_diet` gives, read without running it; empty where there is none."""
+    from executorch.exir.schema import String
+
+    for plan in program.execution_plan:
+        if plan.name == PTE_METADATA and plan.values and isinstance(plan.values[0].val, String):
+            return plan.values[0].val.string_val
+    return ""
