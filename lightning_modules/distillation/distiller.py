@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from datamodules.loading.image_data import ImageData
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distillation.stored_logits import StoredLogits, store_logits
 from lightning_modules.distillation.teachers import Teacher
-from lightning_modules.experiment.run_context import Session
 from lightning_modules.networks.features import Features
 from lightning_modules.registry import build
 from lightning_modules.training.classifier import Classifier
@@ -137,10 +136,12 @@ def check_pairs(
 
 def make_distiller(
     network: nn.Module,
-    session: Session,
-    trainer: pl.Trainer,
+    cfg: DictConfig,
+    data: ImageData,
     teachers: Sequence[Teacher],
     *,
+    epochs: int,
+    device: torch.device,
     seed: Sequence[int],
     **classifier: Any,
 ) -> Distiller:
@@ -148,9 +149,11 @@ def make_distiller(
 
     Args:
         network: the student.
-        session: what the run's fits share.
-        trainer: is going to fit it.
+        cfg: the run's configuration.
+        data: the student's; prepared.
         teachers: one at least.
+        epochs: of the fit.
+        device: where the teachers run.
         seed: of the projections' first weights, any numbers.
         classifier: what a Classifier gets.
 
@@ -158,7 +161,6 @@ def make_distiller(
         ConfigError: modules that are to be compared do not exist or do not go together.
         DataError: the teachers' logits cannot be stored.
     """
-    cfg, data = session.cfg, session.data
     distillation = build(cfg.distillation)
     pairs = FeaturePairs(distillation, teachers, network, image_size=data.image_size, seed=seed)
     data.views, stored = distillation.views, []
@@ -169,9 +171,9 @@ def make_distiller(
             teachers,
             data,
             OmegaConf.to_container(cfg.augment, resolve=True),
-            views=min(distillation.views, trainer.max_epochs) if once else distillation.views,
+            views=min(distillation.views, epochs) if once else distillation.views,
             cache_dir=Path(cfg.cache_dir),
-            device=trainer.strategy.root_device,
+            device=device,
         )
     parts = {"teachers": teachers, "distillation": distillation, "pairs": pairs, "stored": stored}
     return Distiller(network, **parts, **classifier)

@@ -1,62 +1,55 @@
 """The figures of `metrics.json`: of each stage, of the final network, and measured latency."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 from torch import nn
 
 from compression.cost.activations import activation_bytes
 from compression.cost.macs import count_macs, count_params
 from compression.latency.measure import measure_latency
-from lightning_modules.distillation.teachers import Teacher
-from lightning_modules.evaluation.agreement import agreement
+from datamodules.loading.image_data import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_figures
-from lightning_modules.evaluation.evaluation import evaluate, split_figures
+from lightning_modules.evaluation.evaluation import split_figures
 from lightning_modules.evaluation.predictions import Answers, ask
-from lightning_modules.experiment.run_context import Session
-from lightning_modules.registry import build
 
 
-def validation_figures(network: nn.Module, session: Session) -> dict[str, float]:
-    """`val/f1`, `val/accuracy` and `val/loss` of a network."""
-    return evaluate(network, session.data.val_dataloader(), device=session.device)
-
-
-def cost_figures(network: nn.Module, session: Session) -> dict[str, float]:
-    """`cost/*` but for file and latency, at the data's image size."""
-    size = session.data.image_size
+def cost_figures(network: nn.Module, image_size: tuple[int, int]) -> dict[str, float]:
+    """`cost/*` but for file and latency, of one image of (H, W) pixels."""
     return {
-        "cost/macs": count_macs(network, image_size=size),
+        "cost/macs": count_macs(network, image_size=image_size),
         "cost/params": count_params(network),
-        "cost/activation_bytes": activation_bytes(network, size),
+        "cost/activation_bytes": activation_bytes(network, image_size),
     }
 
 
-def final_answers(network: nn.Module, session: Session) -> dict[str, Answers]:
+def final_answers(network: nn.Module, data: ImageData, device: torch.device) -> dict[str, Answers]:
     """What the shipped network says of `val` and, where it is labelled, `test`."""
-    batches = {"val": session.data.val_dataloader()}
-    if session.data.has_test:
-        batches["test"] = session.data.test_dataloader()
-    return {split: ask(network, some, device=session.device) for split, some in batches.items()}
+    batches = {"val": data.val_dataloader()}
+    if data.has_test:
+        batches["test"] = data.test_dataloader()
+    return {split: ask(network, some, device=device) for split, some in batches.items()}
 
 
 def final_figures(
     answers: dict[str, Answers],
-    session: Session,
+    classes: Sequence[str],
+    cfg: DictConfig,
     results: list[dict[str, Any]],
-    teachers: Sequence[Teacher] = (),
+    agreement: Mapping[str, float],
 ) -> dict[str, Any]:
     """What `metrics.json` says, but for latency and scores.
 
     Args:
         answers: of the shipped network, by split.
-        session: what the run's stages share.
+        classes: their names, in order.
+        cfg: the run's configuration.
         results: the stages' figures, in order.
-        teachers: all that taught in any stage.
+        agreement: `val/agreement` with the teachers; empty where none taught.
     """
-    classes = session.data.class_names
     figures, by_class = {}, {}
     for split, given in answers.items():
         figures |= answer_figures(given, split=split)
@@ -65,11 +58,11 @@ def final_figures(
         **figures,
         **results[-1]["after"],
         **by_class,
-        **_agreement(answers["val"], session, teachers),
-        "kept": session.cfg.trainer.keep,
+        **agreement,
+        "kept": cfg.trainer.keep,
         "epoch": results[-1]["epoch"],
-        "seed": session.cfg.seed,
-        **_fold(session.cfg.data),
+        "seed": cfg.seed,
+        **_fold(cfg.data),
         "steps": results,
         "confusion": {"classes": list(classes), **_confusions(answers)},
     }
@@ -84,18 +77,6 @@ def answer_figures(answers: Answers, *, split: str) -> dict[str, float]:
 def _confusions(answers: dict[str, Answers]) -> dict[str, list[list[int]]]:
     """By split; rows are true classes, columns predicted ones."""
     return {split: given.confusion for split, given in answers.items()}
-
-
-def _agreement(student: Answers, session: Session, teachers: Sequence[Teacher]) -> dict[str, float]:
-    if not teachers:
-        return {}
-    return agreement(
-        student,
-        teachers,
-        session.data.val_dataloader(),
-        distillation=build(session.cfg.distillation),
-        device=session.device,
-    )
 
 
 def _fold(data: DictConfig) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,10 @@ from lightning_modules.config.sweeps import is_search
 from lightning_modules.distillation.distiller import check_pairs
 from lightning_modules.distillation.teachers import Teacher, gather_teachers, with_original
 from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.evaluation.agreement import agreement
 from lightning_modules.evaluation.layer_table import measure_layers
 from lightning_modules.evaluation.metrics import add_latency, final_answers, final_figures
+from lightning_modules.evaluation.predictions import Answers
 from lightning_modules.evaluation.scoring import add_scores, check_split
 from lightning_modules.experiment.found_rate import with_found_rate
 from lightning_modules.experiment.run_context import Session, make_data
@@ -30,6 +32,7 @@ from lightning_modules.experiment.stages import Stage, stages_of
 from lightning_modules.files import write_json
 from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.networks.model_folder import replace_folder
+from lightning_modules.registry import build
 from lightning_modules.reporting import closing_screen as closing
 from lightning_modules.reporting.card import write_card
 from lightning_modules.reporting.pictures.pictures import draw_pictures
@@ -104,8 +107,9 @@ def conduct(
         timed = _wants_latency(cfg, trial=not leads)
         results, networks, taught = _run_stages(stages, network, session, teachers, timed=timed)
         network = networks[-1]
-        answers = final_answers(network, session)
-        metrics = final_figures(answers, session, results, taught)
+        answers = final_answers(network, data, session.device)
+        agreed = _agreement(answers["val"], session, taught)
+        metrics = final_figures(answers, data.class_names, session.cfg, results, agreed)
         if timed:
             trained = networks[1:] if cfg.from_run is None else networks
             add_latency(metrics, trained, cfg.latency, image_size=data.image_size)
@@ -188,6 +192,18 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
         )
     network.image_size = size
     return network
+
+
+def _agreement(student: Answers, session: Session, teachers: Sequence[Teacher]) -> dict[str, float]:
+    if not teachers:
+        return {}
+    return agreement(
+        student,
+        teachers,
+        session.data.val_dataloader(),
+        distillation=build(session.cfg.distillation),
+        device=session.device,
+    )
 
 
 def _train_teacher(cfg: DictConfig, folder: Path) -> None:

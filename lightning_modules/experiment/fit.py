@@ -151,7 +151,16 @@ def _module(job: Job, session: Session, trainer: pl.Trainer) -> Classifier:
     if not job.teachers:
         return Classifier(network, **settings)
     seed = (cfg.seed, stream(stage, job.round))
-    return make_distiller(network, session, trainer, job.teachers, seed=seed, **settings)
+    return make_distiller(
+        network,
+        cfg,
+        data,
+        job.teachers,
+        epochs=stage.epochs_of(job.round),
+        device=trainer.strategy.root_device,
+        seed=seed,
+        **settings,
+    )
 
 
 def _channels_last(network: nn.Module, session: Session) -> bool:

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from datamodules.loading.image_data import ImageData
+from lightning_modules.evaluation.evaluation import evaluate
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.registry import build
 from lightning_modules.runs import saved_run
@@ -38,6 +40,11 @@ class Session:
     def checkpoints(self, stage: Stage) -> Path:
         """Where a stage's checkpoints lie."""
         return self.folder / "steps" / stage.name / "checkpoints"
+
+
+def validation_figures(network: nn.Module, session: Session) -> dict[str, float]:
+    """`val/f1`, `val/accuracy` and `val/loss` of a network."""
+    return evaluate(network, session.data.val_dataloader(), device=session.device)
 
 
 def make_data(cfg: DictConfig) -> ImageData:

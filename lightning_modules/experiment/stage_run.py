@@ -13,9 +13,9 @@ from compression.recipe import Entry, Recipe
 from compression.step import Context
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation.metrics import cost_figures, validation_figures
+from lightning_modules.evaluation.metrics import cost_figures
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import Session, validation_figures
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.step_context import step_context
 from lightning_modules.files import read_json, write_json
@@ -51,12 +51,12 @@ def run_stage(
     chosen = [teacher for teacher in teachers if stage.has(teacher.name)]
     taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
     log.info(f"{stage.name}: {stage.epochs} epochs{taught}")
-    cost = cost_figures(network, session)
+    cost = cost_figures(network, session.data.image_size)
     before = {**validation_figures(network, session), **cost, **_entered_bytes(stage, session)}
     network, surgery, epoch = _rounds(stage, network, session, chosen, before)
     if stage.step is not None:
         network = stage.step.finish(network)
-        cost = cost_figures(network, session)
+        cost = cost_figures(network, session.data.image_size)
     data = data_identity(session.cfg.data)
     save_network(network, folder, extra={"data": data})
     after = {**validation_figures(network, session), **cost, **_file_bytes(folder)}

@@ -11,8 +11,7 @@ from omegaconf import OmegaConf
 from compression.engine import entry_latency
 from compression.latency.relative_latency import RelativeLatency
 from compression.step import CompressionStep, Context
-from lightning_modules.evaluation.metrics import validation_figures
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import Session, validation_figures
 from lightning_modules.training.losses.building import build_loss
 
 
