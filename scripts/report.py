@@ -11,7 +11,7 @@ from lightning_modules.runs.configurations import REPETITION
 from lightning_modules.runs.run_directory import search_folder
 from lightning_modules.runs.run_records import find_records
 from lightning_modules.runs.summary import Summary, summarise
-from lightning_modules.search.answer import show_answer
+from lightning_modules.search.answer import show_answer, study_report
 
 
 def main() -> None:
@@ -68,10 +68,10 @@ def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
     from lightning_modules.reporting.report.page import (
         write_report,  # torch: once the tables are there
     )
-    from lightning_modules.reporting.report.report_input import subject_of
+    from lightning_modules.reporting.report.report_input import read_input
 
-    subject = subject_of(words, over=over)
-    return write_report(subject, subject.home / REPORT if html is None else Path(html))
+    inputs = read_input(words, over=over, read_study=study_report)
+    return write_report(inputs, inputs.home / REPORT if html is None else Path(html))
 
 
 def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:

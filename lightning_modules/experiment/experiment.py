@@ -37,7 +37,7 @@ from lightning_modules.reporting import closing_screen as closing
 from lightning_modules.reporting.card import write_card
 from lightning_modules.reporting.pictures.pictures import draw_pictures
 from lightning_modules.reporting.report.page import write_report
-from lightning_modules.reporting.report.report_input import subject_of
+from lightning_modules.reporting.report.report_input import read_input
 from lightning_modules.reporting.wandb_run import log_results, run_title, wandb_run
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.search.job import objectives, run_trial
@@ -124,7 +124,7 @@ def conduct(
             run_directory.point(run_directory.FINISHED, folder)
         if _wants_drawing(cfg.report, trial=not leads):
             trust = saved_run.trusted_packages(cfg)
-            write_report(subject_of([str(folder)]), folder / closing.REPORT, trust=trust)
+            write_report(read_input([str(folder)]), folder / closing.REPORT, trust=trust)
         if logged is not None:
             log_results(logged, metrics, pictures, folder / "model")
     closing.show(folder, metrics, network.recipe.summary())

@@ -10,9 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.reporting.pictures.study import draw_study
+from lightning_modules.reporting.report.content import Table as PageTable
+from lightning_modules.reporting.report.study_report import StudyReport, study_pictures
 from lightning_modules.runs.configurations import as_text
 from lightning_modules.search.ownership import OWNER
-from lightning_modules.search.pictures import draw_study
+from lightning_modules.search.plots import study_plots
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, elsewhere, trial_folder
 from lightning_modules.search.storage import find_study
@@ -47,7 +50,7 @@ def show_answer(folder: Path, *, top: int = 1) -> None:
         raise ConfigError(_why_nothing(trials, about["space"]["limits"]))
     console = Console(width=None if Console().is_terminal else 160)
     console.print(_table(best[:SHOWN], names, console.width))
-    pictures = draw_study(study, folder, about["score"])
+    pictures = draw_study(study_plots(study, about["score"]), folder)
     print(f"trials   {table}")
     if pictures:
         print(f"pictures {pictures[0].parent}: {', '.join(path.stem for path in pictures)}")
@@ -67,6 +70,30 @@ def _show_winners(study: optuna.Study, folder: Path, top: int) -> None:
         names.append(path.stem)
     if names:
         print(f"next     python run.py -m experiment={','.join(names)} seed=0,1,2")
+
+
+def study_report(folder: Path) -> StudyReport:
+    """All that a page shows of the study in a folder.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    study, _ = find_study(folder)
+    names = study.user_attrs["objectives"]
+    best = best_trials(study)
+    table, winner = None, None
+    if best:
+        headings, rows = best_cells(best[:SHOWN], names)
+        table = PageTable(title_of(names).capitalize(), headings, rows)
+        run = trial_folder(folder, winners(study)[0].number)
+        winner = run if (run / "metrics.json").is_file() else None
+    return StudyReport(
+        name=study.study_name,
+        states=states(study.get_trials(deepcopy=False)),
+        best=table,
+        pictures=study_pictures(folder),
+        winner=winner,
+    )
 
 
 def states(trials: list[FrozenTrial]) -> str:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import Trial
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import build, takes
 from lightning_modules.search.draw import Draw
 
 if TYPE_CHECKING:  # it loads torch
@@ -75,10 +76,10 @@ def _as_dict(ranks: Mapping[str, Any]) -> str:
 
 def _layers(root: DictConfig, name: str) -> "list[Candidate]":
     """The layers that a factorisation could change."""
-    from lightning_modules.experiment.stages import stages_of
-
-    step = next(stage.step for stage in stages_of(root) if stage.name.endswith(f"_{name}"))
-    network = _network(root)
+    settings = OmegaConf.to_container(root.compression[name], resolve=True)
+    # The step itself: what else its node says is of the fine-tuning after it.
+    own = {key: settings[key] for key in settings if key == "_target_" or takes(settings, key)}
+    step, network = build(own), _network(root)
     found, _ = step.candidates(network, network.image_size)
     return [layer for layer in found if layer.least != layer.full]
 
@@ -110,7 +111,6 @@ def _saved(run: Path) -> Any:
 @functools.lru_cache(maxsize=1)
 def _outline(plain: str) -> Any:
     from lightning_modules.networks.building import outline_network
-    from lightning_modules.registry import build
 
     cfg = OmegaConf.create(plain)
     classes = len(build(cfg.data.source).check())

@@ -1,17 +1,59 @@
-"""How much of an objective's spread each parameter explains by itself."""
+"""What the pictures of a study show, read from Optuna as plain data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
+from lightning_modules.reporting.pictures.study import StudyPlots, TrialPoint
+from lightning_modules.search.progress_line import feasible
+from lightning_modules.search.record import FIGURES, PRUNED, RETIRED
+from lightning_modules.search.winner import winners
+
 BINS = 4  # of a numeric parameter, with equally many trials each
-LEAST = 8  # trials that have a parameter
+MIN_TRIALS = 8  # that have a parameter
+
+
+def study_plots(study: optuna.Study, score: Mapping[str, float]) -> StudyPlots:
+    """What is drawn of a study: its trials within the limits, and what matters in them.
+
+    Args:
+        study: of any length.
+        score: constants of `score/macs`.
+    """
+    trials = study.get_trials(deepcopy=False)
+    good = feasible(trials)
+    known = {trial.number for trial in good}
+    ended = [t for t in trials if t.state.is_finished() and RETIRED not in t.user_attrs]
+    laws = {name: law for trial in good for name, law in trial.distributions.items()}
+    names = study.user_attrs["objectives"]
+    return StudyPlots(
+        name=study.study_name,
+        objectives=names,
+        lower=[direction.name == "MINIMIZE" for direction in study.directions],
+        trials=[_point(trial) for trial in good],
+        without=[trial.number for trial in ended if trial.number not in known],
+        importances=[importances(good, place) for place in range(len(names))],
+        logarithmic=frozenset(name for name, law in laws.items() if "Log" in type(law).__name__),
+        winner=next((trial.number for trial in winners(study)), None),
+        score=score,
+    )
+
+
+def _point(trial: FrozenTrial) -> TrialPoint:
+    return TrialPoint(
+        number=trial.number,
+        values=trial.values,
+        params=trial.params,
+        metrics=trial.user_attrs.get(FIGURES, {}),
+        stopped=PRUNED in trial.user_attrs,
+    )
 
 
 def importances(trials: Sequence[FrozenTrial], objective: int = 0) -> dict[str, float]:
-    """The share of variance that lies between a parameter's values, largest first.
+    """The ratio of variance that lies between a parameter's values, largest first.
 
     The correlation ratio with Kelley's correction for the number of groups (epsilon squared;
     Kelley 1935, PNAS 21): 0 for a parameter that does nothing, 1 for one that decides alone; joint
@@ -26,7 +68,7 @@ def importances(trials: Sequence[FrozenTrial], objective: int = 0) -> dict[str, 
     found = {}
     for name in names:
         having = [trial for trial in trials if name in trial.params]
-        if len(having) >= LEAST:
+        if len(having) >= MIN_TRIALS:
             values = np.array([trial.values[objective] for trial in having])
             found[name] = _explained(_groups(name, having), values)
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FONTS = ("Noto Sans CJK JP", "Noto Sans", "Microsoft YaHei", "Arial Unicode MS")  # after its own
+FOLDER = "figures"  # of pictures, in the directory of a run or study
 LONGEST = 24  # letters of a name
 DOTS = 120  # pixels an inch
 BLUE, LIGHT, RED, PINK, GREY = "#3b6fb6", "#9fc1e8", "#c8323c", "#eeb4b0", "#777777"

@@ -9,11 +9,9 @@ from lightning_modules.evaluation.evaluation import split_figures
 from lightning_modules.evaluation.predictions import Answers
 from lightning_modules.reporting.pictures.class_bars import draw_class_bars
 from lightning_modules.reporting.pictures.confusion import draw_confusion
-from lightning_modules.reporting.pictures.drawing import fonts, save
+from lightning_modules.reporting.pictures.drawing import FOLDER, fonts, save
 from lightning_modules.reporting.pictures.reliability import draw_reliability
 from lightning_modules.reporting.pictures.worst_images import save_worst
-
-FOLDER = "figures"
 
 
 def draw_pictures(

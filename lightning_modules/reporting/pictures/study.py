@@ -1,14 +1,168 @@
-"""The history of a study as a picture."""
+"""All pictures of a study, from plain data, in its folder."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_modules.reporting.pictures.drawing import BLUE, GREY, LIGHT, RED, write_title
+from lightning_modules.evaluation.score import macs_score
+from lightning_modules.reporting.pictures.drawing import (
+    BLUE,
+    FOLDER,
+    GREY,
+    LIGHT,
+    RED,
+    fonts,
+    save,
+    without_common,
+    write_names,
+    write_title,
+)
+from lightning_modules.reporting.pictures.study_front import draw_front
+from lightning_modules.reporting.pictures.study_parallel import draw_parallel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MAX_AXES = 10  # parameters of the parallel coordinates
+MAX_BARS = 20  # parameters whose importance is shown
+
+
+@dataclass(frozen=True)
+class TrialPoint:
+    """One trial that has a value and met the limits.
+
+    Attributes:
+        number: of the trial.
+        values: one for each objective.
+        params: its parameters.
+        metrics: what else its run measured, by name.
+        stopped: whether pruning ended it early.
+    """
+
+    number: int
+    values: Sequence[float]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class StudyPlots:
+    """What the pictures of one study show.
+
+    Attributes:
+        name: of the study.
+        objectives: their names.
+        lower: whether less is better, of each objective.
+        trials: those with a value, by number.
+        without: numbers of trials that failed or were over the limits.
+        importances: of each objective, its parameters' ratios of variance, largest first.
+        logarithmic: parameters that were drawn by their logarithm.
+        winner: number of the trial that won; None without one.
+        score: constants of `score/macs`.
+    """
+
+    name: str
+    objectives: Sequence[str]
+    lower: Sequence[bool]
+    trials: Sequence[TrialPoint]
+    without: Sequence[int]
+    importances: Sequence[Mapping[str, float]]
+    logarithmic: frozenset[str]
+    winner: int | None
+    score: Mapping[str, float]
+
+
+def draw_study(study: StudyPlots, folder: Path) -> list[Path]:
+    """Draws what a person looks at; returns the files, none for fewer than two trials.
+
+    Args:
+        study: what is drawn.
+        folder: of the study; the pictures go to its `figures/`.
+
+    Raises:
+        ConfigError: a picture cannot be written.
+    """
+    if len(study.trials) < 2:
+        return []
+    drawn = {}
+    with fonts():
+        for place, name in enumerate(study.objectives):
+            suffix = "" if len(study.objectives) == 1 else "_" + name.replace("/", "_")
+            drawn[f"history{suffix}"] = _history(study, place)
+            if study.importances[place]:
+                drawn[f"importance{suffix}"] = draw_importances(
+                    study.importances[place], objective=name, title=f"{study.name}: parameters"
+                )
+            drawn[f"parallel{suffix}"] = _parallel(study, place)
+        if (front := _front(study)) is not None:
+            drawn["front"] = front
+        return [save(figure, folder / FOLDER / f"{k}.png") for k, figure in drawn.items()]
+
+
+def _history(study: StudyPlots, place: int) -> "Figure":
+    return draw_history(
+        [(trial.number, trial.values[place], trial.stopped) for trial in study.trials],
+        study.without,
+        objective=study.objectives[place],
+        lower=study.lower[place],
+        title=f"{study.name}: {len(study.trials)} trials with a value",
+    )
+
+
+def _parallel(study: StudyPlots, place: int) -> "Figure":
+    params = list(dict.fromkeys(key for trial in study.trials for key in trial.params))
+    chosen = (list(study.importances[place]) or params)[:MAX_AXES]
+    return draw_parallel(
+        {key: [trial.params.get(key) for trial in study.trials] for key in chosen},
+        [trial.values[place] for trial in study.trials],
+        logarithmic=study.logarithmic & set(chosen),
+        objective=study.objectives[place],
+        lower=study.lower[place],
+        title=f"{study.name}: the {len(chosen)} parameters that matter most",
+    )
+
+
+def _front(study: StudyPlots) -> "Figure | None":
+    """F1 over MACs as the score counts them; else the first two objectives."""
+    names, lower = study.objectives, study.lower
+    known = [trial for trial in study.trials if {"val/f1", "score/macs"} <= set(trial.metrics)]
+    points: list[tuple[float, float]]
+    height: Callable[[float, float], float] | None = None
+    if len(known) >= 2 and (len(names) == 1 or set(names) <= {"val/f1", "cost/macs", "score/macs"}):
+        points = [_macs_and_f1(trial.metrics, study.score) for trial in known]
+        labels, better = ("MACs of one image, by the 2021 count", "val/f1"), (True, False)
+
+        def height(macs: float, f1: float) -> float:
+            return macs_score(f1=min(max(f1, 0.0), 1.0), macs=max(macs, 0.0), **study.score)
+
+    elif len(names) > 1:
+        known, points = list(study.trials), [(t.values[1], t.values[0]) for t in study.trials]
+        labels, better = (names[1], names[0]), (lower[1], lower[0])
+    else:
+        return None
+    numbers = [trial.number for trial in known]
+    return draw_front(
+        points,
+        labels=labels,
+        lower=better,
+        winner=numbers.index(study.winner) if study.winner in numbers else None,
+        score=height,
+        title=f"{study.name}: accuracy and cost",
+    )
+
+
+def _macs_and_f1(metrics: Mapping[str, float], score: Mapping[str, float]) -> tuple[int, float]:
+    """The MACs that the score saw: what is left of it without the penalty for F1.
+
+    A whole number: networks of equal cost stand above each other.
+    """
+    f1 = metrics["val/f1"]
+    penalty = macs_score(f1=f1, macs=0.0, **score)
+    return round((metrics["score/macs"] - penalty) * score["reference_macs"]), f1
 
 
 def draw_history(
@@ -32,10 +186,10 @@ def draw_history(
 
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
-    for early, colour, label in ((False, BLUE, "trial"), (True, LIGHT, "stopped early")):
+    for early, color, label in ((False, BLUE, "trial"), (True, LIGHT, "stopped early")):
         chosen = [(number, value) for number, value, stopped in points if stopped == early]
         if chosen:
-            axes.plot(*zip(*chosen, strict=True), "o", color=colour, label=label, markersize=5)
+            axes.plot(*zip(*chosen, strict=True), "o", color=color, label=label, markersize=5)
     numbers, values, _ = zip(*points, strict=True)
     best = (np.minimum if lower else np.maximum).accumulate(values)
     axes.step(numbers, best, where="post", color=RED, label="best so far")
@@ -48,4 +202,27 @@ def draw_history(
     axes.xaxis.get_major_locator().set_params(integer=True)
     write_title(figure, title)
     figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    return figure
+
+
+def draw_importances(shares: Mapping[str, float], *, objective: str, title: str) -> "Figure":
+    """A bar for each parameter, the most important first.
+
+    Args:
+        shares: of the objective's variance, by parameter.
+        objective: its name.
+        title: above it.
+    """
+    from matplotlib.figure import Figure
+
+    names = list(shares)[:MAX_BARS]
+    figure = Figure(figsize=(6.8, 0.28 * len(names) + 1.3), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(range(len(names)), [shares[name] for name in names], color=BLUE)
+    axes.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=8)
+    short, common = without_common(names)
+    write_names(axes.yaxis, short, fontsize=9)
+    axes.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6))
+    axes.set_xlabel(f"share of the variance of {objective} that it explains alone")
+    write_title(figure, f"{title} ({common[:-1]})" if common else title)
     return figure

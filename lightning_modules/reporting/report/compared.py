@@ -3,13 +3,13 @@
 from lightning_modules.reporting import spread_table
 from lightning_modules.reporting.report.content import Table
 from lightning_modules.reporting.report.finished_run import name_of
-from lightning_modules.reporting.report.report_input import Subject
+from lightning_modules.reporting.report.report_input import ReportInput
 from lightning_modules.runs.summary import Row
 
 
-def compared(subject: Subject) -> Table | None:
+def compared(inputs: ReportInput) -> Table | None:
     """A row for each configuration, best first, with the names of its runs; None for one run."""
-    summary = subject.summary
+    summary = inputs.summary
     if sum(len(row.records) for row in summary.rows) < 2:
         return None
     headings, rows = spread_table.cells(summary)
@@ -26,6 +26,6 @@ def _names(row: Row) -> str:
     return f"{name_of(records[0].folder)}{more}"
 
 
-def notes(subject: Subject) -> list[str]:
+def notes(inputs: ReportInput) -> list[str]:
     """Runs without figures, those that do not count, and what the standard error means."""
-    return spread_table.notes(subject.summary)
+    return spread_table.notes(inputs.summary)

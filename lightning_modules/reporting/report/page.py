@@ -15,25 +15,25 @@ from lightning_modules.reporting.report.classes import splits
 from lightning_modules.reporting.report.compared import compared, notes
 from lightning_modules.reporting.report.finished_run import FinishedRun
 from lightning_modules.reporting.report.layers import layer_costs, savings
-from lightning_modules.reporting.report.report_input import Subject
+from lightning_modules.reporting.report.report_input import ReportInput
 from lightning_modules.reporting.report.tradeoffs import latency_notes, tradeoffs
 from lightning_modules.reporting.report.training import curves
 
 HERE = Path(__file__).resolve().parent
 
 
-def write_report(subject: Subject, path: Path, *, trust: Iterable[str] = ()) -> Path:
+def write_report(inputs: ReportInput, path: Path, *, trust: Iterable[str] = ()) -> Path:
     """Writes the page, whole or not at all.
 
     Args:
-        subject: what it is about.
+        inputs: what it is about.
         path: of the file.
         trust: packages outside this one whose networks and steps may be run.
 
     Raises:
         ConfigError: a run is damaged, or the file cannot be written.
     """
-    text = render(subject, trust=trust)
+    text = render(inputs, trust=trust)
     try:
         write_text(path, text)
     except OSError as error:
@@ -44,7 +44,7 @@ def write_report(subject: Subject, path: Path, *, trust: Iterable[str] = ()) -> 
     return path
 
 
-def render(subject: Subject, *, trust: Iterable[str] = ()) -> str:
+def render(inputs: ReportInput, *, trust: Iterable[str] = ()) -> str:
     """The page as text. Every name, path and message in it is escaped by the template."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -53,17 +53,17 @@ def render(subject: Subject, *, trust: Iterable[str] = ()) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    run = subject.run
+    run = inputs.run
     with fonts():
         return environment.get_template("page.html.jinja").render(
             style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # our own file
-            title=subject.title,
+            title=inputs.title,
             name=run.name if run else "",
-            chosen=subject.chosen,
-            searches=subject.searches,
-            table=compared(subject),
-            notes=notes(subject),
-            run=_of_run(run, subject.records, trust) if run else None,
+            chosen=inputs.chosen,
+            searches=inputs.searches,
+            table=compared(inputs),
+            notes=notes(inputs),
+            run=_of_run(run, inputs.records, trust) if run else None,
         )
 
 

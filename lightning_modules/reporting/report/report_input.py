@@ -1,23 +1,20 @@
 """What a report is about: the words on the command line, as runs and searches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting.report.finished_run import FinishedRun, name_of, read_run
+from lightning_modules.reporting.report.study_report import StudyReport
 from lightning_modules.runs.configurations import REPETITION
 from lightning_modules.runs.run_directory import search_folder
 from lightning_modules.runs.run_records import Record, find_folder, find_records, read_record
 from lightning_modules.runs.summary import Summary, summarise
 
-if TYPE_CHECKING:  # it loads Optuna
-    from lightning_modules.reporting.report.study_report import Searched
-
 
 @dataclass(frozen=True)
-class Subject:
+class ReportInput:
     """All that one report tells of.
 
     Attributes:
@@ -34,7 +31,7 @@ class Subject:
     summary: Summary
     records: list[Record]
     home: Path
-    searches: "list[Searched]" = field(default_factory=list)
+    searches: list[StudyReport] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -42,19 +39,26 @@ class Subject:
         return self.run.name if self.run and not self.chosen else self.home.name
 
 
-def subject_of(words: Sequence[str], *, over: Sequence[str] = ()) -> Subject:
+def read_input(
+    words: Sequence[str],
+    *,
+    over: Sequence[str] = (),
+    read_study: Callable[[Path], StudyReport] | None = None,
+) -> ReportInput:
     """Reads the runs and studies that were named.
 
     Args:
         words: run directories, `last`, studies by directory or name; at least one.
         over: keys, besides seed and fold, in which runs of one configuration may differ.
+        read_study: `search.study_report`, which reads the study in a directory; without it only
+            runs may be named.
 
     Raises:
         ConfigError: a word means nothing, none of the runs has figures, or one is damaged.
     """
     folders = {word: search_folder(word) for word in words}
     found = {word: find_records([word]) for word in words}
-    searches = [_search(folder) for folder in folders.values() if folder is not None]
+    searches = _studies([folder for folder in folders.values() if folder], read_study)
     everything = _once(found.values())
     records = [record for record in everything if record.failure is None]
     if not records and not searches:
@@ -66,7 +70,7 @@ def subject_of(words: Sequence[str], *, over: Sequence[str] = ()) -> Subject:
     else:
         first, chosen = _winner(searches[0])
     home = folders[words[0]] or find_folder(words[0])
-    return Subject(read_run(first) if first else None, chosen, summary, records, home, searches)
+    return ReportInput(read_run(first) if first else None, chosen, summary, records, home, searches)
 
 
 def _once(groups: Iterable[list[Record]]) -> list[Record]:
@@ -74,15 +78,15 @@ def _once(groups: Iterable[list[Record]]) -> list[Record]:
     return list({record.folder: record for group in groups for record in group}.values())
 
 
-def _search(folder: Path) -> "Searched":
-    from lightning_modules.reporting.report.study_report import (
-        read_search,  # Optuna: only for a search
-    )
+def _studies(
+    folders: Sequence[Path], read_study: Callable[[Path], StudyReport] | None
+) -> list[StudyReport]:
+    if folders and read_study is None:
+        raise ConfigError(f"{folders[0]} is a search; it is read by search.study_report.")
+    return [read_study(folder) for folder in folders] if read_study else []
 
-    return read_search(folder)
 
-
-def _winner(search: "Searched") -> tuple[Record | None, str]:
+def _winner(search: StudyReport) -> tuple[Record | None, str]:
     """The run of a search's best trial, and why it is shown in full."""
     if search.winner is None:
         return None, ""

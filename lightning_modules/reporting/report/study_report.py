@@ -3,13 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightning_modules.reporting.pictures.drawing import FOLDER
 from lightning_modules.reporting.report.content import Picture, Table
-from lightning_modules.search.answer import SHOWN, best_cells, states, title_of
-from lightning_modules.search.pictures import FOLDER
-from lightning_modules.search.progress_line import best_trials
-from lightning_modules.search.record import trial_folder
-from lightning_modules.search.storage import find_study
-from lightning_modules.search.winner import winners
 
 WORDS = {
     "history": "The objective trial by trial, and the best so far.",
@@ -20,46 +15,31 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Searched:
-    """One search.
+class StudyReport:
+    """One search, as the search itself reads it from its study.
 
     Attributes:
         name: of the study.
-        stand: how many trials finished, failed, ...
+        states: how many trials finished, failed, ...
         best: its best trials; None as long as none counts.
         pictures: of its `figures/`.
         winner: the run of its best trial; None where it lies elsewhere or there is none.
     """
 
     name: str
-    stand: str
+    states: str
     best: Table | None
     pictures: list[Picture]
     winner: Path | None
 
 
-def read_search(folder: Path) -> Searched:
-    """All that a page shows of the search in a folder.
+def study_pictures(folder: Path) -> list[Picture]:
+    """The pictures that lie in a study's folder, by name.
 
     Raises:
-        ConfigError: it cannot be opened.
+        ConfigError: one is no PNG.
     """
-    study, _ = find_study(folder)
-    names = study.user_attrs["objectives"]
-    best = best_trials(study)
-    table, winner = None, None
-    if best:
-        headings, rows = best_cells(best[:SHOWN], names)
-        table = Table(title_of(names).capitalize(), headings, rows)
-        run = trial_folder(folder, winners(study)[0].number)
-        winner = run if (run / "metrics.json").is_file() else None
-    return Searched(
-        name=study.study_name,
-        stand=states(study.get_trials(deepcopy=False)),
-        best=table,
-        pictures=[_picture(path) for path in sorted((folder / FOLDER).glob("*.png"))],
-        winner=winner,
-    )
+    return [_picture(path) for path in sorted((folder / FOLDER).glob("*.png"))]
 
 
 def _picture(path: Path) -> Picture:

@@ -14,11 +14,11 @@ from optuna.trial import TrialState
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.score import macs_score
+from lightning_modules.reporting.pictures.study import _macs_and_f1
 from lightning_modules.reporting.report.page import render
-from lightning_modules.reporting.report.report_input import subject_of
-from lightning_modules.search.answer import show_answer
-from lightning_modules.search.importance import importances
-from lightning_modules.search.pictures import _macs_and_f1
+from lightning_modules.reporting.report.report_input import read_input
+from lightning_modules.search.answer import show_answer, study_report
+from lightning_modules.search.plots import importances
 from lightning_modules.search.progress_line import best_trials
 from lightning_modules.search.record import FIGURES, VIOLATION
 from lightning_modules.search.storage import open_study
@@ -125,14 +125,14 @@ def test_several_objectives_end_with_a_front(study, homes, capsys, leave):
     assert "winner   trial 3; its run is not in" in shown  # by score/macs
     assert (folder / "figures" / "history_cost_macs.png").is_file()
 
-    subject = subject_of([found.study_name])
-    assert (subject.run, subject.home, subject.title) == (None, folder, found.study_name)
-    (search,) = subject.searches
+    inputs = read_input([found.study_name], read_study=study_report)
+    assert (inputs.run, inputs.home, inputs.title) == (None, folder, found.study_name)
+    (search,) = inputs.searches
     assert search.best.headings[:3] == ["trial", "val/f1", "cost/macs"]
     assert [row[:3] for row in search.best.rows] == [
         ["0", "0.9000", "900.0000"], ["1", "0.8000", "100.0000"], ["3", "0.9500", "2,000"]
     ]  # fmt: skip
-    page = render(subject)
+    page = render(inputs)
     assert page.count("<img ") == len(list((folder / "figures").iterdir())) > 2
     assert "Trials: 4 finished, 1 refused." in page and "Load and rerun" not in page
 

@@ -3,13 +3,13 @@
 import pytest
 
 from lightning_modules.reporting.report.page import write_report
-from lightning_modules.reporting.report.report_input import subject_of
+from lightning_modules.reporting.report.report_input import read_input
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_in_a_browser(browser, finished, tmp_path, scheme):
     words = [str(finished("a_very_long_name_of_a_run" * 4)), str(finished("other", "seed=1"))]
-    path = write_report(subject_of(words), tmp_path / "report.html")
+    path = write_report(read_input(words), tmp_path / "report.html")
     for width in (390, 1280):
         page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         requests, complaints = [], []

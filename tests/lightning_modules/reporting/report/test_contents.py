@@ -20,13 +20,13 @@ from lightning_modules.reporting.report import (
     training,
 )
 from lightning_modules.reporting.report.classes import splits
-from lightning_modules.reporting.report.report_input import subject_of
+from lightning_modules.reporting.report.report_input import read_input
 from tests.lightning_modules.reporting.report.conftest import CLASSES, EPOCHS, STEPS
 
 
 @pytest.fixture
 def run(finished):
-    return subject_of([str(finished())]).run
+    return read_input([str(finished())]).run
 
 
 def test_the_headline(run):
@@ -60,10 +60,10 @@ def test_before_and_after(run):
 
 
 def test_a_network_that_entered_is_a_stage(finished):
-    run = subject_of([str(finished(steps=STEPS[1:]))]).run
+    run = read_input([str(finished(steps=STEPS[1:]))]).run
     assert [name for name, _ in stage_figures(run.steps)] == ["entered", "01_prune"]
     assert [row[-1] for row in headline.before_after(run).rows] == ["", "0.2500"]
-    plain = subject_of([str(finished("plain", steps=STEPS[:1]))]).run
+    plain = read_input([str(finished("plain", steps=STEPS[:1]))]).run
     assert headline.verdict(plain) == "" and headline.before_after(plain).last is None
 
 
@@ -149,7 +149,7 @@ def test_layers_without_macs_are_one_row():
 
 def test_tradeoffs_of_stages_and_other_runs(finished, run):
     other = finished("other", "model.width_multiple=2.0", **{"val/f1": 0.9, "cost/macs": 9000})
-    records = subject_of([str(run.folder), str(other)]).records
+    records = read_input([str(run.folder), str(other)]).records
     pictures = tradeoffs.tradeoffs(run, records)
     assert [picture.alt.split(". ")[1] for picture in pictures] == [
         "None beats, cheapest first: run (500, F1 0.6000), 00_train (2,000, F1 0.7000), "
@@ -164,8 +164,8 @@ def test_tradeoffs_of_stages_and_other_runs(finished, run):
 def test_what_entered_from_a_named_run_is_shown_once(finished):
     first = finished(steps=STEPS[1:])
     origin = finished("origin", **{"val/f1": 0.7, "cost/macs": 2000})
-    subject = subject_of([str(first), str(origin)])
-    macs, _ = tradeoffs.tradeoffs(subject.run, subject.records)
+    inputs = read_input([str(first), str(origin)])
+    macs, _ = tradeoffs.tradeoffs(inputs.run, inputs.records)
     assert macs.alt.startswith("Macro-F1 against MACs of one image of 2 networks.")
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting.report.page import render, write_report
-from lightning_modules.reporting.report.report_input import subject_of
+from lightning_modules.reporting.report.report_input import read_input
 from tests.lightning_modules.reporting.report.conftest import CLASSES, HOSTILE
 
 VOID = ("meta", "link", "img")
@@ -48,7 +48,7 @@ def run(finished):
 
 
 def page_of(*words):
-    text = render(subject_of([str(word) for word in words]))
+    text = render(read_input([str(word) for word in words]))
     return text, Reader(text)
 
 
@@ -122,11 +122,11 @@ def test_a_run_without_epochs_says_so(run):
 
 
 def test_a_page_is_whole_or_absent(run, tmp_path):
-    subject = subject_of([str(run)])
-    path = write_report(subject, tmp_path / "new" / "x.html")
+    inputs = read_input([str(run)])
+    path = write_report(inputs, tmp_path / "new" / "x.html")
     assert [file.name for file in path.parent.iterdir()] == ["x.html"]
     assert path.read_text().endswith("</html>")
     (tmp_path / "taken").mkdir()
     with pytest.raises(ConfigError, match=r"taken cannot be written \(.+\); give another place"):
-        write_report(subject, tmp_path / "taken")
+        write_report(inputs, tmp_path / "taken")
     assert not list(tmp_path.glob(".taken*"))

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.reporting.report.report_input import subject_of
+from lightning_modules.reporting.report.report_input import read_input
 from lightning_modules.runs import run_directory
 
 
@@ -21,39 +21,39 @@ def test_the_best_configuration_of_a_study_is_shown(homes, finished):
         OmegaConf.save(cfg, trial / ".hydra" / "config.yaml")
         metrics = json.loads((trial / "metrics.json").read_text())
         (trial / "metrics.json").write_text(json.dumps({**metrics, "val/f1": f1}))
-    subject = subject_of(["s"])
-    assert subject.run.folder == study / "trials" / "2"
-    assert subject.chosen == "trial 2, of the best configuration by val/f1 in 3 runs"
-    assert (subject.title, subject.home) == ("s", study.resolve())
+    inputs = read_input(["s"])
+    assert inputs.run.folder == study / "trials" / "2"
+    assert inputs.chosen == "trial 2, of the best configuration by val/f1 in 3 runs"
+    assert (inputs.title, inputs.home) == ("s", study.resolve())
 
 
 def test_the_first_run_with_figures_is_shown(homes, finished, leave):
     broken, good = leave(homes / "broken"), finished("good")
-    assert subject_of([str(good), str(broken)]).chosen == ""
-    subject = subject_of([str(broken), str(good)])
-    assert subject.chosen == "good, the first one that has figures"
-    assert subject.run.folder == good and subject.home == broken
+    assert read_input([str(good), str(broken)]).chosen == ""
+    inputs = read_input([str(broken), str(good)])
+    assert inputs.chosen == "good, the first one that has figures"
+    assert inputs.run.folder == good and inputs.home == broken
 
 
 def test_words_that_mean_nothing_are_said(homes, leave, finished):
     unfinished, empty = leave(homes / "unfinished"), homes / "empty"
     empty.mkdir()
     with pytest.raises(ConfigError, match="unfinished: it did not finish; continue it with resume"):
-        subject_of([str(unfinished)])
+        read_input([str(unfinished)])
     with pytest.raises(ConfigError, match="empty: it is neither a run"):
-        subject_of([str(empty)])
+        read_input([str(empty)])
     with pytest.raises(ConfigError, match="neither a run directory nor a study called nowhere"):
-        subject_of(["nowhere"])
+        read_input(["nowhere"])
 
 
 @pytest.mark.parametrize("part", [{"steps": []}, {"steps": [{"name": "x"}]}, {"confusion": {}}])
 def test_damaged_figures_are_said(finished, part):
     with pytest.raises(ConfigError, match=r"metrics.json has no steps or no confusion matrix"):
-        subject_of([str(finished(**part))])
+        read_input([str(finished(**part))])
 
 
 def test_a_damaged_csv_is_said(finished):
     run = finished()
     (run / "metrics.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"metrics.csv cannot be read"):
-        subject_of([str(run)])
+        read_input([str(run)])
