@@ -22,14 +22,14 @@ def main() -> None:
         raise ConfigError("Name one or more runs (or `last`), or exported files.")
     host, port = own.get("host", "127.0.0.1"), _port(own.get("port", "7860"))
 
-    from lightning_modules.deployment.load_model import check_name, open_shipped
+    from lightning_modules.deployment.load_model import find_model, open_model
 
-    paths = [check_name(name, overrides) for name in names]
+    paths = [find_model(name, overrides) for name in names]
     _require_free(host, port)
 
     from datamodules.workers.threads import cores  # torch from here on: the names are right
 
-    classifiers = [open_shipped(path, overrides, threads=cores()) for path in paths]
+    classifiers = [open_model(path, overrides, threads=cores()) for path in paths]
     for classifier in classifiers:
         classifier.warm_up()
     # Before gradio is imported: it would ask for its newest version, and count its users.

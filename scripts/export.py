@@ -32,7 +32,7 @@ class Settings:
         images: how many validation images network and file are compared on, at most.
         half: whether the weights are stored in 16 bits.
         int8: true quantises the run's float network on the way, false exports that network; None
-            exports what the run shipped.
+            exports what the run keeps.
         max_f1_drop: the most macro-F1 that an int8 file may lose.
     """
 
@@ -78,12 +78,12 @@ def settings_of(own: dict[str, str]) -> Settings:
     int8 = None
     if own["int8"]:
         int8 = _choice("int8", own["int8"].lower(), ("true", "false")) == "true"
-    if half and not form.halves:
-        able = " and ".join(name for name, entry in FORMATS.items() if entry.halves)
+    if half and not form.half_weights:
+        able = " and ".join(name for name, entry in FORMATS.items() if entry.half_weights)
         raise ConfigError(f"format={form.name} cannot store weights=half; {able} can.")
-    if int8 and not form.quantises:
+    if int8 and not form.quantizes:
         raise ConfigError(
-            f"format={form.name} does not quantise: it exports the int8 network of a run, which "
+            f"format={form.name} does not quantize: it exports the int8 network of a run, which "
             "is made by: python run.py +compression=quantize from_run=RUN."
         )
     return Settings(
@@ -108,24 +108,24 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
     cfg = config_over(run, overrides)
 
     from lightning_modules.deployment.exporting import export  # torch: once the checks passed
-    from lightning_modules.deployment.int8_export import float_run, int8_of
+    from lightning_modules.deployment.int8_export import float_run, prepare_int8
     from lightning_modules.deployment.run_images import validation_images
     from lightning_modules.networks import load_network
 
     form = settings.form
     source = run if settings.int8 is None else float_run(run, cfg)
     network = load_network(source, trust=saved_run.trusted_packages(cfg))
-    real, told = validation_images(cfg, network.image_size, settings.images)
-    judged = int8_of(
-        network, form, cfg, quantise=bool(settings.int8), max_f1_drop=settings.max_f1_drop
+    images, source = validation_images(cfg, network.image_size, settings.images)
+    judged = prepare_int8(
+        network, form, cfg, quantize=bool(settings.int8), max_f1_drop=settings.max_f1_drop
     )
     return export(
         network,
         form,
         out,
-        fit=cfg.data.fit,
-        images=real,
-        told=told,
+        resize_mode=cfg.data.fit,
+        images=images,
+        image_source=source,
         int8=judged,
         half=settings.half,
     )

@@ -18,8 +18,8 @@ from lightning_modules.deployment.reading import list_images, new_images, read_b
 from lightning_modules.errors import ConfigError
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from lightning_modules.deployment.inference_model import Shipped
-    from lightning_modules.deployment.predictions import Said, Tally
+    from lightning_modules.deployment.inference_model import InferenceModel
+    from lightning_modules.deployment.predictions import Prediction, PredictionStats
 
 DEFAULT_OUT = {"csv": "predictions.csv", "submission": "submission.json"}
 SHOWN = 20  # rows on the screen
@@ -46,21 +46,21 @@ def main() -> None:
         raise ConfigError(f"--out {out} is a directory; give the name of a file.")
     paths = [] if flags.watch else list_images(folder)
 
-    from lightning_modules.deployment.load_model import check_name, open_shipped
+    from lightning_modules.deployment.load_model import find_model, open_model
 
-    shipped = open_shipped(check_name(names[0], overrides), overrides, threads=cores())
-    shipped.warm_up()
+    model = open_model(find_model(names[0], overrides), overrides, threads=cores())
+    model.warm_up()
     if flags.watch:
-        watch(shipped, folder, out, batch=flags.batch, everything=flags.all)
+        watch(model, folder, out, batch=flags.batch, all_classes=flags.all)
         return
-    tally = classify(shipped, paths, folder, out, flags)
-    for line in summary(tally, folder, out):
+    stats = classify(model, paths, folder, out, flags)
+    for line in summary(stats, folder, out):
         print(line)
 
 
 def classify(
-    shipped: "Shipped", paths: list[str], folder: Path, out: Path, flags: argparse.Namespace
-) -> "Tally":
+    model: "InferenceModel", paths: list[str], folder: Path, out: Path, flags: argparse.Namespace
+) -> "PredictionStats":
     """Predicts all images of a folder, writes the file and prints the table.
 
     Raises:
@@ -68,83 +68,94 @@ def classify(
     """
     from lightning_modules.deployment.predictions import (
         CsvTable,
-        Tally,
+        PredictionStats,
         predict,
         relative,
-        tell_bad,
+        unreadable_lines,
         whole_or_absent,
         write_submission,
     )
 
-    tally, first, counts, classes = Tally(), [], Counter(), {}
+    stats, first, counts, classes = PredictionStats(), [], Counter(), {}
     batches = read_batches(
-        paths, size=shipped.facts.image_size, fit=shipped.facts.fit, batch_size=flags.batch
+        paths,
+        size=model.metadata.image_size,
+        resize_mode=model.metadata.resize_mode,
+        batch_size=flags.batch,
     )
     total = -(-len(paths) // flags.batch)
     batches = report_progress(batches, total=total, job=f"Classifying {len(paths)} images")
-    names = shipped.facts.class_names
+    names = model.metadata.class_names
     with whole_or_absent(out) as file:
-        table = CsvTable(file, shipped.facts, folder, everything=flags.all)
-        for said in predict(shipped, batches, tally):
-            first += said[: SHOWN - len(first)]
-            counts.update(names[one.best] for one in said)
+        table = CsvTable(file, model.metadata, folder, all_classes=flags.all)
+        for predictions in predict(model, batches, stats):
+            first += predictions[: SHOWN - len(first)]
+            counts.update(names[one.top_class] for one in predictions)
             if flags.format == "csv":
-                table.add(said)
+                table.add(predictions)
             else:
-                classes |= {relative(one.file, folder): names[one.best] for one in said}
-        if not tally.images:
-            raise ConfigError("\n".join(["None of the images can be read.", *tally.bad.values()]))
+                classes |= {relative(one.file, folder): names[one.top_class] for one in predictions}
+        if not stats.images:
+            raise ConfigError(
+                "\n".join(["None of the images can be read.", *stats.unreadable.values()])
+            )
     if flags.format == "submission":
-        write_submission(out, classes, seconds=tally.seconds, facts=shipped.facts)
-    show(first, counts, shipped, folder)
-    for line in tell_bad(tally, folder):
+        write_submission(out, classes, seconds=stats.seconds, metadata=model.metadata)
+    show(first, counts, model, folder)
+    for line in unreadable_lines(stats, folder):
         print(line)
-    return tally
+    return stats
 
 
-def watch(shipped: "Shipped", folder: Path, out: Path, *, batch: int, everything: bool) -> None:
+def watch(
+    model: "InferenceModel", folder: Path, out: Path, *, batch: int, all_classes: bool
+) -> None:
     """Predicts each image that comes into the folder, until Ctrl-C; rows are written at once."""
     from lightning_modules.deployment.predictions import (
         CsvTable,
-        Tally,
+        PredictionStats,
         predict,
         relative,
         whole_or_absent,
     )
 
-    facts, tally = shipped.facts, Tally()
-    arriving = _arriving(folder, size=facts.image_size, fit=facts.fit, batch_size=batch)
+    metadata, stats = model.metadata, PredictionStats()
+    arriving = _arriving(
+        folder, size=metadata.image_size, resize_mode=metadata.resize_mode, batch_size=batch
+    )
     with whole_or_absent(out, at_once=True) as file:
-        table = CsvTable(file, facts, folder, everything=everything)
+        table = CsvTable(file, metadata, folder, all_classes=all_classes)
         print(f"watching    {folder}; rows go to {out}; Ctrl-C ends", flush=True)
         try:
-            for said in predict(shipped, arriving, tally):
-                table.add(said)
-                for one in said:
+            for predictions in predict(model, arriving, stats):
+                table.add(predictions)
+                for one in predictions:
                     name = relative(one.file, folder)
-                    chance = one.probabilities[one.best]
-                    print(f"{name}  {facts.class_names[one.best]}  {chance:.4f}", flush=True)
+                    chance = one.probabilities[one.top_class]
+                    print(
+                        f"{name}  {metadata.class_names[one.top_class]}  {chance:.4f}", flush=True
+                    )
         except KeyboardInterrupt:
-            print(f"classified  {tally.images} images, {len(tally.bad)} skipped; see {out}")
+            print(f"classified  {stats.images} images, {len(stats.unreadable)} skipped; see {out}")
 
 
 def _arriving(folder: Path, **settings: object) -> Iterator:
     for paths in new_images(folder):
         for batch in read_batches(paths, **settings):
-            for sentence in batch.bad.values():
+            for sentence in batch.unreadable.values():
                 print(f"skipped     {sentence}", flush=True)
             yield batch
 
 
-def show(first: "list[Said]", counts: Counter, shipped: "Shipped", folder: Path) -> None:
+def show(first: "list[Prediction]", counts: Counter, model: "InferenceModel", folder: Path) -> None:
     """Prints the first rows, and how many images were given each class."""
     from lightning_modules.deployment.predictions import relative
 
-    names = shipped.facts.class_names
+    names = model.metadata.class_names
     table = Table("file", "class")
     table.add_column("probability", justify="right")
     for one in first:
-        name, best = relative(one.file, folder), one.best
+        name, best = relative(one.file, folder), one.top_class
         table.add_row(Text(name), Text(names[best]), f"{one.probabilities[best]:.4f}")
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(table)
@@ -154,13 +165,13 @@ def show(first: "list[Said]", counts: Counter, shipped: "Shipped", folder: Path)
     print(f"classes     {', '.join(f'{name} {counts[name]:,}' for name in names)}")
 
 
-def summary(tally: "Tally", folder: Path, out: Path) -> list[str]:
+def summary(stats: "PredictionStats", folder: Path, out: Path) -> list[str]:
     """How many images, how fast, and where the file is."""
-    rate = tally.images / tally.seconds if tally.seconds else 0.0
+    rate = stats.images / stats.seconds if stats.seconds else 0.0
     return [
-        f"classified  {tally.images:,} images of {folder}, {len(tally.bad):,} skipped",
-        f"time        {tally.seconds:.2f} s, {rate:,.0f} images/s; the network was busy "
-        f"{tally.busy_share:.0%} of it",
+        f"classified  {stats.images:,} images of {folder}, {len(stats.unreadable):,} skipped",
+        f"time        {stats.seconds:.2f} s, {rate:,.0f} images/s; the network was busy "
+        f"{stats.inference_ratio:.0%} of it",
         f"file        {out}",
     ]
 

@@ -11,7 +11,7 @@ import torch
 from compression.cost.file_size import file_bytes
 from compression.quantization.int8_network import Int8Network
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
-from lightning_modules.deployment.inference_model import facts_of, shipped_network
+from lightning_modules.deployment.inference_model import eager_model, metadata_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
@@ -35,13 +35,13 @@ class Runner:
     file: Path | None = None
 
 
-def run_eagerly(network: Network, *, fit: str, threads: int, file: Path) -> Runner:
+def run_eagerly(network: Network, *, resize_mode: str, threads: int, file: Path) -> Runner:
     """PyTorch, one operation after the other."""
-    call = shipped_network(network, name="eager", fit=fit).call
+    call = eager_model(network, name="eager", resize_mode=resize_mode).call
     return Runner(call, network.image_size, file_bytes(network))
 
 
-def run_compiled(network: Network, *, fit: str, threads: int, file: Path) -> Runner:
+def run_compiled(network: Network, *, resize_mode: str, threads: int, file: Path) -> Runner:
     """PyTorch after `torch.compile`, for any batch; needs a C++ compiler."""
     if isinstance(network, Int8Network):
         raise ConfigError(
@@ -50,11 +50,13 @@ def run_compiled(network: Network, *, fit: str, threads: int, file: Path) -> Run
     return Runner(compiled_call(network), network.image_size, file_bytes(network))
 
 
-def run_exported(name: str, network: Network, *, fit: str, threads: int, file: Path) -> Runner:
+def run_exported(
+    name: str, network: Network, *, resize_mode: str, threads: int, file: Path
+) -> Runner:
     """The file of `scripts/export.py` in what runs files of that format, such as onnx."""
     form = FORMATS[name]
     code, file = form.load(), file.with_suffix(form.suffix)
-    code.write(network, file, facts_of(network, fit=fit))
+    code.write(network, file, metadata_of(network, resize_mode=resize_mode))
     return run_file(file, threads=threads)
 
 
@@ -67,7 +69,7 @@ def run_file(file: Path, *, threads: int) -> Runner:
     form = format_of(file)
     opened = form.load().open_file(file, threads=threads)
     size = sum(part.stat().st_size for part in form.files(file))
-    return Runner(opened.call, opened.facts.image_size, size, file)
+    return Runner(opened.call, opened.metadata.image_size, size, file)
 
 
 def compiled_call(network: Network) -> Call:

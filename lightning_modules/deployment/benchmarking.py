@@ -11,9 +11,9 @@ from datamodules.errors import DataError
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.backends import BACKENDS, Call, Runner, run_file
 from lightning_modules.deployment.formats import RUNTIMES, format_of
-from lightning_modules.deployment.load_model import load_for_use
+from lightning_modules.deployment.load_model import load_run_network
 from lightning_modules.deployment.peak_memory import peak_memory
-from lightning_modules.deployment.run_images import labelled_split
+from lightning_modules.deployment.run_images import labeled_split
 from lightning_modules.deployment.timing import Timing, time_alternately
 
 
@@ -95,12 +95,12 @@ def benchmark(
 def _run_pairs(
     name: str, run: Path, overrides: list[str], backends: Sequence[str], threads: int, file: Path
 ) -> list[_Pair]:
-    network, fit = load_for_use(run, overrides)
+    network, resize_mode = load_run_network(run, overrides)
     split, f1 = _quality(name, config_over(run, overrides), network.image_size)
     pairs = []
     for backend in backends:
         print(f"Preparing {name} in {backend} ...", flush=True)
-        runner = BACKENDS[backend](network, fit=fit, threads=threads, file=file)
+        runner = BACKENDS[backend](network, resize_mode=resize_mode, threads=threads, file=file)
         quality = None if f1 is None else f1(runner.call)
         pairs.append(_Pair(name, run, backend, network.image_size, runner, quality, split))
     return pairs
@@ -123,10 +123,10 @@ def _file_pair(name: str, file: Path, overrides: list[str], threads: int) -> _Pa
 def _quality(
     name: str, cfg: DictConfig, image_size: tuple[int, int]
 ) -> tuple[str, Callable[[Call], float] | None]:
-    """See `labelled_split`; says why where the data is not there."""
+    """See `labeled_split`; says why where the data is not there."""
     cfg.data.image_size = list(image_size)
     try:
-        return labelled_split(cfg)
+        return labeled_split(cfg)
     except DataError as error:
         print(f"{name}: no F1, for {error}")
         return "", None

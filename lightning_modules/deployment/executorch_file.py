@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.deployment.inference_model import Probabilities, Shipped
-from lightning_modules.deployment.model_metadata import Facts, with_largest_batch
+from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
+from lightning_modules.deployment.model_metadata import ModelMetadata, with_max_batch
 from lightning_modules.deployment.suppress_output import silenced
 from lightning_modules.deployment.vetting import PTE_METADATA, pte_metadata, pte_operators, vet_pte
 from lightning_modules.errors import ConfigError
@@ -22,13 +22,13 @@ with silenced():
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
     from executorch.extension.pybindings import portable_lib as runtime
 
-LARGEST_BATCH = 64  # memory is planned for it
+MAX_BATCH = 64  # memory is planned for it
 CALIBRATION_BATCH = 32  # images that are looked at together
-FIXED = {"aten::_upsample_bilinear2d_aa.out"}  # kernels that fail for any other batch
+FIXED_BATCH_KERNELS = {"aten::_upsample_bilinear2d_aa.out"}  # kernels that fail for any other batch
 
 
-def write(network: Network, path: Path, facts: Facts) -> None:
-    """The program: uint8 N x 3 x H x W, N up to `LARGEST_BATCH` -> float32 N x classes.
+def write(network: Network, path: Path, metadata: ModelMetadata) -> None:
+    """The program: uint8 N x 3 x H x W, N up to `MAX_BATCH` -> float32 N x classes.
 
     Raises:
         ConfigError: the network cannot be traced, or ExecuTorch lacks an operation, which is named.
@@ -38,16 +38,16 @@ def write(network: Network, path: Path, facts: Facts) -> None:
             "An int8 network is an ONNX graph, which ExecuTorch does not read: export the network "
             "that it came from with format=executorch int8=true."
         )
-    write_module(_module(network), path, facts)
+    write_module(_module(network), path, metadata)
 
 
-def write_int8(network: Network, path: Path, facts: Facts, images: np.ndarray) -> None:
+def write_int8(network: Network, path: Path, metadata: ModelMetadata, images: np.ndarray) -> None:
     """The program with 8-bit weights and activations.
 
     Args:
         network: a float one; it stays as it is.
         path: of the file.
-        facts: of the network.
+        metadata: of the network.
         images: of the training split, uint8 N x 3 x H x W, to calibrate on.
 
     Raises:
@@ -57,7 +57,7 @@ def write_int8(network: Network, path: Path, facts: Facts, images: np.ndarray) -
         module = int8_module(_module(network), images)
     except Exception as error:  # tracer and passes raise what they meet
         raise ConfigError(f"This network cannot be quantised: {_reason(error)}.") from error
-    write_module(module, path, facts)
+    write_module(module, path, metadata)
 
 
 def int8_module(module: nn.Module, images: np.ndarray) -> nn.Module:
@@ -77,8 +77,8 @@ def int8_module(module: nn.Module, images: np.ndarray) -> nn.Module:
         )
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # only this
 
-    example = torch.zeros(LARGEST_BATCH, *images.shape[1:], dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    example = torch.zeros(MAX_BATCH, *images.shape[1:], dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     quantizer = XNNPACKQuantizer().set_global(
         get_symmetric_quantization_config(is_per_channel=True)
     )
@@ -95,12 +95,12 @@ def _module(network: Network) -> nn.Module:
     return Probabilities(twin).eval().requires_grad_(False)
 
 
-def write_module(module: nn.Module, path: Path, facts: Facts) -> None:
+def write_module(module: nn.Module, path: Path, metadata: ModelMetadata) -> None:
     """The program of a module that maps uint8 images to probabilities; see `write`."""
-    facts = with_largest_batch(facts, LARGEST_BATCH)
+    metadata = with_max_batch(metadata, MAX_BATCH)
     # Of the largest batch: from a smaller one tracing concludes that there is no larger one.
-    images = torch.zeros(LARGEST_BATCH, 3, *facts.image_size, dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    images = torch.zeros(MAX_BATCH, 3, *metadata.image_size, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
         with torch.no_grad(), silenced():
             program = torch.export.export(module, (images,), dynamic_shapes=({0: batch},))
@@ -110,14 +110,14 @@ def write_module(module: nn.Module, path: Path, facts: Facts) -> None:
                 program,
                 partitioner=[XnnpackPartitioner()],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),  # kernels decide
-                constant_methods={PTE_METADATA: json.dumps(facts.to_metadata())},
+                constant_methods={PTE_METADATA: json.dumps(metadata.to_entries())},
             ).to_executorch()
     except Exception as error:  # tracer and passes raise what they meet
         raise ConfigError(
             f"This network cannot be exported to ExecuTorch: {_reason(error)}."
         ) from error
     called = pte_operators(lowered.executorch_program)
-    if lacking := _lacking(called) or sorted(called & FIXED):
+    if lacking := _lacking(called) or sorted(called & FIXED_BATCH_KERNELS):
         raise ConfigError(
             "This network cannot be exported to ExecuTorch, which has no kernel for any batch of "
             f"{', '.join(lacking)}."
@@ -125,7 +125,7 @@ def write_module(module: nn.Module, path: Path, facts: Facts) -> None:
     path.write_bytes(lowered.buffer)
 
 
-def open_file(path: Path, *, threads: int) -> Shipped:
+def open_file(path: Path, *, threads: int) -> InferenceModel:
     """A file of `write`, run by ExecuTorch on the CPU; more images are given in parts.
 
     Args:
@@ -140,23 +140,23 @@ def open_file(path: Path, *, threads: int) -> Shipped:
     if lacking := _lacking(pte_operators(program)):
         raise ConfigError(f"{path} needs kernels that are not here: {', '.join(lacking)}.")
     try:
-        metadata = json.loads(pte_metadata(program) or "{}")
+        entries = json.loads(pte_metadata(program) or "{}")
     except ValueError:
-        metadata = {}
-    facts = Facts.of_metadata(metadata, file=str(path))
+        entries = {}
+    metadata = ModelMetadata.from_entries(entries, file=str(path))
     forward = _load(path, content, threads)
     planned = tuple(forward.method_meta().input_tensor_meta(0).sizes())
-    if facts.largest_batch is None or planned != (facts.largest_batch, 3, *facts.image_size):
+    if metadata.max_batch is None or planned != (metadata.max_batch, 3, *metadata.image_size):
         raise ConfigError(f"{path} takes {planned}, which is not what it says of itself.")
 
     def call(images: np.ndarray) -> np.ndarray:
-        parts = torch.from_numpy(images).split(facts.largest_batch)
+        parts = torch.from_numpy(images).split(metadata.max_batch)
         try:
             return torch.cat([forward([part.contiguous()])[0] for part in parts]).numpy()
         except RuntimeError as error:
             raise ConfigError(f"{path} cannot be run by ExecuTorch: {error}.") from error
 
-    return Shipped(str(path), facts, call)
+    return InferenceModel(str(path), metadata, call)
 
 
 _opened: list[int] = []  # threads of the files that this process opened
@@ -180,10 +180,10 @@ def _load(path: Path, content: bytes, threads: int) -> "runtime.ExecuTorchMethod
     except RuntimeError as error:
         raise ConfigError(f"{path} cannot be run by ExecuTorch: {error}.") from error
     _opened.append(threads)
-    return _Kept(method, loaded, content)
+    return _OwnedMethod(method, loaded, content)
 
 
-class _Kept:
+class _OwnedMethod:
     """A method with what it points into."""
 
     def __init__(self, method: "runtime.ExecuTorchMethod", *owners: object) -> None:

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 
 from lightning_modules.deployment.comparison import (
-    LARGEST_DIFFERENCE,
-    LARGEST_OF_HALF,
+    MAX_DIFFERENCE,
+    MAX_HALF_DIFFERENCE,
     Comparison,
     Quality,
     compare,
 )
 from lightning_modules.deployment.formats import Format
-from lightning_modules.deployment.inference_model import facts_of, shipped_network
-from lightning_modules.deployment.int8_export import Int8
+from lightning_modules.deployment.inference_model import eager_model, metadata_of
+from lightning_modules.deployment.int8_export import Int8Export
 from lightning_modules.files import write_json
 from lightning_modules.networks import Network
 
@@ -31,10 +31,10 @@ def export(
     form: Format,
     path: Path,
     *,
-    fit: str,
+    resize_mode: str,
     images: np.ndarray,
-    told: str,
-    int8: Int8 | None = None,
+    image_source: str,
+    int8: Int8Export | None = None,
     half: bool = False,
 ) -> dict[str, Any]:
     """The file at `path` (and those that belong to it), and what was found of it in `<path>.json`.
@@ -46,10 +46,10 @@ def export(
         network: in eval mode on the CPU.
         form: the file's format.
         path: of the file; an earlier one is replaced.
-        fit: what happens to images of another aspect ratio: stretch, pad or crop.
+        resize_mode: what happens to images of another aspect ratio: stretch, pad or crop.
         images: uint8 N x 3 x H x W to compare file and network on.
-        told: what these images are.
-        int8: of an int8 file, which may answer otherwise, but not worse; else both must agree.
+        image_source: what these images are.
+        int8: of an int8 file, which may predict otherwise, but not worse; else both must agree.
         half: store the weights in 16 bits; both must agree, if less closely.
 
     Returns:
@@ -58,22 +58,22 @@ def export(
     Raises:
         ConfigError, CompressionError: the network cannot be exported, or the file disagrees.
     """
-    code, facts = form.load(), facts_of(network, fit=fit)
+    code, metadata = form.load(), metadata_of(network, resize_mode=resize_mode)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     beside.mkdir(parents=True)
     try:
         part = beside / f"network{form.suffix}"
         start = perf_counter()
         if int8 is not None and int8.calibration is not None:
-            code.write_int8(network, part, facts, int8.calibration)
+            code.write_int8(network, part, metadata, int8.calibration)
         else:
-            code.write(network, part, facts, **({"half": True} if half else {}))
+            code.write(network, part, metadata, **({"half": True} if half else {}))
         seconds = perf_counter() - start
         file = code.open_file(part, threads=torch.get_num_threads())
-        shipped = shipped_network(network, name="network", fit=fit)
-        limit = LARGEST_OF_HALF if half else LARGEST_DIFFERENCE
-        found = compare(shipped, file, images, limit=limit)
-        quality = None if int8 is None else int8.quality(shipped, file)
+        model = eager_model(network, name="network", resize_mode=resize_mode)
+        limit = MAX_HALF_DIFFERENCE if half else MAX_DIFFERENCE
+        found = compare(model, file, images, limit=limit)
+        quality = None if int8 is None else int8.quality(model, file)
         (quality or found).require()
         targets = form.files(path)
         report = {
@@ -81,10 +81,10 @@ def export(
             "file": path.name,
             **_fingerprints(form.files(part), targets),
             "seconds": round(seconds, 2),
-            "compared_on": told,
+            "compared_on": image_source,
             **_found(found, quality),
-            "preprocessing": file.facts.preprocessing,
-            **asdict(file.facts),
+            "preprocessing": file.metadata.preprocessing,
+            **asdict(file.metadata),
             "torch": torch.__version__,
         }
         for written, target in zip(form.files(part), targets, strict=True):

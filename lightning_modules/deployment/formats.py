@@ -17,9 +17,9 @@ class Format:
         name: as it is written on a command line.
         suffix: of its files.
         beside: suffixes of further files that belong to one, of the same name.
-        quantises: whether it has `write_int8(network, path, facts, images)` too.
-        halves: whether its `write` takes `half` too.
-        module: has `write(network, path, facts)` and `open_file(path, threads)`.
+        quantizes: whether it has `write_int8(network, path, metadata, images)` too.
+        half_weights: whether its `write` takes `half` too.
+        module: has `write(network, path, metadata)` and `open_file(path, threads)`.
         package: that it needs, and that is not always there.
         extra: of this project, which installs that package.
     """
@@ -30,8 +30,8 @@ class Format:
     package: str | None = None
     extra: str | None = None
     beside: tuple[str, ...] = ()
-    quantises: bool = False
-    halves: bool = False
+    quantizes: bool = False
+    half_weights: bool = False
 
     def files(self, path: Path) -> list[Path]:
         """All files that the one at `path` consists of; that one last."""
@@ -56,7 +56,7 @@ _HERE = "lightning_modules.deployment"
 FORMATS = {
     entry.name: entry
     for entry in (
-        Format("onnx", ".onnx", f"{_HERE}.onnx_file", halves=True),
+        Format("onnx", ".onnx", f"{_HERE}.onnx_file", half_weights=True),
         Format("torch_export", ".pt2", f"{_HERE}.torch_export_file"),
         Format(
             "openvino",
@@ -65,7 +65,7 @@ FORMATS = {
             package="openvino",
             extra="openvino",
             beside=(".bin",),
-            halves=True,
+            half_weights=True,
         ),
         Format(
             "executorch",
@@ -73,7 +73,7 @@ FORMATS = {
             f"{_HERE}.executorch_file",
             package="executorch",
             extra="executorch",
-            quantises=True,
+            quantizes=True,
         ),
     )
 }

@@ -9,22 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from compression.cost.macs import CONVENTIONS, count_macs, count_params
-from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.networks import Network
 
 
 @dataclass(frozen=True)
-class Shipped:
+class InferenceModel:
     """A classifier from uint8 N x 3 x H x W to probabilities, float32 N x classes.
 
     Attributes:
         name: what a person calls it.
-        facts: classes, input and cost.
+        metadata: classes, input and cost.
         call: from such images to such probabilities; any N from 1.
     """
 
     name: str
-    facts: Facts
+    metadata: ModelMetadata
     call: Callable[[np.ndarray], np.ndarray]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -32,34 +32,34 @@ class Shipped:
 
     def warm_up(self) -> None:
         """One call, so that what is set up on the first one is not timed with the others."""
-        self.call(np.zeros((1, 3, *self.facts.image_size), np.uint8))
+        self.call(np.zeros((1, 3, *self.metadata.image_size), np.uint8))
 
 
-def shipped_network(network: Network, *, name: str | Path, fit: str) -> Shipped:
+def eager_model(network: Network, *, name: str | Path, resize_mode: str) -> InferenceModel:
     """A network as it is, run by PyTorch on the CPU.
 
     Args:
         network: with its class names; in eval mode.
         name: what a person calls it.
-        fit: what happens to images of another aspect ratio.
+        resize_mode: what happens to images of another aspect ratio.
     """
 
     @torch.inference_mode()
     def call(images: np.ndarray) -> np.ndarray:
         return network(torch.from_numpy(images)).float().softmax(dim=1).numpy()
 
-    return Shipped(str(name), facts_of(network, fit=fit), call)
+    return InferenceModel(str(name), metadata_of(network, resize_mode=resize_mode), call)
 
 
-def facts_of(network: Network, *, fit: str) -> Facts:
+def metadata_of(network: Network, *, resize_mode: str) -> ModelMetadata:
     """What an exported file of a network has to say."""
     names = network.class_names or [str(number) for number in range(network.num_classes)]
     size = network.image_size
     macs = {convention: count_macs(network, size, convention) for convention in CONVENTIONS}
-    return Facts(
+    return ModelMetadata(
         class_names=tuple(names),
         image_size=size,
-        fit=fit,
+        resize_mode=resize_mode,
         macs=macs,
         params=count_params(network),
     )

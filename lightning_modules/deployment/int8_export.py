@@ -1,4 +1,4 @@
-"""`Int8`: how an int8 file is made from a run, and what it is judged by."""
+"""`Int8Export`: how an int8 file is made from a run, and what it is judged by."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from datamodules.errors import DataError
 from lightning_modules.deployment.backends import Call
 from lightning_modules.deployment.comparison import Quality
 from lightning_modules.deployment.formats import Format
-from lightning_modules.deployment.inference_model import Shipped
-from lightning_modules.deployment.run_images import labelled_split, training_images
+from lightning_modules.deployment.inference_model import InferenceModel
+from lightning_modules.deployment.run_images import labeled_split, training_images
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 from lightning_modules.networks.description import INT8
@@ -22,7 +22,7 @@ CALIBRATION = 256  # images, as the step quantize
 
 
 @dataclass(frozen=True, kw_only=True)
-class Int8:
+class Int8Export:
     """How an int8 file is made and judged.
 
     Attributes:
@@ -30,7 +30,7 @@ class Int8:
             None: the network is int8 already.
         split: of the images that `f1` takes.
         f1: macro-F1 of what gives probabilities.
-        max_f1_drop: the most that may be lost against the network.
+        max_f1_drop: the largest macro-F1 that may be lost against the network.
     """
 
     calibration: np.ndarray | None
@@ -38,39 +38,39 @@ class Int8:
     f1: Callable[[Call], float]
     max_f1_drop: float
 
-    def quality(self, network: Shipped, file: Shipped) -> Quality:
+    def quality(self, network: InferenceModel, file: InferenceModel) -> Quality:
         """Macro-F1 of both."""
         before, after = self.f1(network.call), self.f1(file.call)
         return Quality(split=self.split, before=before, after=after, max_f1_drop=self.max_f1_drop)
 
 
-def int8_of(
-    network: Network, form: Format, cfg: DictConfig, *, quantise: bool, max_f1_drop: float
-) -> Int8 | None:
+def prepare_int8(
+    network: Network, form: Format, cfg: DictConfig, *, quantize: bool, max_f1_drop: float
+) -> Int8Export | None:
     """What `export` needs for an int8 file; None where network and file must agree exactly.
 
-    Two runtimes round an int8 network at other places, so that of one graph their answers differ
+    Two runtimes round an int8 network at other places, so that of one graph their outputs differ
     by as much as half of what quantisation changed; onnxruntime alone is what the network runs in.
 
     Args:
         network: of the run.
         form: the file's format.
         cfg: the run's configuration.
-        quantise: whether the export quantises the network.
-        max_f1_drop: the most macro-F1 that may be lost.
+        quantize: whether the export quantises the network.
+        max_f1_drop: the largest macro-F1 that may be lost.
 
     Raises:
         ConfigError: the run's data, which the file is judged on, is not there.
     """
-    if not quantise and not (isinstance(network, Int8Network) and form.name == "openvino"):
+    if not quantize and not (isinstance(network, Int8Network) and form.name == "openvino"):
         return None
     cfg.data.image_size = list(network.image_size)
     try:
-        split, f1 = labelled_split(cfg)
-        calibration = training_images(cfg, CALIBRATION) if quantise else None
+        split, f1 = labeled_split(cfg)
+        calibration = training_images(cfg, CALIBRATION) if quantize else None
     except DataError as error:
         raise ConfigError(f"An int8 file is judged on the run's own images: {error}") from error
-    return Int8(calibration=calibration, split=split, f1=f1, max_f1_drop=max_f1_drop)
+    return Int8Export(calibration=calibration, split=split, f1=f1, max_f1_drop=max_f1_drop)
 
 
 def float_run(run: Path, cfg: DictConfig) -> Path:

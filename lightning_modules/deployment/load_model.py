@@ -6,13 +6,13 @@ from compression.cost.image_size import height_width
 from lightning_modules.config.command_line import key_of
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import format_of
-from lightning_modules.deployment.inference_model import Shipped, shipped_network
+from lightning_modules.deployment.inference_model import InferenceModel, eager_model
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, load_network
 from lightning_modules.runs import run_directory, saved_run
 
 
-def check_name(name: str, overrides: list[str]) -> Path:
+def find_model(name: str, overrides: list[str]) -> Path:
     """The run directory, or the file, that is meant; refused before torch is imported.
 
     Raises:
@@ -37,8 +37,8 @@ def check_name(name: str, overrides: list[str]) -> Path:
     return path
 
 
-def open_shipped(path: Path, overrides: list[str], *, threads: int) -> Shipped:
-    """The classifier at a path that `check_name` found.
+def open_model(path: Path, overrides: list[str], *, threads: int) -> InferenceModel:
+    """The classifier at a path that `find_model` found.
 
     Args:
         path: a run directory or an exported file.
@@ -50,11 +50,11 @@ def open_shipped(path: Path, overrides: list[str], *, threads: int) -> Shipped:
     """
     if not path.is_dir():
         return format_of(path).load().open_file(path, threads=threads)
-    network, fit = load_for_use(path, overrides)
-    return shipped_network(network, name=path, fit=fit)
+    network, resize_mode = load_run_network(path, overrides)
+    return eager_model(network, name=path, resize_mode=resize_mode)
 
 
-def load_for_use(run: Path, overrides: list[str]) -> tuple[Network, str]:
+def load_run_network(run: Path, overrides: list[str]) -> tuple[Network, str]:
     """The network of a run and its `data.fit`, as the overrides would have them.
 
     Raises:

@@ -9,21 +9,21 @@ from onnx import TensorProto, helper, numpy_helper
 from compression.onnx.export import export_onnx
 from compression.onnx.session import onnx_session
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.deployment.inference_model import Probabilities, Shipped
-from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
+from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
-LEAST = 64  # elements of a tensor: for fewer, the cast to 16 bits takes more bytes than it saves
+MIN_HALVED = 64  # elements of a tensor: for fewer, the cast takes more bytes than it saves
 
 
-def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> None:
+def write(network: Network, path: Path, metadata: ModelMetadata, *, half: bool = False) -> None:
     """The file: `images` uint8 N x 3 x H x W -> `probabilities` float32 N x classes.
 
     Args:
         network: float or int8.
         path: of the file.
-        facts: of the network.
+        metadata: of the network.
         half: store the weights of a float network in 16 bits.
 
     Raises:
@@ -32,7 +32,7 @@ def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> 
     """
     if half:
         require_float(network)
-    write_graph(network, path, facts.image_size, facts.to_metadata())
+    write_graph(network, path, metadata.image_size, metadata.to_entries())
     if half:
         model = onnx.load(path)
         halve(model)
@@ -40,16 +40,16 @@ def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> 
 
 
 def write_graph(
-    network: Network, path: Path, image_size: tuple[int, int], metadata: dict[str, str]
+    network: Network, path: Path, image_size: tuple[int, int], entries: dict[str, str]
 ) -> None:
-    """The same with other metadata, float or int8."""
+    """The same with other metadata entries, float or int8."""
     if isinstance(network, Int8Network):
-        write_with_softmax(network.content, path, metadata)
+        write_with_softmax(network.content, path, entries)
         return
-    export_onnx(Probabilities(network), path, image_size, output="probabilities", metadata=metadata)
+    export_onnx(Probabilities(network), path, image_size, output="probabilities", metadata=entries)
 
 
-def write_with_softmax(content: bytes, path: Path, metadata: dict[str, str]) -> None:
+def write_with_softmax(content: bytes, path: Path, entries: dict[str, str]) -> None:
     """An ONNX file of logits, with the softmax behind them and with metadata."""
     model = onnx.load_from_string(content)
     (output,) = model.graph.output
@@ -60,11 +60,11 @@ def write_with_softmax(content: bytes, path: Path, metadata: dict[str, str]) -> 
     probabilities.name = "probabilities"
     del model.graph.output[:]
     model.graph.output.append(probabilities)
-    onnx.helper.set_model_props(model, metadata)
+    onnx.helper.set_model_props(model, entries)
     onnx.save(model, path)
 
 
-def open_file(path: Path, *, threads: int) -> Shipped:
+def open_file(path: Path, *, threads: int) -> InferenceModel:
     """A file of `write`, run by onnxruntime on the CPU.
 
     Raises:
@@ -75,12 +75,14 @@ def open_file(path: Path, *, threads: int) -> Shipped:
     except Exception as error:  # onnxruntime's own have no common base
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} cannot be run by onnxruntime: {reason[:200]}.") from error
-    facts = Facts.of_metadata(session.get_modelmeta().custom_metadata_map, file=str(path))
+    metadata = ModelMetadata.from_entries(
+        session.get_modelmeta().custom_metadata_map, file=str(path)
+    )
 
     def call(images: np.ndarray) -> np.ndarray:
         return session.run(["probabilities"], {"images": images})[0]
 
-    return Shipped(str(path), facts, call)
+    return InferenceModel(str(path), metadata, call)
 
 
 def require_float(network: Network) -> None:
@@ -103,7 +105,7 @@ def halve(model: onnx.ModelProto) -> None:
     casts = []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < LEAST:
+        if tensor.data_type != TensorProto.FLOAT or values.size < MIN_HALVED:
             continue
         if np.abs(values).max() > np.finfo(np.float16).max:
             continue

@@ -16,8 +16,8 @@ from openvino._offline_transformations import apply_moc_transformations
 
 from lightning_modules.deployment import onnx_file
 from lightning_modules.deployment.formats import FORMATS
-from lightning_modules.deployment.inference_model import Shipped
-from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.inference_model import InferenceModel
+from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
@@ -26,7 +26,7 @@ VERSION = "11"  # of the IR
 WEIGHTS_KEY = "weights_sha256"
 
 
-def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> None:
+def write(network: Network, path: Path, metadata: ModelMetadata, *, half: bool = False) -> None:
     """Both files: `images` uint8 N x 3 x H x W -> `probabilities` float32 N x classes.
 
     An int8 network stays one: OpenVINO reads the quantisers of its ONNX graph.
@@ -34,7 +34,7 @@ def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> 
     Args:
         network: float or int8.
         path: of the .xml.
-        facts: of the network.
+        metadata: of the network.
         half: store the weights of a float network in 16 bits.
 
     Raises:
@@ -45,7 +45,7 @@ def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> 
         onnx_file.require_float(network)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "network.onnx"
-        onnx_file.write_graph(network, graph, facts.image_size, metadata={})
+        onnx_file.write_graph(network, graph, metadata.image_size, entries={})
         try:
             model = openvino.Core().read_model(graph)
         except RuntimeError as error:
@@ -54,7 +54,7 @@ def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> 
             ) from error
     # What openvino.convert_model does too, but for reporting its use: half of the .xml goes.
     apply_moc_transformations(model, cf=True)
-    for key, text in facts.to_metadata().items():
+    for key, text in metadata.to_entries().items():
         model.set_rt_info(text, [key])
     openvino.save_model(model, path, compress_to_fp16=half)
     weights = FORMATS["openvino"].files(path)[0]
@@ -62,18 +62,18 @@ def write(network: Network, path: Path, facts: Facts, *, half: bool = False) -> 
     openvino.save_model(model, path, compress_to_fp16=half)
 
 
-def open_file(path: Path, *, threads: int) -> Shipped:
+def open_file(path: Path, *, threads: int) -> InferenceModel:
     """Files of `write`, run by OpenVINO on the CPU in float32, where they are not in int8.
 
     Raises:
         ConfigError: they are no such files, or the .bin is of another export.
     """
-    metadata = read_metadata(path)
-    facts = Facts.of_metadata(metadata, file=str(path))
+    entries = read_metadata(path)
+    metadata = ModelMetadata.from_entries(entries, file=str(path))
     weights = FORMATS["openvino"].files(path)[0]
     if not weights.is_file():
         raise ConfigError(f"{path} holds no weights; put {weights.name} of the same export by it.")
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != metadata.get(WEIGHTS_KEY):
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != entries.get(WEIGHTS_KEY):
         raise ConfigError(f"{weights} does not belong to {path.name}: it is of another export.")
     settings = {
         "INFERENCE_NUM_THREADS": threads,
@@ -91,7 +91,7 @@ def open_file(path: Path, *, threads: int) -> Shipped:
         request.infer({"images": images}, share_inputs=True)
         return request.get_tensor("probabilities").data.copy()
 
-    return Shipped(str(path), facts, call)
+    return InferenceModel(str(path), metadata, call)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -52,11 +52,11 @@ def _measure(source: Path, backend: str, batch: int, threads: int, overrides: li
     before = _peak()
     with torch_threads(threads):
         if backend == "compile":
-            network, _ = opening.load_for_use(source, overrides)
+            network, _ = opening.load_run_network(source, overrides)
             call, size = backends.compiled_call(network), network.image_size
         else:
-            call = opening.open_shipped(source, overrides, threads=threads)
-            size = call.facts.image_size
+            call = opening.open_model(source, overrides, threads=threads)
+            size = call.metadata.image_size
         images = np.zeros((batch, 3, *size), np.uint8)
         for _ in range(3):
             call(images)

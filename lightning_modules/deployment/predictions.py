@@ -1,4 +1,4 @@
-"""What a classifier says of many images, and the files that it is written to.
+"""What a model predicts for many images, and the files that it is written to.
 
 A CSV table, or the competition's JSON.
 """
@@ -14,78 +14,84 @@ from typing import IO
 
 import numpy as np
 
-from lightning_modules.deployment.inference_model import Shipped
-from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.inference_model import InferenceModel
+from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.deployment.reading import ReadBatch
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
 
 
 @dataclass(frozen=True)
-class Said:
+class Prediction:
     """Of one image: its file and the probability of each class."""
 
     file: str
     probabilities: np.ndarray
 
     @property
-    def best(self) -> int:
+    def top_class(self) -> int:
         """The most probable class; of equals the first."""
         return int(self.probabilities.argmax())
 
 
 @dataclass
-class Tally:
+class PredictionStats:
     """What went by so far.
 
     Attributes:
         images: that were classified.
-        bad: path of each unreadable file -> what is wrong with it.
+        unreadable: path of each unreadable file -> what is wrong with it.
         seconds: from the first image wanted to the last one classified.
-        busy: seconds of these in which the network ran.
+        inference_seconds: seconds of these in which the network ran.
     """
 
     images: int = 0
-    bad: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
-    busy: float = 0.0
+    inference_seconds: float = 0.0
 
     @property
-    def busy_share(self) -> float:
-        return self.busy / self.seconds if self.seconds else 0.0
+    def inference_ratio(self) -> float:
+        return self.inference_seconds / self.seconds if self.seconds else 0.0
 
 
-def predict(shipped: Shipped, batches: Iterable[ReadBatch], tally: Tally) -> Iterator[list[Said]]:
-    """Lists of what is said of each batch, in order; `tally` is kept up meanwhile."""
-    start = perf_counter() - tally.seconds
+def predict(
+    model: InferenceModel, batches: Iterable[ReadBatch], stats: PredictionStats
+) -> Iterator[list[Prediction]]:
+    """The predictions of each batch, in order; `stats` is kept up meanwhile."""
+    start = perf_counter() - stats.seconds
     for batch in batches:
-        tally.bad |= batch.bad
-        said = []
+        stats.unreadable |= batch.unreadable
+        predictions = []
         if batch.paths:
             begun = perf_counter()
-            probabilities = shipped(batch.images)
-            tally.busy += perf_counter() - begun
-            said = [Said(*pair) for pair in zip(batch.paths, probabilities, strict=True)]
-        tally.images += len(said)
-        tally.seconds = perf_counter() - start
-        yield said
+            probabilities = model(batch.images)
+            stats.inference_seconds += perf_counter() - begun
+            predictions = [
+                Prediction(*pair) for pair in zip(batch.paths, probabilities, strict=True)
+            ]
+        stats.images += len(predictions)
+        stats.seconds = perf_counter() - start
+        yield predictions
 
 
 class CsvTable:
     """Rows of file, class, probability (and the probabilities of all classes)."""
 
-    def __init__(self, file: IO[str], facts: Facts, folder: Path, *, everything: bool) -> None:
+    def __init__(
+        self, file: IO[str], metadata: ModelMetadata, folder: Path, *, all_classes: bool
+    ) -> None:
         self.file, self.writer = file, csv.writer(file)
-        self.names, self.folder, self.everything = facts.class_names, folder, everything
-        columns = self.names if everything else ()
+        self.names, self.folder, self.all_classes = metadata.class_names, folder, all_classes
+        columns = self.names if all_classes else ()
         self.writer.writerow(["file", "class", "probability", *columns])
 
-    def add(self, said: Sequence[Said]) -> None:
+    def add(self, predictions: Sequence[Prediction]) -> None:
         """Writes the rows of a batch, to the disk at once."""
-        for one in said:
-            every = one.probabilities if self.everything else ()
-            row = [relative(one.file, self.folder), self.names[one.best]]
-            values = (one.probabilities[one.best], *every)
+        for one in predictions:
+            every = one.probabilities if self.all_classes else ()
+            row = [relative(one.file, self.folder), self.names[one.top_class]]
+            values = (one.probabilities[one.top_class], *every)
             self.writer.writerow([*row, *(f"{value:.6f}" for value in values)])
         self.file.flush()
 
@@ -110,12 +116,14 @@ def whole_or_absent(path: Path, *, at_once: bool = False) -> Iterator[IO[str]]:
             beside.unlink(missing_ok=True)
 
 
-def write_submission(path: Path, classes: dict[str, str], *, seconds: float, facts: Facts) -> None:
+def write_submission(
+    path: Path, classes: dict[str, str], *, seconds: float, metadata: ModelMetadata
+) -> None:
     """`{"inference": {file: class}, "time": seconds, "macs": of one image}`.
 
     The MACs are counted as the 2021 leaderboard counted.
     """
-    macs = facts.macs["leaderboard2021"]
+    macs = metadata.macs["leaderboard2021"]
     write_json(path, {"inference": classes, "time": seconds, "macs": macs})
 
 
@@ -124,8 +132,8 @@ def relative(file: str, folder: Path) -> str:
     return Path(file).relative_to(folder).as_posix()
 
 
-def tell_bad(tally: Tally, folder: Path, most: int = 20) -> list[str]:
-    """A line for each unreadable file, the first `most` of them."""
-    lines = [f"skipped     {why}" for why in list(tally.bad.values())[:most]]
-    more = len(tally.bad) - most
+def unreadable_lines(stats: PredictionStats, folder: Path, limit: int = 20) -> list[str]:
+    """A line for each unreadable file, the first `limit` of them."""
+    lines = [f"skipped     {why}" for why in list(stats.unreadable.values())[:limit]]
+    more = len(stats.unreadable) - limit
     return [*lines, f"            and {more} more in {folder}"] if more > 0 else lines

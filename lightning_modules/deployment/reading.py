@@ -24,12 +24,12 @@ class ReadBatch:
     Attributes:
         paths: of those that could be read.
         images: their pixels, uint8 N x 3 x H x W; N may be 0.
-        bad: path of each other -> what is wrong with it.
+        unreadable: path of each other -> what is wrong with it.
     """
 
     paths: list[str]
     images: np.ndarray
-    bad: dict[str, str]
+    unreadable: dict[str, str]
 
 
 def list_images(folder: Path) -> list[str]:
@@ -49,7 +49,7 @@ def list_images(folder: Path) -> list[str]:
 
 
 def read_batches(
-    paths: Iterable[str], *, size: Size, fit: Fit, batch_size: int
+    paths: Iterable[str], *, size: Size, resize_mode: Fit, batch_size: int
 ) -> Iterator[ReadBatch]:
     """Batches of files, decoded in threads a few batches in advance.
 
@@ -58,10 +58,10 @@ def read_batches(
     Args:
         paths: of image files.
         size: (height, width) in pixels.
-        fit: what happens to another aspect ratio.
+        resize_mode: what happens to another aspect ratio.
         batch_size: files in a batch; unreadable ones count.
     """
-    decoded = map_in_order(partial(_decode, size=size, fit=fit), paths)
+    decoded = map_in_order(partial(_decode, size=size, resize_mode=resize_mode), paths)
     return prefetch(_batches(decoded, size, batch_size))
 
 
@@ -74,13 +74,13 @@ def _batches(
             images = np.empty((len(good), 3, *size), np.uint8)
             for image, (_, pixels) in zip(images, good, strict=True):
                 image[:] = pixels.transpose(2, 0, 1)
-            bad = {path: str(found) for path, found in group if isinstance(found, DataError)}
-            yield ReadBatch([path for path, _ in good], images, bad)
+            unreadable = {path: str(found) for path, found in group if isinstance(found, DataError)}
+            yield ReadBatch([path for path, _ in good], images, unreadable)
 
 
-def _decode(path: str, *, size: Size, fit: Fit) -> tuple[str, np.ndarray | DataError]:
+def _decode(path: str, *, size: Size, resize_mode: Fit) -> tuple[str, np.ndarray | DataError]:
     try:
-        return path, decode_crops(path, [None], size=size, fit=fit)[0]
+        return path, decode_crops(path, [None], size=size, fit=resize_mode)[0]
     except DataError as error:
         return path, error
 

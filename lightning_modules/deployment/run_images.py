@@ -14,10 +14,10 @@ from lightning_modules.evaluation.evaluation import split_figures
 from lightning_modules.evaluation.predictions import Answers
 from lightning_modules.experiment.run_context import make_data
 
-NOISE = 64  # images, where there are no real ones
+NOISE_IMAGES = 64  # where there are no real ones
 
 
-def labelled_split(cfg: DictConfig) -> tuple[str, Callable[[Call], float]]:
+def labeled_split(cfg: DictConfig) -> tuple[str, Callable[[Call], float]]:
     """`test` where it is labelled, else `val`; and what gives the F1 of a call on it.
 
     Raises:
@@ -28,11 +28,11 @@ def labelled_split(cfg: DictConfig) -> tuple[str, Callable[[Call], float]]:
 
     def f1(call: Call) -> float:
         loader = data.test_dataloader() if split == "test" else data.val_dataloader()
-        said, labels = [], []
+        found, labels = [], []
         for images, true in loader:
-            said.append(torch.from_numpy(np.array(call(images.numpy()))))
+            found.append(torch.from_numpy(np.array(call(images.numpy()))))
             labels.append(true)
-        logits = torch.cat(said).log()  # of which the softmax is what was said
+        logits = torch.cat(found).log()  # of which the softmax gives the probabilities back
         return split_figures(Answers(logits, torch.cat(labels)), split=split)[f"{split}/f1"]
 
     return split, f1
@@ -48,25 +48,25 @@ def training_images(cfg: DictConfig, count: int) -> np.ndarray:
 
 
 def validation_images(
-    cfg: DictConfig, image_size: tuple[int, int], most: int
+    cfg: DictConfig, image_size: tuple[int, int], count: int
 ) -> tuple[np.ndarray, str]:
-    """At most `most` images, uint8 N x 3 x H x W, spread over the split, and what they are.
+    """At most `count` images, uint8 N x 3 x H x W, spread over the split, and what they are.
 
     Args:
         cfg: the run's configuration; its data may be absent.
         image_size: (height, width) in pixels.
-        most: number of images.
+        count: number of images.
     """
     cfg.data.image_size = list(image_size)
     try:
         data = make_data(cfg)
         data.source.prepare()
-        count = len(data.items("val"))
-        chosen = np.linspace(0, count - 1, min(most, count)).round().astype(int)
+        total = len(data.items("val"))
+        chosen = np.linspace(0, total - 1, min(count, total)).round().astype(int)
         pixels = data.pixels("val")
         images = np.stack([pixels[index].transpose(2, 0, 1) for index in chosen])
     except DataError as error:
-        size = (NOISE, 3, *image_size)
+        size = (NOISE_IMAGES, 3, *image_size)
         images = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
         return images, f"drawn noise images, for the run's data is not there ({error})"
     return images, f"validation images of data={cfg.data.name}"

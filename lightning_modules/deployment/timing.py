@@ -9,7 +9,7 @@ from compression.latency.measure import take_turns
 from compression.latency.threads import torch_threads
 from lightning_modules.deployment.backends import Call
 
-LOOKS = 5  # timed calls of each batch size while the best is looked for
+SEARCH_REPEATS = 5  # timed calls of each batch size while the best is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def time_alternately(
     repeats: int,
     threads: int,
 ) -> list[Timing]:
-    """Times all calls in turn, so that a busy machine slows them all.
+    """Times all calls in turn, so that a inference_seconds machine slows them all.
 
     Args:
         calls: the networks in their backends.
@@ -55,7 +55,7 @@ def time_alternately(
         one = _percentiles(calls, sizes, [1] * len(calls), repeats)
         per_image = np.stack(
             [
-                _percentiles(calls, sizes, [batch] * len(calls), LOOKS)[:, 1] / batch
+                _percentiles(calls, sizes, [batch] * len(calls), SEARCH_REPEATS)[:, 1] / batch
                 for batch in batches
             ]
         )  # batches x calls

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from compression.quantization.int8_network import Int8Network
-from lightning_modules.deployment.inference_model import Probabilities, Shipped
-from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
+from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.deployment.vetting import PT2_METADATA, pt2_metadata, vet_pt2
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
 
-def write(network: Network, path: Path, facts: Facts) -> None:
+def write(network: Network, path: Path, metadata: ModelMetadata) -> None:
     """The file: uint8 N x 3 x H x W -> probabilities float32 N x classes.
 
     Raises:
@@ -26,7 +26,7 @@ def write(network: Network, path: Path, facts: Facts) -> None:
     if isinstance(network, Int8Network):
         raise ConfigError("An int8 network is an ONNX graph already: export it with format=onnx.")
     twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
-    images = torch.zeros(2, 3, *facts.image_size, dtype=torch.uint8)
+    images = torch.zeros(2, 3, *metadata.image_size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:
         with torch.no_grad():
@@ -37,10 +37,10 @@ def write(network: Network, path: Path, facts: Facts) -> None:
         raise ConfigError(f"This network cannot be exported by torch.export: {reason}") from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
-    torch.export.save(program, path, extra_files={PT2_METADATA: json.dumps(facts.to_metadata())})
+    torch.export.save(program, path, extra_files={PT2_METADATA: json.dumps(metadata.to_entries())})
 
 
-def open_file(path: Path, *, threads: int) -> Shipped:
+def open_file(path: Path, *, threads: int) -> InferenceModel:
     """A file of `write`, run by PyTorch on the CPU.
 
     Args:
@@ -51,7 +51,7 @@ def open_file(path: Path, *, threads: int) -> Shipped:
         ConfigError: it is no such file, or holds more than a network.
     """
     vet_pt2(path)
-    facts = Facts.of_metadata(pt2_metadata(path), file=str(path))
+    metadata = ModelMetadata.from_entries(pt2_metadata(path), file=str(path))
     logging.getLogger("torch.export").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -63,4 +63,4 @@ def open_file(path: Path, *, threads: int) -> Shipped:
     def call(images: np.ndarray) -> np.ndarray:
         return module(torch.from_numpy(images)).numpy()
 
-    return Shipped(str(path), facts, call)
+    return InferenceModel(str(path), metadata, call)

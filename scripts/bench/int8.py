@@ -24,7 +24,7 @@ from compression.quantization.quantize import Quantize
 from lightning_modules.config.command_line import CONF, report_errors
 from lightning_modules.deployment.backends import Runner, run_file
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES
-from lightning_modules.deployment.inference_model import facts_of
+from lightning_modules.deployment.inference_model import metadata_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, build_network
 
@@ -75,14 +75,14 @@ def rows(name: str, runtimes: list[str], size: int) -> Iterator[list[str]]:
 
 def files(network: Network, form_name: str, images: np.ndarray, folder: Path) -> list[Runner]:
     """The float and the int8 file of a network, ready to run."""
-    form, facts = FORMATS[form_name], facts_of(network, fit="stretch")
+    form, metadata = FORMATS[form_name], metadata_of(network, resize_mode="stretch")
     code = form.load()
     paths = [folder / f"{kind}{form.suffix}" for kind in ("float", "int8")]
-    code.write(network, paths[0], facts)
-    if form.quantises:
-        code.write_int8(network, paths[1], facts, images[:BATCH])
+    code.write(network, paths[0], metadata)
+    if form.quantizes:
+        code.write_int8(network, paths[1], metadata, images[:BATCH])
     else:
-        code.write(quantised(network, images), paths[1], facts)
+        code.write(quantised(network, images), paths[1], metadata)
     return [run_file(path, threads=1) for path in paths]
 
 

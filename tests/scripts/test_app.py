@@ -69,13 +69,13 @@ def test_a_picture_in_the_page(browser, served, folder, tmp_path):
         page.on("request", lambda request, found=requests: found.append(request.url))
         page.on("pageerror", lambda error, found=complaints: found.append(str(error)))
         page.goto(served)
-        page.wait_for_selector("#answers .network")
+        page.wait_for_selector("#predictions .network")
         page.set_input_files("input[type=file]", str(picture))
-        page.wait_for_selector("#answers table")
-        tables = page.query_selector_all("#answers table")
+        page.wait_for_selector("#predictions table")
+        tables = page.query_selector_all("#predictions table")
         assert len(tables) == 2
         assert [len(table.query_selector_all("tbody tr")) for table in tables] == [3, 2]
-        names = [heading.inner_text() for heading in page.query_selector_all("#answers h2")]
+        names = [heading.inner_text() for heading in page.query_selector_all("#predictions h2")]
         assert [name.rpartition("/")[2] for name in names] == ["run", "smaller"]
         boxes = [table.bounding_box() for table in tables]
         beside = boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
@@ -83,10 +83,10 @@ def test_a_picture_in_the_page(browser, served, folder, tmp_path):
         assert all(box["x"] + box["width"] <= width for box in boxes)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.click("[aria-label='Remove Image'], [aria-label='Clear']")
-        page.wait_for_selector("#answers table", state="detached")
+        page.wait_for_selector("#predictions table", state="detached")
         page.set_input_files("input[type=file]", str(broken))
-        page.wait_for_selector("#answers .mistake")
-        said = page.inner_text("#answers .mistake")
+        page.wait_for_selector("#predictions .mistake")
+        said = page.inner_text("#predictions .mistake")
         assert said.startswith("The image broken.jpg cannot be decoded") and "/" not in said
         own = (served, served.replace("http", "ws"), "data:", "blob:")
         assert [url for url in requests if not url.startswith(own)] == []

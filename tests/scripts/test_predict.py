@@ -26,7 +26,7 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
     import torch
 
     from lightning_modules.config.composing import config_over
-    from lightning_modules.deployment.predictions import Tally
+    from lightning_modules.deployment.predictions import PredictionStats
     from lightning_modules.evaluation.predictions import ask
     from lightning_modules.experiment.run_context import make_data
     from lightning_modules.networks import load_network
@@ -34,7 +34,7 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
     told = []
     plain = predict.summary
     monkeypatch.setattr(
-        predict, "summary", lambda tally, *rest: told.append(tally) or plain(tally, *rest)
+        predict, "summary", lambda stats, *rest: told.append(stats) or plain(stats, *rest)
     )
     out = tmp_path / "p.csv"
     call(monkeypatch, saved, folder / "val", "--all", "--out", out, "--batch", 256)
@@ -50,9 +50,9 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
         expected = [f"{value:.6f}" for value in probabilities]  # exactly, as they are written
         assert [row[name] for name in data.class_names] == expected
         assert row["probability"] == f"{probabilities.max():.6f}"
-    (tally,) = told
-    assert isinstance(tally, Tally) and tally.images == 18 and not tally.bad
-    assert 0 < tally.busy <= tally.seconds and torch.is_tensor(answers.logits)
+    (stats,) = told
+    assert isinstance(stats, PredictionStats) and stats.images == 18 and not stats.unreadable
+    assert 0 < stats.inference_seconds <= stats.seconds and torch.is_tensor(answers.logits)
     assert f"classified  18 images of {folder / 'val'}, 0 skipped" in capsys.readouterr().out
 
 
@@ -96,7 +96,7 @@ def test_an_exported_file_gives_the_same_classes(
     export.main()
     report = json.loads((tmp_path / f"network.{suffix}.json").read_text())
     assert report["images"] == 7 and report["compared_on"].startswith("validation images of")
-    assert report["top1_agreement"] == 1 and report["fit"] == "pad"
+    assert report["top1_agreement"] == 1 and report["resize_mode"] == "pad"
     call(monkeypatch, saved, folder / "val", "--out", tmp_path / "a.csv")
     call(monkeypatch, file, folder / "val", "--out", tmp_path / "b.csv")
     ours, theirs = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")

@@ -7,34 +7,36 @@ import gradio as gr
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datamodules.errors import DataError
-from lightning_modules.deployment.app.predictions import ask
-from lightning_modules.deployment.inference_model import Shipped
+from lightning_modules.deployment.app.predictions import predict_picture
+from lightning_modules.deployment.inference_model import InferenceModel
 
 HERE = Path(__file__).parent
 TITLE = "Model Diet"
 STYLE = (HERE / "style.css").read_text(encoding="utf-8")
 
 
-def build_page(classifiers: Sequence[Shipped]) -> gr.Blocks:
-    """A page that asks these classifiers, ready to be launched; it fetches nothing from elsewhere.
+def build_page(models: Sequence[InferenceModel]) -> gr.Blocks:
+    """A page that asks these models, ready to be launched; it fetches nothing from elsewhere.
 
     Args:
-        classifiers: one or more; their classes may differ.
+        models: one or more; their classes may differ.
     """
     templates = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    template = templates.get_template("answers.html.jinja")
+    template = templates.get_template("predictions.html.jinja")
 
     def show(path: str | None) -> str:
         if path is None:
-            return template.render(answers=[], waiting=classifiers, mistake=None)
+            return template.render(predictions=[], waiting=models, mistake=None)
         try:
-            return template.render(answers=ask(classifiers, path), waiting=[], mistake=None)
+            return template.render(
+                predictions=predict_picture(models, path), waiting=[], mistake=None
+            )
         except DataError as error:
             # Where the picture lies on this machine means nothing to who sent it.
             mistake = str(error).replace(path, Path(path).name)
-            return template.render(answers=[], waiting=[], mistake=mistake)
+            return template.render(predictions=[], waiting=[], mistake=mistake)
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(f"# {TITLE}\nDrop a picture, paste it, or take one with the camera.")
@@ -54,8 +56,8 @@ def build_page(classifiers: Sequence[Shipped]) -> gr.Blocks:
                 # Gradio would decode the file, and answer what is no picture with a traceback.
                 picture.preprocess = lambda payload: None if payload is None else payload.path
             with gr.Column(scale=2, min_width=300):
-                answers = gr.HTML(show(None), elem_id="answers", padding=False)
-        picture.change(show, picture, answers, api_name="ask", show_progress="hidden")
+                predictions = gr.HTML(show(None), elem_id="predictions", padding=False)
+        picture.change(show, picture, predictions, api_name="predict", show_progress="hidden")
     return page
 
 

@@ -54,7 +54,10 @@ def exported(tmp_path_factory):
             form = FORMATS[name]
             path = tmp_path_factory.mktemp(name) / f"tiny{form.suffix}"
             noise = np.random.default_rng(0).integers(0, 256, (66, 3, 12, 16), dtype=np.uint8)
-            made[name] = path, export(tiny(), form, path, fit="pad", images=noise, told="noise")
+            made[name] = (
+                path,
+                export(tiny(), form, path, resize_mode="pad", images=noise, image_source="noise"),
+            )
         return made[name]
 
     return of

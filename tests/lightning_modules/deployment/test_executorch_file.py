@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_modules.deployment.formats import FORMATS
-from lightning_modules.deployment.inference_model import facts_of
+from lightning_modules.deployment.inference_model import metadata_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.pixels import Pixels
 from tests.conftest import needs_extra
@@ -23,11 +23,11 @@ def open_file(path):
 
 def test_the_largest_batch_is_said_and_more_are_given_in_parts(exported, images):
     path, report = exported("executorch")
-    assert report["largest_batch"] == 64 and "N in 1..64." in report["preprocessing"]
-    shipped = open_file(path)
+    assert report["max_batch"] == 64 and "N in 1..64." in report["preprocessing"]
+    model = open_file(path)
     many = np.concatenate([images, images])  # 140
-    parts = [shipped(many[start : start + 10]) for start in range(0, 140, 10)]
-    np.testing.assert_allclose(shipped(many), np.concatenate(parts), atol=1e-6)
+    parts = [model(many[start : start + 10]) for start in range(0, 140, 10)]
+    np.testing.assert_allclose(model(many), np.concatenate(parts), atol=1e-6)
 
 
 def test_metadata_is_readable_without_this_package(exported):
@@ -80,5 +80,5 @@ def test_operations_that_executorch_lacks_are_named(tmp_path):
         (resizing, r"no kernel for any batch of aten::_upsample_bilinear2d_aa\.out"),
     ):
         with pytest.raises(ConfigError, match=says), torch.no_grad():
-            code.write(network, tmp_path / "a.pte", facts_of(network, fit="pad"))
+            code.write(network, tmp_path / "a.pte", metadata_of(network, resize_mode="pad"))
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from lightning_modules.deployment import comparison
 from lightning_modules.deployment.comparison import Comparison, compare
 from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.formats import FORMATS, Format, format_named, format_of
-from lightning_modules.deployment.inference_model import Shipped, facts_of
+from lightning_modules.deployment.inference_model import InferenceModel, metadata_of
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
 from tests.lightning_modules.deployment.conftest import CLASSES, Airy, tiny
@@ -33,15 +33,15 @@ from tests.lightning_modules.deployment.conftest import CLASSES, Airy, tiny
 def test_a_file_says_what_the_network_says(name, exported, images):
     path, report = exported(name)
     form = format_of(path)
-    shipped = form.load().open_file(path, threads=1)
+    model = form.load().open_file(path, threads=1)
     with torch.inference_mode():
         expected = tiny()(torch.from_numpy(images)).softmax(1).numpy()
     for count in (1, 2, 70):
-        np.testing.assert_allclose(shipped(images[:count]), expected[:count], atol=1e-6)
-    assert shipped.facts.class_names == CLASSES and shipped.facts.image_size == (12, 16)
+        np.testing.assert_allclose(model(images[:count]), expected[:count], atol=1e-6)
+    assert model.metadata.class_names == CLASSES and model.metadata.image_size == (12, 16)
     # 8 filters of 3 x 3 x 3 at 5 x 7 places, and the 8 x 3 head
-    assert shipped.facts.macs["standard"] == 8 * 27 * 35 + 24
-    assert shipped.facts.fit == "pad" and "grey (128)" in shipped.facts.preprocessing
+    assert model.metadata.macs["standard"] == 8 * 27 * 35 + 24
+    assert model.metadata.resize_mode == "pad" and "grey (128)" in model.metadata.preprocessing
     assert report["top1_agreement"] == 1 and report["images"] == 66
     assert report["largest_probability_difference"] < 1e-6
     assert report["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -73,21 +73,30 @@ class Branching(nn.Module):
 def test_an_operation_that_onnx_lacks_is_named_and_leaves_nothing(images, tmp_path):
     path = tmp_path / "a.onnx"
     with pytest.raises(CompressionError, match=r"ONNX has no operation for aten\.special_airy_ai"):
-        export(tiny(Airy()), FORMATS["onnx"], path, fit="pad", images=images, told="noise")
+        export(
+            tiny(Airy()),
+            FORMATS["onnx"],
+            path,
+            resize_mode="pad",
+            images=images,
+            image_source="noise",
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_what_torch_export_cannot_trace(tmp_path):
-    code, facts = FORMATS["torch_export"].load(), facts_of(tiny(), fit="pad")
+    code, metadata = FORMATS["torch_export"].load(), metadata_of(tiny(), resize_mode="pad")
     with pytest.raises(ConfigError, match=r"by torch\.export: .*data-dependent"):
-        code.write(tiny(Branching()), tmp_path / "a.pt2", facts)
+        code.write(tiny(Branching()), tmp_path / "a.pt2", metadata)
 
 
 def test_a_file_that_disagrees_is_not_kept(images, tmp_path, monkeypatch):
-    other = Shipped("other", facts_of(tiny(), fit="pad"), lambda x: np.full((len(x), 3), 1 / 3))
+    other = InferenceModel(
+        "other", metadata_of(tiny(), resize_mode="pad"), lambda x: np.full((len(x), 3), 1 / 3)
+    )
 
     class Code:
-        def write(self, network, path, facts):
+        def write(self, network, path, metadata):
             path.write_bytes(b"file")
 
         def open_file(self, path, threads):
@@ -96,13 +105,15 @@ def test_a_file_that_disagrees_is_not_kept(images, tmp_path, monkeypatch):
     monkeypatch.setattr(Format, "load", lambda self: Code())
     path = tmp_path / "network.onnx"
     with pytest.raises(ConfigError, match="does not agree with the network on 70 images"):
-        export(tiny(), FORMATS["onnx"], path, fit="pad", images=images, told="noise")
+        export(
+            tiny(), FORMATS["onnx"], path, resize_mode="pad", images=images, image_source="noise"
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_the_largest_difference_and_agreement_are_found(images, monkeypatch):
     monkeypatch.setattr(comparison, "BATCH", 32)
-    facts = facts_of(tiny(), fit="pad")
+    metadata = metadata_of(tiny(), resize_mode="pad")
     plain = np.tile(np.array([0.5, 0.3, 0.2]), (70, 1))
     seen = []
 
@@ -114,7 +125,9 @@ def test_the_largest_difference_and_agreement_are_found(images, monkeypatch):
     changed = plain.copy()
     changed[69] = [0.3, 0.5, 0.2]  # in the last batch
     found = compare(
-        Shipped("a", facts, lambda x: plain[: len(x)]), Shipped("b", facts, by_number), images
+        InferenceModel("a", metadata, lambda x: plain[: len(x)]),
+        InferenceModel("b", metadata, by_number),
+        images,
     )
     assert seen == [32, 32, 6, 1]
     assert found == Comparison(70, pytest.approx(0.2), pytest.approx(69 / 70))

@@ -118,7 +118,9 @@ def check(network, size, path):
         chances = network(torch.from_numpy(images)).softmax(1)
     top = chances.argmax(1)
     assert len(top.unique()) >= 4 and chances.amax(1).median() > 1 / 3  # chance is 1 / 6
-    report = export(network, FORMATS["onnx"], path, fit="stretch", images=images, told="val")
+    report = export(
+        network, FORMATS["onnx"], path, resize_mode="stretch", images=images, image_source="val"
+    )
     assert report["images"] == IMAGES and report["top1_agreement"] >= 0.995
     assert report["largest_probability_difference"] < 1e-3
 

@@ -1,4 +1,4 @@
-"""Int8 files: which network they come from, and what they are judged by."""
+"""Int8Export files: which network they come from, and what they are judged by."""
 
 import pytest
 from omegaconf import OmegaConf

@@ -51,7 +51,9 @@ def test_the_file_is_half_as_large_and_agrees(name, images, tmp_path):
     network = tiny(nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(200, 3)))
     form = FORMATS[name]
     path = tmp_path / f"half{form.suffix}"
-    report = export(network, form, path, fit="pad", images=images, told="noise", half=True)
+    report = export(
+        network, form, path, resize_mode="pad", images=images, image_source="noise", half=True
+    )
     assert report["top1_agreement"] >= 0.995
     assert 1e-6 < report["largest_probability_difference"] < 1e-2  # as float it is below 1e-6
     assert 2 * report["params"] < report["bytes"] < 2 * report["params"] + 20_000

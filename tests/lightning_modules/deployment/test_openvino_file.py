@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lightning_modules.deployment.formats import FORMATS
-from lightning_modules.deployment.inference_model import facts_of
+from lightning_modules.deployment.inference_model import metadata_of
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
 from tests.lightning_modules.deployment.conftest import tiny
@@ -84,5 +84,7 @@ def test_an_operation_of_no_known_set_is_refused(file):
 def test_an_operation_that_openvino_lacks_is_named(tmp_path):
     network = tiny(Determinant())
     with pytest.raises(ConfigError, match=r"OpenVINO has no operation for Det-20"):
-        FORMATS["openvino"].load().write(network, tmp_path / "a.xml", facts_of(network, fit="pad"))
+        FORMATS["openvino"].load().write(
+            network, tmp_path / "a.xml", metadata_of(network, resize_mode="pad")
+        )
     assert not list(tmp_path.iterdir())

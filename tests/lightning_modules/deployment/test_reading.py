@@ -29,18 +29,18 @@ def pictures(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
-def test_the_pixels_are_those_of_the_cache(fit, pictures, tmp_path):
+@pytest.mark.parametrize("mode", ["stretch", "pad", "crop"])
+def test_the_pixels_are_those_of_the_cache(mode, pictures, tmp_path):
     paths = list_images(pictures)
     items = [Item(path, 0, None, path) for path in paths]
-    cached = open_cache(items, name="val", size=(24, 32), fit=fit, cache_dir=tmp_path / "cache")
-    batches = list(read_batches(paths, size=(24, 32), fit=fit, batch_size=3))
+    cached = open_cache(items, name="val", size=(24, 32), fit=mode, cache_dir=tmp_path / "cache")
+    batches = list(read_batches(paths, size=(24, 32), resize_mode=mode, batch_size=3))
     images = np.concatenate([batch.images for batch in batches])
     expected = np.stack([cached.pixels[n].transpose(2, 0, 1) for n in range(len(cached.items))])
     np.testing.assert_array_equal(images, expected)
     assert [p for batch in batches for p in batch.paths] == [item.path for item in cached.items]
     assert [len(batch.paths) for batch in batches] == [3, 2, 2]
-    bad = {path: why for batch in batches for path, why in batch.bad.items()}
+    bad = {path: why for batch in batches for path, why in batch.unreadable.items()}
     assert bad == cached.bad and list(bad) == [str(pictures / "2b.jpg")]
 
 
@@ -52,7 +52,7 @@ def test_few_images_are_decoded_in_advance(pictures):
             asked.append(number)
             yield str(pictures / "5.jpg")
 
-    batches = read_batches(paths(), size=(8, 8), fit="stretch", batch_size=4)
+    batches = read_batches(paths(), size=(8, 8), resize_mode="stretch", batch_size=4)
     next(batches)
     batches.close()
     assert len(asked) < 200

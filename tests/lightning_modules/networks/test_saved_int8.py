@@ -10,7 +10,7 @@ from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
 from compression.recipe import Entry, Recipe
 from lightning_modules.deployment.formats import FORMATS
-from lightning_modules.deployment.inference_model import facts_of
+from lightning_modules.deployment.inference_model import metadata_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, save_network
 
@@ -50,14 +50,14 @@ def test_round_trip_and_export(model_cfg, tmp_path):
     save_network(loaded, tmp_path / "again")
     assert torch.equal(load_network(tmp_path / "again")(images), expected)
 
-    facts = facts_of(loaded, fit="stretch")
+    metadata = metadata_of(loaded, resize_mode="stretch")
     path = tmp_path / "network.onnx"
-    FORMATS["onnx"].load().write(loaded, path, facts)
-    shipped = FORMATS["onnx"].load().open_file(path, threads=1)
-    torch.testing.assert_close(torch.from_numpy(shipped(images.numpy())), expected.softmax(1))
-    assert shipped.facts == facts
+    FORMATS["onnx"].load().write(loaded, path, metadata)
+    model = FORMATS["onnx"].load().open_file(path, threads=1)
+    torch.testing.assert_close(torch.from_numpy(model(images.numpy())), expected.softmax(1))
+    assert model.metadata == metadata
     with pytest.raises(ConfigError, match="export it with format=onnx"):
-        FORMATS["torch_export"].load().write(loaded, tmp_path / "a.pt2", facts)
+        FORMATS["torch_export"].load().write(loaded, tmp_path / "a.pt2", metadata)
 
     content = bytearray((folder / "network.int8.onnx").read_bytes())
     content[-1] ^= 1

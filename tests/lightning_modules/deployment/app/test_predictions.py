@@ -1,17 +1,17 @@
-"""A picture is shown to classifiers of different sizes and classes."""
+"""A picture is shown to models of different sizes and classes."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from datamodules.errors import DataError
-from lightning_modules.deployment.app.predictions import ask
-from lightning_modules.deployment.inference_model import Shipped
-from lightning_modules.deployment.model_metadata import Facts
+from lightning_modules.deployment.app.predictions import predict_picture
+from lightning_modules.deployment.inference_model import InferenceModel
+from lightning_modules.deployment.model_metadata import ModelMetadata
 
 
-def shipped(name, classes, size, fit="stretch"):
-    """Says how bright the first channels are, and keeps what it was shown."""
+def model(name, classes, size, resize_mode="stretch"):
+    """Predicts by how bright the first channels are, and keeps what it was shown."""
     seen = []
 
     def call(images):
@@ -19,8 +19,14 @@ def shipped(name, classes, size, fit="stretch"):
         shares = images.mean((2, 3))[:, : len(classes)] / 255
         return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
 
-    facts = Facts(class_names=classes, image_size=size, fit=fit, macs={"standard": 1200}, params=7)
-    return Shipped(name, facts, call), seen
+    metadata = ModelMetadata(
+        class_names=classes,
+        image_size=size,
+        resize_mode=resize_mode,
+        macs={"standard": 1200},
+        params=7,
+    )
+    return InferenceModel(name, metadata, call), seen
 
 
 @pytest.fixture
@@ -31,11 +37,11 @@ def picture(tmp_path):
     return str(tmp_path / "photo.png")
 
 
-def test_each_answers_in_its_own_classes_and_size(picture):
-    large, seen = shipped("large", ("red", "green", "blue"), (20, 24))
-    small, padded = shipped("small", ("warm", "cold"), (8, 8), fit="pad")
-    first, second = ask([large, small], picture)
-    assert first.classifier is large and second.classifier is small
+def test_each_predicts_in_its_own_classes_and_size(picture):
+    large, seen = model("large", ("red", "green", "blue"), (20, 24))
+    small, padded = model("small", ("warm", "cold"), (8, 8), resize_mode="pad")
+    first, second = predict_picture([large, small], picture)
+    assert first.model is large and second.model is small
     assert [name for name, _ in first.rows] == ["green", "red", "blue"]
     assert [p for _, p in first.rows] == pytest.approx([0.75, 0.25, 0])
     assert [name for name, _ in second.rows] == ["cold", "warm"]
@@ -48,14 +54,14 @@ def test_what_is_no_picture(tmp_path):
     path = tmp_path / "notes.jpg"
     path.write_text("no picture")
     with pytest.raises(DataError, match=r"notes\.jpg cannot be decoded"):
-        ask([shipped("one", ("a", "b"), (8, 8))[0]], str(path))
+        predict_picture([model("one", ("a", "b"), (8, 8))[0]], str(path))
 
 
 def test_the_page_asks_nobody_but_us(picture):
     gradio = pytest.importorskip("gradio", reason="needs the extra [app]")
     from lightning_modules.deployment.app.page import build_page
 
-    page = build_page([shipped("<b>one</b>", ("a<i>", "b"), (8, 8))[0]])
+    page = build_page([model("<b>one</b>", ("a<i>", "b"), (8, 8))[0]])
     assert page.analytics_enabled is False
     (show,) = [fn.fn for fn in page.fns.values()]
     html = show(picture)
