@@ -1,13 +1,14 @@
 """The engine: runs steps round by round, for plain PyTorch as for an experiment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from compression.batchnorm import recalibrate
 from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.latency.relative_latency import RelativeLatency
@@ -108,6 +109,50 @@ def entry_latency(step: CompressionStep, latency: RelativeLatency) -> dict[str, 
     target = getattr(step, "target", None)
     asked = getattr(target, "measure", None) == "latency"
     return {"latency": latency.reference_ms} if asked else {}
+
+
+def recalibrate(
+    network: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]], *, max_batches: int = 20
+) -> None:
+    """Estimate all running statistics anew, in place, as plain averages over the batches.
+
+    A few seconds of this bring back most of what surgery lost, before any fine-tuning; without it
+    an evaluation right after surgery says nothing. Only BatchNorm layers are in training mode
+    meanwhile; modes and momenta are restored. Batches of one image have no variance and are
+    passed over; without any usable batch, or any BatchNorm, nothing changes.
+
+    Args:
+        network: takes the images; its weights stay as they are.
+        batches: images N x 3 x H x W, or sequences that begin with them.
+        max_batches: how many of them to look at.
+    """
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = [norm for norm in norms if not norm.running_mean.is_meta]  # int8: only an outline
+    if not norms:
+        return
+    modes = {module: module.training for module in network.modules()}
+    momenta = [norm.momentum for norm in norms]
+    device = next(network.parameters()).device
+    images = (b if isinstance(b, Tensor) else b[0] for b in islice(batches, max_batches))
+    network.eval()
+    try:
+        with torch.no_grad():
+            for number, batch in enumerate(b for b in images if len(b) > 1):
+                if number == 0:
+                    _start_over(norms)
+                network(batch.to(device))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, training in modes.items():
+            module.training = training
+
+
+def _start_over(norms: list[_BatchNorm]) -> None:
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's way to ask for the cumulative average
+        norm.train()
 
 
 def _entered(context: Context, step: CompressionStep, network: nn.Module) -> Context:

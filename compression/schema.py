@@ -1,6 +1,6 @@
-"""What a setting of a step must be; the refusal says its key, its value and what is allowed."""
+"""What a setting must be; the refusal says its key, its value and what is allowed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from compression.errors import CompressionError
@@ -35,3 +35,21 @@ def require_choice(key: str, value: Any, choices: Iterable[str]) -> None:
     """Refuses all but the names given."""
     names = list(choices)
     require(value in names, key, value, f"one of {', '.join(names)}")
+
+
+def height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """`image_size` as (height, width) in pixels; an int means a square.
+
+    Raises:
+        CompressionError: it is neither a positive int nor two of them.
+    """
+    size = [image_size, image_size] if isinstance(image_size, int) else image_size
+    try:
+        height, width = size
+        if height >= 1 and width >= 1 and int(height) == height and int(width) == width:
+            return int(height), int(width)
+    except (TypeError, ValueError):
+        pass
+    raise CompressionError(
+        f"An image size is a positive int or [height, width] in pixels, not {image_size!r}."
+    )

@@ -3,19 +3,29 @@
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
 
-if TYPE_CHECKING:  # it loads onnxruntime, which only a measurement needs
-    from compression.latency.relative_latency import RelativeLatency
-
 Plan = dict[str, Any]  # plain JSON-able data: all that is needed to do it again
 Batches = Iterable[tuple[Tensor, Tensor]]  # (uint8 N x 3 x H x W, int64 N)
+
+
+class RelativeLatency(Protocol):
+    """Latencies as shares of one network's, such as `compression.latency.RelativeLatency`."""
+
+    @property
+    def reference_ms(self) -> float:
+        """Median milliseconds of the network whose latency is 1."""
+
+    def share(self, network: nn.Module) -> float:
+        """Median time of `network` over that of the reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +42,7 @@ class Context:
     # Of the network as it entered the step: `macs` (of one image), `params`, and where the step
     # has a latency target `latency` (ms).
     entry_cost: dict[str, float] = field(default_factory=dict)
-    relative_latency: "RelativeLatency | None" = None  # to the network as it entered the step
+    relative_latency: RelativeLatency | None = None  # to the network as it entered the step
     # Folder of sensitivity scans on just these batches, which are reused and added to.
     scans: Path | None = None
 
@@ -133,3 +143,24 @@ class Step:
 
     def finish(self, network: nn.Module) -> nn.Module:
         return network
+
+
+def chosen(names: Sequence[str], include: Iterable[str], exclude: Iterable[str]) -> set[str]:
+    """The `names` that match a pattern of `include` and none of `exclude`.
+
+    Raises:
+        CompressionError: a pattern matches no name at all; says the nearest names.
+    """
+    wanted = {name for pattern in include for name in _matching(pattern, names)}
+    unwanted = {name for pattern in exclude for name in _matching(pattern, names)}
+    return wanted - unwanted
+
+
+def _matching(pattern: str, names: Sequence[str]) -> list[str]:
+    found = [name for name in names if fnmatchcase(name, pattern)]
+    if not found and pattern != "*":
+        near = get_close_matches(pattern, names, n=3, cutoff=0.0)
+        raise CompressionError(
+            f"No layer matches the pattern {pattern!r}; the nearest names are {', '.join(near)}."
+        )
+    return found

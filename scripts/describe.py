@@ -37,9 +37,10 @@ def main() -> None:
     network, size, cfg = saved(runs[0], overrides, own) if runs else planned(overrides, own)
 
     from compression.cost.profile import survey
+    from compression.onnx import counted_network
     from lightning_modules.networks.overview import overview
 
-    counted = getattr(network, "outline", network)  # of an int8 network
+    counted = counted_network(network)
     found = survey(counted, size)
     rows = overview(counted, found, convention=flags.convention, layers=flags.layers)
     title = f"{_title(cfg)}, {size[0]} x {size[1]} pixels, {network.num_classes} classes"
@@ -112,7 +113,7 @@ def saved(
     if "data.image_size" not in map(key_of, overrides):
         cfg.data.image_size = description["image_size"]
 
-    from compression.cost.image_size import height_width
+    from compression.schema import height_width
     from lightning_modules.networks import load_network
 
     network = load_network(run, trust=saved_run.trusted_packages(cfg))

@@ -5,7 +5,7 @@ import json
 import torch
 from torch import Tensor, nn
 
-from compression.quantization.int8_network import Int8Network
+from compression.onnx.network import is_onnx_network, stored_content
 
 # Names of the format, in the order in which it sorts tensors of different types.
 DTYPES = {torch.int64: "I64", torch.float32: "F32", torch.uint8: "U8", torch.bool: "BOOL"}
@@ -16,8 +16,8 @@ def file_bytes(network: nn.Module) -> int:
 
     Of an int8 network the bytes of its file.
     """
-    if isinstance(network, Int8Network):
-        return len(network.content)
+    if is_onnx_network(network):
+        return len(stored_content(network))
     state = network.state_dict()
     order = list(DTYPES.values())
     entries = sorted((order.index(_dtype(t)), name) for name, t in state.items())

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from compression.cost.image_size import height_width
 from compression.cost.leaderboard import count_as_leaderboard
 from compression.cost.meta_copy import meta_copy
 from compression.cost.standard_macs import count_as_standard
 from compression.errors import CompressionError
+from compression.schema import height_width
 
 CONVENTIONS = {"standard": count_as_standard, "leaderboard2021": count_as_leaderboard}
 

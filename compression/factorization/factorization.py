@@ -22,9 +22,8 @@ from compression.factorization.settings import check_settings
 from compression.factorization.trials import trials_of
 from compression.latency.latency_target import plan_for_latency
 from compression.latency.threads import torch_threads
-from compression.layer_names import chosen
 from compression.sensitivity.scan import Scan, scan
-from compression.step import Context, Plan, Step, Trial
+from compression.step import Context, Plan, Step, Trial, chosen
 from compression.target import Aim, Target
 
 # A layer's matrices are too small to be shared out with profit, and on a busy machine threads that

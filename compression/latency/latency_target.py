@@ -4,19 +4,19 @@ MACs are the knob: a step knows by arithmetic how to reach a share of them, and 
 them, if not in proportion. So a few networks are measured, with ever better guesses between them.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
-from compression.bisection import Solution
 from compression.cost.macs import count_macs
 from compression.errors import CompressionError
 from compression.latency.relative_latency import RelativeLatency, structure_of
-from compression.latency.stand_in import stand_in
 from compression.step import Context, Plan
-from compression.target import Aim, OutOfReach, Target
+from compression.target import Aim, OutOfReach, Solution, Target
 
 TOLERANCE = 0.1  # a latency this near to the goal, relative to the goal, meets it
 NEAR = 0.05  # the search goes on until it is this near, for a measurement is noisy
@@ -134,6 +134,27 @@ def search(
     if all(_slow(point, goal) for point in found) and not any(point.lowest for point in found):
         found.append(at(0.0))
     return _best(found, goal, start)
+
+
+@torch.no_grad()
+def stand_in(
+    network: nn.Module, restructure: Callable[[nn.Module, Plan], nn.Module], plan: Plan
+) -> nn.Module:
+    """The network that a plan leads to, with noise for weights: its latency is the same.
+
+    To carry the weights over may take long, as a decomposition does.
+    """
+    before = dict(network.named_buffers())
+    twin = restructure(copy.deepcopy(network), plan)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in twin.parameters():
+        fan_in = max(parameter[0].numel(), 1) if parameter.ndim > 1 else 0
+        noise = torch.randn(parameter.shape, generator=generator) if fan_in else torch.tensor(1.0)
+        parameter.copy_((noise / max(fan_in, 1) ** 0.5).expand(parameter.shape))
+    for name, buffer in twin.named_buffers():
+        if name not in before or before[name].shape != buffer.shape:
+            buffer.fill_(1)  # statistics of a norm that lost channels
+    return twin
 
 
 def _guess(above: Point, below: Point | None, goal: float, start: float, number: int) -> float:

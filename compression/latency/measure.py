@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from compression.cost.image_size import height_width
 from compression.errors import CompressionError
 from compression.latency.threads import torch_threads
 from compression.onnx.export import export_onnx
-from compression.onnx.session import onnx_session
+from compression.onnx.network import onnx_session
+from compression.schema import height_width
 
 BACKENDS = ("onnxruntime", "eager")
 WARMUP = 5

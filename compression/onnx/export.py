@@ -4,7 +4,6 @@ import contextlib
 import copy
 import io
 import logging
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +14,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from compression.cost.image_size import height_width
 from compression.errors import CompressionError
-from compression.onnx.session import onnx_session
-from compression.quantization.int8_network import Int8Network
+from compression.files import whole_file, write_bytes
+from compression.onnx.network import is_onnx_network, onnx_session, stored_content
+from compression.schema import height_width
 
 TOLERANCE = 1e-3  # largest difference of two logits, relative to the largest logit
 
@@ -50,23 +49,20 @@ def export_onnx(
             (which is named), or the outputs differ.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    if isinstance(network, Int8Network):
-        return _write_int8(network, path, part)
+    if is_onnx_network(network):  # of logits and without metadata
+        return write_bytes(path, stored_content(network))
     images = _images(image_size)
     twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
     try:
-        _write(twin, part, images, output)
-        _annotate(part, metadata or {})
-        if compare:
-            _compare(twin, part, images)
-        part.replace(path)
+        with whole_file(path) as part:
+            _write(twin, part, images, output)
+            _annotate(part, metadata or {})
+            if compare:
+                _compare(twin, part, images)
     except torch.onnx.OnnxExporterError as error:
         raise CompressionError(
             f"This network cannot be exported to ONNX: {_reason(error)}."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
@@ -83,12 +79,6 @@ def _write(network: nn.Module, path: Path, images: Tensor, output: str) -> None:
             external_data=False,  # one file, weights inside
             verbose=False,
         )
-
-
-def _write_int8(network: Int8Network, path: Path, part: Path) -> Path:
-    """An int8 network is an ONNX file already, of logits and without metadata."""
-    part.write_bytes(network.content)
-    return part.replace(path)
 
 
 def _annotate(path: Path, metadata: Mapping[str, str]) -> None:

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from compression.bisection import TOLERANCE, Solution
 from compression.pruning.channel_groups import Channels
 from compression.pruning.sizing import Sizing
 from compression.sensitivity.loss_bound import LossBounds
-from compression.target import Aim
+from compression.target import TOLERANCE, Aim, Solution
 
 Shares = Callable[[float], list[float]]  # of each group, at a setting of the knob in 0..1
 

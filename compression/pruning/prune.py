@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.latency.latency_target import plan_for_latency
-from compression.layer_names import chosen
 from compression.pruning.budget import (
     Shares,
     global_shares,
@@ -35,7 +34,7 @@ from compression.pruning.trace import IN, Key, trace_channels
 from compression.pruning.trials import trials_of
 from compression.sensitivity.loss_bound import LossBounds
 from compression.sensitivity.scan import scan
-from compression.step import Context, Plan, Step, Trial
+from compression.step import Context, Plan, Step, Trial, chosen
 from compression.target import Aim, OutOfReach, Target, round_target
 
 SCALED = ("l1", "l2", "fpgm")  # importances whose scale differs from layer to layer

@@ -9,11 +9,10 @@ from torch import nn
 from compression.cost.macs import macs_per_layer, network_cost
 from compression.errors import CompressionError
 from compression.latency.latency_target import plan_for_latency
-from compression.layer_names import chosen
 from compression.pruning.skipping import loss_increase
 from compression.pruning.units import UnitStage, unit_stages
 from compression.schema import require_choice, require_count
-from compression.step import Context, Plan, Step
+from compression.step import Context, Plan, Step, chosen
 from compression.target import Aim, Target
 
 CHOICES = ("first", "last", "importance")

@@ -14,9 +14,8 @@ from torch.nn.utils.prune import L1Unstructured
 
 from compression.cost.file_size import file_bytes
 from compression.errors import CompressionError
-from compression.layer_names import chosen
 from compression.schema import require_count
-from compression.step import Context, Plan, Step
+from compression.step import Context, Plan, Step, chosen
 
 SCOPES = ("global", "layer")
 

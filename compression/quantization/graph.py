@@ -13,9 +13,9 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
-from compression.layer_names import chosen
 from compression.onnx.export import export_onnx
 from compression.quantization.calibration import Ranges, as_tensors_data
+from compression.step import chosen
 
 WEIGHT = ".weight"
 

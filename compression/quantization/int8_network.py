@@ -9,26 +9,27 @@ from torch import Tensor, nn
 
 from compression.cost.meta_copy import meta_copy
 from compression.errors import CompressionError
+from compression.onnx.network import onnx_session, stored_content
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
 class Int8Network(nn.Module):
-    """Evaluates only: the ONNX file `content` maps uint8 N x 3 x H x W to logits N x classes.
+    """Evaluates only: the ONNX file `onnx_content` maps uint8 N x 3 x H x W to logits N x classes.
 
     Its MACs and parameters are those of the float network that it came from, of which it keeps the
     structure on the meta device, without weights; attributes that it lacks are that network's.
 
     Args:
         network: the float network; stays as it is.
-        content: of the ONNX file, where it is known already.
+        onnx_content: of the ONNX file, where it is known already.
     """
 
-    def __init__(self, network: nn.Module, content: bytes | None = None) -> None:
+    def __init__(self, network: nn.Module, onnx_content: bytes | None = None) -> None:
         super().__init__()
         self.outline = meta_copy(network)
-        self.content = content
+        self.onnx_content = onnx_content
         self._session: tuple[int, onnxruntime.InferenceSession] | None = None  # by threads
         super().train(False)
 
@@ -54,13 +55,9 @@ class Int8Network(nn.Module):
 
     def _ready(self) -> "onnxruntime.InferenceSession":
         """The session, with as many threads as PyTorch has now."""
-        from compression.onnx.session import onnx_session  # only an int8 network needs onnxruntime
-
         threads = torch.get_num_threads()
         if self._session is None or self._session[0] != threads:
-            if self.content is None:
-                raise CompressionError("This int8 network has no file yet; only its structure.")
-            self._session = threads, onnx_session(self.content, threads=threads)
+            self._session = threads, onnx_session(stored_content(self), threads=threads)
         return self._session[1]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Int8Network":

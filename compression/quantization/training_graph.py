@@ -8,8 +8,8 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from compression.cost.image_size import height_width
 from compression.errors import CompressionError
+from compression.schema import height_width
 
 aten = torch.ops.aten
 # ONNX writes these as products, and their factors are quantised, too.

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from compression.batchnorm import recalibrate
 from compression.cost.macs import count_macs, count_params
+from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.sensitivity.fingerprint import digest_weights
 from compression.sensitivity.macro_f1 import macro_f1

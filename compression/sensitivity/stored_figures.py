@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from compression.errors import CompressionError
+from compression.files import write_text
 
 FILE = "figures.json"
 
@@ -47,10 +48,8 @@ class StoredFigures:
     def _write(self) -> None:
         if self.path is None:
             return
-        beside = self.path.with_name(f".{FILE}.{os.getpid()}")
         with _writing(self.path.parent):
-            beside.write_text(json.dumps(self.known, allow_nan=False), encoding="utf-8")
-            beside.replace(self.path)
+            write_text(self.path, json.dumps(self.known, allow_nan=False))
 
 
 @contextlib.contextmanager

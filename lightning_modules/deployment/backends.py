@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from compression.cost.file_size import file_bytes
-from compression.quantization.int8_network import Int8Network
+from compression.onnx import is_onnx_network
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.deployment.inference_model import eager_model, metadata_of
 from lightning_modules.errors import ConfigError
@@ -43,7 +43,7 @@ def run_eagerly(network: Network, *, resize_mode: str, threads: int, file: Path)
 
 def run_compiled(network: Network, *, resize_mode: str, threads: int, file: Path) -> Runner:
     """PyTorch after `torch.compile`, for any batch; needs a C++ compiler."""
-    if isinstance(network, Int8Network):
+    if is_onnx_network(network):
         raise ConfigError(
             "An int8 network runs in onnxruntime and openvino; leave compile out of backends."
         )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from compression.quantization.int8_network import Int8Network
+from compression.onnx import is_onnx_network
 from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
 from lightning_modules.deployment.model_metadata import ModelMetadata, with_max_batch
 from lightning_modules.deployment.suppress_output import silenced
@@ -33,7 +33,7 @@ def write(network: Network, path: Path, metadata: ModelMetadata) -> None:
     Raises:
         ConfigError: the network cannot be traced, or ExecuTorch lacks an operation, which is named.
     """
-    if isinstance(network, Int8Network):
+    if is_onnx_network(network):
         raise ConfigError(
             "An int8 network is an ONNX graph, which ExecuTorch does not read: export the network "
             "that it came from with format=executorch int8=true."

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from compression.quantization.int8_network import Int8Network
+from compression.onnx import is_onnx_network
 from datamodules.errors import DataError
 from lightning_modules.deployment.backends import Call
 from lightning_modules.deployment.comparison import Quality
@@ -62,7 +62,7 @@ def prepare_int8(
     Raises:
         ConfigError: the run's data, which the file is judged on, is not there.
     """
-    if not quantize and not (isinstance(network, Int8Network) and form.name == "openvino"):
+    if not quantize and not (is_onnx_network(network) and form.name == "openvino"):
         return None
     cfg.data.image_size = list(network.image_size)
     try:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compression.cost.image_size import height_width
+from compression.schema import height_width
 from lightning_modules.config.command_line import key_of
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import format_of

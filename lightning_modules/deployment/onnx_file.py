@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from compression.onnx import is_onnx_network, stored_content
 from compression.onnx.export import export_onnx
-from compression.onnx.session import onnx_session
-from compression.quantization.int8_network import Int8Network
+from compression.onnx.network import onnx_session
 from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.errors import ConfigError
@@ -43,8 +43,8 @@ def write_graph(
     network: Network, path: Path, image_size: tuple[int, int], entries: dict[str, str]
 ) -> None:
     """The same with other metadata entries, float or int8."""
-    if isinstance(network, Int8Network):
-        write_with_softmax(network.content, path, entries)
+    if is_onnx_network(network):
+        write_with_softmax(stored_content(network), path, entries)
         return
     export_onnx(Probabilities(network), path, image_size, output="probabilities", metadata=entries)
 
@@ -91,7 +91,7 @@ def require_float(network: Network) -> None:
     Raises:
         ConfigError: it is an int8 network.
     """
-    if isinstance(network, Int8Network):
+    if is_onnx_network(network):
         raise ConfigError("weights=half is for float networks; the weights of this one are int8.")
 
 

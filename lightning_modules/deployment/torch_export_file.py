@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compression.quantization.int8_network import Int8Network
+from compression.onnx import is_onnx_network
 from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.deployment.vetting import PT2_METADATA, pt2_metadata, vet_pt2
@@ -23,7 +23,7 @@ def write(network: Network, path: Path, metadata: ModelMetadata) -> None:
     Raises:
         ConfigError: the network cannot be traced, or needs what the format lacks.
     """
-    if isinstance(network, Int8Network):
+    if is_onnx_network(network):
         raise ConfigError("An int8 network is an ONNX graph already: export it with format=onnx.")
     twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
     images = torch.zeros(2, 3, *metadata.image_size, dtype=torch.uint8)

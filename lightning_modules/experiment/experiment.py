@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from compression.engine import check_order
-from compression.quantization.int8_network import Int8Network
+from compression.onnx import is_onnx_network
 from datamodules.loading.image_data import ImageData
 from lightning_modules.config.sweeps import is_search
 from lightning_modules.distillation.distiller import check_pairs
@@ -185,7 +185,7 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
         network.class_names = data.class_names
         return network
     network = load_network(cfg.from_run, trust=saved_run.trusted_packages(cfg))
-    if isinstance(network, Int8Network):
+    if is_onnx_network(network):
         raise ConfigError(
             f"{cfg.from_run} holds an int8 network, which no step can follow; start from the run "
             "it was quantised from."

@@ -8,10 +8,10 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from compression.cost.image_size import height_width
 from compression.cost.macs import forward_shapes
 from compression.cost.meta_copy import meta_copy
 from compression.errors import CompressionError
+from compression.schema import height_width
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.cosine_head import put_cosine_head
 from lightning_modules.networks.network import Network

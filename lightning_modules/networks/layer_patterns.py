@@ -3,7 +3,7 @@
 from torch import nn
 
 from compression.errors import CompressionError
-from compression.layer_names import chosen
+from compression.step import chosen
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 from lightning_modules.networks.weights import head_keys

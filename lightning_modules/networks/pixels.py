@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from compression.cost.image_size import height_width
 from compression.errors import CompressionError
+from compression.schema import height_width
 from lightning_modules.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

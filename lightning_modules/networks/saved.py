@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
-from compression.quantization.int8_network import Int8Network
+from compression.onnx import is_onnx_network, stored_content
 from compression.recipe import Recipe
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.building import assemble, plain_node
@@ -122,18 +122,16 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
     return network
 
 
-def _load_int8(
-    folder: Path, description: Description, recipe: Recipe, trust: list[str]
-) -> Int8Network:
+def _load_int8(folder: Path, description: Description, recipe: Recipe, trust: list[str]) -> Network:
     """An eval-only network around the file; its structure is only there to be counted."""
     try:
         with Outline():
             network = _structure(description, recipe, trust)
     except (NotImplementedError, RuntimeError):  # a constructor that reads its random values
         network = _structure(description, recipe, trust)
-    if not isinstance(network, Int8Network):
+    if not is_onnx_network(network):
         raise ConfigError(f"{folder} holds {INT8}, but its recipe does not end with quantisation.")
-    network.content = (folder / INT8).read_bytes()
+    network.onnx_content = (folder / INT8).read_bytes()
     check_probe(network, _tensors(folder / "probe.safetensors"), tolerance=INT8_TOLERANCE)
     return network
 
@@ -154,8 +152,8 @@ def _write(
 ) -> None:
     twin = copy.deepcopy(network).to("cpu", torch.float32).eval()
     cost = {}
-    if isinstance(twin, Int8Network):
-        (folder / INT8).write_bytes(twin.content)
+    if is_onnx_network(twin):
+        (folder / INT8).write_bytes(stored_content(twin))
         cost = {"macs": count_macs(twin, twin.image_size), "params": count_params(twin)}
     else:
         state = {

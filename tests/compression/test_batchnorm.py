@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from compression.batchnorm import recalibrate
+from compression.engine import recalibrate
 
 
 @pytest.fixture

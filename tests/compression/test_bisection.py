@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compression.bisection import Unreachable, solve
+from compression.target import Unreachable, solve
 
 
 def test_a_smooth_cost_is_met():

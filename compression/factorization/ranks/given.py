@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate
 from compression.factorization.ranks.rule import Rule, rank_in_round
-from compression.layer_names import chosen
+from compression.step import chosen
 
 
 class Given(Rule):

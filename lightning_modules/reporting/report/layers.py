@@ -19,6 +19,7 @@ def layer_costs(run: FinishedRun, *, trust: Iterable[str] = ()) -> Table | str:
         trust: packages outside this one whose networks and steps may be run.
     """
     from compression.cost.profile import survey  # torch
+    from compression.onnx import counted_network
     from lightning_modules.networks import load_network
     from lightning_modules.networks.overview import overview
 
@@ -26,7 +27,7 @@ def layer_costs(run: FinishedRun, *, trust: Iterable[str] = ()) -> Table | str:
         network = load_network(run.folder, trust=trust)
     except (*USER_ERRORS, OSError) as error:
         return f"The cost of each layer is left out, for the network does not load: {error}"
-    counted = getattr(network, "outline", network)  # of an int8 network
+    counted = counted_network(network)
     return table_of(overview(counted, survey(counted, run.saved["image_size"]), layers=True))
 
 

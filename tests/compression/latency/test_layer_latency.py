@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from compression.latency.layer_latency import compare_layers, layer_graph
-from compression.onnx.session import onnx_session
+from compression.onnx.network import onnx_session
 
 LAYERS = [
     (nn.Conv2d(3, 6, 3, stride=2, padding=1), (2, 3, 9, 8)),

@@ -11,7 +11,7 @@ from compression.errors import CompressionError
 from compression.latency import measure as latency
 from compression.latency.measure import measure_latency
 from compression.onnx.export import export_onnx
-from compression.onnx.session import onnx_session
+from compression.onnx.network import onnx_session
 
 
 class Tiny(nn.Module):

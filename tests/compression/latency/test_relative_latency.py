@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from compression.latency.latency_target import stand_in
 from compression.latency.relative_latency import RelativeLatency, structure_of
-from compression.latency.stand_in import stand_in
 from tests.compression.fake_latency import OVERHEAD, fake_latency
 
 __all__ = ["fake_latency"]

@@ -16,7 +16,7 @@ from compression.engine import check_order
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.onnx.export import export_onnx
-from compression.onnx.session import onnx_session
+from compression.onnx.network import onnx_session
 from compression.quantization import calibration, quantize
 from compression.quantization.calibration import calibration_images
 from compression.quantization.graph import excluded_layers, float_graph
@@ -93,7 +93,7 @@ def test_int8_says_nearly_what_the_network_says(network, batches, planned):
 
 
 def test_activations_are_unsigned_and_weights_signed_by_channel(planned):
-    graph = onnx.load_from_string(planned[2].content).graph
+    graph = onnx.load_from_string(planned[2].onnx_content).graph
     initial = {t.name: t for t in graph.initializer}
     weights = [t for t in initial.values() if t.data_type == onnx.TensorProto.INT8 and t.dims]
     assert {tuple(t.dims) for t in weights} >= {(16, 3, 3, 3), (64, 16, 3, 3)}
@@ -113,16 +113,16 @@ def test_it_costs_what_the_float_network_costs(network, planned, tmp_path):
     quantised = planned[2]
     assert count_macs(quantised, [12, 14]) == count_macs(network, [12, 14]) > 0
     assert count_params(quantised) == count_params(network)
-    assert file_bytes(quantised) == len(quantised.content)
+    assert file_bytes(quantised) == len(quantised.onnx_content)
     path = export_onnx(quantised, tmp_path / "a.onnx", [12, 14])
-    assert path.read_bytes() == quantised.content
+    assert path.read_bytes() == quantised.onnx_content
     assert onnx_session(str(path)).get_inputs()[0].type == "tensor(uint8)"
 
 
 def test_replaying_gives_the_structure_and_applying_again_the_same_file(network, planned):
     step, plan, quantised = planned
     again = step.apply(network, plan)
-    assert again.content == quantised.content
+    assert again.onnx_content == quantised.onnx_content
     shape = step.restructure(copy.deepcopy(network), plan)
     assert shape.state_dict().keys() == quantised.state_dict().keys()
     with pytest.raises(CompressionError, match="no file yet"):
@@ -143,7 +143,7 @@ def test_excluded_layers_stay_floating(network, batches, exported):
     step = Quantize(images=16, exclude=["sec*"], method="minmax")
     quantised, recipe = compress(network, [step], sample=batches[0][0][:2], batches=batches)
     assert isinstance(quantised, Int8Network)
-    graph = onnx.load_from_string(quantised.content).graph
+    graph = onnx.load_from_string(quantised.onnx_content).graph
     floating = {tuple(t.dims) for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
     assert (64, 16, 3, 3) in floating and (16, 3, 3, 3) not in floating
     assert recipe.summary() == ["quantize: 2 layers in int8 (min-max, 16 images), 1 left floating"]
@@ -159,7 +159,7 @@ def test_sensitive_layers_stay_floating(network, batches, exported, tmp_path, mo
     def evaluate(candidate):
         """Macro-F1 as if it were lost by what the second layer does in eight bits."""
         if isinstance(candidate, Int8Network):
-            tensors = onnx.load_from_string(candidate.content).graph.initializer
+            tensors = onnx.load_from_string(candidate.onnx_content).graph.initializer
             floating = {tuple(t.dims) for t in tensors if t.data_type == onnx.TensorProto.FLOAT}
             asked.append(floating & {(16, 3, 3, 3), (64, 16, 3, 3), (3, 64)})
             return {"val/f1": 0.9 if (64, 16, 3, 3) in floating else 0.8}

@@ -109,7 +109,7 @@ def test_untrained_it_is_what_quantize_makes(network, images, planned, prepared)
     step, plan = planned
     finished = step.finish(prepared)
     assert isinstance(finished, Int8Network)
-    assert finished.content == Quantize.apply(step, network, plan).content
+    assert finished.onnx_content == Quantize.apply(step, network, plan).onnx_content
     assert len(plan["places"]) == plan["rounded"] >= 6  # found all, by their values
     assert step.describe(plan) == [
         "3 layers in int8 (min-max, 40 images)",

@@ -10,8 +10,8 @@ from torch import nn
 from torchmetrics.functional.classification import multiclass_f1_score
 
 from compression import Context, compress
-from compression.batchnorm import recalibrate
 from compression.cost.macs import count_macs, count_params
+from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.pruning.prune import Prune

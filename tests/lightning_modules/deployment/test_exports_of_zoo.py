@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from compression import compress
-from compression.batchnorm import recalibrate
+from compression.engine import recalibrate
 from compression.factorization.cp import CP
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD

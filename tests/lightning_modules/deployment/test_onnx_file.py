@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from compression.onnx.session import onnx_session
+from compression.onnx.network import onnx_session
 from compression.quantization.int8_network import Int8Network
 from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.formats import FORMATS

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from compression.batchnorm import recalibrate
+from compression.engine import recalibrate
 from compression.factorization.tucker import Tucker
 from compression.pruning.prune_weights import PruneWeights
 from lightning_modules.errors import ConfigError

@@ -10,7 +10,7 @@ from torch.nn import functional
 from compression import compress
 from compression.factorization.tucker import Tucker
 from compression.onnx.export import export_onnx
-from compression.onnx.session import onnx_session
+from compression.onnx.network import onnx_session
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, outline_network, save_network
 from lightning_modules.networks.cosine_head import CosineLinear, put_cosine_head

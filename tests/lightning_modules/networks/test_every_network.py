@@ -11,10 +11,10 @@ from time import perf_counter
 import pytest
 import torch
 
-from compression.batchnorm import recalibrate
 from compression.cost.activations import activation_bytes
 from compression.cost.macs import count_macs, count_params
 from compression.cost.profile import survey
+from compression.engine import recalibrate
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, outline_network, save_network
 from lightning_modules.networks.overview import overview

@@ -1,0 +1,62 @@
+"""Networks that are an ONNX graph: asking whether one is, and running it.
+
+What is known of int8 in this project is known here: who treats such networks in their own way asks
+`is_onnx_network`, not for a class.
+"""
+
+from typing import TYPE_CHECKING, Protocol, TypeGuard
+
+from torch import nn
+
+from compression.errors import CompressionError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+class OnnxNetwork(Protocol):
+    """A module that answers through a stored ONNX graph, as an int8 network does.
+
+    It has no weights of its own: it can be evaluated, saved and copied, but neither trained nor
+    traced.
+
+    Attributes:
+        onnx_content: of the file, uint8 N x 3 x H x W -> logits N x classes; None until it is
+            loaded.
+        outline: the float network that it came from, on the meta device: what is counted.
+    """
+
+    onnx_content: bytes | None
+    outline: nn.Module
+
+
+def is_onnx_network(network: nn.Module) -> TypeGuard[OnnxNetwork]:
+    """Whether a network is a stored ONNX graph, not PyTorch layers with weights."""
+    return hasattr(network, "onnx_content")
+
+
+def counted_network(network: nn.Module) -> nn.Module:
+    """The layers by which a network is described and counted: its own, or those it came from."""
+    return network.outline if is_onnx_network(network) else network
+
+
+def stored_content(network: OnnxNetwork) -> bytes:
+    """The content of its file.
+
+    Raises:
+        CompressionError: it has none yet.
+    """
+    if network.onnx_content is None:
+        raise CompressionError("This int8 network has no file yet; only its structure.")
+    return network.onnx_content
+
+
+def onnx_session(source: str | bytes, *, threads: int = 1) -> "onnxruntime.InferenceSession":
+    """The file at a path, or the content of one, to be run with `threads` threads in silence."""
+    import onnxruntime  # only who runs a graph waits for it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
