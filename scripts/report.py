@@ -11,7 +11,7 @@ from lightning_modules.runs.configurations import REPETITION
 from lightning_modules.runs.run_directory import search_folder
 from lightning_modules.runs.run_records import find_records
 from lightning_modules.runs.summary import Summary, summarise
-from lightning_modules.search.answer import show_answer, study_report
+from lightning_modules.search.results import show_answer, study_report
 
 
 def main() -> None:

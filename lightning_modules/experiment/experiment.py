@@ -35,10 +35,10 @@ from lightning_modules.networks.model_folder import replace_folder
 from lightning_modules.registry import build
 from lightning_modules.reporting import closing_screen as closing
 from lightning_modules.reporting.card import write_card
-from lightning_modules.reporting.pictures.pictures import draw_pictures
+from lightning_modules.reporting.loggers.wandb import log_results, run_title, wandb_run
+from lightning_modules.reporting.pictures.run import draw_pictures
 from lightning_modules.reporting.report.page import write_report
 from lightning_modules.reporting.report.report_input import read_input
-from lightning_modules.reporting.wandb_run import log_results, run_title, wandb_run
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.search.job import objectives, run_trial
 from lightning_modules.training.auxiliary.building import check_auxiliary
@@ -55,7 +55,7 @@ def run(cfg: DictConfig) -> float | list[float]:
     folder = Path(hydra.runtime.output_dir)
     work = partial(conduct, cfg, folder, title=title, group=group, leads=not trial)
     if trial and is_search(hydra):
-        from lightning_modules.search.own_trial import trial_facts  # Optuna: only for a search
+        from lightning_modules.search.storage import trial_facts  # Optuna: only for a search
 
         return run_trial(cfg, hydra, partial(work, search=partial(trial_facts, cfg, hydra)))
     metrics = work()

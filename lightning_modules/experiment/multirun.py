@@ -49,7 +49,7 @@ def close_search(folder: Path) -> None:
     Raises:
         SystemExit: it has none.
     """
-    from lightning_modules.search.answer import show_answer  # Optuna: only for a search
+    from lightning_modules.search.results import show_answer  # Optuna: only for a search
 
     try:
         show_answer(folder)

@@ -6,8 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lightning_modules.reporting.int8_worth import int8_worth
+from lightning_modules.networks.description import INT8, weights_file
 
+PAYS = 0.95  # of the float network's time, at most: what is nearer to 1 may be noise
 REPORT = "report.html"  # in a run's directory, where it was asked for
 COLUMNS = {
     "val/f1": ("macro-F1", "{:.4f}"),
@@ -91,6 +92,30 @@ def change(key: str, first: dict[str, float], last: dict[str, float]) -> str:
     if "cost/" not in key:
         return f"{last[key] - first[key]:+.4f}"
     return f"x {last[key] / first[key]:.2f}"
+
+
+def int8_worth(folder: Path, metrics: dict[str, Any], *, run: str) -> str | None:
+    """A sentence on a run's int8 network; None where it is a float one, or was not timed.
+
+    Args:
+        folder: the run directory.
+        metrics: all of its `metrics.json`.
+        run: what a person calls the directory.
+    """
+    if "latency" not in metrics or weights_file(folder / "model").name != INT8:
+        return None
+    before, after = metrics["steps"][-1]["before"], metrics["steps"][-1]["after"]
+    time, size = (after[key] / before[key] for key in ("cost/latency_ms", "cost/file_bytes"))
+    figures = (
+        f"x {time:.2f} of the float network's time, x {size:.2f} of its file, macro-F1 "
+        f"{after['val/f1'] - before['val/f1']:+.4f}"
+    )
+    if time <= PAYS:
+        return f"int8 pays here: {figures}"
+    return (
+        f"int8 does not pay here: {figures}; unless the file's size is what counts, ship the float "
+        f"network: python scripts/export.py {run} int8=false"
+    )
 
 
 def _next(run: str, metrics: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from optuna.trial import Trial
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.search.draw import Draw
+from lightning_modules.search.custom_space import Draw
 
 
 def suggest(root: DictConfig, trial: Trial) -> list[str]:

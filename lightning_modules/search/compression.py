@@ -10,7 +10,7 @@ from optuna.trial import Trial
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build, takes
-from lightning_modules.search.draw import Draw
+from lightning_modules.search.custom_space import Draw
 
 if TYPE_CHECKING:  # it loads torch
     from compression.factorization.candidate import Candidate

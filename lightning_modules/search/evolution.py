@@ -7,9 +7,8 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from lightning_modules.search.given import holds
-from lightning_modules.search.one_by_one import OneByOne
-from lightning_modules.search.record import violation_of
+from lightning_modules.search.independent_samplers import OneByOne, holds
+from lightning_modules.search.trials import violation_of
 
 POPULATION = 25  # of the latest trials within the limits
 TOURNAMENT = 10  # of these; the best of them is the parent (many were stopped early)

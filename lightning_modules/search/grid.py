@@ -14,7 +14,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.search.record import counts
+from lightning_modules.search.trials import counts
 
 
 def next_point(

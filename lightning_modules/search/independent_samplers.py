@@ -1,4 +1,4 @@
-"""Parameters whose values are known before a trial asks for them."""
+"""Samplers that are asked for one parameter at a time, as conditional spaces name them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,23 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from lightning_modules.search.one_by_one import OneByOne
 from lightning_modules.search.space import bare
+
+
+class OneByOne(BaseSampler):
+    """The base of samplers that draw nothing together; they say `sample_independent`."""
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Empty; Optuna asks this once a draw."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
 
 class Given(OneByOne):

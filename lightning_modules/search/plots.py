@@ -8,8 +8,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from lightning_modules.reporting.pictures.study import StudyPlots, TrialPoint
-from lightning_modules.search.progress_line import feasible
-from lightning_modules.search.record import FIGURES, PRUNED, RETIRED
+from lightning_modules.search.trials import FIGURES, PRUNED, RETIRED, feasible
 from lightning_modules.search.winner import winners
 
 BINS = 4  # of a numeric parameter, with equally many trials each

@@ -13,7 +13,7 @@ from optuna.trial import Trial
 from lightning_modules.errors import COMPOSING
 from lightning_modules.registry import build
 from lightning_modules.search.limits import COUNTED, limits_of, outline_costs, violation
-from lightning_modules.search.record import counts
+from lightning_modules.search.trials import counts
 
 
 class Candidate(Trial):

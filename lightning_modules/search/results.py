@@ -16,10 +16,16 @@ from lightning_modules.reporting.report.study_report import StudyReport, study_p
 from lightning_modules.runs.configurations import as_text
 from lightning_modules.search.ownership import OWNER
 from lightning_modules.search.plots import study_plots
-from lightning_modules.search.progress_line import best_trials
-from lightning_modules.search.record import FAILURE, FIGURES, PRUNED, elsewhere, trial_folder
+from lightning_modules.search.progress import state_of, write_table
 from lightning_modules.search.storage import find_study
-from lightning_modules.search.trials_table import state_of, write_table
+from lightning_modules.search.trials import (
+    FAILURE,
+    FIGURES,
+    PRUNED,
+    best_trials,
+    elsewhere,
+    trial_folder,
+)
 from lightning_modules.search.winner import winners, write_winner
 
 SHOWN = 10  # trials

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build
 from lightning_modules.search.evolution import EvolutionSampler
-from lightning_modules.search.record import violation_of
+from lightning_modules.search.trials import violation_of
 
 KINDS = {
     "tpe": optuna.samplers.TPESampler,

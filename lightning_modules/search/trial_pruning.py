@@ -10,8 +10,8 @@ from optuna.study import StudyDirection
 
 from lightning_modules.files import write_json
 from lightning_modules.runs.run_records import STOPPED
-from lightning_modules.search.own_trial import own_trial
 from lightning_modules.search.pruners import make_pruner
+from lightning_modules.search.storage import own_trial
 
 
 class TrialPruning(pl.Callback):

@@ -1,4 +1,4 @@
-"""A study's trials: which of them count, whose they are, what they left."""
+"""A study's trials: which of them count, which are best, whose they are, what they left."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -34,6 +34,26 @@ def counts(trial: FrozenTrial) -> bool:
 def violation_of(trial: FrozenTrial) -> float:
     """How far a trial's network is over the limits, as a share of them; 0 within."""
     return float(trial.user_attrs.get(VIOLATION, 0.0))
+
+
+def best_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Within the limits: all best first for one objective, the Pareto front for several."""
+    good = feasible(study.get_trials(deepcopy=False))
+    signs = [1 if direction.name == "MINIMIZE" else -1 for direction in study.directions]
+    costs = {t.number: [s * v for s, v in zip(signs, t.values, strict=True)] for t in good}
+    if len(signs) == 1:
+        return sorted(good, key=lambda t: (costs[t.number], t.number))
+    return [t for t in good if not any(_dominates(costs[o.number], costs[t.number]) for o in good)]
+
+
+def feasible(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Finished ones that were trained and met the limits."""
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return [trial for trial in done if not violation_of(trial)]
+
+
+def _dominates(one: list[float], other: list[float]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def is_orphan(trial: FrozenTrial) -> bool:

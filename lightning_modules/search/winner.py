@@ -15,8 +15,7 @@ from lightning_modules.files import write_text
 from lightning_modules.runs.configurations import NEUTRAL
 from lightning_modules.runs.run_directory import joined
 from lightning_modules.runs.saved_run import read_config
-from lightning_modules.search.progress_line import best_trials
-from lightning_modules.search.record import FIGURES
+from lightning_modules.search.trials import FIGURES, best_trials
 
 # Groups whose option no figure depends on, or which an experiment may not choose.
 LEFT_OUT = ("logger", "sweep", "experiment", "debug")

@@ -19,13 +19,18 @@ from lightning_modules.config.command_line import explain
 from lightning_modules.errors import COMPOSING, ConfigError
 from lightning_modules.files import read_json
 from lightning_modules.runs.run_records import STOPPED
-from lightning_modules.search import progress_line
+from lightning_modules.search import progress
 from lightning_modules.search.custom_space import custom_overrides
-from lightning_modules.search.given import Given, as_it_stands
 from lightning_modules.search.grid import next_point
+from lightning_modules.search.independent_samplers import Given, as_it_stands
 from lightning_modules.search.limits import OVER_LIMITS
 from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
-from lightning_modules.search.record import (
+from lightning_modules.search.progress import write_table
+from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
+from lightning_modules.search.samplers import kind_of, sampler_for
+from lightning_modules.search.space import as_override, distributions, search_space
+from lightning_modules.search.storage import open_study
+from lightning_modules.search.trials import (
     FAILURE,
     FIGURES,
     PRUNED,
@@ -37,11 +42,6 @@ from lightning_modules.search.record import (
     settle_orphans,
     trial_folder,
 )
-from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
-from lightning_modules.search.samplers import kind_of, sampler_for
-from lightning_modules.search.space import as_override, distributions, search_space
-from lightning_modules.search.storage import open_study
-from lightning_modules.search.trials_table import write_table
 
 
 class Worker:
@@ -170,7 +170,7 @@ class Worker:
         failures = 0
         for (trial, _), job in zip(batch, jobs, strict=True):
             failures += self._tell(trial, job)
-            progress_line.show(self.study, trial.number, self.root, time.perf_counter() - start)
+            progress.show(self.study, trial.number, self.root, time.perf_counter() - start)
         write_table(self.study, self.folder, self.names)
         return failures
 

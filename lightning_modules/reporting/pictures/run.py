@@ -2,16 +2,21 @@
 
 from pathlib import Path
 
+from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
+from datamodules.contact_sheets.tile import RED, Tile
 from datamodules.loading.image_data import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_rows
 from lightning_modules.evaluation.evaluation import split_figures
 from lightning_modules.evaluation.predictions import Answers
-from lightning_modules.reporting.pictures.class_bars import draw_class_bars
-from lightning_modules.reporting.pictures.confusion import draw_confusion
+from lightning_modules.reporting.pictures.classification import (
+    draw_class_bars,
+    draw_confusion,
+    draw_reliability,
+)
 from lightning_modules.reporting.pictures.drawing import FOLDER, fonts, save
-from lightning_modules.reporting.pictures.reliability import draw_reliability
-from lightning_modules.reporting.pictures.worst_images import save_worst
+
+WORST = 30  # images of the contact sheet
 
 
 def draw_pictures(
@@ -48,3 +53,31 @@ def _of_split(split: str, answers: Answers, data: ImageData, folder: Path, name:
     files = [save(figure, folder / f"{split}_{kind}.png") for kind, figure in drawn.items()]
     worst = folder / f"{split}_worst.png"
     return [*files, save_worst(answers, data, worst, split=split, title=f"worst of {title}")]
+
+
+def save_worst(answers: Answers, data: ImageData, path: Path, *, split: str, title: str) -> Path:
+    """A contact sheet of the images of highest loss, those that are wrong in a red frame.
+
+    Below each stand its class, the predicted one with its probability, and its file.
+
+    Args:
+        answers: to the split's images, in order.
+        data: has the images.
+        path: of the PNG.
+        split: `val` or `test`.
+        title: above the pictures.
+    """
+    worst = answers.losses.argsort(descending=True, stable=True)[:WORST].tolist()
+    loader = data.val_dataloader() if split == "val" else data.test_dataloader()
+    images, _ = loader.dataset[[(0, index) for index in worst]]  # uint8 N x 3 x H x W
+    tiles = []
+    for index, image in zip(worst, images.permute(0, 2, 3, 1).numpy(), strict=True):
+        label, predicted = int(answers.labels[index]), int(answers.predictions[index])
+        caption = (
+            f"is {data.class_names[label]} ({answers.probabilities[index, label]:.2f})",
+            f"seen as {data.class_names[predicted]} "
+            f"({answers.probabilities[index, predicted]:.2f})",
+            Path(data.items(split)[index].path).name,
+        )
+        tiles.append(Tile(image, caption, RED if label != predicted else None))
+    return save_contact_sheet(path, [Section(tiles)], title=title)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_modules.evaluation.class_report import HEADINGS, ClassRow, class_rows, table_cells
-from lightning_modules.reporting.pictures.class_bars import draw_class_bars
-from lightning_modules.reporting.pictures.confusion import draw_confusion
+from lightning_modules.reporting.pictures.classification import draw_class_bars, draw_confusion
 from lightning_modules.reporting.pictures.drawing import FOLDER
 from lightning_modules.reporting.report.content import Picture, Table
 from lightning_modules.reporting.report.finished_run import FinishedRun

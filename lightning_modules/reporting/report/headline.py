@@ -1,4 +1,4 @@
-"""The first look: what the network reaches and costs, and what it is."""
+"""The first look: what the network reaches and costs, what it is, and how it was trained."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,11 +7,12 @@ from lightning_modules.reporting.closing_screen import (
     COLUMNS,
     cell,
     change,
+    int8_worth,
     stage_figures,
     weights_of,
 )
-from lightning_modules.reporting.int8_worth import int8_worth
-from lightning_modules.reporting.report.content import Table
+from lightning_modules.reporting.pictures.curves import draw_curves
+from lightning_modules.reporting.report.content import Picture, Table
 from lightning_modules.reporting.report.finished_run import FinishedRun
 
 MORE = {
@@ -111,3 +112,16 @@ def _untuned(step: dict) -> str:
     """After the last round's surgery; several rounds have one each."""
     surgery = step.get("surgery") or [{}]
     return f"{surgery[-1]['val/f1']:.4f}" if "val/f1" in surgery[-1] else ""
+
+
+def curves(run: FinishedRun) -> Picture | None:
+    """Losses and validation figures over the epochs; None where no epoch was trained."""
+    if not run.epochs:
+        return None
+    stages = list(dict.fromkeys(row.get("step", "") for row in run.epochs))
+    best = max((row["val/f1"] for row in run.epochs if row.get("val/f1")), key=float, default="?")
+    alt = (
+        f"Training curves over {len(run.epochs)} epochs of {', '.join(stages)}: loss, macro-F1 and "
+        f"accuracy; the highest macro-F1 on the validation split is {best}."
+    )
+    return Picture.of_figure(draw_curves(run.epochs, title=run.name), alt)

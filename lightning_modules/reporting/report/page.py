@@ -12,12 +12,10 @@ from lightning_modules.files import write_text
 from lightning_modules.reporting.pictures.drawing import fonts
 from lightning_modules.reporting.report import commands, headline
 from lightning_modules.reporting.report.classes import splits
-from lightning_modules.reporting.report.compared import compared, notes
+from lightning_modules.reporting.report.comparison import compared, latency_notes, notes, tradeoffs
 from lightning_modules.reporting.report.finished_run import FinishedRun
 from lightning_modules.reporting.report.layers import layer_costs, savings
 from lightning_modules.reporting.report.report_input import ReportInput
-from lightning_modules.reporting.report.tradeoffs import latency_notes, tradeoffs
-from lightning_modules.reporting.report.training import curves
 
 HERE = Path(__file__).resolve().parent
 
@@ -76,7 +74,7 @@ def _of_run(run: FinishedRun, records: Sequence[Any], trust: Iterable[str]) -> d
         "recipe": run.saved["recipe"],
         "rejected": [step["rejected"] for step in run.steps if "rejected" in step],
         "before_after": headline.before_after(run),
-        "curves": curves(run),
+        "curves": headline.curves(run),
         "splits": splits(run),
         "tradeoffs": tradeoffs(run, records),
         "latency_notes": latency_notes(records),

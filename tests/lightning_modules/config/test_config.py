@@ -260,7 +260,7 @@ def test_callbacks(composed, option):
 
 @pytest.mark.parametrize("option", chosen("logger"))
 def test_loggers(composed, option, tmp_path):
-    from lightning_modules.reporting.wandb_run import wandb_run
+    from lightning_modules.reporting.loggers.wandb import wandb_run
 
     with wandb_run(composed("logger", option), tmp_path, title="a", group="a-study") as run:
         assert (run is None) == (option == "none")

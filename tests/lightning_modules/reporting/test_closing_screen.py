@@ -1,9 +1,12 @@
-"""The closing screen and `metrics.json` say which fold of a cross-validation a run is."""
+"""The closing screen: which fold a run is, which weights it shipped, whether int8 pays."""
 
+import pytest
 from omegaconf import OmegaConf
 
 from lightning_modules.evaluation import metrics as figures
+from lightning_modules.networks.description import INT8, WEIGHTS
 from lightning_modules.reporting import closing_screen as closing
+from lightning_modules.reporting.closing_screen import int8_worth
 
 STEP = {"name": "00_train", "before": {}, "after": {"val/f1": 0.5}}
 
@@ -29,3 +32,41 @@ def test_which_weights_are_shipped():
     assert closing.weights_of(metrics) == "of epoch 5 (trainer.keep=best)"
     untrained = closing.weights_of({**metrics, "epoch": -1})
     assert untrained == "as 01_quantize left them, which trains no epoch"
+
+
+def step(name, ms, size, f1):
+    return {"name": name, "cost/latency_ms": ms, "cost/file_bytes": size, "val/f1": f1}
+
+
+@pytest.fixture
+def int8_run(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / INT8).write_bytes(b"")
+    return tmp_path
+
+
+def int8_metrics(ms):
+    stage = {"before": step("", 2.0, 1000, 0.75), "after": step("", ms, 300, 0.74)}
+    return {"steps": [{"before": {}, "after": {}}, stage], "latency": {"backend": "onnxruntime"}}
+
+
+def test_int8_that_is_faster_pays(int8_run):
+    assert int8_worth(int8_run, int8_metrics(1.0), run="RUN") == (
+        "int8 pays here: x 0.50 of the float network's time, x 0.30 of its file, macro-F1 -0.0100"
+    )
+
+
+@pytest.mark.parametrize(("ms", "ratio"), [(1.94, "0.97"), (2.6, "1.30")])
+def test_int8_that_is_not_faster_recommends_the_float_network(int8_run, ms, ratio):
+    assert int8_worth(int8_run, int8_metrics(ms), run="RUN") == (
+        f"int8 does not pay here: x {ratio} of the float network's time, x 0.30 of its file, "
+        "macro-F1 -0.0100; unless the file's size is what counts, ship the float network: "
+        "python scripts/export.py RUN int8=false"
+    )
+
+
+def test_nothing_is_said_of_a_float_network_or_of_what_was_not_timed(int8_run):
+    untimed = {key: value for key, value in int8_metrics(1.0).items() if key != "latency"}
+    assert int8_worth(int8_run, untimed, run="RUN") is None
+    (int8_run / "model" / INT8).rename(int8_run / "model" / WEIGHTS)
+    assert int8_worth(int8_run, int8_metrics(1.0), run="RUN") is None

@@ -3,7 +3,7 @@
 import optuna
 
 from lightning_modules.search.evolution import MUTATIONS, EvolutionSampler
-from lightning_modules.search.record import VIOLATION
+from lightning_modules.search.trials import VIOLATION
 
 NAMES = [f"p{number}" for number in range(12)]
 

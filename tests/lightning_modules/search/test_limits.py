@@ -14,8 +14,8 @@ from lightning_modules.search.job import objectives, run_trial
 from lightning_modules.search.limits import violation
 from lightning_modules.search.objectives import checked_values, penalties
 from lightning_modules.search.pruners import SteadyHyperband, make_pruner
-from lightning_modules.search.record import VIOLATION
 from lightning_modules.search.samplers import violations
+from lightning_modules.search.trials import VIOLATION
 
 COSTS = {"cost/macs": 3000, "cost/params": 50}
 

@@ -17,11 +17,10 @@ from lightning_modules.evaluation.score import macs_score
 from lightning_modules.reporting.pictures.study import _macs_and_f1
 from lightning_modules.reporting.report.page import render
 from lightning_modules.reporting.report.report_input import read_input
-from lightning_modules.search.answer import show_answer, study_report
 from lightning_modules.search.plots import importances
-from lightning_modules.search.progress_line import best_trials
-from lightning_modules.search.record import FIGURES, VIOLATION
+from lightning_modules.search.results import show_answer, study_report
 from lightning_modules.search.storage import open_study
+from lightning_modules.search.trials import FIGURES, VIOLATION, best_trials
 from tests.conftest import ROOT
 
 SCORE = {"reference_macs": 13863553, "reference_f1": 0.8342, "least_f1": 0.5}

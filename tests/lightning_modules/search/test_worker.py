@@ -9,10 +9,10 @@ import time
 import pytest
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.search.answer import show_answer
 from lightning_modules.search.ownership import this_process
-from lightning_modules.search.record import OWNER, RETIRED, new_trial
+from lightning_modules.search.results import show_answer
 from lightning_modules.search.storage import find_study
+from lightning_modules.search.trials import OWNER, RETIRED, new_trial
 from lightning_modules.search.worker import Worker
 
 

@@ -6,7 +6,7 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from lightning_modules.reporting.wandb_run import log_results, run_title
+from lightning_modules.reporting.loggers.wandb import log_results, run_title
 
 
 def title(*, mode=RunMode.RUN, compression=(), data=None, seed=0):

@@ -13,11 +13,13 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_rows
 from lightning_modules.evaluation.predictions import Answers
-from lightning_modules.reporting.pictures import pictures, worst_images
-from lightning_modules.reporting.pictures.class_bars import draw_class_bars
-from lightning_modules.reporting.pictures.confusion import draw_confusion
+from lightning_modules.reporting.pictures import run
+from lightning_modules.reporting.pictures.classification import (
+    draw_class_bars,
+    draw_confusion,
+    draw_reliability,
+)
 from lightning_modules.reporting.pictures.drawing import fonts, save, shortened, without_common
-from lightning_modules.reporting.pictures.reliability import draw_reliability
 from lightning_modules.reporting.pictures.tradeoff import Point, draw_tradeoff
 
 TITLE = "mobilenet_v3_small_trashnet_tucker_prune_seed0_fold4_trial12, val"
@@ -129,10 +131,10 @@ def data():
 def test_the_worst_images_come_first_with_what_was_seen(data, tmp_path, monkeypatch):
     sheets = []
     monkeypatch.setattr(
-        worst_images, "save_contact_sheet", lambda path, sections, **_: sheets.append(sections)
+        run, "save_contact_sheet", lambda path, sections, **_: sheets.append(sections)
     )
     given = answers(6)
-    worst_images.save_worst(given, data, tmp_path / "x.png", split="val", title="t")
+    run.save_worst(given, data, tmp_path / "x.png", split="val", title="t")
     (section,) = sheets[0]
     numbers = [int(tile.image[0, 0, 0]) for tile in section.tiles]
     losses = given.losses[numbers]
@@ -150,7 +152,7 @@ def test_the_worst_images_come_first_with_what_was_seen(data, tmp_path, monkeypa
 
 
 def test_all_pictures_are_whole_files(data, tmp_path):
-    files = pictures.draw_pictures({"val": answers(6)}, data, tmp_path, name="run")
+    files = run.draw_pictures({"val": answers(6)}, data, tmp_path, name="run")
     names = ["val_classes.png", "val_confusion.png", "val_reliability.png", "val_worst.png"]
     assert sorted(path.name for path in files) == names
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == names

@@ -13,11 +13,10 @@ from lightning_modules.reporting.closing_screen import stage_figures
 from lightning_modules.reporting.pictures.curves import draw_curves
 from lightning_modules.reporting.report import (
     commands,
+    comparison,
     content,
     headline,
     layers,
-    tradeoffs,
-    training,
 )
 from lightning_modules.reporting.report.classes import splits
 from lightning_modules.reporting.report.report_input import read_input
@@ -83,7 +82,7 @@ def test_classes(run):
 
 def test_pictures_are_drawn(run, blank, monkeypatch):
     monkeypatch.setattr(content, "to_png", blank)
-    found = training.curves(run)
+    found = headline.curves(run)
     assert found.alt == (
         "Training curves over 3 epochs of 00_train, 01_prune: loss, macro-F1 and accuracy; the "
         "highest macro-F1 on the validation split is 0.7."
@@ -150,22 +149,22 @@ def test_layers_without_macs_are_one_row():
 def test_tradeoffs_of_stages_and_other_runs(finished, run):
     other = finished("other", "model.width_multiple=2.0", **{"val/f1": 0.9, "cost/macs": 9000})
     records = read_input([str(run.folder), str(other)]).records
-    pictures = tradeoffs.tradeoffs(run, records)
+    pictures = comparison.tradeoffs(run, records)
     assert [picture.alt.split(". ")[1] for picture in pictures] == [
         "None beats, cheapest first: run (500, F1 0.6000), 00_train (2,000, F1 0.7000), "
         "other (9,000, F1 0.9000).",
         "None beats, cheapest first: other (1, F1 0.9000).",
     ]
-    how, _ = tradeoffs.latency_notes(records)
+    how, _ = comparison.latency_notes(records)
     assert how == "Latency: eager, batch 1, 1 thread, a <processor>."
-    assert tradeoffs.latency_notes(records[:1]) == []
+    assert comparison.latency_notes(records[:1]) == []
 
 
 def test_what_entered_from_a_named_run_is_shown_once(finished):
     first = finished(steps=STEPS[1:])
     origin = finished("origin", **{"val/f1": 0.7, "cost/macs": 2000})
     inputs = read_input([str(first), str(origin)])
-    macs, _ = tradeoffs.tradeoffs(inputs.run, inputs.records)
+    macs, _ = comparison.tradeoffs(inputs.run, inputs.records)
     assert macs.alt.startswith("Macro-F1 against MACs of one image of 2 networks.")
 
 
