@@ -1,12 +1,8 @@
 """An ONNX file of a network: raw uint8 pixels in, logits out, any batch size."""
 
-import contextlib
 import copy
-import io
-import logging
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +12,7 @@ from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.files import whole_file, write_bytes
+from compression.onnx.library_output import suppress_output
 from compression.onnx.network import is_onnx_network, onnx_session, stored_content
 from compression.schema import height_width
 
@@ -67,7 +64,7 @@ def export_onnx(
 
 
 def _write(network: nn.Module, path: Path, images: Tensor, output: str) -> None:
-    with _quiet():
+    with suppress_output(stdout=True):
         torch.onnx.export(
             network,
             (images,),
@@ -123,15 +120,3 @@ def _compare(network: nn.Module, path: Path, images: Tensor) -> None:
                 f"The exported file gives other logits than the network (by {difference:.2g}); "
                 f"it was not kept."
             )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints progress, warns and logs; none of it is for the user."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

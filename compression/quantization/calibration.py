@@ -1,9 +1,7 @@
 """Calibration: between which values each activation lies, on images of the training split."""
 
-import io
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData, create_c
 from torch import Tensor
 
 from compression.errors import CompressionError
+from compression.onnx import suppress_output
 from compression.quantization.settings import LEAST
 
 BATCH = 16  # images that are looked at together
@@ -34,7 +33,7 @@ def activation_ranges(
         percentile: in 0..100.
     """
     # onnxruntime prints how far it is, for itself.
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, suppress_output(stdout=True):
         path = Path(folder) / "float.onnx"
         onnx.save(model, path)
         calibrator = create_calibrator(

@@ -1,9 +1,7 @@
 """The ONNX graph of a network, ready to be quantised, and the int8 graph made of it."""
 
-import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import onnx
@@ -13,7 +11,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
-from compression.onnx.export import export_onnx
+from compression.onnx import export_onnx, suppress_output
 from compression.quantization.calibration import Ranges, as_tensors_data
 from compression.step import chosen
 
@@ -22,7 +20,7 @@ WEIGHT = ".weight"
 
 def float_graph(network: nn.Module, image_size: Sequence[int]) -> onnx.ModelProto:
     """The exported network with BatchNorm folded, constants computed and shapes known."""
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, suppress_output():
         exported = export_onnx(network, Path(folder) / "float.onnx", image_size)
         ready = Path(folder) / "ready.onnx"
         # Symbolic inference takes a second and finds nothing that the exporter did not write.
@@ -75,7 +73,7 @@ def int8_graph(
         exclude: nodes that stay floating.
         reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
     """
-    with quiet():
+    with suppress_output():
         quantizer = QDQQuantizer(
             model,
             per_channel=True,
@@ -90,13 +88,3 @@ def int8_graph(
         )
         quantizer.quantize_model()
     return quantizer.model.model.SerializeToString()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Onnxruntime and torchao log advice that is not for the user."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from compression.quantization.graph import float_graph, quiet
+from compression.onnx import suppress_output
+from compression.quantization.graph import float_graph
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.placement import places, rounded_activations
 from compression.quantization.quantize import Quantize, planned_graph
@@ -52,7 +53,7 @@ class QuantizeAware(Quantize):
 
     def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
         """The network to be trained; `network` stays as it is."""
-        with quiet():  # only here, for torchao takes seconds
+        with suppress_output():  # only here, for torchao takes seconds
             from compression.quantization.fake_quantized import FakeQuantNetwork
 
         return FakeQuantNetwork(network, plan)
