@@ -1,4 +1,4 @@
-"""What a name leads to: `build` makes objects of `_target_` nodes; earlier names are followed.
+"""What a name leads to: objects by `_target_`, schemas by component, earlier names.
 
 Module paths that moved, and keys and options that were renamed, stand in one table,
 `aliases.yaml`. It serves imports, saved runs and typed commands, and goes with the next version.
@@ -8,7 +8,7 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -24,6 +24,26 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 ROOTS = ("compression", "datamodules", "lightning_modules")
+
+# The checks of what the components' settings may say: functions beside them, free of torch, which
+# run before it is imported. By names, since `config`, which runs them, lies below the components.
+SCHEMAS = {
+    "model": "lightning_modules.networks.check_model:check_model",
+    "distillation": "lightning_modules.distillation.settings:check_distillation",
+    "teachers": "lightning_modules.distillation.teacher_runs:check_teachers",
+    "loss": "lightning_modules.training.losses.limits:check_limits",
+    "auxiliary": "lightning_modules.training.auxiliary.settings:check_auxiliary_nodes",
+    "devices": "lightning_modules.training.check_devices:check_devices",
+    "training": "lightning_modules.training.check_training:check_training",
+    "quantized_training": "lightning_modules.training.check_training:check_quantized_training",
+    "objectives": "lightning_modules.search.objectives:check_objectives",
+    "search": "lightning_modules.search.check:check_search",
+}
+
+
+def schema(component: str) -> Callable[..., None]:
+    """The check of a component's settings; it raises a user's error for the first mistake."""
+    return resolve_name(SCHEMAS[component])
 
 
 def build(node: "DictConfig | dict[str, Any]", **extra: Any) -> Any:

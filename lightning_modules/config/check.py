@@ -19,19 +19,11 @@ from datamodules.loading.class_balance import SCHEMES
 from lightning_modules.config.check_compression import check_compression
 from lightning_modules.config.command_line import explain, leaves
 from lightning_modules.config.sweeps import sample_trials, searches
-from lightning_modules.distillation import teacher_runs
-from lightning_modules.distillation.settings import check_distillation
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.networks.check_model import check_model, resolved
-from lightning_modules.registry import build
+from lightning_modules.networks.check_model import resolved
+from lightning_modules.registry import build, schema
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.data_splits import make_splits
-from lightning_modules.search.check import check_search
-from lightning_modules.search.objectives import check_objectives, objectives_of
-from lightning_modules.training.auxiliary.settings import check_auxiliary_nodes
-from lightning_modules.training.check_devices import check_devices
-from lightning_modules.training.check_training import check_training
-from lightning_modules.training.losses.limits import check_limits
 
 
 class CheckBeforeStart(Callback):
@@ -67,7 +59,7 @@ def check_multirun(cfg: DictConfig) -> None:
     if mistake is not None:
         raise mistake
     if searches(cfg):
-        check_search(cfg)
+        schema("search")(cfg)
 
 
 def _mistake(cfg: DictConfig) -> Exception | None:
@@ -91,22 +83,22 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
         ConfigError, DataError: one sentence on the first mistake found.
     """
     _check_missing(cfg)
-    check_model(cfg.model, "model")
+    schema("model")(cfg.model, "model")
     for name, node in cfg.teacher.items():
         if node.get("model") is not None:
-            check_model(node.model, f"teacher.{name}.model")
+            schema("model")(node.model, f"teacher.{name}.model")
     _check_numbers(cfg)
     _check_augment(cfg)
     _check_mixing(cfg)
-    check_distillation(cfg)
+    schema("distillation")(cfg)
     _check_loss(cfg)
     check_compression(cfg)
-    check_objectives(objectives_of(cfg))
-    check_devices(cfg.trainer, sweep=sweep)
-    check_training(cfg)
+    schema("objectives")(cfg)
+    schema("devices")(cfg.trainer, sweep=sweep)
+    schema("training")(cfg)
     classes = _check_data(cfg)
     _check_entered(cfg, classes)
-    teacher_runs.check_teachers(cfg, classes, sweep=sweep)
+    schema("teachers")(cfg, classes, sweep=sweep)
 
 
 def check_step(cfg: DictConfig) -> None:
@@ -198,8 +190,8 @@ def _check_loss(cfg: DictConfig) -> None:
         _in_range(cfg, "model.cosine_scale", lambda x: x > 0, "above 0")
     settings = resolved(cfg.loss, "loss")
     if str(settings.get("_target_")).startswith("lightning_modules.training.losses."):
-        check_limits(settings)
-    check_auxiliary_nodes(resolved(cfg.auxiliary, "auxiliary"))
+        schema("loss")(settings)
+    schema("auxiliary")(resolved(cfg.auxiliary, "auxiliary"))
 
 
 def _check_data(cfg: DictConfig) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from compression.quantization import settings as quantization
 from compression.target import Target
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.check_model import resolved
-from lightning_modules.training.check_devices import several_devices
+from lightning_modules.registry import schema
 
 
 def check_compression(cfg: DictConfig) -> None:
@@ -55,7 +55,7 @@ def _check_quantization(
         raise ConfigError(f"{place} must be the last step; name it last in '+compression=[...]'.")
     if settings["_target_"].startswith("compression.quantization.quantize_aware."):
         quantization.require_torchao()
-        _check_quantized_training(cfg, place, settings)
+        schema("quantized_training")(cfg, place, settings)
         return
     for key in ("epochs", "prepare_epochs"):
         if settings.get(key) not in (0, None) or (key == "epochs" and settings.get(key) is None):
@@ -63,24 +63,3 @@ def _check_quantization(
                 f"{place}.{key}={settings.get(key)}: an int8 network cannot be trained; leave "
                 f"it at 0, and fine-tune in the step before, or choose quantize_aware."
             )
-
-
-def _check_quantized_training(cfg: DictConfig, place: str, settings: dict[str, Any]) -> None:
-    """What is trained is the graph of a network: it has no modules to look into, or to send."""
-    if several_devices(cfg.trainer):
-        raise ConfigError(
-            f"trainer.devices={cfg.trainer.devices}: {place} trains on one device; prune or "
-            "factorise on several, then go on with from_run=last and trainer.devices=1."
-        )
-    if cfg.auxiliary:
-        raise ConfigError(
-            f"auxiliary={','.join(cfg.auxiliary)}: {place} has no modules that an auxiliary loss "
-            "could look into; choose auxiliary=none, here or in a run of its own (from_run=last)."
-        )
-    taught = cfg.teacher and settings.get("teacher") != []
-    looking = [name for name, term in cfg.distillation.terms.items() if "features" in term]
-    if taught and looking:
-        raise ConfigError(
-            f"distillation.terms.{looking[0]} compares modules, which {place} does not have; give "
-            f"distillation=soft_targets, or {place}.teacher=[]."
-        )

@@ -24,12 +24,13 @@ USUAL = (
 )
 
 
-def check_objectives(names: Sequence[str]) -> None:
+def check_objectives(cfg: DictConfig) -> None:
     """Refuses objectives that no run logs.
 
     Raises:
         ConfigError: with the names of the usual ones.
     """
+    names = objectives_of(cfg)
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"objective={list(names)}; name one figure or several different ones.")
     for name in names:

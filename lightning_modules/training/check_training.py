@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs.saved_run import read_config
+from lightning_modules.training.check_devices import several_devices
 
 # What is measured in each epoch; a larger value is better where it is no loss.
 MONITORS = ("val/f1", "val/accuracy", "val/loss", "train/loss")
@@ -38,6 +39,36 @@ def check_training(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={cfg[key]} is neither true, false nor null.")
     if cfg.resume is not None:
         _check_resumed(cfg, Path(cfg.resume))
+
+
+def check_quantized_training(cfg: DictConfig, place: str, settings: dict[str, Any]) -> None:
+    """Refuses what a graph cannot be trained with: it has no modules to look into, or to send.
+
+    Args:
+        cfg: the composed configuration.
+        place: the key of the step that trains it, such as `compression.quantize_aware`.
+        settings: of that step.
+
+    Raises:
+        ConfigError: one sentence on the first mistake found.
+    """
+    if several_devices(cfg.trainer):
+        raise ConfigError(
+            f"trainer.devices={cfg.trainer.devices}: {place} trains on one device; prune or "
+            "factorise on several, then go on with from_run=last and trainer.devices=1."
+        )
+    if cfg.auxiliary:
+        raise ConfigError(
+            f"auxiliary={','.join(cfg.auxiliary)}: {place} has no modules that an auxiliary loss "
+            "could look into; choose auxiliary=none, here or in a run of its own (from_run=last)."
+        )
+    taught = cfg.teacher and settings.get("teacher") != []
+    looking = [name for name, term in cfg.distillation.terms.items() if "features" in term]
+    if taught and looking:
+        raise ConfigError(
+            f"distillation.terms.{looking[0]} compares modules, which {place} does not have; give "
+            f"distillation=soft_targets, or {place}.teacher=[]."
+        )
 
 
 def chosen_callbacks(cfg: DictConfig) -> dict[str, DictConfig]:

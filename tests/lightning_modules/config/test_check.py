@@ -453,14 +453,16 @@ def test_a_teacher_may_have_the_head_of_another_loss(homes, folder, compose_conf
 def test_nothing_heavy_is_imported_by_the_check():
     code = (
         "import sys; from hydra import compose, initialize_config_dir\n"
-        "from lightning_modules import check, run_directory, study\n"
+        "from lightning_modules.config import check\n"
+        "from lightning_modules.runs import run_directory\n"
+        "from lightning_modules.search import study\n"
         "run_directory.register_resolvers(); study.register_sweeper_defaults()\n"
         "with initialize_config_dir(config_dir=sys.argv[1], version_base='1.3'):\n"
         "    check.check(compose('config'))\n"
         "heavy = {'torch', 'pytorch_lightning', 'albumentations', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    run_command("-c", code, str(run_directory.Path(__file__).parents[2] / "conf"))
+    run_command("-c", code, str(ROOT / "conf"))
 
 
 def test_draw_folder_is_what_the_check_accepts(tmp_path, homes, compose_config):
