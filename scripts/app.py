@@ -4,9 +4,10 @@ import argparse
 import os
 import socket
 
-from lightning_modules.config.command_line import key_of, report_errors
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.extras import require_extra
 from lightning_modules.errors import ConfigError
+from lightning_modules.runs.overrides import key_of
 
 OWN_KEYS = ("host", "port")
 

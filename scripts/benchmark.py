@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.command_line import key_of, report_errors
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
 from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.overrides import key_of
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from lightning_modules.deployment.benchmarking import Row

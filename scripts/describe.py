@@ -8,12 +8,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from lightning_modules.config.command_line import key_of, report_errors
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import config_over, fresh_config
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
 from lightning_modules.networks.check_model import check_model
 from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.overrides import key_of
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from compression.cost.profile import Survey

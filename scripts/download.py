@@ -11,8 +11,9 @@ from datamodules.downloads.limits import Limits
 from datamodules.downloads.report import LIST, Report
 from datamodules.downloads.root_folder import default_root
 from datamodules.errors import DataError
-from lightning_modules.config.command_line import key_of, report_errors
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.errors import ConfigError
+from lightning_modules.runs.overrides import key_of
 
 NAMES = ("taco", "trashnet")
 OWN_KEYS = ("root", "url")

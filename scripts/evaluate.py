@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.command_line import key_of, report_errors
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.class_report import HEADINGS, ClassRow, class_rows, table_cells
 from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.overrides import key_of
 
 
 def main() -> None:
@@ -73,8 +74,8 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
 
     from lightning_modules.evaluation.metrics import answer_figures
     from lightning_modules.evaluation.predictions import ask  # torch: only once the checks passed
-    from lightning_modules.experiment.run_context import make_data
     from lightning_modules.networks import load_network
+    from lightning_modules.runs.data import make_data
 
     network = load_network(run, trust=saved_run.trusted_packages(cfg))
     data = make_data(cfg)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.config.command_line import key_of, report_errors
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import FORMATS, Format, format_named
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.overrides import key_of
 
 DEFAULTS = {
     "format": "onnx",

@@ -12,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_modules.config.check import check_step
-from lightning_modules.config.command_line import CONF, key_of, report_errors
+from lightning_modules.config.command_line import CONF, report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
 from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.overrides import key_of
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from compression.sensitivity.scan import Point, Scan

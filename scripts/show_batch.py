@@ -38,7 +38,7 @@ def main() -> None:
     out = Path(flags.out or Path(cfg.outputs_dir) / "batches" / f"{name}.png")
     _check(flags, out)
 
-    from lightning_modules.experiment.run_context import make_data
+    from lightning_modules.runs.data import make_data
 
     data = make_data(cfg)
     data.prepare_data()

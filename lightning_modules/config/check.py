@@ -17,13 +17,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from datamodules.loading.class_balance import SCHEMES
 from lightning_modules.config.check_compression import check_compression
-from lightning_modules.config.command_line import explain, leaves
+from lightning_modules.config.command_line import explain
 from lightning_modules.config.sweeps import sample_trials, searches
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks.check_model import resolved
 from lightning_modules.registry import build, schema
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.data_splits import make_splits
+from lightning_modules.runs.overrides import leaves
 
 
 class CheckBeforeStart(Callback):

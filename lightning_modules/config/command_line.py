@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from lightning_modules.config.extras import require_extra
 from lightning_modules.config.help_screen import help_screen
 from lightning_modules.errors import COMPOSING, USER_ERRORS, ConfigError
 from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.overrides import key_of, leaves, quote, removed, select
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # What may differ between a run and its continuation: nothing that changes a weight.
@@ -86,11 +86,6 @@ def _take(arguments: list[str], key: str) -> tuple[str | None, list[str]]:
     return (None if value in (None, "", "null") else value), rest
 
 
-def key_of(argument: str) -> str:
-    """`a.b` of `+a.b=value`; empty for anything that is no override."""
-    return argument.split("=", 1)[0].lstrip("+~") if "=" in argument else ""
-
-
 def _resume(value: str, arguments: list[str]) -> list[str]:
     run = run_directory.resolve(value, run_directory.STARTED)
     path = run / ".hydra" / "overrides.yaml"
@@ -106,8 +101,8 @@ def _resume(value: str, arguments: list[str]) -> list[str]:
                 "logger and callbacks can: start a new run instead."
             )
     earlier = [text for text in yaml.safe_load(path.read_text()) if key_of(text) != "resume"]
-    own = [f"hydra.run.dir={_quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
-    return [*earlier, *arguments, f"resume={_quote(str(run))}", *own]
+    own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
+    return [*earlier, *arguments, f"resume={quote(str(run))}", *own]
 
 
 def _enter(value: str, arguments: list[str]) -> list[str]:
@@ -119,7 +114,7 @@ def _enter(value: str, arguments: list[str]) -> list[str]:
     for group in ("model", "data"):
         if group not in chosen:
             inherited += _group_overrides(run, group, chosen)
-    return [*inherited, *arguments, f"from_run={_quote(str(run))}"]
+    return [*inherited, *arguments, f"from_run={quote(str(run))}"]
 
 
 def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
@@ -133,8 +128,8 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     plain = option_values(path)
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):
-        if value != _find(plain, key) and key[0] not in saved_run.WEIGHT_SOURCES:
-            overrides.append(f"++{group}.{'.'.join(key)}={_quote(value)}")
+        if value != select(plain, key) and key[0] not in saved_run.WEIGHT_SOURCES:
+            overrides.append(f"++{group}.{'.'.join(key)}={quote(value)}")
     if group == "model":  # what data lacks is a key that is younger than the run
         overrides += [f"~model.{'.'.join(key)}" for key in removed(plain, saved)]
     return overrides
@@ -146,45 +141,6 @@ def option_values(path: Path) -> dict[str, Any]:
     names = [name for name in own.pop("defaults", []) if name != "_self_"]
     nodes = [*(option_values(path.parent / f"{name}.yaml") for name in names), own]
     return OmegaConf.to_container(OmegaConf.merge(*nodes), resolve=False)
-
-
-def removed(plain: dict[str, Any], saved: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Keys of `plain`, such as a block, that `saved` does not have; Hydra cannot remove a null."""
-    found = [(key,) for key, value in plain.items() if key not in saved and value is not None]
-    for key, value in plain.items():
-        if isinstance(value, dict) and isinstance(saved.get(key), dict):
-            found += [(key, *rest) for rest in removed(value, saved[key])]
-    return found
-
-
-def leaves(node: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[tuple, Any]]:
-    """All (key parts, value) pairs of a nested dict whose values are no dicts themselves."""
-    found = []
-    for key, value in node.items():
-        nested = isinstance(value, dict) and value
-        found += leaves(value, (*prefix, key)) if nested else [((*prefix, key), value)]
-    return found
-
-
-def _find(node: Any, key: tuple[str, ...]) -> Any:
-    for part in key:
-        node = node.get(part) if isinstance(node, dict) else None
-    return node
-
-
-def _quote(value: Any) -> str:
-    """A value in Hydra's override grammar."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        # Backslashes count only before a quote, and there each must be doubled.
-        escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
-        return f"'{escaped}'"
-    if isinstance(value, list):
-        return "[" + ",".join(_quote(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_quote(item)}" for key, item in value.items()) + "}"
-    return str(value)
 
 
 def check_options(arguments: list[str]) -> None:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from compression.schema import height_width
-from lightning_modules.config.command_line import key_of
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import format_of
 from lightning_modules.deployment.inference_model import InferenceModel, eager_model
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, load_network
 from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.overrides import key_of
 
 
 def find_model(name: str, overrides: list[str]) -> Path:

@@ -12,7 +12,7 @@ from datamodules.loading.image_data import ImageData
 from lightning_modules.deployment.backends import Call
 from lightning_modules.evaluation.evaluation import split_figures
 from lightning_modules.evaluation.predictions import Answers
-from lightning_modules.experiment.run_context import make_data
+from lightning_modules.runs.data import make_data
 
 NOISE_IMAGES = 64  # where there are no real ones
 

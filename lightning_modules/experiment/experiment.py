@@ -26,7 +26,7 @@ from lightning_modules.evaluation.metrics import add_latency, final_answers, fin
 from lightning_modules.evaluation.predictions import Answers
 from lightning_modules.evaluation.scoring import add_scores, check_split
 from lightning_modules.experiment.found_rate import with_found_rate
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage, stages_of
 from lightning_modules.files import write_json
@@ -40,6 +40,7 @@ from lightning_modules.reporting.pictures.run import draw_pictures
 from lightning_modules.reporting.report.page import write_report
 from lightning_modules.reporting.report.report_input import read_input
 from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs.data import make_data
 from lightning_modules.search.job import objectives, run_trial
 from lightning_modules.training.auxiliary.building import check_auxiliary
 from lightning_modules.training.devices import device_count

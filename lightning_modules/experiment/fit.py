@@ -15,9 +15,10 @@ from torch import nn
 
 from lightning_modules.distillation.distiller import make_distiller
 from lightning_modules.distillation.teachers import Teacher
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.trainer import explained, make_trainer, stream
+from lightning_modules.runs.data import make_data
 from lightning_modules.training.auxiliary.building import build_auxiliary
 from lightning_modules.training.callbacks.checkpoints import BEST, LAST, read_checkpoint
 from lightning_modules.training.classifier import Classifier

@@ -5,16 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from datamodules.loading.image_data import ImageData
 from lightning_modules.evaluation.evaluation import evaluate
 from lightning_modules.experiment.stages import Stage
-from lightning_modules.registry import build
 from lightning_modules.runs import saved_run
-from lightning_modules.runs.audit_command import audit_command
-from lightning_modules.runs.data_splits import SPLIT_KEYS, make_splits
 from lightning_modules.training.devices import first_device
 
 
@@ -45,20 +42,3 @@ class Session:
 def validation_figures(network: nn.Module, session: Session) -> dict[str, float]:
     """`val/f1`, `val/accuracy` and `val/loss` of a network."""
     return evaluate(network, session.data.val_dataloader(), device=session.device)
-
-
-def make_data(cfg: DictConfig) -> ImageData:
-    """The data module that `cfg.data` and `cfg.augment` describe."""
-    settings = OmegaConf.to_container(cfg.data, resolve=True)
-    told = ("name", "root", "licence", "source", *SPLIT_KEYS)  # elsewhere
-    settings = {k: v for k, v in settings.items() if k not in told}
-    return ImageData(
-        source=build(cfg.data.source),
-        splits=make_splits(cfg),
-        augmentation=build(cfg.augment),
-        sampling=cfg.sampling,
-        cache_dir=Path(cfg.cache_dir),
-        seed=cfg.seed,
-        audit_command=audit_command(cfg),
-        **settings,
-    )

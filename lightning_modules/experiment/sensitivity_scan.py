@@ -14,9 +14,10 @@ from compression.step import Step, Trial
 from datamodules.workers.progress import report_progress
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.experiment import enter
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.experiment.step_context import step_context
+from lightning_modules.runs.data import make_data
 
 
 def scan_run(cfg: DictConfig, run: Path, shares: Sequence[float] | None) -> Scan:

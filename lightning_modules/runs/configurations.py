@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from lightning_modules.config.command_line import leaves
+from lightning_modules.runs.overrides import leaves, select
 
 REPETITION = ("seed", "data.fold")  # in which repetitions of one configuration differ
 # Keys that change no figure of a run.
@@ -74,14 +74,6 @@ def _explained(key: str, varied: list[str], all_settings: Sequence[Settings]) ->
         return False
     pairs = {(_value(one, group), _value(one, key)) for one in all_settings}
     return len(pairs) == len({option for option, _ in pairs})
-
-
-def select(config: dict[str, Any], key: str) -> Any:
-    """The value of a dotted key, or None where there is no such key."""
-    node: Any = config
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    return node
 
 
 def as_text(value: Any) -> str:

@@ -13,7 +13,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
 from lightning_modules.registry import current_targets
 from lightning_modules.runs import run_directory
-from lightning_modules.runs.configurations import select
+from lightning_modules.runs.overrides import select
 
 FAILED = "failed.txt"  # in a trial that raised: the reason in one line, then a bug's traceback
 STOPPED = "stopped.json"  # in a trial that pruning ended: after which epoch

@@ -16,9 +16,9 @@ from lightning_modules.runs.configurations import (
     differing,
     identity,
     place_of,
-    select,
     settings_of,
 )
+from lightning_modules.runs.overrides import select
 from lightning_modules.runs.run_records import Record
 from lightning_modules.runs.spread import FIGURES, Spread, lower_is_better, spread
 

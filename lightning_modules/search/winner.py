@@ -9,10 +9,11 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from lightning_modules.config.command_line import CONF, leaves, removed
+from lightning_modules.config.command_line import CONF
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.files import write_text
 from lightning_modules.runs.configurations import NEUTRAL
+from lightning_modules.runs.overrides import leaves, removed
 from lightning_modules.runs.run_directory import joined
 from lightning_modules.runs.saved_run import read_config
 from lightning_modules.search.trials import FIGURES, best_trials

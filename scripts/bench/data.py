@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--build", type=int, default=20_000, help="images of the built cache")
     parser.add_argument("--memory", type=int, default=50_000, help="images of the memory figure")
     arguments = parser.parse_args()
-    from lightning_modules.experiment.run_context import make_data
+    from lightning_modules.runs.data import make_data
 
     run_directory.register_resolvers()
     overrides = [*arguments.overrides, "logger=none", "callbacks=progress"]
@@ -86,7 +86,7 @@ def report_single_images(overrides: list[str], data: "ImageData", repeats: int) 
 
 def loading(overrides: list[str], *more: str) -> Callable[[], None]:
     """A job that makes the first training batches, as the loop gets them."""
-    from lightning_modules.experiment.run_context import make_data
+    from lightning_modules.runs.data import make_data
 
     data = make_data(fresh_config([*overrides, *more]))
     data.prepare_data()

@@ -25,10 +25,11 @@ from lightning_modules.config import command_line
 from lightning_modules.distillation.teachers import Teacher, freeze
 from lightning_modules.experiment.experiment import enter
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.networks import build_network
 from lightning_modules.runs import run_directory
+from lightning_modules.runs.data import make_data
 
 TEACHERS = {"resnet18": "resnet", "mobilenet_v3_large": "mobilenet_v3", "mnasnet1_0": "mnasnet"}
 STARTS: list[float] = []

@@ -24,9 +24,10 @@ from datamodules.loading.image_data import ImageData
 from lightning_modules.config import command_line
 from lightning_modules.experiment.experiment import enter
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs import run_directory
+from lightning_modules.runs.data import make_data
 from lightning_modules.training.schedules import one_cycle
 
 STARTS: list[float] = []

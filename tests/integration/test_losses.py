@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 
 from lightning_modules.evaluation.evaluation import evaluate
 from lightning_modules.experiment.experiment import enter
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.networks import load_network
 from lightning_modules.networks.cosine_head import CosineLinear
+from lightning_modules.runs.data import make_data
 from tests.conftest import run_command
 
 WORDS = [

@@ -8,9 +8,10 @@ from safetensors.torch import load_file, save_file
 
 from lightning_modules.distillation.teachers import freeze
 from lightning_modules.experiment.experiment import enter
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import stages_of
+from lightning_modules.runs.data import make_data
 from tests.conftest import run_command
 
 LOADER = """

@@ -28,8 +28,8 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
     from lightning_modules.config.composing import config_over
     from lightning_modules.deployment.predictions import PredictionStats
     from lightning_modules.evaluation.predictions import ask
-    from lightning_modules.experiment.run_context import make_data
     from lightning_modules.networks import load_network
+    from lightning_modules.runs.data import make_data
 
     told = []
     plain = predict.summary

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from datamodules.contact_sheets.contact_sheet import MARGIN
-from lightning_modules.experiment.run_context import make_data
+from lightning_modules.runs.data import make_data
 from scripts import show_batch
 from tests.conftest import run_command
 

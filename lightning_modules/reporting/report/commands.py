@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from lightning_modules.config.command_line import key_of
 from lightning_modules.reporting.report.finished_run import FinishedRun
+from lightning_modules.runs.overrides import key_of
 
 # Told by a continuation or by a search, and no part of what is repeated.
 LEFT_OUT = ("resume", "trial")

@@ -222,7 +222,7 @@ def configured(compose_config, homes):
     """The data module that options and overrides describe."""
 
     def make(*overrides: str) -> ImageData:
-        from lightning_modules.experiment.run_context import make_data
+        from lightning_modules.runs.data import make_data
 
         return make_data(compose_config(*overrides))
 

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from lightning_modules.config import command_line
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import run_directory
+from lightning_modules.runs.overrides import quote
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab c/'\\.-$:{}[],=\"", max_size=8),
@@ -20,7 +21,7 @@ PLAIN = st.recursive(
 @settings(max_examples=500)
 @given(PLAIN)
 def test_quoted_values_come_back_through_hydras_grammar(value):
-    override = OverridesParser.create().parse_override(f"key={command_line._quote(value)}")
+    override = OverridesParser.create().parse_override(f"key={quote(value)}")
     assert override.value() == value
 
 

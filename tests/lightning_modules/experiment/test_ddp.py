@@ -13,8 +13,9 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.evaluation import evaluate
 from lightning_modules.experiment.experiment import enter
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stages import stages_of
+from lightning_modules.runs.data import make_data
 from tests.conftest import draw_folder
 
 SMALL = [

@@ -8,8 +8,9 @@ import torch
 
 from lightning_modules.experiment.experiment import enter
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stages import stages_of
+from lightning_modules.runs.data import make_data
 from lightning_modules.training.callbacks.checkpoints import BEST, LAST, read_checkpoint
 from tests.conftest import draw_folder
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from compression import Step
 from lightning_modules.experiment.experiment import enter
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage
+from lightning_modules.runs.data import make_data
 
 calls = []
 

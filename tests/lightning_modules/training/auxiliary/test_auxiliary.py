@@ -11,10 +11,11 @@ from torch import nn
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.experiment import enter
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session, make_data
+from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.networks import load_network
+from lightning_modules.runs.data import make_data
 from lightning_modules.training.auxiliary.building import build_auxiliary, check_auxiliary
 from lightning_modules.training.callbacks.checkpoints import read_checkpoint
 

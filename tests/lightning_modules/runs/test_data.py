@@ -2,8 +2,8 @@
 
 from omegaconf import OmegaConf
 
-from lightning_modules.runs import audit_command as module
-from lightning_modules.runs.audit_command import audit_command
+from lightning_modules.runs import data as module
+from lightning_modules.runs.data import audit_command
 
 
 class FakeHydra:

@@ -1,0 +1,46 @@
+"""From the configuration to the data module of a run or script; imports torch."""
+
+import shlex
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from datamodules.loading.image_data import ImageData
+from lightning_modules.registry import build
+from lightning_modules.runs.data_splits import SPLIT_KEYS, make_splits
+from lightning_modules.runs.overrides import key_of
+
+OWN_KEYS = ("name", "root", "licence", "source", *SPLIT_KEYS)  # told by other means
+
+
+def make_data(cfg: DictConfig) -> ImageData:
+    """The data module that `cfg.data` and `cfg.augment` describe."""
+    settings = OmegaConf.to_container(cfg.data, resolve=True)
+    settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
+    return ImageData(
+        source=build(cfg.data.source),
+        splits=make_splits(cfg),
+        augmentation=build(cfg.augment),
+        sampling=cfg.sampling,
+        cache_dir=Path(cfg.cache_dir),
+        seed=cfg.seed,
+        audit_command=audit_command(cfg),
+        **settings,
+    )
+
+
+def audit_command(cfg: DictConfig) -> str:
+    """`python scripts/audit_data.py` with the words that chose the data of this run or script."""
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        chosen = [word for word in hydra.overrides.task if _is_of_data(key_of(word))]
+        words = [f"data={hydra.runtime.choices['data']}", *chosen]
+    else:
+        words = [f"data={cfg.data.name}", f"data.root={cfg.data.root}"]
+    return shlex.join(["python", "scripts/audit_data.py", *words])
+
+
+def _is_of_data(key: str) -> bool:
+    # An experiment may set keys of the data too.
+    return key.startswith("data.") or key == "experiment"
