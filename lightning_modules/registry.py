@@ -29,13 +29,13 @@ ROOTS = ("compression", "datamodules", "lightning_modules")
 # run before it is imported. By names, since `config`, which runs them, lies below the components.
 SCHEMAS = {
     "model": "lightning_modules.networks.check_model:check_model",
-    "distillation": "lightning_modules.distillation.settings:check_distillation",
+    "distillation": "lightning_modules.distillation.schema:check_distillation",
     "teachers": "lightning_modules.distillation.teacher_runs:check_teachers",
-    "loss": "lightning_modules.training.losses.limits:check_limits",
-    "auxiliary": "lightning_modules.training.auxiliary.settings:check_auxiliary_nodes",
-    "devices": "lightning_modules.training.check_devices:check_devices",
-    "training": "lightning_modules.training.check_training:check_training",
-    "quantized_training": "lightning_modules.training.check_training:check_quantized_training",
+    "loss": "lightning_modules.training.losses.schema:check_limits",
+    "auxiliary": "lightning_modules.training.auxiliary.schema:check_auxiliary_nodes",
+    "devices": "lightning_modules.training.device_schema:check_devices",
+    "training": "lightning_modules.training.schema:check_training",
+    "quantized_training": "lightning_modules.training.schema:check_quantized_training",
     "objectives": "lightning_modules.search.objectives:check_objectives",
     "search": "lightning_modules.search.check:check_search",
 }

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_modules.distillation.aggregation import targets_of
 from lightning_modules.distillation.feature_term import FeatureTerm
 from lightning_modules.distillation.logit_term import LogitTerm
-from lightning_modules.distillation.settings import (
+from lightning_modules.distillation.schema import (
     alpha_schedule,
     check_aggregation,
     check_term_weights,

@@ -28,8 +28,8 @@ from lightning_modules.training.callbacks.epoch_table import EpochTable
 from lightning_modules.training.callbacks.freezing import Freezing
 from lightning_modules.training.callbacks.rank_buffers import RankBuffers
 from lightning_modules.training.callbacks.seeding import Seeding
-from lightning_modules.training.check_training import chosen_callbacks
 from lightning_modules.training.devices import device_count
+from lightning_modules.training.schema import chosen_callbacks
 
 # Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
 OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format", "strategy")

@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from lightning_modules.networks import Network
 from lightning_modules.networks.layer_patterns import matching_layers
 from lightning_modules.registry import build, takes
-from lightning_modules.training.check_training import FREEZING, chosen_callbacks
 from lightning_modules.training.parameter_groups import parameter_groups
+from lightning_modules.training.schema import FREEZING, chosen_callbacks
 
 LAYER_RATES = ("lr_factors", "layer_decay")  # of an optimizer node, for its parameter groups
 PACE = ("interval", "monitor")  # of a scheduler node, for Lightning

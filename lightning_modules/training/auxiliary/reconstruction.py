@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.training.auxiliary.feature_map import check_map, in_words
-from lightning_modules.training.auxiliary.settings import check_decoder
+from lightning_modules.training.auxiliary.schema import check_decoder
 
 LOSSES = {"mse": functional.mse_loss, "l1": functional.l1_loss}
 

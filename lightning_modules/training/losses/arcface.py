@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.cosine_head import CosineLinear
-from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.schema import check_limits
 from lightning_modules.training.losses.weighted import WeightedLoss, probabilities
 
 

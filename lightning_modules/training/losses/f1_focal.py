@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from lightning_modules.training.losses.focal import Focal
-from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.schema import check_limits
 from lightning_modules.training.losses.soft_f1 import SoftF1
 
 

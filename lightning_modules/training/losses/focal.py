@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.schema import check_limits
 from lightning_modules.training.losses.weighted import WeightedLoss, probabilities
 
 SURE = 1e-12  # least 1 - p: below it the slope of (1 - p)^gamma may have no finite value

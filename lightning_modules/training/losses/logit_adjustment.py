@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.schema import check_limits
 from lightning_modules.training.losses.weighted import WeightedLoss, probabilities, require_counts
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from datamodules.loading.class_balance import class_weights as weights_from
 from lightning_modules.errors import ConfigError
-from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.schema import check_limits
 
 
 class WeightedLoss(nn.Module):

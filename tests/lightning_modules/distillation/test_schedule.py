@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_modules.distillation.schedule import schedule_of
-from lightning_modules.distillation.settings import (
+from lightning_modules.distillation.schema import (
     alpha_schedule,
     temperature_schedule,
     views_of,

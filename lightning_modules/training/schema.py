@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs.saved_run import read_config
-from lightning_modules.training.check_devices import several_devices
+from lightning_modules.training.device_schema import several_devices
 
 # What is measured in each epoch; a larger value is better where it is no loss.
 MONITORS = ("val/f1", "val/accuracy", "val/loss", "train/loss")

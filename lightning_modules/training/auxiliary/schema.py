@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.training.losses.limits import check_limits
+from lightning_modules.training.losses.schema import check_limits
 
 ERRORS = ("mse", "l1")
 
