@@ -10,7 +10,7 @@ from compression.quantization.calibration import calibration_images
 from datamodules.errors import DataError
 from datamodules.loading.image_data import ImageData
 from lightning_modules.deployment.backends import Call
-from lightning_modules.evaluation.evaluation import split_figures
+from lightning_modules.evaluation.metrics import split_figures
 from lightning_modules.evaluation.predictions import Answers
 from lightning_modules.runs.data import make_data
 

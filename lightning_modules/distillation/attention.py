@@ -3,8 +3,7 @@
 from torch import Size, Tensor, nn
 from torch.nn.functional import normalize
 
-from lightning_modules.distillation.feature_term import Compared, FeatureTerm, refuse
-from lightning_modules.distillation.projection import same_size
+from lightning_modules.distillation.feature_term import Compared, FeatureTerm, refuse, same_size
 
 
 def attention_map(output: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
-"""Hints: the student's inner output, projected, should be the teacher's."""
+"""Hints: the teacher's inner output imitated, and residuals: what the imitation still lacks."""
 
 from torch import Size, Tensor, nn
 from torch.nn.functional import mse_loss
 
-from lightning_modules.distillation.feature_term import FeatureTerm
-from lightning_modules.distillation.projection import projection, same_size
+from lightning_modules.distillation.feature_term import FeatureTerm, projection, same_size
 
 
 def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -37,3 +36,52 @@ class Hints(FeatureTerm):
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
         return Hint(student, teacher)
+
+
+def residual_loss(student: Tensor, assistant: Tensor, teacher: Tensor) -> Tensor:
+    """Half the mean squares of (teacher - student) and of that residual minus the assistant's.
+
+    Gao et al. 2021, section 3: the student imitates the teacher's output, the assistant the error
+    that is left. The error is a target, so no gradient flows through it.
+
+    Args:
+        student: N x ..., projected to the teacher's shape.
+        assistant: N x ..., of that shape.
+        teacher: N x ...
+    """
+    error = (teacher - student).detach()
+    return (mse_loss(student, teacher) + mse_loss(assistant, error)) / 2
+
+
+class Residual(nn.Module):
+    """The projection and the assistant of one pair, and their loss.
+
+    The paper's assistant is a network that looks at the images and is kept beside the student.
+    Here only the student is delivered, so the assistant is two layers on the student's own output:
+    what it can say of the error, the student must have seen.
+    """
+
+    def __init__(self, student: Size, teacher: Size) -> None:
+        super().__init__()
+        self.projection = projection(student, teacher)
+        self.assistant = _assistant(student, teacher)
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The scalar loss of two outputs; of maps of different sizes the larger is averaged."""
+        student, teacher = same_size(student, teacher)
+        return residual_loss(self.projection(student), self.assistant(student), teacher)
+
+
+def _assistant(student: Size, teacher: Size) -> nn.Module:
+    if len(student) == 4:
+        first = nn.Conv2d(student[1], teacher[1], kernel_size=3, padding=1)
+        return nn.Sequential(first, nn.ReLU(), nn.Conv2d(teacher[1], teacher[1], kernel_size=1))
+    width = teacher[-1]
+    return nn.Sequential(nn.Linear(student[-1], width), nn.ReLU(), nn.Linear(width, width))
+
+
+class Residuals(FeatureTerm):
+    """Residual losses, one a pair."""
+
+    def comparison(self, student: Size, teacher: Size) -> nn.Module:
+        return Residual(student, teacher)

@@ -1,11 +1,10 @@
-"""`LogitTerm`: a distillation loss on the logits of student and teachers."""
+"""`LogitTerm`: a distillation loss on the logits of student and teachers; soft targets are one."""
 
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
-
-from lightning_modules.distillation.logit_normalization import standardise
+from torch.nn import functional
 
 
 class LogitTerm(ABC):
@@ -44,3 +43,30 @@ class LogitTerm(ABC):
 
         It is multiplied by T^2, which keeps its gradient's size the same for every T.
         """
+
+
+def standardise(logits: Tensor) -> Tensor:
+    """Z-scores: each image's logits N x C, with mean 0 and (population) deviation 1.
+
+    A small student cannot reach the range of a large teacher's logits and need not (Sun et al.
+    2024, algorithm 1). Equal logits of an image stay equal: 0.
+    """
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    return centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + 1e-7)
+
+
+def soft_target_divergence(log_student: Tensor, targets: Tensor) -> Tensor:
+    """KL(targets || student), the mean over images (Hinton et al. 2015, section 2).
+
+    Args:
+        log_student: the student's log-probabilities, N x C.
+        targets: probabilities N x C that sum to 1.
+    """
+    return functional.kl_div(log_student, targets, reduction="batchmean")
+
+
+class SoftTargets(LogitTerm):
+    """T^2 KL(teachers || student)."""
+
+    def divergence(self, log_student: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+        return soft_target_divergence(log_student, targets)

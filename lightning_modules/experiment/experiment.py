@@ -24,7 +24,7 @@ from lightning_modules.evaluation.agreement import agreement
 from lightning_modules.evaluation.layer_table import measure_layers
 from lightning_modules.evaluation.metrics import add_latency, final_answers, final_figures
 from lightning_modules.evaluation.predictions import Answers
-from lightning_modules.evaluation.scoring import add_scores, check_split
+from lightning_modules.evaluation.score import add_scores, check_split
 from lightning_modules.experiment.found_rate import with_found_rate
 from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stage_run import run_stage

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from datamodules.loading.image_data import ImageData
-from lightning_modules.evaluation.evaluation import evaluate
+from lightning_modules.evaluation.metrics import evaluate
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.runs import saved_run
 from lightning_modules.training.devices import first_device

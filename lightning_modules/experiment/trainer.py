@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lightning_modules.errors import ConfigError
@@ -23,11 +22,11 @@ from lightning_modules.training.callbacks.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callbacks,
 )
-from lightning_modules.training.callbacks.divergence import DivergenceGuard
-from lightning_modules.training.callbacks.epoch_table import EpochTable
 from lightning_modules.training.callbacks.freezing import Freezing
-from lightning_modules.training.callbacks.rank_buffers import RankBuffers
+from lightning_modules.training.callbacks.progress import EpochTable
 from lightning_modules.training.callbacks.seeding import Seeding
+from lightning_modules.training.callbacks.stopping import DivergenceGuard
+from lightning_modules.training.ddp_processes import RankBuffers, ddp_strategy
 from lightning_modules.training.devices import device_count
 from lightning_modules.training.schema import chosen_callbacks
 
@@ -52,7 +51,7 @@ def make_trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
     ]
     plugins: list[Any] = [AtomicCheckpointIO()]
     if device_count(trainer) > 1:
-        settings["strategy"] = _strategy(trainer.strategy)
+        settings["strategy"] = ddp_strategy(trainer.strategy)
         plugins.append(LightningEnvironment())
         own.insert(0, RankBuffers())
     else:
@@ -94,16 +93,6 @@ def explained() -> Iterator[None]:
         yield
     except MisconfigurationException as error:
         raise ConfigError(f"The trainer cannot work so: {' '.join(str(error).split())}") from error
-
-
-def _strategy(name: str) -> DDPStrategy:
-    """One process a device; gradients are means over them."""
-    return DDPStrategy(
-        find_unused_parameters=name == "ddp_find_unused_parameters_true",
-        # `RankBuffers` does it, once an epoch and not at each batch: a validation batch must not
-        # wait for other processes, whose last one may already be over.
-        broadcast_buffers=False,
-    )
 
 
 def stream(stage: Stage, round: int) -> int:

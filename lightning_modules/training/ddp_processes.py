@@ -1,4 +1,7 @@
-"""More processes for one fit: they start with it, end with it, and none outlives a failure."""
+"""More processes for one fit: they start with it, end with it, and none outlives a failure.
+
+How Lightning keeps them equal meanwhile stands at the end.
+"""
 
 import contextlib
 import multiprocessing
@@ -15,7 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
 from lightning_modules.errors import USER_ERRORS, ConfigError
@@ -196,3 +201,27 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def ddp_strategy(name: str) -> DDPStrategy:
+    """One process a device; gradients are means over them."""
+    return DDPStrategy(
+        find_unused_parameters=name == "ddp_find_unused_parameters_true",
+        # `RankBuffers` does it, once an epoch and not at each batch: a validation batch must not
+        # wait for other processes, whose last one may already be over.
+        broadcast_buffers=False,
+    )
+
+
+class RankBuffers(pl.Callback):
+    """Sends the buffers of the first process to the others before each validation.
+
+    Parameters are equal on all of them, for all take the same steps; BatchNorm statistics follow
+    each process's own images. The first one's are saved, so they are what must be validated.
+    Placed after an average of the weights, it sends the average's.
+    """
+
+    @torch.no_grad()
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        for buffer in module.buffers():
+            distributed.broadcast(buffer, src=0)

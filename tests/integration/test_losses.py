@@ -7,7 +7,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from lightning_modules.evaluation.evaluation import evaluate
+from lightning_modules.evaluation.metrics import evaluate
 from lightning_modules.experiment.experiment import enter
 from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stage_run import run_stage

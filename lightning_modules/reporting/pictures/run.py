@@ -7,7 +7,7 @@ from datamodules.contact_sheets.tile import RED, Tile
 from datamodules.loading.image_data import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_rows
-from lightning_modules.evaluation.evaluation import split_figures
+from lightning_modules.evaluation.metrics import split_figures
 from lightning_modules.evaluation.predictions import Answers
 from lightning_modules.reporting.pictures.classification import (
     draw_class_bars,

@@ -1,11 +1,16 @@
-"""What a person sees while a network trains."""
+"""What is told of each epoch: a bar or a line to a person, a row to the run's `metrics.csv`."""
 
+import csv
+import io
 import logging
 import sys
 import time
+from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
+
+from lightning_modules.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -32,3 +37,52 @@ class EpochLines(pl.Callback):
         seconds = time.perf_counter() - self._start
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         log.info(f"  {epoch:<12} {shown}  {seconds:.1f} s")
+
+
+COLUMNS = ("step", "round", "epoch", "train/loss", "val/loss", "val/f1", "val/accuracy", "lr")
+
+
+class EpochTable(pl.Callback):
+    """Writes the table anew after each epoch, in one piece.
+
+    A resumed run takes back the rows of the epochs it repeats, so that none stands twice.
+    """
+
+    def __init__(self, path: Path, *, step: str, round: int) -> None:
+        self.path = path
+        self.step, self.round = step, round
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {
+            "step": self.step,
+            "round": self.round,
+            "epoch": trainer.current_epoch,
+            **{name: round(value, 6) for name, value in figures.items()},
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._start, 3),
+        }
+        self._write([*self._earlier(trainer.current_epoch), row])
+
+    def _earlier(self, epoch: int) -> list[dict]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        here = (self.step, str(self.round))
+        return [r for r in rows if (r["step"], r["round"]) != here or int(r["epoch"]) < epoch]
+
+    def _write(self, rows: list[dict]) -> None:
+        measured = (name for row in rows for name in row if name != "seconds")
+        columns = dict.fromkeys([*COLUMNS, *measured, "seconds"])
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path, text.getvalue())

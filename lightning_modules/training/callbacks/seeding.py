@@ -1,4 +1,4 @@
-"""`Seeding`: randomness inside a step (dropout, mixing) as a function of (seed, batch)."""
+"""Randomness as a function: of (seed, batch) inside a step, of the epoch among the images."""
 
 from typing import Any
 
@@ -28,3 +28,10 @@ def seed_step(seed: int, stream: int, step: int, *, rank: int = 0) -> None:
     """Seeds torch's global generator for one batch of one fit, in one of its processes."""
     words = [seed, stream, step, *([rank] if rank else [])]
     torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]))
+
+
+class SameBatches(pl.Callback):
+    """With few batches an epoch: whether a network can learn them by heart (it must)."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        trainer.train_dataloader.sampler.set_epoch(0)

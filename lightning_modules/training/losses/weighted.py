@@ -1,4 +1,4 @@
-"""What the losses share: hard and soft targets, label smoothing, class weights, the mean."""
+"""What the losses share (soft targets, label smoothing, class weights), and cross-entropy."""
 
 from collections.abc import Sequence
 
@@ -89,3 +89,16 @@ def require_counts(class_counts: Sequence[int] | None, what: str) -> Sequence[in
     if class_counts is None:
         raise ConfigError(f"{what} needs class_counts, the training images of each class.")
     return class_counts
+
+
+class CrossEntropy(WeightedLoss):
+    """-log p of the target class; settings as of `WeightedLoss`.
+
+    With `class_weights=effective_number` it is the class-balanced softmax loss of Cui et al. 2019,
+    "Class-Balanced Loss Based on Effective Number of Samples", section 4.2.
+    """
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Logits N x classes, targets int64 N or N x classes -> scalar."""
+        targets = probabilities(targets, logits.shape[1])
+        return self.mean(-functional.log_softmax(logits.float(), dim=1), targets)

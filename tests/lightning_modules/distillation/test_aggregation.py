@@ -11,7 +11,7 @@ from lightning_modules.distillation.aggregation import (
     targets_of,
 )
 from lightning_modules.distillation.distillation import Distillation
-from lightning_modules.distillation.soft_targets import SoftTargets
+from lightning_modules.distillation.logit_term import SoftTargets
 from lightning_modules.distillation.teachers import Teacher
 from tests.lightning_modules.distillation.test_logit_terms import kl, softmax
 

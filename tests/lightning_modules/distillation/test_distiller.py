@@ -16,7 +16,7 @@ from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.distiller import Distiller
 from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distillation.hints import Hints
-from lightning_modules.distillation.soft_targets import SoftTargets
+from lightning_modules.distillation.logit_term import SoftTargets
 from lightning_modules.errors import ConfigError
 from lightning_modules.training.classifier import Classifier
 

@@ -8,11 +8,15 @@ import torch
 from torch import nn
 
 from lightning_modules.distillation.attention import Attention, attention_loss
-from lightning_modules.distillation.hints import Hints, hint_loss
-from lightning_modules.distillation.projection import projection, same_size
-from lightning_modules.distillation.relational import Relational, angles, relational_loss
-from lightning_modules.distillation.residual import Residuals, residual_loss
-from lightning_modules.distillation.similarity import Similarity, similarity_loss
+from lightning_modules.distillation.feature_term import projection, same_size
+from lightning_modules.distillation.hints import Hints, Residuals, hint_loss, residual_loss
+from lightning_modules.distillation.relational import (
+    Relational,
+    Similarity,
+    angles,
+    relational_loss,
+    similarity_loss,
+)
 from lightning_modules.errors import ConfigError
 
 RNG = np.random.default_rng(0)

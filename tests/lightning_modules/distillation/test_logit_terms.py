@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from lightning_modules.distillation.decoupled import Decoupled, decoupled_divergence
 from lightning_modules.distillation.dist import Dist, pearson_distance
-from lightning_modules.distillation.logit_normalization import standardise
-from lightning_modules.distillation.soft_targets import SoftTargets
+from lightning_modules.distillation.logit_term import SoftTargets, standardise
 from lightning_modules.errors import ConfigError
 
 RNG = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lightning_modules.distillation.distillation import Distillation
-from lightning_modules.distillation.soft_targets import SoftTargets
+from lightning_modules.distillation.logit_term import SoftTargets
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.evaluation.agreement import agreement
 from lightning_modules.evaluation.predictions import Answers

@@ -10,7 +10,7 @@ from lightning_modules.evaluation.class_report import (
     is_of_class,
     table_cells,
 )
-from lightning_modules.evaluation.evaluation import split_figures
+from lightning_modules.evaluation.metrics import split_figures
 from lightning_modules.evaluation.predictions import Answers
 
 

@@ -7,7 +7,7 @@ from compression.engine import recalibrate
 from compression.factorization.tucker import Tucker
 from compression.pruning.prune_weights import PruneWeights
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation.evaluation import evaluate
+from lightning_modules.evaluation.metrics import evaluate
 from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.sensitivity_scan import as_plain, require_trials, scan_run
 from lightning_modules.experiment.step_context import scans_folder

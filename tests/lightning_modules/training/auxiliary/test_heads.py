@@ -6,8 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.training.auxiliary.classifier import AuxiliaryClassifier
-from lightning_modules.training.auxiliary.reconstruction import Reconstruction
+from lightning_modules.training.auxiliary.heads import AuxiliaryClassifier, Reconstruction
 
 IMAGES = torch.randint(
     0, 256, (4, 3, 16, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

@@ -9,12 +9,10 @@ from torch.nn import functional
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.training.losses.arcface import ArcFace
-from lightning_modules.training.losses.cross_entropy import CrossEntropy
-from lightning_modules.training.losses.f1_cross_entropy import F1CrossEntropy
-from lightning_modules.training.losses.f1_focal import F1Focal
 from lightning_modules.training.losses.focal import Focal
 from lightning_modules.training.losses.logit_adjustment import LogitAdjustment
-from lightning_modules.training.losses.soft_f1 import SoftF1
+from lightning_modules.training.losses.soft_f1 import F1CrossEntropy, F1Focal, SoftF1
+from lightning_modules.training.losses.weighted import CrossEntropy
 
 CLASSES = 4
 COUNTS = [400, 95, 20, 0]

@@ -12,12 +12,10 @@ from torchvision.ops import sigmoid_focal_loss
 
 from datamodules.loading.class_balance import class_weights
 from lightning_modules.training.losses.arcface import ArcFace
-from lightning_modules.training.losses.cross_entropy import CrossEntropy
-from lightning_modules.training.losses.f1_cross_entropy import F1CrossEntropy
-from lightning_modules.training.losses.f1_focal import F1Focal
 from lightning_modules.training.losses.focal import Focal
 from lightning_modules.training.losses.logit_adjustment import LogitAdjustment
-from lightning_modules.training.losses.soft_f1 import SoftF1
+from lightning_modules.training.losses.soft_f1 import F1CrossEntropy, F1Focal, SoftF1
+from lightning_modules.training.losses.weighted import CrossEntropy
 
 COUNTS = [400, 95, 20]
 SCHEMES = ("none", "balanced", "sqrt", "effective_number")

@@ -1,9 +1,10 @@
-"""`DivergenceGuard`: ends a fit whose loss is no number."""
+"""What ends a fit before its last epoch: a loss that is no number, or one that stands still."""
 
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 
 from lightning_modules.errors import ConfigError
 
@@ -30,3 +31,14 @@ class DivergenceGuard(pl.Callback):
             f"{trainer.global_step}, learning rate {rate:.3g}; lower optimizer.lr or set "
             "trainer.gradient_clip_val=1 (checkpoints of earlier epochs are kept)."
         )
+
+
+class EarlyStopping(LightningEarlyStopping):
+    """Lightning's, which forgets on a resume that it had stopped, and takes an older patience."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.wait_count and self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
