@@ -2,50 +2,49 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
-
-from lightning_modules.errors import ConfigError
 from lightning_modules.networks.overview import Row
+from lightning_modules.reporting.pictures.drawing import BLUE, fonts, save, write_names, write_title
 
-LINE, FONT, BAR = 22, 14, 420  # pixels: height of a row, of its letters, length of the longest bar
-GAP = 12
-INK, BLUE, PAPER = (40, 40, 40), (66, 112, 178), (255, 255, 255)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINE, MARGINS = 0.26, 1.3  # inches: height of a row, of title and scale
+LETTERS = 60  # of a row's name
+
+
+def draw_bars(rows: Sequence[Row], *, title: str) -> "Figure":
+    """A bar of MACs for each row, with its number and its ratio of all; rows without have none.
+
+    Args:
+        rows: in the network's order.
+        title: above it.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    rows = [row for row in rows if row.macs]
+    macs = [row.macs for row in rows]
+    total, longest = max(sum(macs), 1), max([*macs, 1])
+    figure = Figure(figsize=(9, LINE * len(rows) + MARGINS), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(range(len(rows)), macs, color=BLUE)
+    notes = [f"{count:,}  {count / total:.1%}" for count in macs]
+    axes.bar_label(bars, notes, padding=3, fontsize=8)
+    names = [f"{row.name}  {row.kind}".strip() for row in rows]
+    write_names(axes.yaxis, names, longest=LETTERS, fontsize=8)
+    axes.set(xlabel="MACs of one image", xlim=(0, 1.4 * longest), ylim=(len(rows) - 0.4, -0.6))
+    axes.xaxis.set_major_formatter(EngFormatter())  # 30 M
+    write_title(figure, title)
+    return figure
 
 
 def save_bars(rows: Sequence[Row], path: str | Path, *, title: str) -> Path:
-    """Draw the rows' MACs as bars and write them to `path`, in the format of its suffix.
-
-    Rows without MACs are left out.
+    """Writes the picture of `draw_bars` to `path`, in the format of its suffix.
 
     Raises:
         ConfigError: no picture format has that suffix, or the folder cannot be written to.
     """
-    font = ImageFont.load_default(size=FONT)
-    rows = [row for row in rows if row.macs]
-    names = [f"{row.name}  {row.kind}".strip() for row in rows]
-    values = [row.macs for row in rows]
-    total, longest = max(sum(values), 1), max([*values, 1])
-    notes = [f"{value:,}  {value / total:.1%}" for value in values]
-    left = 2 * GAP + max(map(int, map(font.getlength, names)), default=0)
-    right = 2 * GAP + max(map(int, map(font.getlength, notes)), default=0)
-    width = max(left + BAR + right, 2 * GAP + int(font.getlength(title)))
-    picture = Image.new("RGB", (width, GAP * 2 + LINE * (len(rows) + 1)), PAPER)
-    draw = ImageDraw.Draw(picture)
-    draw.text((GAP, GAP), title, fill=INK, font=font)
-    for place, (name, value, note) in enumerate(zip(names, values, notes, strict=True), start=1):
-        top = GAP + place * LINE
-        end = left + round(BAR * value / longest)
-        draw.text((left - GAP, top), name, fill=INK, font=font, anchor="ra")
-        draw.rectangle((left, top, max(end, left + 1), top + LINE - 6), fill=BLUE)
-        draw.text((end + GAP, top), note, fill=INK, font=font)
-    return _write(picture, Path(path))
-
-
-def _write(picture: Image.Image, path: Path) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
-    except (ValueError, OSError) as error:  # pillow: an unknown suffix is a ValueError
-        raise ConfigError(f"The picture {path} cannot be written: {error}.") from error
-    return path
+    with fonts():
+        return save(draw_bars(rows, title=title), Path(path))

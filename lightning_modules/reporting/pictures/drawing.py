@@ -80,27 +80,32 @@ def write_title(figure: "Figure", *lines: str) -> None:
 
 
 def to_png(figure: "Figure") -> bytes:
-    """The bytes of the file that `save` would write."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DOTS)
-    return file.getvalue()
+    """The bytes of the PNG that `save` would write."""
+    return _rendered(figure, "png")
 
 
 def save(figure: "Figure", path: Path) -> Path:
-    """Writes a figure as PNG, whole or not at all.
+    """Writes a figure in the format of the path's suffix, whole or not at all.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written, or no format has that suffix.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        content = _rendered(figure, path.suffix.removeprefix("."))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            figure.savefig(beside, format="png", dpi=DOTS)
+            beside.write_bytes(content)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:  # matplotlib: an unknown format is a ValueError
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"The picture {path} cannot be written ({reason}).") from error
     return path
+
+
+def _rendered(figure: "Figure", format: str) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format=format, dpi=DOTS)
+    return file.getvalue()
