@@ -11,7 +11,7 @@ from lightning_modules.runs.configurations import REPETITION
 from lightning_modules.runs.run_directory import search_folder
 from lightning_modules.runs.run_records import find_records
 from lightning_modules.runs.summary import Summary, summarise
-from lightning_modules.search.results import show_answer, study_report
+from lightning_modules.search.results import show_results, study_report
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
         raise ConfigError(f"--top {flags.top} is not allowed; give a number from 1.")
     searches = [folder for word in flags.words if (folder := search_folder(word)) is not None]
     for folder in searches:
-        show_answer(folder, top=flags.top)
+        show_results(folder, top=flags.top)
     if others := [word for word in flags.words if search_folder(word) is None]:
         report(others, csv=flags.csv, over=flags.over)
     elif flags.csv is not None:
@@ -62,7 +62,7 @@ def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
     """Writes the page on the runs and searches named; returns its path.
 
     Raises:
-        ConfigError: none of them has figures, one is damaged, or it cannot be written.
+        ConfigError: none of them has metrics, one is damaged, or it cannot be written.
     """
     from lightning_modules.reporting.closing_screen import REPORT
     from lightning_modules.reporting.report.page import (
@@ -78,7 +78,7 @@ def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:
     """Prints the table of the runs named, and writes it where `csv` says.
 
     Raises:
-        ConfigError: a name means nothing, or no run has figures.
+        ConfigError: a name means nothing, or no run has metrics.
     """
     if csv is not None and Path(csv).is_dir():
         raise ConfigError(f"--csv {csv} is a directory; give the name of a file.")
@@ -86,7 +86,7 @@ def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:
     summary = summarise(records, over=(*REPETITION, *over))
     spread_table.show(summary)
     if all(record.failure is not None for record in records):
-        raise ConfigError("None of these runs has figures; the reasons stand above.")
+        raise ConfigError("None of these runs has metrics; the reasons stand above.")
     if csv is not None:
         write_text(Path(csv), spread_table.to_csv(summary))
         print(f"csv      {csv}")

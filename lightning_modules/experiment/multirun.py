@@ -49,10 +49,10 @@ def close_search(folder: Path) -> None:
     Raises:
         SystemExit: it has none.
     """
-    from lightning_modules.search.results import show_answer  # Optuna: only for a search
+    from lightning_modules.search.results import show_results  # Optuna: only for a search
 
     try:
-        show_answer(folder)
+        show_results(folder)
     except ConfigError as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -40,11 +40,11 @@ An image classifier made by Model Diet.
 | licence | {data_licence} |
 {images}
 
-## Figures
+## Metrics
 
-| figure | value |
+| metric | value |
 |---|---|
-{figures}
+{numbers}
 
 {alone}
 The calibration error is the mean distance of confidence and accuracy, 0 at best.
@@ -67,10 +67,10 @@ network = load_network("{folder}")  # checks hashes and a stored input; unpickle
 logits = network(images)  # uint8 N x 3 x {height} x {width}
 ```
 """
-ALONE = "All figures are of one seed: differences of a few points may be chance."
-SPREAD = "Over {n} runs that differ in nothing but {places}, mean (standard deviation): {figures}."
+ALONE = "All metrics are of one seed: differences of a few points may be chance."
+SPREAD = "Over {n} runs that differ in nothing but {places}, mean (standard deviation): {numbers}."
 UNKNOWN = "nobody stated it; ask before you pass {what} on"
-FEW = 30  # images of a class, below which its figures are said to be uncertain
+FEW = 30  # images of a class, below which its metrics are said to be uncertain
 
 
 def write_card(
@@ -80,7 +80,7 @@ def write_card(
     counts: dict[str, list[int]],
     pictures: Sequence[Path] = (),
 ) -> None:
-    """Writes `card.md` from the saved network's description and the final figures.
+    """Writes `card.md` from the saved network's description and the final metrics.
 
     Args:
         folder: the run directory.
@@ -92,7 +92,7 @@ def write_card(
     saved = saved_run.description(folder)
     height, width = saved["image_size"]
     names = saved["class_names"]
-    figures = [(k, v) for k, v in metrics.items() if "/" in k and not is_of_class(k)]
+    numbers = [(k, v) for k, v in metrics.items() if "/" in k and not is_of_class(k)]
     use = f"To tell these classes apart in images like those of {cfg.data.name}, one object each."
     text = TEMPLATE.format(
         name=folder.name,
@@ -108,7 +108,7 @@ def write_card(
         count=len(names),
         weights=weights_of(metrics),
         seed=metrics["seed"],
-        figures="\n".join(f"| {key} | {_number(value)} |" for key, value in figures),
+        numbers="\n".join(f"| {key} | {_number(value)} |" for key, value in numbers),
         alone=ALONE,
         classes_tables=_class_tables(metrics["confusion"]),
         pictures=_links(folder, pictures),
@@ -126,15 +126,15 @@ def tell_spread(row: Row) -> None:
         row: runs that differ in their seeds or folds.
     """
     found = {key: row.spread(key) for key in FIGURES}
-    figures = ", ".join(
+    numbers = ", ".join(
         f"{key} {_number(one.mean)} ({one.sd:.4f})" for key, one in found.items() if one and one.sd
     )
     repeated = {"seed": row.seeds, "fold": row.folds}
     places = " and ".join(name for name, count in repeated.items() if count > 1)
-    text = SPREAD.format(n=len(row.records), places=places, figures=figures)
+    text = SPREAD.format(n=len(row.records), places=places, numbers=numbers)
     for record in row.records:
         card = record.folder / CARD
-        if figures and card.is_file():
+        if numbers and card.is_file():
             write_text(card, card.read_text(encoding="utf-8").replace(ALONE, text))
 
 
@@ -160,9 +160,9 @@ def _limits(metrics: dict[str, Any], cfg: DictConfig, size: Sequence[int]) -> It
     yield f"Its weakest class on {split} is {weakest.name}, with an F1 of {weakest.f1:.3f}."
     few = [f"{row.name} ({row.support})" for row in rows if row.support < FEW]
     if few:
-        yield f"Few {split} images make the figures of these classes uncertain: {', '.join(few)}."
+        yield f"Few {split} images make the metrics of these classes uncertain: {', '.join(few)}."
     if metrics["kept"] == "best":
-        yield "The epoch was chosen on the validation images, which flatters the figures of val."
+        yield "The epoch was chosen on the validation images, which flatters the metrics of val."
     if how := metrics.get("latency"):
         yield f"The latency is that of {how['backend']} on {how['device']}; others differ."
 

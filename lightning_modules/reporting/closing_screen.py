@@ -55,9 +55,9 @@ def _table(metrics: dict[str, Any]) -> Table:
     shown = [key for key in COLUMNS if key in metrics]
     for key in shown:
         table.add_column(COLUMNS[key][0], justify="right")
-    rows = stage_figures(metrics["steps"])
-    for name, figures in rows:
-        table.add_row(name, *(cell(key, figures) for key in shown))
+    rows = stage_metrics(metrics["steps"])
+    for name, after in rows:
+        table.add_row(name, *(cell(key, after) for key in shown))
     if len(rows) > 1:
         first, last = rows[0][1], rows[-1][1]
         table.add_section()
@@ -65,8 +65,8 @@ def _table(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def stage_figures(steps: list[dict[str, Any]]) -> list[tuple[str, dict[str, float]]]:
-    """(name, figures) after each stage; first those of the network that entered, if one did."""
+def stage_metrics(steps: list[dict[str, Any]]) -> list[tuple[str, dict[str, float]]]:
+    """(name, metrics) after each stage; first those of the network that entered, if one did."""
     rows = [(step["name"], step["after"]) for step in steps]
     if steps and not steps[0]["name"].startswith("00"):
         rows.insert(0, ("entered", steps[0]["before"]))
@@ -80,9 +80,9 @@ def weights_of(metrics: dict[str, Any]) -> str:
     return f"of epoch {metrics['epoch'] + 1} (trainer.keep={metrics['kept']})"
 
 
-def cell(key: str, figures: dict[str, float]) -> str:
-    """A figure as a person reads it; empty where it was not measured."""
-    return COLUMNS[key][1].format(figures[key]) if key in figures else ""
+def cell(key: str, metrics: dict[str, float]) -> str:
+    """A metric as a person reads it; empty where it was not measured."""
+    return COLUMNS[key][1].format(metrics[key]) if key in metrics else ""
 
 
 def change(key: str, first: dict[str, float], last: dict[str, float]) -> str:
@@ -106,14 +106,14 @@ def int8_worth(folder: Path, metrics: dict[str, Any], *, run: str) -> str | None
         return None
     before, after = metrics["steps"][-1]["before"], metrics["steps"][-1]["after"]
     time, size = (after[key] / before[key] for key in ("cost/latency_ms", "cost/file_bytes"))
-    figures = (
+    ratios = (
         f"x {time:.2f} of the float network's time, x {size:.2f} of its file, macro-F1 "
         f"{after['val/f1'] - before['val/f1']:+.4f}"
     )
     if time <= PAYS:
-        return f"int8 pays here: {figures}"
+        return f"int8 pays here: {ratios}"
     return (
-        f"int8 does not pay here: {figures}; unless the file's size is what counts, ship the float "
+        f"int8 does not pay here: {ratios}; unless the file's size is what counts, ship the float "
         f"network: python scripts/export.py {run} int8=false"
     )
 

@@ -74,16 +74,16 @@ def to_markdown(summary: Summary, title: str) -> str:
 
 
 def to_csv(summary: Summary) -> str:
-    """Everything, unrounded: a row for each configuration, six columns for each figure."""
+    """Everything, unrounded: a row for each configuration, six columns for each metric."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     parts = ("", " sd", " se", " min", " max", " n")
-    headings = [f"{figure}{part}" for figure in summary.figures for part in parts]
+    headings = [f"{metric}{part}" for metric in summary.figures for part in parts]
     writer.writerow([*summary.keys, "runs", "seeds", "folds", "failed", *headings, "failures"])
     strays = [Row({}, (), summary.strays, repetitions=0)] if summary.strays else []
     for row in [*summary.rows, *strays]:
         settings = [_exact(row.settings.get(key, "")) for key in summary.keys]
-        found = [row.spread(figure) for figure in summary.figures]
+        found = [row.spread(metric) for metric in summary.figures]
         values = [value for one in found for value in (_values(one) if one else [""] * 6)]
         reasons = "; ".join(f"{run.name}: {run.failure}" for run in row.failed)
         writer.writerow([*settings, *_counts(row).values(), *values, reasons])
@@ -105,22 +105,22 @@ def _where(summary: Summary, count: str) -> list[str]:
     return [count] if any(_counts(row)[count] for row in summary.rows) else []
 
 
-def _number(figure: str, value: float | None) -> str:
-    return "" if value is None else COLUMNS.get(figure, (figure, "{:.4f}"))[1].format(value)
+def _number(metric: str, value: float | None) -> str:
+    return "" if value is None else COLUMNS.get(metric, (metric, "{:.4f}"))[1].format(value)
 
 
-def _in_full(figure: str, found: Spread | None) -> list[str]:
+def _in_full(metric: str, found: Spread | None) -> list[str]:
     if found is None:
         return [""] * 5
     values = (found.mean, found.sd, found.se, found.least, found.most)
-    return [_number(figure, value) for value in values]
+    return [_number(metric, value) for value in values]
 
 
-def _in_short(figure: str, found: Spread | None) -> str:
+def _in_short(metric: str, found: Spread | None) -> str:
     if found is None:
         return ""
-    mean = _number(figure, found.mean)
-    return f"{mean} ({_number(figure, found.sd)})" if found.sd else mean
+    mean = _number(metric, found.mean)
+    return f"{mean} ({_number(metric, found.sd)})" if found.sd else mean
 
 
 def _values(found: Spread) -> list[float | str]:

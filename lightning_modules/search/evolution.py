@@ -7,7 +7,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from lightning_modules.search.independent_samplers import OneByOne, holds
+from lightning_modules.search.independent_samplers import IndependentSampler, holds
 from lightning_modules.search.trials import violation_of
 
 POPULATION = 25  # of the latest trials within the limits
@@ -15,7 +15,7 @@ TOURNAMENT = 10  # of these; the best of them is the parent (many were stopped e
 MUTATIONS = 3  # parameters that a child draws anew, at most
 
 
-class EvolutionSampler(OneByOne):
+class EvolutionSampler(IndependentSampler):
     """Regularised evolution (Real et al. 2019, Algorithm 1), one objective.
 
     A child takes its parent's parameters, of which one to three are drawn anew, and so are those

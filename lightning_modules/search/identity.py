@@ -18,7 +18,7 @@ BUDGET = (
     "parallel",
     "max_failure_rate",
     "name",
-    "retire",
+    "mark_failed",
     "params",
     "sampler",
     "redraws",

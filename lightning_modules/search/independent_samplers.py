@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from lightning_modules.search.space import bare
 
 
-class OneByOne(BaseSampler):
+class IndependentSampler(BaseSampler):
     """The base of samplers that draw nothing together; they say `sample_independent`."""
 
     def infer_relative_search_space(
@@ -28,7 +28,7 @@ class OneByOne(BaseSampler):
         return {}
 
 
-class Given(OneByOne):
+class FixedValuesSampler(IndependentSampler):
     """Gives each parameter the value known for it; another sampler draws the rest.
 
     Args:
@@ -53,7 +53,7 @@ class Given(OneByOne):
         return self.other.sample_independent(study, trial, param_name, param_distribution)
 
 
-def as_it_stands(root: DictConfig, name: str) -> Any:
+def default_value(root: DictConfig, name: str) -> Any:
     """The value that a parameter's key has without a search, or the option chosen of a group.
 
     A study's first trial has these, so that nothing worse is the answer; None where there is none.

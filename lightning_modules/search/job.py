@@ -13,7 +13,7 @@ from lightning_modules.search.objectives import penalties
 
 
 def run_trial(
-    cfg: DictConfig, hydra: DictConfig, conduct: Callable[[], dict[str, Any]]
+    cfg: DictConfig, hydra: DictConfig, run_experiment: Callable[[], dict[str, Any]]
 ) -> float | list[float]:
     """What a search is told of a trial: its objectives, or how far over its limits it is.
 
@@ -23,7 +23,7 @@ def run_trial(
     Args:
         cfg: the trial's configuration.
         hydra: its `hydra` node.
-        conduct: the whole run; returns its metrics.
+        run_experiment: the whole run; returns its metrics.
     """
     limits, folder = limits_of(cfg), Path(hydra.runtime.output_dir)
     if limits and not cfg.compression:
@@ -31,7 +31,7 @@ def run_trial(
         if over := violation(costs, limits):
             refuse(folder, costs, over)
             return _penalised(cfg, hydra, over)
-    metrics = conduct()
+    metrics = run_experiment()
     if over := violation(metrics, limits):
         refuse(folder, metrics, over)
         return _penalised(cfg, hydra, over)
@@ -39,7 +39,7 @@ def run_trial(
 
 
 def objectives(names: str | ListConfig, metrics: dict[str, Any]) -> float | list[float]:
-    """The figures that a search improves.
+    """The metrics that a search improves.
 
     Raises:
         ConfigError: the run measured no such thing: no test split, no latency, no such class.

@@ -1,4 +1,4 @@
-"""What a search improves: names of figures and the direction of each."""
+"""What a search improves: names of metrics and the direction of each."""
 
 import math
 import re
@@ -32,17 +32,17 @@ def check_objectives(cfg: DictConfig) -> None:
     """
     names = objectives_of(cfg)
     if not names or len(set(names)) < len(names):
-        raise ConfigError(f"objective={list(names)}; name one figure or several different ones.")
+        raise ConfigError(f"objective={list(names)}; name one metric or several different ones.")
     for name in names:
         if not LOGGED.fullmatch(name):
             raise ConfigError(
                 f"objective {name} is not measured; there are {USUAL}, score/macs, score/time and "
-                "the other figures of a run's metrics.json."
+                "the other metrics of a run's metrics.json."
             )
 
 
 def objectives_of(root: DictConfig) -> list[str]:
-    """The names of the figures that trials return, in order."""
+    """The names of the metrics that trials return, in order."""
     return [root.objective] if isinstance(root.objective, str) else list(root.objective)
 
 

@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from lightning_modules.reporting.pictures.study import StudyPlots, TrialPoint
-from lightning_modules.search.trials import FIGURES, PRUNED, RETIRED, feasible
+from lightning_modules.search.trials import METRICS, PRUNED, RETIRED, feasible
 from lightning_modules.search.winner import winners
 
 BINS = 4  # of a numeric parameter, with equally many trials each
@@ -46,7 +46,7 @@ def _point(trial: FrozenTrial) -> TrialPoint:
         number=trial.number,
         values=trial.values,
         params=trial.params,
-        metrics=trial.user_attrs.get(FIGURES, {}),
+        metrics=trial.user_attrs.get(METRICS, {}),
         stopped=PRUNED in trial.user_attrs,
     )
 

@@ -12,7 +12,7 @@ from lightning_modules.files import write_text
 from lightning_modules.search.objectives import objectives_of
 from lightning_modules.search.trials import (
     FAILURE,
-    FIGURES,
+    METRICS,
     PRUNED,
     RETIRED,
     VIOLATION,
@@ -57,12 +57,12 @@ def write_table(study: optuna.Study, folder: Path, names: list[str]) -> Path:
     """Writes the table anew, in one piece; returns its path."""
     trials = study.get_trials(deepcopy=False)
     params = list(dict.fromkeys(name for trial in trials for name in trial.params))
-    figures = dict.fromkeys(n for t in trials for n in t.user_attrs.get(FIGURES, {}))
-    figures = [name for name in figures if name not in names]
+    metrics = dict.fromkeys(n for t in trials for n in t.user_attrs.get(METRICS, {}))
+    metrics = [name for name in metrics if name not in names]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["trial", "state", *names, *params, *figures, "over limits", PRUNED, "seconds", "reason"]
+        ["trial", "state", *names, *params, *metrics, "over limits", PRUNED, "seconds", "reason"]
     )
     for trial in trials:
         found = trial.user_attrs
@@ -73,7 +73,7 @@ def write_table(study: optuna.Study, folder: Path, names: list[str]) -> Path:
                 state_of(trial),
                 *values,
                 *(trial.params.get(name, "") for name in params),
-                *(found.get(FIGURES, {}).get(name, "") for name in figures),
+                *(found.get(METRICS, {}).get(name, "") for name in metrics),
                 found.get(VIOLATION, ""),
                 found.get(PRUNED, ""),
                 f"{trial.duration.total_seconds():.2f}" if trial.duration else "",

@@ -20,7 +20,7 @@ from lightning_modules.search.progress import state_of, write_table
 from lightning_modules.search.storage import find_study
 from lightning_modules.search.trials import (
     FAILURE,
-    FIGURES,
+    METRICS,
     PRUNED,
     best_trials,
     elsewhere,
@@ -29,11 +29,11 @@ from lightning_modules.search.trials import (
 from lightning_modules.search.winner import winners, write_winner
 
 SHOWN = 10  # trials
-WIDTH_OF_FIGURES = 64  # characters of the table before the parameters
-FIGURES_SHOWN = ("val/f1", "cost/macs", "cost/params", "cost/latency_ms", "score/macs")
+WIDTH_OF_METRICS = 64  # characters of the table before the parameters
+SHOWN_METRICS = ("val/f1", "cost/macs", "cost/params", "cost/latency_ms", "score/macs")
 
 
-def show_answer(folder: Path, *, top: int = 1) -> None:
+def show_results(folder: Path, *, top: int = 1) -> None:
     """Prints how a study stands and its best trials; writes its table, pictures and winners.
 
     Args:
@@ -111,7 +111,7 @@ def states(trials: list[FrozenTrial]) -> str:
 
 
 def _table(best: list[FrozenTrial], names: list[str], width: int) -> Table:
-    headings, rows = best_cells(best, names, room=width - WIDTH_OF_FIGURES)
+    headings, rows = best_cells(best, names, room=width - WIDTH_OF_METRICS)
     table = Table(title=title_of(names))
     for heading in headings:
         table.add_column(Text(heading), justify="right", overflow="fold")
@@ -135,7 +135,7 @@ def best_cells(
         names: of the objectives.
         room: characters for the names of parameters; those that all have and that fit are shown.
     """
-    extra = [f for f in FIGURES_SHOWN if f not in names and _measured(best, f)]
+    extra = [f for f in SHOWN_METRICS if f not in names and _measured(best, f)]
     params = list(dict.fromkeys(name for trial in best for name in trial.params))
     common = [name for name in params if all(name in trial.params for trial in best)][:8]
     if room is not None:
@@ -144,7 +144,7 @@ def best_cells(
     headings = ["trial", *names, *extra, *common, *([PRUNED] if _stopped(best) else [])]
     rows = []
     for trial in best:
-        found = trial.user_attrs.get(FIGURES, {})
+        found = trial.user_attrs.get(METRICS, {})
         row = [str(trial.number), *map(_number, trial.values)]
         row += [_number(found[name]) if name in found else "" for name in extra]
         row += [as_text(trial.params[name]) for name in common]
@@ -158,8 +158,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
 
 
-def _measured(trials: list[FrozenTrial], figure: str) -> bool:
-    return any(figure in trial.user_attrs.get(FIGURES, {}) for trial in trials)
+def _measured(trials: list[FrozenTrial], metric: str) -> bool:
+    return any(metric in trial.user_attrs.get(METRICS, {}) for trial in trials)
 
 
 def _stopped(trials: list[FrozenTrial]) -> bool:
@@ -171,7 +171,7 @@ def _why_nothing(trials: list[FrozenTrial], limits: dict[str, float | None]) -> 
     if refused:
         told = []
         for name, limit in ((n, most) for n, most in limits.items() if most is not None):
-            costs = [t.user_attrs.get(FIGURES, {}).get(f"cost/{name}") for t in refused]
+            costs = [t.user_attrs.get(METRICS, {}).get(f"cost/{name}") for t in refused]
             costs = [cost for cost in costs if cost is not None]
             if costs and min(costs) > limit:
                 told.append(f"the smallest {name} seen is {min(costs):,.0f}, allowed {limit:,.0f}")

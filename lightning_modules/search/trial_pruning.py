@@ -23,7 +23,7 @@ class TrialPruning(pl.Callback):
 
     Args:
         trial: of the study, whose pruner decides.
-        objective: the figure that is reported.
+        objective: the metric that is reported.
         folder: of the run, which keeps that the trial was stopped.
     """
 

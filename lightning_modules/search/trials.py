@@ -14,12 +14,12 @@ from lightning_modules.runs.run_records import FAILED, failure_of
 from lightning_modules.search.objectives import checked_values
 from lightning_modules.search.ownership import OWNER, lives, this_process
 
-RETIRED = "retired"  # user attribute: why the trial does not count
+RETIRED = "retired"  # user attribute: why the trial, marked failed, does not count
 VIOLATION = "violation"  # user attribute: how far its network is over the limits
 FAILURE = "failure"  # user attribute: why it has no value
 PRUNED = "stopped after epoch"  # user attribute of a trial that pruning ended
-FIGURES = "figures"  # user attribute: what it measured
-KEPT = ("val/f1", "val/accuracy", "cost/", "score/", "test/f1")  # beginnings of kept figures
+METRICS = "figures"  # user attribute: what it measured; called so in studies that exist
+KEPT = ("val/f1", "val/accuracy", "cost/", "score/", "test/f1")  # beginnings of kept metrics
 
 
 def counts(trial: FrozenTrial) -> bool:
@@ -89,11 +89,11 @@ def trial_folder(study_folder: Path, number: int) -> Path:
     return study_folder / "trials" / str(number)
 
 
-def settle_orphans(study: optuna.Study, folder: Path, names: list[str], gone: list[int]) -> None:
-    """Finishes or retires running trials that no process owns.
+def finish_orphans(study: optuna.Study, folder: Path, names: list[str], gone: list[int]) -> None:
+    """Finishes running trials that no process owns.
 
-    A trial whose run was whole when its process ended is told its figures: nothing is lost and
-    nothing done twice. One that raised counts as that; any other is retired, and replaced.
+    A trial whose run was whole when its process ended is told its metrics: nothing is lost and
+    nothing done twice. One that raised counts as that; any other is marked failed, and replaced.
 
     Args:
         folder: of the study.
@@ -102,24 +102,24 @@ def settle_orphans(study: optuna.Study, folder: Path, names: list[str], gone: li
     """
     for trial in study.get_trials(deepcopy=False):
         if is_orphan(trial) or (trial.state == TrialState.RUNNING and trial.number in gone):
-            _settle(study, trial, trial_folder(folder, trial.number), names)
+            _finish(study, trial, trial_folder(folder, trial.number), names)
 
 
-def _settle(study: optuna.Study, trial: FrozenTrial, folder: Path, names: list[str]) -> None:
+def _finish(study: optuna.Study, trial: FrozenTrial, folder: Path, names: list[str]) -> None:
     storage = study._storage
     values = _values_left(folder, names)
     if values is not None:
-        storage.set_trial_user_attr(trial._trial_id, FIGURES, figures_left(folder))
+        storage.set_trial_user_attr(trial._trial_id, METRICS, metrics_left(folder))
         study.tell(trial.number, values)
         return
     if (folder / FAILED).is_file():
         storage.set_trial_user_attr(trial._trial_id, FAILURE, failure_of(folder))
         study.tell(trial.number, state=TrialState.FAIL)
     else:
-        retire(study, trial, "its process ended", folder)
+        mark_failed(study, trial, "its process ended", folder)
 
 
-def retire(study: optuna.Study, trial: FrozenTrial | Trial, why: str, folder: Path) -> None:
+def mark_failed(study: optuna.Study, trial: FrozenTrial | Trial, why: str, folder: Path) -> None:
     """Takes a trial out of the n; another one will replace it.
 
     In this order: whoever is killed in between leaves an orphan that does not count.
@@ -138,7 +138,7 @@ def _values_left(folder: Path, names: list[str]) -> list[float] | None:
         return None
 
 
-def figures_left(folder: Path) -> dict[str, Any]:
+def metrics_left(folder: Path) -> dict[str, Any]:
     """What a trial's run measured, as far as a study keeps it."""
     try:
         metrics = read_json(folder / "metrics.json")

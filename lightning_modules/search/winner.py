@@ -16,9 +16,9 @@ from lightning_modules.runs.configurations import NEUTRAL
 from lightning_modules.runs.overrides import leaves, removed
 from lightning_modules.runs.run_directory import joined
 from lightning_modules.runs.saved_run import read_config
-from lightning_modules.search.trials import FIGURES, best_trials
+from lightning_modules.search.trials import METRICS, best_trials
 
-# Groups whose option no figure depends on, or which an experiment may not choose.
+# Groups whose option no metric depends on, or which an experiment may not choose.
 LEFT_OUT = ("logger", "sweep", "experiment", "debug")
 ADDED = ("compression", "teacher")  # groups that are not in the defaults list
 Leaves = dict[tuple[str, ...], Any]
@@ -34,7 +34,7 @@ def winners(study: optuna.Study) -> list[FrozenTrial]:
     best = best_trials(study)
     if len(study.directions) == 1:
         return best
-    return sorted(best, key=lambda trial: trial.user_attrs.get(FIGURES, {}).get("score/macs", 0.0))
+    return sorted(best, key=lambda trial: trial.user_attrs.get(METRICS, {}).get("score/macs", 0.0))
 
 
 def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int = 1) -> Path:
@@ -72,7 +72,7 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
 
 
 def _options(choices: dict[str, Any], cfg: DictConfig) -> dict[str, str]:
-    """The option of each group that a figure depends on; lists as `[a,b]`."""
+    """The option of each group that a metric depends on; lists as `[a,b]`."""
     kept = {k: v for k, v in choices.items() if k in cfg and k not in (*LEFT_OUT, *ADDED)}
     kept |= {group: f"[{','.join(_known(cfg, group))}]" for group in ADDED if _known(cfg, group)}
     return {group: str(option).replace(" ", "") for group, option in kept.items()}

@@ -22,7 +22,7 @@ from lightning_modules.runs.run_records import STOPPED
 from lightning_modules.search import progress
 from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.grid import next_point
-from lightning_modules.search.independent_samplers import Given, as_it_stands
+from lightning_modules.search.independent_samplers import FixedValuesSampler, default_value
 from lightning_modules.search.limits import OVER_LIMITS
 from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
 from lightning_modules.search.progress import write_table
@@ -32,14 +32,14 @@ from lightning_modules.search.space import as_override, distributions, search_sp
 from lightning_modules.search.storage import open_study
 from lightning_modules.search.trials import (
     FAILURE,
-    FIGURES,
+    METRICS,
     PRUNED,
     VIOLATION,
     counts,
-    figures_left,
+    finish_orphans,
+    mark_failed,
+    metrics_left,
     new_trial,
-    retire,
-    settle_orphans,
     trial_folder,
 )
 
@@ -72,7 +72,7 @@ class Worker:
         own = raised = 0
         self._choose_sampler(0)  # settling, too, tells the sampler
         while True:
-            settle_orphans(self.study, self.folder, self.names, list(self.root.sweep.retire))
+            finish_orphans(self.study, self.folder, self.names, list(self.root.sweep.mark_failed))
             taken = sum(map(counts, self.study.get_trials(deepcopy=False)))
             batch = self._ask(min(settings.n_jobs, settings.n_trials - taken))
             if not batch:
@@ -104,7 +104,7 @@ class Worker:
             self._draw_again(trial_id)
             trial = Trial(self.study, trial_id)
             if self._is_surplus(number):
-                retire(self.study, trial, "another worker was faster", self._place(number))
+                mark_failed(self.study, trial, "another worker was faster", self._place(number))
                 break
             batch.append((trial, self._overrides(trial)))
         return batch
@@ -130,16 +130,16 @@ class Worker:
             objectives=len(self.names),
         )
         first = self._began_before(number) == 0
-        standing = partial(as_it_stands, self.root)
-        self.study.sampler = Given(standing, sampler) if first else sampler
+        standing = partial(default_value, self.root)
+        self.study.sampler = FixedValuesSampler(standing, sampler) if first else sampler
 
     def _draw_again(self, trial_id: int) -> None:
         """Lets the sampler draw until the trial is a new one within the limits."""
-        standing = isinstance(self.study.sampler, Given)  # which would draw the same
+        standing = isinstance(self.study.sampler, FixedValuesSampler)  # which would draw the same
         if self.root.sweep.redraws and not self.grid and not standing:
             tries = 1 + self.root.sweep.redraws
             point = draw_again(self.study, trial_id, self._excess, tries)
-            self.study.sampler = Given(point.get, self.study.sampler)
+            self.study.sampler = FixedValuesSampler(point.get, self.study.sampler)
 
     def _excess(self, candidate: Trial) -> float:
         overrides = self._overrides(candidate)
@@ -190,14 +190,14 @@ class Worker:
     def _tell(self, trial: Trial, job: JobReturn) -> bool:
         """Tells the study how a trial ended; returns whether it failed."""
         folder = self._place(trial.number)
-        found = figures_left(folder)
+        found = metrics_left(folder)
         if (folder / OVER_LIMITS).is_file():
             over = read_json(folder / OVER_LIMITS)
             found |= over["costs"]
             trial.set_user_attr(VIOLATION, over["violation"])
         if (folder / STOPPED).is_file():
             trial.set_user_attr(PRUNED, read_json(folder / STOPPED)["epoch"])
-        trial.set_user_attr(FIGURES, found)
+        trial.set_user_attr(METRICS, found)
         try:
             if job.status != JobStatus.COMPLETED:
                 raise job._return_value
@@ -211,12 +211,12 @@ class Worker:
 
     @contextlib.contextmanager
     def _interruption(self, trials: list[Trial]) -> Iterator[None]:
-        """Ctrl-C: trials at work are retired, and the command that goes on is said."""
+        """Ctrl-C: trials at work are marked failed, and the command that goes on is said."""
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
             for trial in trials:
-                retire(self.study, trial, "interrupted", self._place(trial.number))
+                mark_failed(self.study, trial, "interrupted", self._place(trial.number))
             write_table(self.study, self.folder, self.names)
             raise SystemExit(
                 f"interrupted; the same command continues the study {self.study.study_name}"

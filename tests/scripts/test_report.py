@@ -37,7 +37,7 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(homes, leave, capsys):
     assert "0.5000" in shown
     empty = homes / "empty"
     empty.mkdir()
-    with pytest.raises(ConfigError, match="None of these runs has figures"):
+    with pytest.raises(ConfigError, match="None of these runs has metrics"):
         report([str(damaged), str(empty)], csv=None, over=[])
     assert f"{empty}: it is neither a run" in capsys.readouterr().out
 
@@ -71,8 +71,8 @@ def test_mistakes(homes, names, csv, sentence):
     [
         ([], "No run was named; give run directories"),
         (["nowhere"], "neither a run directory nor a study called nowhere"),
-        (["photos"], "None of these runs has figures"),
-        (["unfinished"], "None of these runs has figures"),
+        (["photos"], "None of these runs has metrics"),
+        (["unfinished"], "None of these runs has metrics"),
     ],
 )
 def test_mistakes_of_the_command(folder, leave, homes, words, says, monkeypatch, capsys):

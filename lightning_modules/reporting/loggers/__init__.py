@@ -1,1 +1,1 @@
-"""Where the figures of a run are logged, besides its own directory."""
+"""Where the metrics of a run are logged, besides its own directory."""

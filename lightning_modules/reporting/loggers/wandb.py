@@ -97,7 +97,7 @@ def trial_number(cfg: DictConfig, hydra: DictConfig) -> int:
 
 
 def log_results(run: Any, metrics: dict[str, Any], pictures: Sequence[Path], model: Path) -> None:
-    """Logs what a finished run shows: figures, a table of classes, pictures, the network.
+    """Logs what a finished run shows: metrics, a table of classes, pictures, the network.
 
     Args:
         run: of `wandb_run`.
@@ -115,8 +115,8 @@ def log_results(run: Any, metrics: dict[str, Any], pictures: Sequence[Path], mod
         run.log({f"{split}/classes": wandb.Table(columns=list(HEADINGS), data=rows)})
     if pictures:
         run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in pictures})
-    figures = {k: v for k, v in metrics.items() if "/" in k and not is_of_class(k)}
-    artifact = wandb.Artifact(run.name, type="model", metadata=figures)
+    numbers = {k: v for k, v in metrics.items() if "/" in k and not is_of_class(k)}
+    artifact = wandb.Artifact(run.name, type="model", metadata=numbers)
     for path in sorted(model.iterdir()):
         # Not `mutable`: that copies the network to a folder of W&B's outside the run directory.
         artifact.add_file(str(path), policy="immutable", skip_cache=True)

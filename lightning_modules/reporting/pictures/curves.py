@@ -1,4 +1,4 @@
-"""Training curves: losses and validation figures over all epochs of a run's stages."""
+"""Training curves: losses and validation metrics over all epochs of a run's stages."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = {"train/loss": ("training", BLUE), "val/loss": ("validation", RED)}
-FIGURES = {"val/f1": ("macro-F1", RED), "val/accuracy": ("accuracy", BLUE)}
+METRICS = {"val/f1": ("macro-F1", RED), "val/accuracy": ("accuracy", BLUE)}
 Epochs = Sequence[Mapping[str, str]]
 
 
@@ -27,7 +27,7 @@ def draw_curves(epochs: Epochs, *, title: str) -> "Figure":
     figure = Figure(figsize=(6.8, 5.6), layout="constrained")
     above, below = figure.subplots(2, sharex=True)
     _draw(above, epochs, LOSSES, "loss")
-    _draw(below, epochs, FIGURES, "validation")
+    _draw(below, epochs, METRICS, "validation")
     for place, name in _beginnings(epochs):
         for axes in (above, below):
             axes.axvline(place - 0.5, color=GREY, linestyle=":", linewidth=1)

@@ -42,8 +42,8 @@ def draw_pictures(
 
 def _of_split(split: str, answers: Answers, data: ImageData, folder: Path, name: str) -> list[Path]:
     classes, matrix = data.class_names, answers.confusion
-    figures = split_figures(answers, split=split)
-    f1 = figures[f"{split}/f1"]
+    metrics = split_figures(answers, split=split)
+    f1 = metrics[f"{split}/f1"]
     title = f"{name}, {split}"
     drawn = {
         "confusion": draw_confusion(classes, matrix, title=title),

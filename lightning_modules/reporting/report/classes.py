@@ -79,7 +79,7 @@ def _picture(
     *,
     photographs: bool = False,
 ) -> Picture | None:
-    """The run's own picture, else drawn now from its figures, where they suffice."""
+    """The run's own picture, else drawn now from its metrics, where they suffice."""
     path = run.folder / FOLDER / f"{name}.png"
     if path.is_file():
         return Picture.of_file(path, alt, photographs=photographs)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lightning_modules.files import read_json
 from lightning_modules.reporting import spread_table
-from lightning_modules.reporting.closing_screen import stage_figures
+from lightning_modules.reporting.closing_screen import stage_metrics
 from lightning_modules.reporting.pictures.tradeoff import LATENCY, Point, draw_tradeoff, front
 from lightning_modules.reporting.report.content import Picture, Table
 from lightning_modules.reporting.report.finished_run import FinishedRun, name_of
@@ -40,7 +40,7 @@ def _names(row: Row) -> str:
 
 
 def notes(inputs: ReportInput) -> list[str]:
-    """Runs without figures, those that do not count, and what the standard error means."""
+    """Runs without metrics, those that do not count, and what the standard error means."""
     return spread_table.notes(inputs.summary)
 
 
@@ -49,7 +49,7 @@ def tradeoffs(run: FinishedRun, records: Sequence[Record]) -> list[Picture]:
 
     Args:
         run: whose stages are shown one by one.
-        records: all runs, with figures.
+        records: all runs, with metrics.
     """
     pictures = []
     for cost, axis in AXES.items():
@@ -73,11 +73,11 @@ def latency_notes(records: Sequence[Record]) -> list[str]:
 
 def _stages(run: FinishedRun, cost: str, known: set[tuple[float, float]]) -> list[Point]:
     """Of the run itself, the last by the run's name; without what entered from a known run."""
-    stages = stage_figures(run.steps)
+    stages = stage_metrics(run.steps)
     points = [
-        Point(name, figures[cost], figures["val/f1"])
-        for name, figures in stages[:-1]
-        if cost in figures and (figures[cost], figures["val/f1"]) not in known
+        Point(name, metrics[cost], metrics["val/f1"])
+        for name, metrics in stages[:-1]
+        if cost in metrics and (metrics[cost], metrics["val/f1"]) not in known
     ]
     if cost in run.metrics:
         points.append(Point(run.name, run.metrics[cost], run.metrics["val/f1"]))

@@ -24,7 +24,7 @@ class Table:
         caption: above it.
         headings: of the columns.
         rows: as many cells each as there are headings.
-        words: numbers of the columns that hold words; the others hold figures.
+        words: numbers of the columns that hold words; the others hold numbers.
         last: the row below a line at the end, such as a sum.
     """
 

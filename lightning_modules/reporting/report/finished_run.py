@@ -14,7 +14,7 @@ from lightning_modules.runs.run_records import Record
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One run with figures.
+    """One run with metrics.
 
     Attributes:
         folder: the run directory.
@@ -22,7 +22,7 @@ class FinishedRun:
         saved: `model/network.yaml`: the network's classes, input and recipe.
         config: as composed, interpolations as written.
         epochs: the rows of `metrics.csv`, as text; empty where no epoch was trained.
-        finished: when the figures were written, in local time.
+        finished: when the metrics were written, in local time.
     """
 
     folder: Path
@@ -39,7 +39,7 @@ class FinishedRun:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """The stages' figures, in order."""
+        """The stages' metrics, in order."""
         return self.metrics["steps"]
 
 
@@ -49,7 +49,7 @@ def name_of(folder: Path) -> str:
 
 
 def read_run(record: Record) -> FinishedRun:
-    """All that a report needs of a run whose record has figures.
+    """All that a report needs of a run whose record has metrics.
 
     Raises:
         ConfigError: there is no saved network, or a file of the run is damaged.

@@ -8,7 +8,7 @@ from lightning_modules.reporting.closing_screen import (
     cell,
     change,
     int8_worth,
-    stage_figures,
+    stage_metrics,
     weights_of,
 )
 from lightning_modules.reporting.pictures.curves import draw_curves
@@ -25,7 +25,7 @@ BEFORE_TUNING = "macro-F1 untuned"
 
 
 class Tile(NamedTuple):
-    """One figure of the final network; `change` against the first stage's, or empty."""
+    """One metric of the final network; `change` against the first stage's, or empty."""
 
     name: str
     value: str
@@ -33,8 +33,8 @@ class Tile(NamedTuple):
 
 
 def tiles(run: FinishedRun) -> list[Tile]:
-    """The figures that a person looks at first."""
-    stages = stage_figures(run.steps)
+    """The metrics that a person looks at first."""
+    stages = stage_metrics(run.steps)
     first, last = stages[0][1], run.metrics
     several = len(stages) > 1
     found = [
@@ -47,7 +47,7 @@ def tiles(run: FinishedRun) -> list[Tile]:
 
 def verdict(run: FinishedRun) -> str:
     """What the steps gave for what, and whether int8 pays; empty where a run only trained."""
-    stages = stage_figures(run.steps)
+    stages = stage_metrics(run.steps)
     if len(stages) < 2:
         return ""
     (_, first), (_, last) = stages[0], stages[-1]
@@ -63,12 +63,12 @@ def verdict(run: FinishedRun) -> str:
 
 
 def before_after(run: FinishedRun) -> Table:
-    """A row for each stage: its figures, and macro-F1 between its surgery and its fine-tuning."""
-    stages = stage_figures(run.steps)
-    shown = [key for key in COLUMNS if any(key in figures for _, figures in stages)]
+    """A row for each stage: its metrics, and macro-F1 between its surgery and its fine-tuning."""
+    stages = stage_metrics(run.steps)
+    shown = [key for key in COLUMNS if any(key in metrics for _, metrics in stages)]
     untuned = [""] * (len(stages) - len(run.steps)) + [_untuned(step) for step in run.steps]
     headings = ["step", *(COLUMNS[key][0] for key in shown)]
-    rows = [[name, *(cell(key, figures) for key in shown)] for name, figures in stages]
+    rows = [[name, *(cell(key, metrics) for key in shown)] for name, metrics in stages]
     last = None
     if len(stages) > 1:
         last = ["change", *(change(key, stages[0][1], stages[-1][1]) for key in shown)]
@@ -115,7 +115,7 @@ def _untuned(step: dict) -> str:
 
 
 def curves(run: FinishedRun) -> Picture | None:
-    """Losses and validation figures over the epochs; None where no epoch was trained."""
+    """Losses and validation metrics over the epochs; None where no epoch was trained."""
     if not run.epochs:
         return None
     stages = list(dict.fromkeys(row.get("step", "") for row in run.epochs))

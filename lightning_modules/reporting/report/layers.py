@@ -80,5 +80,5 @@ def _savings(step: str, layers: Sequence[dict[str, Any]]) -> tuple[Table, str]:
 
 
 def _cells(macs: Sequence[int], ms: Sequence[float]) -> list[str]:
-    figures = (f"{macs[0]:,}", f"{macs[1]:,}", f"{ms[0]:.4f}", f"{ms[1]:.4f}")
-    return [*figures, f"{ms[0] - ms[1]:+.4f}"]
+    cells = (f"{macs[0]:,}", f"{macs[1]:,}", f"{ms[0]:.4f}", f"{ms[1]:.4f}")
+    return [*cells, f"{ms[0] - ms[1]:+.4f}"]

@@ -21,7 +21,7 @@ class ReportInput:
         run: the one whose every detail is shown; None where a search has no finished trial here.
         chosen: why this run, in words; empty where it was named.
         summary: the runs by configuration; those of searches have tables of their own.
-        records: all with figures.
+        records: all with metrics.
         searches: in the order named.
         home: the directory of the first word, where the page belongs.
     """
@@ -54,7 +54,7 @@ def read_input(
             runs may be named.
 
     Raises:
-        ConfigError: a word means nothing, none of the runs has figures, or one is damaged.
+        ConfigError: a word means nothing, none of the runs has metrics, or one is damaged.
     """
     folders = {word: search_folder(word) for word in words}
     found = {word: find_records([word]) for word in words}
@@ -101,7 +101,7 @@ def _first(
     own = [record for record in named if record.failure is None]
     if not own:
         first = records[0] if records else None
-        return first, f"{name_of(first.folder)}, the first one that has figures" if first else ""
+        return first, f"{name_of(first.folder)}, the first one that has metrics" if first else ""
     if len(own) == 1:
         return own[0], ""
     best = summarise(own, over=(*REPETITION, *over))
@@ -113,4 +113,4 @@ def _first(
 def _why_nothing(records: list[Record]) -> str:
     if len(records) == 1:
         return f"{records[0].name}: {records[0].failure}"
-    return "None of these runs has figures; the reasons stand above."
+    return "None of these runs has metrics; the reasons stand above."

@@ -1,4 +1,4 @@
-"""`card.md`: what was measured, what nobody stated, limits that follow from figures, the spread."""
+"""`card.md`: what was measured, what nobody stated, limits that follow from metrics, the spread."""
 
 import pytest
 import yaml
@@ -56,7 +56,7 @@ def test_the_images_of_each_split_are_counted(write):
     )
 
 
-def test_limits_follow_from_the_figures(write):
+def test_limits_follow_from_the_metrics(write):
     limits = write().split("## Limits")[1].split("## How")[0]
     # F1 of can is 60 / 72, of cup 16 / 28.
     assert "weakest class on val is cup, with an F1 of 0.571." in limits
@@ -76,8 +76,8 @@ def test_runs_that_repeat_each_other_tell_their_spread(write, tmp_path):
     for seed, f1 in enumerate((0.7, 0.8)):
         assert ALONE in write(str(seed))
         config = {"seed": seed, "model": {"name": "net"}}
-        figures = {"val/f1": f1, "cost/macs": 1000}
-        records.append(Record(str(seed), tmp_path / str(seed), config, {}, figures))
+        metrics = {"val/f1": f1, "cost/macs": 1000}
+        records.append(Record(str(seed), tmp_path / str(seed), config, {}, metrics))
     (row,) = summarise(records, objective="val/f1").rows
     tell_spread(row)
     for seed in "01":

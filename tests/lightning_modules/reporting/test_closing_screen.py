@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from lightning_modules.evaluation import metrics as figures
+from lightning_modules.evaluation import metrics as evaluation
 from lightning_modules.networks.description import INT8, WEIGHTS
 from lightning_modules.reporting import closing_screen as closing
 from lightning_modules.reporting.closing_screen import int8_worth
@@ -20,11 +20,11 @@ def test_a_fold_is_in_the_title(tmp_path, capsys):
     assert title == "before and after, fold 1 of 0..4"
 
 
-def test_a_fold_is_in_the_figures():
+def test_a_fold_is_in_the_metrics():
     data = OmegaConf.create({"fold": 0, "num_folds": 5})
-    assert figures._fold(data) == {"fold": 0, "num_folds": 5}
-    assert figures._fold(OmegaConf.create({"fold": None, "num_folds": 5})) == {}
-    assert figures._fold(OmegaConf.create({})) == {}
+    assert evaluation._fold(data) == {"fold": 0, "num_folds": 5}
+    assert evaluation._fold(OmegaConf.create({"fold": None, "num_folds": 5})) == {}
+    assert evaluation._fold(OmegaConf.create({})) == {}
 
 
 def test_which_weights_are_shipped():

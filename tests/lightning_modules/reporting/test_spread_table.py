@@ -32,7 +32,7 @@ def test_cells_by_hand(summary):
     ]
 
 
-def test_the_other_figures_show_their_standard_deviation():
+def test_the_other_metrics_show_their_standard_deviation():
     runs = [record(str(n), seed=n, f1=0.5) for n in range(2)]
     for run, accuracy in zip(runs, (0.4, 0.6), strict=True):
         run.figures["val/accuracy"] = accuracy

@@ -15,7 +15,7 @@ def test_the_first_trial_has_the_values_as_they_stand(search):
     assert all(other["optimizer.lr"] != first["optimizer.lr"] for other in others)
 
 
-def test_they_come_again_where_that_trial_was_retired(search):
+def test_they_come_again_where_that_trial_was_marked_failed(search):
     def value(given):
         raise KeyboardInterrupt
 

@@ -52,12 +52,12 @@ def trial(multirun, tmp_path, folder):
     return made
 
 
-def conducted(**figures):
+def conducted(**metrics):
     calls = []
 
     def conduct():
         calls.append(1)
-        return {f"val/{name}" if name == "f1" else f"cost/{name}": v for name, v in figures.items()}
+        return {f"val/{name}" if name == "f1" else f"cost/{name}": v for name, v in metrics.items()}
 
     return SimpleNamespace(conduct=conduct, calls=calls)
 

@@ -18,9 +18,9 @@ from lightning_modules.reporting.pictures.study import _macs_and_f1
 from lightning_modules.reporting.report.page import render
 from lightning_modules.reporting.report.report_input import read_input
 from lightning_modules.search.plots import importances
-from lightning_modules.search.results import show_answer, study_report
+from lightning_modules.search.results import show_results, study_report
 from lightning_modules.search.storage import open_study
-from lightning_modules.search.trials import FIGURES, VIOLATION, best_trials
+from lightning_modules.search.trials import METRICS, VIOLATION, best_trials
 from tests.conftest import ROOT
 
 SCORE = {"reference_macs": 13863553, "reference_f1": 0.8342, "least_f1": 0.5}
@@ -64,17 +64,17 @@ def test_an_architecture_is_written_as_an_experiment_that_composes(study, leave,
     found = study("sweep=architecture")
     folder = homes / "outputs" / "studies" / found.study_name
     for number in range(9):
-        figures = {"val/f1": 0.1 * number, "cost/macs": 1000, "score/macs": 1.0 + number / 100}
-        add(found, [0.1 * number], params={"optimizer.lr": 0.1 * number}, **{FIGURES: figures})
+        metrics = {"val/f1": 0.1 * number, "cost/macs": 1000, "score/macs": 1.0 + number / 100}
+        add(found, [0.1 * number], params={"optimizer.lr": 0.1 * number}, **{METRICS: metrics})
     add(found, None)
     leave(folder / "trials" / "8", *overrides, f1=0.8)
-    show_answer(folder)
+    show_results(folder)
     shown = capsys.readouterr().out
     assert "9 finished, 1 failed" in shown and "winner   trial 8" in shown
     name = f"found_{found.study_name}"
     assert f"python run.py -m experiment={name} seed=0,1,2" in shown
     leave(folder / "trials" / "7", "model=staged", f1=0.7)
-    show_answer(folder, top=3)
+    show_results(folder, top=3)
     shown = capsys.readouterr().out
     assert "and      trial 6; its run is not in" in shown
     assert f"python run.py -m experiment={name},{name}_2 seed=0,1,2" in shown
@@ -115,10 +115,10 @@ def test_several_objectives_end_with_a_front(study, homes, capsys, leave):
     found = study(*two)
     folder = homes / "outputs" / "studies" / found.study_name
     for f1, macs in [(0.9, 900.0), (0.8, 100.0), (0.7, 500.0), (0.95, 2000.0)]:
-        add(found, [f1, macs], **{FIGURES: {"val/f1": f1, "cost/macs": macs, "score/macs": 2 - f1}})
-    add(found, [-3.0, 1e12], **{VIOLATION: 3.0, FIGURES: {"cost/macs": 1e7}})
+        add(found, [f1, macs], **{METRICS: {"val/f1": f1, "cost/macs": macs, "score/macs": 2 - f1}})
+    add(found, [-3.0, 1e12], **{VIOLATION: 3.0, METRICS: {"cost/macs": 1e7}})
     assert [trial.number for trial in best_trials(found)] == [0, 1, 3]
-    show_answer(folder)
+    show_results(folder)
     shown = capsys.readouterr().out
     assert "Pareto front" in shown and "1 refused" in shown
     assert "winner   trial 3; its run is not in" in shown  # by score/macs
@@ -139,9 +139,9 @@ def test_several_objectives_end_with_a_front(study, homes, capsys, leave):
 def test_limits_that_nothing_meets_say_the_smallest_seen(study, homes):
     found = study("sweep.limits.macs=1000")
     for macs in (3000, 2500):
-        add(found, [-1.0], **{VIOLATION: 1.0, FIGURES: {"cost/macs": macs}})
+        add(found, [-1.0], **{VIOLATION: 1.0, METRICS: {"cost/macs": macs}})
     with pytest.raises(ConfigError, match="the smallest macs seen is 2,500, allowed 1,000"):
-        show_answer(homes / "outputs" / "studies" / found.study_name)
+        show_results(homes / "outputs" / "studies" / found.study_name)
 
 
 def test_importances_of_planted_parameters():
@@ -160,8 +160,8 @@ def test_importances_of_planted_parameters():
 
 @pytest.mark.parametrize("f1", [0.3, 0.7, 0.9])
 def test_the_macs_that_a_score_counted(f1):
-    figures = {"val/f1": f1, "score/macs": macs_score(f1=f1, macs=497_033, **SCORE)}
-    macs, quality = _macs_and_f1(figures, SCORE)
+    metrics = {"val/f1": f1, "score/macs": macs_score(f1=f1, macs=497_033, **SCORE)}
+    macs, quality = _macs_and_f1(metrics, SCORE)
     assert (macs, quality) == (497_033, f1)
 
 

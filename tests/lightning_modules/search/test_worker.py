@@ -10,7 +10,7 @@ import pytest
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.ownership import this_process
-from lightning_modules.search.results import show_answer
+from lightning_modules.search.results import show_results
 from lightning_modules.search.storage import find_study
 from lightning_modules.search.trials import OWNER, RETIRED, new_trial
 from lightning_modules.search.worker import Worker
@@ -56,7 +56,7 @@ def leave_running(study, **owner):
     study._storage.create_new_trial(study._study_id, template_trial=template)
 
 
-def test_orphans_are_retired_and_replaced_others_left(search, tmp_path, capsys):
+def test_orphans_are_marked_failed_and_replaced_others_left(search, tmp_path, capsys):
     study, _ = search(distance, "sweep.n_trials=1")
     leave_running(study, start="another")  # 1: killed
     leave_running(study)  # 2: of a living process
@@ -75,7 +75,7 @@ def test_orphans_are_retired_and_replaced_others_left(search, tmp_path, capsys):
     assert study.trials[1].user_attrs[RETIRED] == "its process ended"
     assert "another trial replaces this one" in (trials / "1" / "failed.txt").read_text()
     assert (study.trials[4].value, study.trials[5].user_attrs["failure"]) == (0.25, "It diverged.")
-    study, computer = search(distance, "sweep.n_trials=6", "sweep.retire=[3]")
+    study, computer = search(distance, "sweep.n_trials=6", "sweep.mark_failed=[3]")
     assert [job["trial"] for job in computer.jobs] == ["7"]
 
 
@@ -95,7 +95,7 @@ def test_a_trial_that_raised_counts_and_nan_is_its_own_fault(search, tmp_path, c
         "the trial returned 2 values for 1 objectives.",
         None,
     ]
-    show_answer(tmp_path / "study")
+    show_results(tmp_path / "study")
     assert "4 failed, 1 finished" in capsys.readouterr().out
 
 
@@ -105,7 +105,7 @@ def test_all_failed_is_a_sentence(search, tmp_path):
 
     search(value, "sweep.n_trials=2")
     with pytest.raises(ConfigError, match=r"All 2 trials failed; the last one: no\. 1"):
-        show_answer(tmp_path / "study")
+        show_results(tmp_path / "study")
     with pytest.raises(ConfigError, match="1 of 1 trials failed, more than sweep.max_failure_rate"):
         search(value, "sweep.n_trials=9", "sweep.max_failure_rate=0.5")
 
@@ -154,7 +154,7 @@ def test_a_worker_that_was_slower_gives_its_trial_back(search, monkeypatch):
     assert study.trials[2].user_attrs[RETIRED] == "another worker was faster"
 
 
-def test_ctrl_c_retires_what_was_at_work(search, tmp_path):
+def test_ctrl_c_marks_failed_what_was_at_work(search, tmp_path):
     def value(given):
         raise KeyboardInterrupt
 

@@ -26,7 +26,7 @@ def test_names_and_groups_that_a_person_can_read():
     assert title(mode=RunMode.MULTIRUN) == ("blocks-x_trashnet_seed0_trial12", "a_study")
 
 
-def test_figures_classes_pictures_and_the_network_are_logged(tmp_path, monkeypatch):
+def test_metrics_classes_pictures_and_the_network_are_logged(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staging"))
     (tmp_path / "model").mkdir()

@@ -64,9 +64,9 @@ def finished(homes, leave):
     """Leaves a run with a real saved network below `homes`; returns its folder."""
     from lightning_modules.networks import build_network, save_network
 
-    def left(name="run", *overrides, **figures):
+    def left(name="run", *overrides, **measured):
         words = ["model=blocks/diet_found", "data.image_size=[20,28]", *overrides]
-        metrics = {**METRICS, **figures}
+        metrics = {**METRICS, **measured}
         run = leave(homes / name, *words, f1=metrics.pop("val/f1"), **metrics)
         model = OmegaConf.load(run / ".hydra" / "config.yaml").model
         model.blocks = {

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lightning_modules.networks.overview import Row
-from lightning_modules.reporting.closing_screen import stage_figures
+from lightning_modules.reporting.closing_screen import stage_metrics
 from lightning_modules.reporting.pictures.curves import draw_curves
 from lightning_modules.reporting.report import (
     commands,
@@ -60,7 +60,7 @@ def test_before_and_after(run):
 
 def test_a_network_that_entered_is_a_stage(finished):
     run = read_input([str(finished(steps=STEPS[1:]))]).run
-    assert [name for name, _ in stage_figures(run.steps)] == ["entered", "01_prune"]
+    assert [name for name, _ in stage_metrics(run.steps)] == ["entered", "01_prune"]
     assert [row[-1] for row in headline.before_after(run).rows] == ["", "0.2500"]
     plain = read_input([str(finished("plain", steps=STEPS[:1]))]).run
     assert headline.verdict(plain) == "" and headline.before_after(plain).last is None

@@ -27,11 +27,11 @@ def test_the_best_configuration_of_a_study_is_shown(homes, finished):
     assert (inputs.title, inputs.home) == ("s", study.resolve())
 
 
-def test_the_first_run_with_figures_is_shown(homes, finished, leave):
+def test_the_first_run_with_metrics_is_shown(homes, finished, leave):
     broken, good = leave(homes / "broken"), finished("good")
     assert read_input([str(good), str(broken)]).chosen == ""
     inputs = read_input([str(broken), str(good)])
-    assert inputs.chosen == "good, the first one that has figures"
+    assert inputs.chosen == "good, the first one that has metrics"
     assert inputs.run.folder == good and inputs.home == broken
 
 
@@ -47,7 +47,7 @@ def test_words_that_mean_nothing_are_said(homes, leave, finished):
 
 
 @pytest.mark.parametrize("part", [{"steps": []}, {"steps": [{"name": "x"}]}, {"confusion": {}}])
-def test_damaged_figures_are_said(finished, part):
+def test_damaged_metrics_are_said(finished, part):
     with pytest.raises(ConfigError, match=r"metrics.json has no steps or no confusion matrix"):
         read_input([str(finished(**part))])
 
