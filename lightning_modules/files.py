@@ -1,20 +1,40 @@
-"""Files that are whole or absent."""
+"""The one way in which this package writes: beside, then renamed, so that nothing is ever partial.
+
+What is written gets the permissions that the umask leaves, whatever the library that writes it
+gave it: another account can read it.
+"""
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from compression.files import whole_file as _whole_file
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to, with its folders made; renamed to it when all is well.
+
+    After an error nothing is left, and what was at `path` before stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _whole_file(path) as part:
+        yield part
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file in one piece."""
+    with whole_file(path) as part:
+        part.write_bytes(content)
+
 
 def write_text(path: Path, text: str) -> None:
-    """Writes beside, then renames: the file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Writes UTF-8 text in one piece."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -24,4 +44,34 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """What `write_json` wrote."""
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder` to fill; it takes its place when all is well.
+
+    After an error nothing is left, and what was at `folder` before stays.
+    """
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed here
+    part.mkdir(parents=True)
+    try:
+        yield part
+        replace_folder(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def replace_folder(part: Path, folder: Path) -> None:
+    """Puts `part` in the place of `folder`, which is never seen half-written."""
+    old = folder.with_name(f"{part.name}.old")
+    if folder.exists():
+        folder.replace(old)
+    try:
+        part.replace(folder)
+    except OSError:
+        if old.exists():
+            old.replace(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from datamodules.sources.source import Index
 from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.model_folder import replace_folder
+from lightning_modules.files import whole_folder
 from lightning_modules.registry import build
 from lightning_modules.runs.data_splits import make_splits
 
@@ -87,17 +86,12 @@ def _check_free(folder: Path) -> None:
 @contextlib.contextmanager
 def _written_whole(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to write into, which then takes its place."""
-    part = folder.with_name(f".{folder.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        replace_folder(part, folder)
+        with whole_folder(folder) as part:
+            yield part
     except OSError as error:
         reason = error.strerror or error
         raise ConfigError(f"{folder} cannot be written ({reason}); give another --out.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 if __name__ == "__main__":

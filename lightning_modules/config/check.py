@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from datamodules.loading.class_balance import SCHEMES
 from lightning_modules.config.check_compression import check_compression
@@ -25,6 +25,15 @@ from lightning_modules.registry import build, schema
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.data_splits import make_splits
 from lightning_modules.runs.overrides import leaves
+from lightning_modules.schema import (
+    FRACTION,
+    POSITIVE,
+    Limit,
+    require_choice,
+    require_image_size,
+    require_number,
+    whole,
+)
 
 
 class CheckBeforeStart(Callback):
@@ -132,35 +141,27 @@ def _check_missing(cfg: DictConfig) -> None:
 
 
 def _check_numbers(cfg: DictConfig) -> None:
-    _in_range(cfg, "trainer.max_epochs", lambda x: int(x) == x and x >= 0, "a whole number >= 0")
-    _in_range(cfg, "data.batch_size", lambda x: int(x) == x and x >= 2, "a whole number >= 2")
-    _in_range(cfg, "seed", lambda x: int(x) == x and x >= 0, "a whole number >= 0")
+    _number(cfg, "trainer.max_epochs", whole(0))
+    _number(cfg, "data.batch_size", whole(2))
+    _number(cfg, "seed", whole(0))
     _among(cfg, "trainer.keep", ("last", "best"))
     _among(cfg, "trainer.memory_format", ("auto", "contiguous", "channels_last"))
     _among(cfg, "latency.backend", ("onnxruntime", "eager", None))
     _among(cfg, "sampling", ("natural", *SCHEMES[1:]))
     _among(cfg, "score.split", ("val", "test"))
-    _in_range(cfg, "score.macs.reference_macs", lambda x: x > 0, "above 0")
-    _in_range(cfg, "score.macs.reference_f1", lambda x: 0 < x <= 1, "in 0..1")
-    _in_range(cfg, "score.time.reference_seconds", lambda x: x > 0, "above 0")
+    _number(cfg, "score.macs.reference_macs", POSITIVE)
+    _number(cfg, "score.macs.reference_f1", (lambda x: 0 < x <= 1, "in 0..1"))
+    _number(cfg, "score.time.reference_seconds", POSITIVE)
     _among(cfg, "teacher_policy", ("train", "refuse", None))
-    size = cfg.data.image_size
-    sides = list(size) if isinstance(size, ListConfig) else [size]
-    if len(sides) > 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-        raise ConfigError(f"data.image_size={size} is no size; give pixels, as 64 or [48,64].")
+    require_image_size("data.image_size", cfg.data.image_size)
 
 
-def _in_range(cfg: DictConfig, key: str, fits: Callable[[Any], bool], wanted: str) -> None:
-    value = OmegaConf.select(cfg, key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
-        raise ConfigError(f"{key}={value} is not allowed; it must be {wanted}.")
+def _number(cfg: DictConfig, key: str, limit: Limit) -> None:
+    require_number(key, OmegaConf.select(cfg, key), limit)
 
 
-def _among(cfg: DictConfig, key: str, choices: tuple) -> None:
-    value = OmegaConf.select(cfg, key)
-    if value not in choices:
-        names = ", ".join("null" if choice is None else choice for choice in choices)
-        raise ConfigError(f"{key}={value} does not exist; there are {names}.")
+def _among(cfg: DictConfig, key: str, choices: tuple[str | None, ...]) -> None:
+    require_choice(key, OmegaConf.select(cfg, key), choices)
 
 
 def _check_augment(cfg: DictConfig) -> None:
@@ -181,14 +182,14 @@ def _check_augment(cfg: DictConfig) -> None:
 def _check_mixing(cfg: DictConfig) -> None:
     for name in ("alpha", "mixup_alpha"):
         if name in cfg.mixing:
-            _in_range(cfg, f"mixing.{name}", lambda x: x > 0, "above 0")
+            _number(cfg, f"mixing.{name}", POSITIVE)
     if "probability" in cfg.mixing:
-        _in_range(cfg, "mixing.probability", lambda x: 0 <= x <= 1, "in 0..1")
+        _number(cfg, "mixing.probability", FRACTION)
 
 
 def _check_loss(cfg: DictConfig) -> None:
     if cfg.model.get("cosine_scale") is not None:
-        _in_range(cfg, "model.cosine_scale", lambda x: x > 0, "above 0")
+        _number(cfg, "model.cosine_scale", POSITIVE)
     settings = resolved(cfg.loss, "loss")
     if str(settings.get("_target_")).startswith("lightning_modules.training.losses."):
         schema("loss")(settings)

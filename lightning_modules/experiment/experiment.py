@@ -29,9 +29,8 @@ from lightning_modules.experiment.found_rate import with_found_rate
 from lightning_modules.experiment.run_context import Session
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage, stages_of
-from lightning_modules.files import write_json
+from lightning_modules.files import whole_folder, write_json
 from lightning_modules.networks import Network, build_network, load_network
-from lightning_modules.networks.model_folder import replace_folder
 from lightning_modules.registry import build
 from lightning_modules.reporting import closing_screen as closing
 from lightning_modules.reporting.card import write_card
@@ -226,10 +225,8 @@ def _wants_drawing(asked: bool | None, *, trial: bool) -> bool:
 
 def _ship(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:
     """Puts the last stage's network to `model/` and the figures beside it, each in one piece."""
-    beside = folder / ".model.part"
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(folder / "steps" / last_stage / "model", beside)
-    replace_folder(beside, folder / "model")
+    with whole_folder(folder / "model") as part:
+        shutil.copytree(folder / "steps" / last_stage / "model", part, dirs_exist_ok=True)
     write_json(folder / "metrics.json", metrics)
 
 

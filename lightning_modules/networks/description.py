@@ -12,10 +12,11 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.registry import locate
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import write_text
 from lightning_modules.registry import current_targets
 
 SCHEMA = 1
-FILE = "network.yaml"
+FOLDER, FILE = "model", "network.yaml"  # of a run; in it
 WEIGHTS, INT8 = "weights.safetensors", "network.int8.onnx"  # a saved network has one of them
 OWN_CODE = ("lightning_modules.networks", "compression")
 # Modules whose functions make a body.
@@ -24,6 +25,22 @@ BUILDERS = ("lightning_modules.networks.zoo", "lightning_modules.networks.timm_z
 KEYS = {"model", "num_classes", "class_names", "image_size", "sha256"}
 
 Description = dict[str, Any]
+
+
+def find_folder(run_or_model_dir: str | Path) -> Path:
+    """The `model/` of a run directory, or the directory itself where it is one.
+
+    Raises:
+        ConfigError: there is no saved network.
+    """
+    given = Path(run_or_model_dir).expanduser()
+    for folder in (given / FOLDER, given):
+        if (folder / FILE).is_file() or (folder.name == FOLDER and folder.is_dir()):
+            return folder
+    raise ConfigError(
+        f"{given} holds no saved network: a run directory has a folder model/ with {FILE} in it, "
+        f"which is written when the run has finished."
+    )
 
 
 def write_description(folder: Path, description: Description) -> None:
@@ -39,7 +56,7 @@ def write_description(folder: Path, description: Description) -> None:
     plain["sha256"] = {name: _sha256((folder / name).read_bytes()) for name in hashed(folder)}
     plain["sha256"][FILE] = _own_sha256(plain)
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
-    (folder / FILE).write_text(f"# python scripts/describe.py RUN\n{text}", encoding="utf-8")
+    write_text(folder / FILE, f"# python scripts/describe.py RUN\n{text}")
 
 
 def weights_file(folder: Path) -> Path:

@@ -6,8 +6,6 @@
 """
 
 import copy
-import os
-import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -25,16 +23,18 @@ from compression.errors import CompressionError
 from compression.onnx import is_onnx_network, stored_content
 from compression.recipe import Recipe
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import whole_file, whole_folder, write_bytes, write_text
 from lightning_modules.networks.building import assemble, plain_node
 from lightning_modules.networks.description import (
+    FOLDER,
     INT8,
     WEIGHTS,
     Description,
+    find_folder,
     read_description,
     weights_file,
     write_description,
 )
-from lightning_modules.networks.model_folder import FOLDER, find_folder, replace_folder
 from lightning_modules.networks.network import Network
 from lightning_modules.networks.outline import Outline
 from lightning_modules.networks.probe import INT8_TOLERANCE, check_probe, make_probe
@@ -70,15 +70,9 @@ def save_network(
             f"The network has {network.num_classes} classes but {len(names)} class names."
         )
     folder = Path(directory) / FOLDER
-    part = folder.with_name(f".{FOLDER}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed here
-    part.mkdir(parents=True)
-    try:
-        node = plain_node(network.model_cfg if model_cfg is None else model_cfg)
+    node = plain_node(network.model_cfg if model_cfg is None else model_cfg)
+    with whole_folder(folder) as part:
         _write(part, network, node, network.recipe if recipe is None else recipe, dict(extra or {}))
-        replace_folder(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
@@ -153,7 +147,7 @@ def _write(
     twin = copy.deepcopy(network).to("cpu", torch.float32).eval()
     cost = {}
     if is_onnx_network(twin):
-        (folder / INT8).write_bytes(stored_content(twin))
+        write_bytes(folder / INT8, stored_content(twin))
         cost = {"macs": count_macs(twin, twin.image_size), "params": count_params(twin)}
     else:
         state = {
@@ -161,9 +155,9 @@ def _write(
             for name, tensor in twin.state_dict().items()
         }
         _fill(twin, state)  # the probe is answered by the very tensors that are written
-        save_file(state, folder / WEIGHTS)
-    save_file(make_probe(twin, network.image_size), folder / "probe.safetensors")
-    (folder / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
+        _save_tensors(state, folder / WEIGHTS)
+    _save_tensors(make_probe(twin, network.image_size), folder / "probe.safetensors")
+    write_text(folder / "recipe.json", recipe.to_json())
     description = {
         "model": {**node, "pretrained": False, "weights": None},
         "num_classes": network.num_classes,
@@ -203,6 +197,11 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"The saved weights do not match the network: {reason}") from error
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    with whole_file(path) as part:  # safetensors itself lets no other account read
+        save_file(tensors, part)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from lightning_modules.files import read_json
 from lightning_modules.registry import current_targets
 from lightning_modules.runs import run_directory
 from lightning_modules.runs.overrides import select
+from lightning_modules.schema import is_number
 
 FAILED = "failed.txt"  # in a trial that raised: the reason in one line, then a bug's traceback
 STOPPED = "stopped.json"  # in a trial that pruning ended: after which epoch
@@ -136,13 +137,13 @@ def _figures(folder: Path) -> dict[str, float]:
     if not isinstance(metrics, dict):
         raise ValueError("metrics.json holds no mapping.")
     figures = {key: value for key, value in metrics.items() if "/" in key}
-    if not figures or not all(map(_is_number, figures.values())):
+    if not figures or not all(map(_is_finite, figures.values())):
         raise ValueError("metrics.json has no figures, or some that are no numbers.")
     return figures
 
 
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+def _is_finite(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
 
 
 def failure_of(folder: Path) -> str | None:

@@ -10,6 +10,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.registry import FLAT, MAP, POINT
 from lightning_modules.networks.blocks.rows import NUM_CLASSES, Blocks, Row, read_rows
 from lightning_modules.networks.blocks.scaling import scale_arguments, scale_repeat
+from lightning_modules.schema import is_number
 
 SHAPES = {MAP: "N x C x H x W", POINT: "N x C x 1 x 1", FLAT: "N x C"}
 
@@ -76,8 +77,7 @@ class BlockNetwork(nn.Module):
 
 
 def _check_multiple(name: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise ConfigError(f"model.{name}={value}; it must be a number above 0.")
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.registry import Kind, find_kind
+from lightning_modules.schema import is_number, is_whole
 
 NUM_CLASSES = "num_classes"  # in the place of an int: as many as the data has classes
 
@@ -62,7 +63,7 @@ def _read(number: int, name: str, row: Any) -> Row:
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     where = f"row {number} ({name}, {kind.name})"
-    if not _is_int(repeat) or repeat < 1:
+    if not is_whole(repeat):
         raise ConfigError(f"{where}: repeat is a whole number of at least 1, not {_said(repeat)}.")
     if not isinstance(given, Mapping):
         given = _named(where, kind, given)
@@ -114,9 +115,9 @@ def _check_value(where: str, parameter: inspect.Parameter, value: Any) -> None:
     least = 0 if parameter.name in ("pad", "p") else 1
     fits = {
         type(None): value is None,
-        int: (_is_int(value) and value >= least) or value == NUM_CLASSES,
-        bool: isinstance(value, bool) or (_is_int(value) and value in (0, 1)),
-        float: _is_number(value) and (0 < value < math.inf or value == least),
+        int: is_whole(value, least) or value == NUM_CLASSES,
+        bool: isinstance(value, bool) or (is_number(value) and value in (0, 1)),
+        float: is_number(value) and (0 < value < math.inf or value == least),
         str: isinstance(value, str),
     }
     if not any(fits[one] for one in types):
@@ -131,14 +132,6 @@ def _check_value(where: str, parameter: inspect.Parameter, value: Any) -> None:
             f"{where}: {parameter.name} is {' or '.join(wanted[one] for one in types)}, "
             f"not {_said(value)}."
         )
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or _is_int(value)
 
 
 def _said(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.network import BlockNetwork
 from lightning_modules.networks.blocks.registry import find_kind
+from lightning_modules.schema import is_whole
 
 # An argument of a kind by another name, and what becomes of its value.
 RENAMED = {"hs": ("act", lambda act: int(str(act).lower() == "hardswish"))}
@@ -54,7 +55,7 @@ def stage_rows(
     rows = {"stem": {"repeat": 1, "kind": "Conv", **stem}}
     for name, stage in stages.items():
         repeat = stage.get("repeat", 1)
-        if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 0:
+        if not is_whole(repeat, 0):
             raise ConfigError(f"model.stages.{name}.repeat={repeat}; it must be a whole number.")
         if repeat:
             rows[str(name)] = _row(stage)

@@ -249,3 +249,14 @@ def test_a_trusted_package_may_join(tmp_path, monkeypatch, images):
         load_network(tmp_path)
     loaded = load_network(tmp_path, trust=["their_package"])
     assert torch.equal(loaded(images), network(images))
+
+
+def test_another_account_can_read_what_is_saved(network, tmp_path):
+    earlier = os.umask(0o022)
+    try:
+        folder = save_network(network, tmp_path)
+    finally:
+        os.umask(earlier)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
+    assert set(modes.values()) == {"0o644"}, modes
+    assert folder.stat().st_mode & 0o777 == 0o755
