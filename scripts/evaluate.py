@@ -45,18 +45,18 @@ class Split:
     Attributes:
         run: as it was named on the command line.
         name: `val` or `test`.
-        figures: name -> value: `f1`, `accuracy`, `loss`, `calibration_error`.
+        metrics: name -> value: `f1`, `accuracy`, `loss`, `calibration_error`.
         classes: a row for each.
     """
 
     run: str
     name: str
-    figures: dict[str, float]
+    metrics: dict[str, float]
     classes: list[ClassRow]
 
 
 def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
-    """The figures of one saved network on the validation (and labelled test) split.
+    """The metrics of one saved network on the validation (and labelled test) split.
 
     Args:
         name: a run directory, or `last`.
@@ -72,8 +72,9 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
         cfg.data.image_size = saved["image_size"]
     check_classes(run, saved["class_names"], cfg)
 
-    from lightning_modules.evaluation.metrics import answer_figures
-    from lightning_modules.evaluation.predictions import ask  # torch: only once the checks passed
+    # torch: only once the checks passed
+    from lightning_modules.evaluation.metrics import prediction_metrics
+    from lightning_modules.evaluation.predictions import predict
     from lightning_modules.networks import load_network
     from lightning_modules.runs.data import make_data
 
@@ -86,10 +87,10 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
         loaders["test"] = data.test_dataloader()
     found = []
     for split, loader in loaders.items():
-        answers = ask(network, loader)
-        figures = answer_figures(answers, split=split)
-        plain = {key.split("/")[1]: value for key, value in figures.items()}
-        rows = class_rows(data.class_names, answers.confusion)
+        predictions = predict(network, loader)
+        metrics = prediction_metrics(predictions, split=split)
+        plain = {key.split("/")[1]: value for key, value in metrics.items()}
+        rows = class_rows(data.class_names, predictions.confusion)
         found.append(Split(name, split, plain, rows))
     return found
 
@@ -108,12 +109,12 @@ def check_classes(run: Path, class_names: list[str], cfg: DictConfig) -> None:
 
 def overview(splits: list[Split]) -> Table:
     """One row for each run and split."""
-    rows = [(s.run, s.name, str(sum(row.support for row in s.classes)), s.figures) for s in splits]
+    rows = [(s.run, s.name, str(sum(row.support for row in s.classes)), s.metrics) for s in splits]
     table = Table()
-    for column in ("run", "split", "images", *splits[0].figures):
+    for column in ("run", "split", "images", *splits[0].metrics):
         table.add_column(column.replace("_", " "), justify=_side(column))
-    for run, split, images, figures in rows:
-        table.add_row(Text(run), split, images, *(f"{v:.4f}" for v in figures.values()))
+    for run, split, images, metrics in rows:
+        table.add_row(Text(run), split, images, *(f"{v:.4f}" for v in metrics.values()))
     return table
 
 

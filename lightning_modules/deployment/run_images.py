@@ -10,8 +10,8 @@ from compression.quantization.calibration import calibration_images
 from datamodules.errors import DataError
 from datamodules.loading.image_data import ImageData
 from lightning_modules.deployment.backends import Call
-from lightning_modules.evaluation.metrics import split_figures
-from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.evaluation.metrics import split_metrics
+from lightning_modules.evaluation.predictions import Predictions
 from lightning_modules.runs.data import make_data
 
 NOISE_IMAGES = 64  # where there are no real ones
@@ -33,7 +33,7 @@ def labeled_split(cfg: DictConfig) -> tuple[str, Callable[[Call], float]]:
             found.append(torch.from_numpy(np.array(call(images.numpy()))))
             labels.append(true)
         logits = torch.cat(found).log()  # of which the softmax gives the probabilities back
-        return split_figures(Answers(logits, torch.cat(labels)), split=split)[f"{split}/f1"]
+        return split_metrics(Predictions(logits, torch.cat(labels)), split=split)[f"{split}/f1"]
 
     return split, f1
 

@@ -60,7 +60,7 @@ def best_weights(losses: Tensor, weights: Tensor) -> Tensor:
     return torch.nn.functional.one_hot(losses.argmin(dim=0), len(losses)).T.to(losses.dtype)
 
 
-def targets_of(
+def aggregate(
     aggregation: str,
     logits: Sequence[Tensor],
     scaled: Sequence[Tensor],

@@ -3,7 +3,12 @@
 from torch import Size, Tensor, nn
 from torch.nn.functional import normalize
 
-from lightning_modules.distillation.feature_term import Compared, FeatureTerm, refuse, same_size
+from lightning_modules.distillation.feature_term import (
+    FeatureTerm,
+    ParameterFreeLoss,
+    refuse,
+    same_size,
+)
 
 
 def attention_map(output: Tensor) -> Tensor:
@@ -30,4 +35,4 @@ class Attention(FeatureTerm):
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
         if len(student) != 4 or len(teacher) != 4:
             raise refuse(student, teacher, "attention transfer needs maps N x C x H x W of both.")
-        return Compared(attention_loss)
+        return ParameterFreeLoss(attention_loss)

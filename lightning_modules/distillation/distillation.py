@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_modules.distillation.aggregation import targets_of
+from lightning_modules.distillation.aggregation import aggregate
 from lightning_modules.distillation.feature_term import FeatureTerm
 from lightning_modules.distillation.logit_term import LogitTerm
 from lightning_modules.distillation.schema import (
@@ -116,5 +116,5 @@ class Distillation:
             for teacher, answer in zip(teachers, answers, strict=True)
         ]
         weights = logits.new_tensor([teacher.weight for teacher in teachers])
-        targets = targets_of(self.aggregation, answers, scaled, weights, labels)
+        targets = aggregate(self.aggregation, answers, scaled, weights, labels)
         return term(logits, targets, labels, temperature)

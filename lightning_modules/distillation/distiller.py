@@ -85,7 +85,7 @@ class Distiller(Classifier):
                     **self._logit_losses(logits.float(), answers, labels),
                     **self.pairs(features.outputs, theirs),
                 }
-        return self._together(label_loss, losses, size=len(images))
+        return self._combine(label_loss, losses, size=len(images))
 
     def _ask(
         self, images: Tensor, keys: np.ndarray | None
@@ -108,7 +108,7 @@ class Distiller(Classifier):
             logits, answers, labels, teachers=self._teachers, temperature=self._temperature
         )
 
-    def _together(self, label_loss: Tensor, losses: dict[str, Tensor], *, size: int) -> Tensor:
+    def _combine(self, label_loss: Tensor, losses: dict[str, Tensor], *, size: int) -> Tensor:
         terms = {**self._distillation.logit_terms, **self._distillation.feature_terms}
         taught = sum(terms[name].weight * loss for name, loss in losses.items())
         for name, value in {"labels": label_loss, **losses}.items():

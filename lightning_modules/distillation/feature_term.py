@@ -43,7 +43,7 @@ class FeatureTerm(ABC):
         """
 
 
-class Compared(nn.Module):
+class ParameterFreeLoss(nn.Module):
     """A comparison without parameters."""
 
     def __init__(self, loss: Comparison) -> None:

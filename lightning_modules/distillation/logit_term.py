@@ -21,7 +21,7 @@ class LogitTerm(ABC):
 
     def scaled(self, logits: Tensor, temperature: float) -> Tensor:
         """Logits N x C as they go into the softmax, of student and teachers alike."""
-        return (standardise(logits) if self.standardised else logits) / temperature
+        return (normalize_logits(logits) if self.standardised else logits) / temperature
 
     def __call__(
         self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float
@@ -45,7 +45,7 @@ class LogitTerm(ABC):
         """
 
 
-def standardise(logits: Tensor) -> Tensor:
+def normalize_logits(logits: Tensor) -> Tensor:
     """Z-scores: each image's logits N x C, with mean 0 and (population) deviation 1.
 
     A small student cannot reach the range of a large teacher's logits and need not (Sun et al.

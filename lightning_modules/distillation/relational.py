@@ -6,7 +6,7 @@ import torch
 from torch import Size, Tensor, nn
 from torch.nn.functional import normalize, smooth_l1_loss
 
-from lightning_modules.distillation.feature_term import Compared, FeatureTerm
+from lightning_modules.distillation.feature_term import FeatureTerm, ParameterFreeLoss
 
 
 def distances(outputs: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Relational(FeatureTerm):
         self.weights = {"distance_weight": distance_weight, "angle_weight": angle_weight}
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
-        return Compared(partial(relational_loss, **self.weights))
+        return ParameterFreeLoss(partial(relational_loss, **self.weights))
 
 
 def similarities(outputs: Tensor) -> Tensor:
@@ -97,4 +97,4 @@ class Similarity(FeatureTerm):
     """Similarity losses, one a pair; the shapes of its two outputs need not agree."""
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
-        return Compared(similarity_loss)
+        return ParameterFreeLoss(similarity_loss)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.evaluation.predictions import Predictions
 
 BINS = 15  # as in Guo et al., section 5
 
@@ -33,14 +33,14 @@ class Reliability:
         return ((self.counts * gaps).sum() / self.counts.sum()).item()
 
 
-def reliability(answers: Answers, *, bins: int = BINS) -> Reliability:
-    """The bins of a network's answers.
+def reliability(predictions: Predictions, *, bins: int = BINS) -> Reliability:
+    """The bins of a network's predictions.
 
     torchmetrics has the error but not the bins that the picture needs, and it counts images of
     confidence 1.0, which are many in 32 bits, in a bin of their own.
     """
-    confidence = answers.probabilities.max(dim=1).values.double()
-    right = (answers.predictions == answers.labels).double()
+    confidence = predictions.probabilities.max(dim=1).values.double()
+    right = (predictions.classes == predictions.labels).double()
     bin_of = (torch.ceil(confidence * bins).long() - 1).clamp(0, bins - 1)
     counts = torch.bincount(bin_of, minlength=bins).double()
     filled = counts.clamp_min(1)

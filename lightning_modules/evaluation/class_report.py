@@ -45,7 +45,7 @@ def class_rows(classes: Sequence[str], matrix: Matrix) -> list[ClassRow]:
     return rows
 
 
-def class_figures(classes: Sequence[str], matrix: Matrix, *, split: str) -> dict[str, float]:
+def class_metrics(classes: Sequence[str], matrix: Matrix, *, split: str) -> dict[str, float]:
     """`<split>/<measure>/<class>` of each measure that is known, for `metrics.json`."""
     rows = class_rows(classes, matrix)
     return {
@@ -67,7 +67,7 @@ def table_cells(rows: Sequence[ClassRow]) -> list[list[str]]:
 HEADINGS = ("class", "precision", "recall", "F1", "images")
 
 
-def is_of_class(figure: str) -> bool:
+def is_class_metric(figure: str) -> bool:
     """Whether a key of `metrics.json` is the figure of one class, such as `val/f1/glass`."""
     parts = figure.split("/", 2)
     return len(parts) == 3 and parts[1] in MEASURES

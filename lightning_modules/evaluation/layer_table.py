@@ -20,7 +20,7 @@ HEADINGS = ("layer", "change", "MACs", "ms", "advice")
 def measure_layers(
     entered: nn.Module, network: nn.Module, image_size: int | Sequence[int]
 ) -> list[dict[str, Any]]:
-    """The rows of `layer_savings` as plain data, the worst of them told in the log.
+    """The rows of `layer_savings` as plain data, the worst of them messages in the log.
 
     Args:
         entered: the network that entered the step.
@@ -28,12 +28,12 @@ def measure_layers(
         image_size: an int or [height, width] in pixels.
     """
     rows = layer_savings(entered, network, image_size)
-    for line in told(rows):
+    for line in messages(rows):
         log.info(f"  {line}")
     return [asdict(row) for row in rows]
 
 
-def told(rows: Sequence[LayerSaving]) -> list[str]:
+def messages(rows: Sequence[LayerSaving]) -> list[str]:
     """The sums, then the layers whose time is furthest behind their MACs, each with its advice."""
     if all(row.change == "none" for row in rows):
         return []

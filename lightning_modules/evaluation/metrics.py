@@ -1,4 +1,4 @@
-"""The figures of `metrics.json`: of each stage, of the final network, and measured latency."""
+"""The metrics of `metrics.json`: of each stage, of the final network, and measured latency."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from compression.cost.macs import count_macs, count_params
 from compression.latency.measure import measure_latency
 from datamodules.loading.image_data import ImageData
 from lightning_modules.evaluation.calibration import reliability
-from lightning_modules.evaluation.class_report import class_figures
-from lightning_modules.evaluation.predictions import Answers, Batches, ask
+from lightning_modules.evaluation.class_report import class_metrics
+from lightning_modules.evaluation.predictions import Batches, Predictions, predict
 from lightning_modules.training.classifier import classification_metrics
 
 
@@ -32,17 +32,19 @@ def evaluate(
         split: first part of the keys.
         device: where the network runs meanwhile.
     """
-    return split_figures(ask(network, batches, device=device), split=split)
+    return split_metrics(predict(network, batches, device=device), split=split)
 
 
-def split_figures(answers: Answers, *, split: str) -> dict[str, float]:
-    """The same of a network's answers to a split."""
-    found = classification_metrics(answers.logits.shape[1])(answers.logits, answers.labels)
-    figures = {**found, "loss": answers.losses.mean()}
-    return {f"{split}/{name}": value.item() for name, value in figures.items()}
+def split_metrics(predictions: Predictions, *, split: str) -> dict[str, float]:
+    """The same of a network's predictions to a split."""
+    found = classification_metrics(predictions.logits.shape[1])(
+        predictions.logits, predictions.labels
+    )
+    metrics = {**found, "loss": predictions.losses.mean()}
+    return {f"{split}/{name}": value.item() for name, value in metrics.items()}
 
 
-def cost_figures(network: nn.Module, image_size: tuple[int, int]) -> dict[str, float]:
+def cost_metrics(network: nn.Module, image_size: tuple[int, int]) -> dict[str, float]:
     """`cost/*` but for file and latency, of one image of (H, W) pixels."""
     return {
         "cost/macs": count_macs(network, image_size=image_size),
@@ -51,16 +53,18 @@ def cost_figures(network: nn.Module, image_size: tuple[int, int]) -> dict[str, f
     }
 
 
-def final_answers(network: nn.Module, data: ImageData, device: torch.device) -> dict[str, Answers]:
+def final_predictions(
+    network: nn.Module, data: ImageData, device: torch.device
+) -> dict[str, Predictions]:
     """What the shipped network says of `val` and, where it is labelled, `test`."""
     batches = {"val": data.val_dataloader()}
     if data.has_test:
         batches["test"] = data.test_dataloader()
-    return {split: ask(network, some, device=device) for split, some in batches.items()}
+    return {split: predict(network, some, device=device) for split, some in batches.items()}
 
 
-def final_figures(
-    answers: dict[str, Answers],
+def final_metrics(
+    predictions: dict[str, Predictions],
     classes: Sequence[str],
     cfg: DictConfig,
     results: list[dict[str, Any]],
@@ -69,39 +73,39 @@ def final_figures(
     """What `metrics.json` says, but for latency and scores.
 
     Args:
-        answers: of the shipped network, by split.
+        predictions: of the shipped network, by split.
         classes: their names, in order.
         cfg: the run's configuration.
-        results: the stages' figures, in order.
+        results: the stages' metrics, in order.
         agreement: `val/agreement` with the teachers; empty where none taught.
     """
-    figures, by_class = {}, {}
-    for split, given in answers.items():
-        figures |= answer_figures(given, split=split)
-        by_class |= class_figures(classes, given.confusion, split=split)
+    metrics, class_values = {}, {}
+    for split, given in predictions.items():
+        metrics |= prediction_metrics(given, split=split)
+        class_values |= class_metrics(classes, given.confusion, split=split)
     return {
-        **figures,
+        **metrics,
         **results[-1]["after"],
-        **by_class,
+        **class_values,
         **agreement,
         "kept": cfg.trainer.keep,
         "epoch": results[-1]["epoch"],
         "seed": cfg.seed,
         **_fold(cfg.data),
         "steps": results,
-        "confusion": {"classes": list(classes), **_confusions(answers)},
+        "confusion": {"classes": list(classes), **_confusions(predictions)},
     }
 
 
-def answer_figures(answers: Answers, *, split: str) -> dict[str, float]:
-    """`<split>/f1`, `accuracy`, `loss` and `calibration_error` of a network's answers."""
-    error = {f"{split}/calibration_error": reliability(answers).error}
-    return {**split_figures(answers, split=split), **error}
+def prediction_metrics(predictions: Predictions, *, split: str) -> dict[str, float]:
+    """`<split>/f1`, `accuracy`, `loss` and `calibration_error` of a network's predictions."""
+    error = {f"{split}/calibration_error": reliability(predictions).error}
+    return {**split_metrics(predictions, split=split), **error}
 
 
-def _confusions(answers: dict[str, Answers]) -> dict[str, list[list[int]]]:
+def _confusions(predictions: dict[str, Predictions]) -> dict[str, list[list[int]]]:
     """By split; rows are true classes, columns predicted ones."""
-    return {split: given.confusion for split, given in answers.items()}
+    return {split: given.confusion for split, given in predictions.items()}
 
 
 def _fold(data: DictConfig) -> dict[str, int]:
@@ -121,7 +125,7 @@ def add_latency(
     """Measures all networks of a run alternately and puts `cost/latency_ms` where it belongs.
 
     Args:
-        metrics: of `final_figures`; changed in place.
+        metrics: of `final_metrics`; changed in place.
         networks: as they stood before the first compression step and after each stage.
         settings: `backend`, `threads` and `batch`.
         image_size: (H, W) in pixels.

@@ -1,4 +1,4 @@
-"""`Answers`: what a network says of every image of a split, and which class each image has."""
+"""`Predictions`: what a network says of every image of a split, and which class each image has."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """All of a split's images in order.
 
     Attributes:
@@ -31,7 +31,7 @@ class Answers:
         return torch.softmax(self.logits, dim=1)
 
     @cached_property
-    def predictions(self) -> Tensor:
+    def classes(self) -> Tensor:
         """The most probable class of each image, int64 N; of equals the first."""
         return self.logits.argmax(dim=1)
 
@@ -44,10 +44,12 @@ class Answers:
     def confusion(self) -> list[list[int]]:
         """Images by true class (rows) and predicted class (columns), classes x classes."""
         classes = self.logits.shape[1]
-        return multiclass_confusion_matrix(self.predictions, self.labels, classes).tolist()
+        return multiclass_confusion_matrix(self.classes, self.labels, classes).tolist()
 
 
-def ask(network: nn.Module, batches: Batches, *, device: torch.device | str = "cpu") -> Answers:
+def predict(
+    network: nn.Module, batches: Batches, *, device: torch.device | str = "cpu"
+) -> Predictions:
     """What a network says of labelled batches; its mode and device are restored.
 
     Args:
@@ -56,7 +58,7 @@ def ask(network: nn.Module, batches: Batches, *, device: torch.device | str = "c
         device: where the network runs meanwhile.
     """
     with evaluating([network], device=device):
-        return collect([network], batches, device=device)[0]
+        return predict_each([network], batches, device=device)[0]
 
 
 @contextlib.contextmanager
@@ -73,12 +75,12 @@ def evaluating(networks: Sequence[nn.Module], *, device: torch.device | str) -> 
 
 
 @torch.inference_mode()
-def collect(
+def predict_each(
     callables: Sequence[Callable[[Tensor], Tensor]],
     batches: Batches,
     *,
     device: torch.device | str = "cpu",
-) -> list[Answers]:
+) -> list[Predictions]:
     """What each of several networks or teachers says of the same batches, which are read once."""
     logits: list[list[Tensor]] = [[] for _ in callables]
     labels = []
@@ -87,4 +89,4 @@ def collect(
         for said, call in zip(logits, callables, strict=True):
             said.append(call(images).float().cpu())
         labels.append(true.cpu())
-    return [Answers(torch.cat(said), torch.cat(labels)) for said in logits]
+    return [Predictions(torch.cat(said), torch.cat(labels)) for said in logits]

@@ -20,13 +20,13 @@ from lightning_modules.config.sweeps import is_search
 from lightning_modules.distillation.distiller import check_pairs
 from lightning_modules.distillation.teachers import Teacher, gather_teachers, with_original
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.evaluation.agreement import agreement
+from lightning_modules.evaluation.agreement import teacher_agreement
 from lightning_modules.evaluation.layer_table import measure_layers
-from lightning_modules.evaluation.metrics import add_latency, final_answers, final_figures
-from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.evaluation.metrics import add_latency, final_metrics, final_predictions
+from lightning_modules.evaluation.predictions import Predictions
 from lightning_modules.evaluation.score import add_scores, check_split
-from lightning_modules.experiment.found_rate import with_found_rate
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.lr_find import with_suggested_lr
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage, stages_of
 from lightning_modules.files import whole_folder, write_json
@@ -53,7 +53,7 @@ def run(cfg: DictConfig) -> float | list[float]:
     trial = hydra.mode == RunMode.MULTIRUN
     title, group = run_title(cfg, hydra)
     folder = Path(hydra.runtime.output_dir)
-    work = partial(conduct, cfg, folder, title=title, group=group, leads=not trial)
+    work = partial(run_experiment, cfg, folder, title=title, group=group, is_main_run=not trial)
     if trial and is_search(hydra):
         from lightning_modules.search.storage import trial_facts  # Optuna: only for a search
 
@@ -75,13 +75,13 @@ def _require_accepted(metrics: dict[str, Any]) -> None:
             raise SystemExit(f"error: {step['rejected']}")
 
 
-def conduct(
+def run_experiment(
     cfg: DictConfig,
     folder: Path,
     *,
     title: str,
     group: str,
-    leads: bool,
+    is_main_run: bool,
     search: Callable[[], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """One whole run in `folder`; returns what `metrics.json` says.
@@ -91,38 +91,38 @@ def conduct(
         folder: the run directory; it exists.
         title: what a person calls the run, on pictures and in W&B.
         group: the runs that belong together in W&B: of one study, or of one model and data.
-        leads: whether `last` may come to mean this run, and whether a refusal clears the folder;
-            false for trials.
+        is_main_run: whether `last` may come to mean this run, and whether a refusal clears the
+            folder; false for trials.
         search: gives what W&B records of a trial of a search.
     """
     folder = folder.absolute()
-    with _refusal(folder, clears=leads and cfg.resume is None):
+    with _refusal(folder, clears=is_main_run and cfg.resume is None):
         data, stages, network, teachers = _prepare(cfg, folder)
-    if leads:
+    if is_main_run:
         run_directory.point(run_directory.STARTED, folder)
     wandb = wandb_run(cfg, folder, title=title, group=group, search=search)
     with _interruption(folder), wandb as logged:
-        session = Session(cfg, data, folder, logged)
-        session = replace(session, cfg=with_found_rate(session, network))
-        timed = _wants_latency(cfg, trial=not leads)
-        results, networks, taught = _run_stages(stages, network, session, teachers, timed=timed)
+        run = RunContext(cfg, data, folder, logged)
+        run = replace(run, cfg=with_suggested_lr(run, network))
+        timed = _wants_latency(cfg, trial=not is_main_run)
+        results, networks, taught = _run_stages(stages, network, run, teachers, timed=timed)
         network = networks[-1]
-        answers = final_answers(network, data, session.device)
-        agreed = _agreement(answers["val"], session, taught)
-        metrics = final_figures(answers, data.class_names, session.cfg, results, agreed)
+        predictions = final_predictions(network, data, run.device)
+        agreed = _agreement(predictions["val"], run, taught)
+        metrics = final_metrics(predictions, data.class_names, run.cfg, results, agreed)
         if timed:
             trained = networks[1:] if cfg.from_run is None else networks
             add_latency(metrics, trained, cfg.latency, image_size=data.image_size)
         images = {split: sum(counts) for split, counts in data.class_counts.items()}
         add_scores(metrics, network, cfg.score, image_size=data.image_size, images=images)
         pictures = []
-        if _wants_drawing(cfg.pictures, trial=not leads):
-            pictures = draw_pictures(answers, data, folder, name=title)
+        if _wants_drawing(cfg.pictures, trial=not is_main_run):
+            pictures = draw_pictures(predictions, data, folder, name=title)
         _ship(folder, stages[-1].name, metrics)
         write_card(folder, metrics, cfg, data.class_counts, pictures)
-        if leads:
+        if is_main_run:
             run_directory.point(run_directory.FINISHED, folder)
-        if _wants_drawing(cfg.report, trial=not leads):
+        if _wants_drawing(cfg.report, trial=not is_main_run):
             trust = saved_run.trusted_packages(cfg)
             write_report(read_input([str(folder)]), folder / closing.REPORT, trust=trust)
         if logged is not None:
@@ -140,7 +140,7 @@ def _prepare(
     data = make_data(cfg)
     stages = stages_of(cfg)
     check_order([stage.step for stage in stages if stage.step is not None])
-    network = enter(cfg, data)
+    network = initial_network(cfg, data)
     check_loss(cfg.loss, network)
     check_auxiliary(cfg.auxiliary, network)
     check_layers(cfg, network)
@@ -155,7 +155,7 @@ def _prepare(
 def _run_stages(
     stages: list[Stage],
     network: Network,
-    session: Session,
+    run: RunContext,
     teachers: list[Teacher],
     *,
     timed: bool,
@@ -164,17 +164,17 @@ def _run_stages(
     results, networks = [], [network]
     for stage in stages:
         if stage.step is not None:
-            teachers = with_original(teachers, networks[-1], session.cfg)
-        network, result = run_stage(stage, networks[-1], session, teachers)
+            teachers = with_original(teachers, networks[-1], run.cfg)
+        network, result = run_stage(stage, networks[-1], run, teachers)
         if timed and stage.step is not None:
-            result["layers"] = measure_layers(networks[-1], network, session.data.image_size)
+            result["layers"] = measure_layers(networks[-1], network, run.data.image_size)
         results.append(result)
         networks.append(network)
     taught = [t for t in teachers if any(stage.epochs and stage.has(t.name) for stage in stages)]
     return results, networks, taught
 
 
-def enter(cfg: DictConfig, data: ImageData) -> Network:
+def initial_network(cfg: DictConfig, data: ImageData) -> Network:
     """The network that the first stage gets: a new one, or that of `from_run`.
 
     That the entered run has this data's classes and the configured model was checked before.
@@ -194,21 +194,23 @@ def enter(cfg: DictConfig, data: ImageData) -> Network:
     return network
 
 
-def _agreement(student: Answers, session: Session, teachers: Sequence[Teacher]) -> dict[str, float]:
+def _agreement(
+    student: Predictions, run: RunContext, teachers: Sequence[Teacher]
+) -> dict[str, float]:
     if not teachers:
         return {}
-    return agreement(
+    return teacher_agreement(
         student,
         teachers,
-        session.data.val_dataloader(),
-        distillation=build(session.cfg.distillation),
-        device=session.device,
+        run.data.val_dataloader(),
+        distillation=build(run.cfg.distillation),
+        device=run.device,
     )
 
 
 def _train_teacher(cfg: DictConfig, folder: Path) -> None:
     title = f"{cfg.model.name}_{cfg.data.name}_seed{cfg.seed}"
-    conduct(cfg, folder, title=title, group="teachers", leads=False)
+    run_experiment(cfg, folder, title=title, group="teachers", is_main_run=False)
 
 
 def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:

@@ -16,7 +16,7 @@ from lightning_modules.training.devices import first_device
 
 
 @dataclass(frozen=True)
-class Session:
+class RunContext:
     """What all fits of one run share: configuration, data, directory and W&B run (or None)."""
 
     cfg: DictConfig
@@ -39,6 +39,6 @@ class Session:
         return self.folder / "steps" / stage.name / "checkpoints"
 
 
-def validation_figures(network: nn.Module, session: Session) -> dict[str, float]:
+def validation_metrics(network: nn.Module, run: RunContext) -> dict[str, float]:
     """`val/f1`, `val/accuracy` and `val/loss` of a network."""
-    return evaluate(network, session.data.val_dataloader(), device=session.device)
+    return evaluate(network, run.data.val_dataloader(), device=run.device)

@@ -13,19 +13,19 @@ from compression.sensitivity.scan import Scan, scan
 from compression.step import Step, Trial
 from datamodules.workers.progress import report_progress
 from lightning_modules.errors import ConfigError
-from lightning_modules.experiment.experiment import enter
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.experiment.step_context import step_context
 from lightning_modules.runs.data import make_data
 
 
-def scan_run(cfg: DictConfig, run: Path, shares: Sequence[float] | None) -> Scan:
+def scan_run(cfg: DictConfig, folder: Path, shares: Sequence[float] | None) -> Scan:
     """The scan of the one step that `cfg.compression` describes, on the network of `cfg.from_run`.
 
     Args:
         cfg: of the run, with the step.
-        run: the run directory.
+        folder: the run directory.
         shares: to keep of each layer, in (0, 1); None: the step's own.
 
     Raises:
@@ -36,22 +36,22 @@ def scan_run(cfg: DictConfig, run: Path, shares: Sequence[float] | None) -> Scan
     step = stage.step
     require_trials(step)
     data = make_data(cfg)
-    network = enter(cfg, data).eval()
+    network = initial_network(cfg, data).eval()
     data.prepare_data()
     data.setup()
     size = data.image_size
     costs = {"cost/macs": count_macs(network, size), "cost/params": count_params(network)}
-    session = Session(cfg, data, run)
-    context = step_context(step, session, costs, RelativeLatency(network, size))
+    run = RunContext(cfg, data, folder)
+    context = step_context(step, run, costs, RelativeLatency(network, size))
     trials = step.trials(network, context, shares or step.scanned)
     if not trials:
         raise ConfigError(
-            f"{step.name} finds no layer in {run} that it could make cheaper at these shares; give "
-            "smaller ones, as shares=0.1,0.2."
+            f"{step.name} finds no layer in {folder} that it could make cheaper at these shares; "
+            "give smaller ones, as shares=0.1,0.2."
         )
     found = scan(step, _shown(trials, step), network, context)
     if not found.points:
-        raise ConfigError(f"{run}: the network works with none of its layers treated alone.")
+        raise ConfigError(f"{folder}: the network works with none of its layers treated alone.")
     return found
 
 

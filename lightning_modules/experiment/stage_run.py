@@ -13,17 +13,17 @@ from compression.recipe import Entry, Recipe
 from compression.step import Context
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation.metrics import cost_figures
+from lightning_modules.evaluation.metrics import cost_metrics
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session, validation_figures
+from lightning_modules.experiment.run_context import RunContext, validation_metrics
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.step_context import step_context
 from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
 from lightning_modules.runs.data_splits import data_identity
-from lightning_modules.training.callbacks.checkpoints import read_checkpoint
-from lightning_modules.training.optimizer_state import Moments
+from lightning_modules.training.callbacks.checkpoints import read_checkpoint, resume_state
+from lightning_modules.training.optimizer_state import OptimizerState
 
 log = logging.getLogger(__name__)
 
@@ -31,35 +31,35 @@ RESULT = "result.json"  # a stage is done when this is there
 
 
 def run_stage(
-    stage: Stage, network: Network, session: Session, teachers: list[Teacher]
+    stage: Stage, network: Network, run: RunContext, teachers: list[Teacher]
 ) -> tuple[Network, dict[str, Any]]:
     """Carries out a stage and saves its network under `steps/<stage>/model`.
 
     Args:
         stage: what is done.
         network: as it enters the stage.
-        session: what the run's stages share.
+        run: what the run's stages share.
         teachers: all teachers of the run at this point.
 
     Returns:
         The network after the stage and the stage's figures: `name`, `before`, `surgery` (after
         each round's change, not yet fine-tuned), `after`, `epoch`.
     """
-    folder = session.folder / "steps" / stage.name
+    folder = run.folder / "steps" / stage.name
     if (folder / RESULT).is_file():
-        return load_network(folder, trust=session.trust), read_json(folder / RESULT)
+        return load_network(folder, trust=run.trust), read_json(folder / RESULT)
     chosen = [teacher for teacher in teachers if stage.has(teacher.name)]
     taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
     log.info(f"{stage.name}: {stage.epochs} epochs{taught}")
-    cost = cost_figures(network, session.data.image_size)
-    before = {**validation_figures(network, session), **cost, **_entered_bytes(stage, session)}
-    network, surgery, epoch = _rounds(stage, network, session, chosen, before)
+    cost = cost_metrics(network, run.data.image_size)
+    before = {**validation_metrics(network, run), **cost, **_entered_bytes(stage, run)}
+    network, surgery, epoch = _rounds(stage, network, run, chosen, before)
     if stage.step is not None:
         network = stage.step.finish(network)
-        cost = cost_figures(network, session.data.image_size)
-    data = data_identity(session.cfg.data)
+        cost = cost_metrics(network, run.data.image_size)
+    data = data_identity(run.cfg.data)
     save_network(network, folder, extra={"data": data})
-    after = {**validation_figures(network, session), **cost, **_file_bytes(folder)}
+    after = {**validation_metrics(network, run), **cost, **_file_bytes(folder)}
     _check_finite(after, stage)
     result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}
     result["epoch"] = epoch
@@ -94,54 +94,54 @@ def _file_bytes(run: Path) -> dict[str, int]:
     return {"cost/file_bytes": weights_file(run / "model").stat().st_size}
 
 
-def _entered_bytes(stage: Stage, session: Session) -> dict[str, int]:
+def _entered_bytes(stage: Stage, run: RunContext) -> dict[str, int]:
     """The file size of the network that enters a stage; a new network has no file."""
-    earlier = sorted(path.parent for path in session.folder.glob(f"steps/*/{RESULT}"))
+    earlier = sorted(path.parent for path in run.folder.glob(f"steps/*/{RESULT}"))
     earlier = [folder for folder in earlier if folder.name < stage.name]
-    entered = earlier[-1] if earlier else session.cfg.from_run
+    entered = earlier[-1] if earlier else run.cfg.from_run
     return {} if entered is None else _file_bytes(Path(entered))
 
 
 def _rounds(
     stage: Stage,
     network: Network,
-    session: Session,
+    run: RunContext,
     teachers: list[Teacher],
     entered: dict[str, float],
 ) -> tuple[Network, list[dict[str, float]], int]:
     """Prepare; then plan, apply, fine-tune as often as asked; from where a checkpoint stands."""
     first = -1 if stage.prepare_epochs else 0
-    checkpoint = read_checkpoint(session.checkpoints(stage))
-    origin = {"round": first - 1, "entries": [], "surgery": []}
-    origin = checkpoint["origin"] if checkpoint else origin
-    earlier, entries, surgery = network.recipe.entries, list(origin["entries"]), origin["surgery"]
-    latency = RelativeLatency(network, session.data.image_size)
-    network, epoch, moments = copy.deepcopy(network), -1, Moments()
+    checkpoint = read_checkpoint(run.checkpoints(stage))
+    start = {"round": first - 1, "entries": [], "surgery": []}
+    start = resume_state(checkpoint) if checkpoint else start
+    earlier, entries, surgery = network.recipe.entries, list(start["entries"]), start["surgery"]
+    latency = RelativeLatency(network, run.data.image_size)
+    network, epoch, optimizer_state = copy.deepcopy(network), -1, OptimizerState()
     for round in range(first, stage.rounds):
         if round >= 0 and stage.step is not None:
-            if round < origin["round"]:
+            if round < start["round"]:
                 network = stage.step.restructure(network, entries[round]["plan"])
-            elif round == origin["round"]:
+            elif round == start["round"]:
                 network = stage.step.apply(network, entries[round]["plan"])
             else:
-                context = step_context(stage.step, session, entered, latency)
+                context = step_context(stage.step, run, entered, latency)
                 network, entry = _surgery(stage, network, context, round)
-                moments.follow(stage.step, entry.plan)
+                optimizer_state.prune(stage.step, entry.plan)
                 entries.append(asdict(entry))
-                surgery.append(validation_figures(network, session))
+                surgery.append(validation_metrics(network, run))
         network.recipe = Recipe([*earlier, *(Entry(**entry) for entry in entries)])
-        if round >= origin["round"]:
+        if round >= start["round"]:
             now = {"round": round, "entries": entries, "surgery": surgery}
-            resumed = round == origin["round"]
+            resumed = round == start["round"]
             epoch = fit(
                 network,
-                session,
+                run,
                 stage,
                 round=round,
                 teachers=teachers,
-                origin=now,
+                resume_state=now,
                 resume=resumed,
-                moments=moments,
+                optimizer_state=optimizer_state,
             )
     return network, surgery, epoch
 

@@ -11,13 +11,13 @@ from omegaconf import OmegaConf
 from compression.engine import entry_latency
 from compression.latency.relative_latency import RelativeLatency
 from compression.step import CompressionStep, Context
-from lightning_modules.experiment.run_context import Session, validation_figures
+from lightning_modules.experiment.run_context import RunContext, validation_metrics
 from lightning_modules.training.losses.building import build_loss
 
 
 def step_context(
     step: CompressionStep,
-    session: Session,
+    run: RunContext,
     entered: Mapping[str, float],
     latency: RelativeLatency,
 ) -> Context:
@@ -25,33 +25,33 @@ def step_context(
 
     Args:
         step: of the run.
-        session: has the data.
+        run: has the data.
         entered: `cost/macs` and `cost/params` of the network that enters the step.
         latency: relative to that network.
     """
-    data = session.data
+    data = run.data
     costs = {name: entered[f"cost/{name}"] for name in ("macs", "params")}
     return Context(
         sample=next(iter(data.val_dataloader()))[0][:8],
         image_size=data.image_size,
-        seed=session.cfg.seed,
+        seed=run.cfg.seed,
         train_batches=data.train_eval_batches,
         val_batches=data.val_dataloader,
-        loss=build_loss(session.cfg.loss, class_counts=data.class_counts["train"]),
-        evaluate=lambda candidate: validation_figures(candidate, session),
+        loss=build_loss(run.cfg.loss, class_counts=data.class_counts["train"]),
+        evaluate=lambda candidate: validation_metrics(candidate, run),
         entry_cost={**costs, **entry_latency(step, latency)},
         relative_latency=latency,
-        scans=scans_folder(session),
+        scans=scans_folder(run),
     )
 
 
-def scans_folder(session: Session) -> Path:
+def scans_folder(run: RunContext) -> Path:
     """Below the cache: where sensitivity scans on just this data are kept, shared by all runs.
 
     The name is a digest of all that the figures of a network follow from, but for the network.
     """
-    data, cfg = session.data, session.cfg
-    device = session.device
+    data, cfg = run.data, run.cfg
+    device = run.device
     facts = {
         "images": [data.key("train"), data.key("val")],
         "size": data.image_size,

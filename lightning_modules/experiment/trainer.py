@@ -15,7 +15,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage, stages_of
 from lightning_modules.registry import build
 from lightning_modules.training.callbacks.checkpoints import (
@@ -34,20 +34,20 @@ from lightning_modules.training.schema import chosen_callbacks
 OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format", "strategy")
 
 
-def make_trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
+def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
     """The Trainer of a round's fit, with its callbacks, table, checkpoints and loggers."""
-    trainer = session.cfg.trainer
+    trainer = run.cfg.trainer
     settings = OmegaConf.to_container(trainer, resolve=True)
     settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
-    chosen = [build(node) for node in chosen_callbacks(session.cfg).values()]
+    chosen = [build(node) for node in chosen_callbacks(run.cfg).values()]
     if stage.step is not None:  # freezing saves pretrained layers from a new head; here is none
         chosen = [callback for callback in chosen if not isinstance(callback, Freezing)]
     own = [
-        Seeding(seed=session.cfg.seed, stream=stream(stage, round)),
+        Seeding(seed=run.cfg.seed, stream=seed_stream(stage, round)),
         DivergenceGuard(stage.name),
-        EpochTable(session.folder / "metrics.csv", step=stage.name, round=round),
-        *checkpoint_callbacks(session.checkpoints(stage)),
-        *_pruning(session),
+        EpochTable(run.folder / "metrics.csv", step=stage.name, round=round),
+        *checkpoint_callbacks(run.checkpoints(stage)),
+        *_pruning(run),
     ]
     plugins: list[Any] = [AtomicCheckpointIO()]
     if device_count(trainer) > 1:
@@ -57,10 +57,10 @@ def make_trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
     else:
         settings["sync_batchnorm"] = False  # with nobody
     logger = False
-    if session.wandb_run is not None:
-        logger = WandbLogger(experiment=session.wandb_run, prefix=stage.name)
+    if run.wandb_run is not None:
+        logger = WandbLogger(experiment=run.wandb_run, prefix=stage.name)
     _quieten()
-    with explained():
+    with report_errors():
         return build(
             settings,
             max_epochs=stage.epochs_of(round),
@@ -71,23 +71,23 @@ def make_trainer(session: Session, stage: Stage, round: int) -> pl.Trainer:
             num_sanity_val_steps=0,
             enable_model_summary=False,
             use_distributed_sampler=False,  # our sampler shares the indices out itself
-            default_root_dir=session.folder,
+            default_root_dir=run.folder,
         )
 
 
-def _pruning(session: Session) -> list[pl.Callback]:
+def _pruning(run: RunContext) -> list[pl.Callback]:
     """Of a trial whose search ends trials early."""
-    if session.cfg.trial is None or session.cfg.sweep.pruner is None:
+    if run.cfg.trial is None or run.cfg.sweep.pruner is None:
         return []
     from lightning_modules.search.trial_pruning import trial_pruning  # Optuna
 
-    stages = stages_of(session.cfg)
+    stages = stages_of(run.cfg)
     epochs = sum(s.epochs * s.rounds + s.prepare_epochs for s in stages)
-    return trial_pruning(session.cfg, session.folder, epochs)
+    return trial_pruning(run.cfg, run.folder, epochs)
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """What Lightning refuses, it says in sentences of its own."""
     try:
         yield
@@ -95,7 +95,7 @@ def explained() -> Iterator[None]:
         raise ConfigError(f"The trainer cannot work so: {' '.join(str(error).split())}") from error
 
 
-def stream(stage: Stage, round: int) -> int:
+def seed_stream(stage: Stage, round: int) -> int:
     """The number of a fit within a run; no two fits share their draws."""
     return 1000 * int(stage.name.split("_", 1)[0]) + round + 1
 

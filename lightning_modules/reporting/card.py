@@ -6,7 +6,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from lightning_modules.evaluation.class_report import HEADINGS, class_rows, is_of_class, table_cells
+from lightning_modules.evaluation.class_report import (
+    HEADINGS,
+    class_rows,
+    is_class_metric,
+    table_cells,
+)
 from lightning_modules.files import write_text
 from lightning_modules.reporting.closing_screen import weights_of
 from lightning_modules.runs import saved_run
@@ -92,7 +97,7 @@ def write_card(
     saved = saved_run.description(folder)
     height, width = saved["image_size"]
     names = saved["class_names"]
-    numbers = [(k, v) for k, v in metrics.items() if "/" in k and not is_of_class(k)]
+    numbers = [(k, v) for k, v in metrics.items() if "/" in k and not is_class_metric(k)]
     use = f"To tell these classes apart in images like those of {cfg.data.name}, one object each."
     text = TEMPLATE.format(
         name=folder.name,

@@ -41,7 +41,7 @@ class Classifier(pl.LightningModule):
         mixing: (images, labels) -> images and targets of a training batch, or None.
         auxiliary: extra losses on feature maps, or None; trained, but no part of the network.
         penalty: an extra loss of the network (sparsity training), or None.
-        origin: plain data stored in each checkpoint: what it takes to rebuild the network.
+        resume_state: plain data stored in each checkpoint: what it takes to rebuild the network.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Classifier(pl.LightningModule):
         mixing: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
         auxiliary: Auxiliary | None = None,
         penalty: Callable[[nn.Module], Tensor | None] | None = None,
-        origin: dict[str, Any] | None = None,
+        resume_state: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -69,7 +69,7 @@ class Classifier(pl.LightningModule):
         self._make_scheduler = scheduler
         self._mixing = mixing
         self._penalty = penalty
-        self._origin = origin or {}
+        self._origin = resume_state or {}
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits N x classes of images uint8 N x 3 x H x W."""
@@ -125,7 +125,7 @@ class Classifier(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["origin"] = self._origin
+        checkpoint["resume_state"] = self._origin
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for schedule in checkpoint["lr_schedulers"]:

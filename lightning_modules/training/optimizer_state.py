@@ -11,7 +11,7 @@ from compression.step import CompressionStep, Plan
 PREFIX = "network."  # of the network's parameters within the module that is fitted
 
 
-class Moments:
+class OptimizerState:
     """States by the parameter's name; empty before the first fit.
 
     The average of the weights (EMA) needs no such thing: a fit leaves it in the network, from
@@ -21,7 +21,7 @@ class Moments:
     def __init__(self) -> None:
         self.states: dict[str, dict[str, Any]] = {}
 
-    def take(self, optimizer: Optimizer, module: nn.Module) -> None:
+    def capture(self, optimizer: Optimizer, module: nn.Module) -> None:
         """Remember what the optimizer knows at the end of a fit."""
         self.states = {
             name: {key: _on_cpu(value) for key, value in optimizer.state[parameter].items()}
@@ -29,7 +29,7 @@ class Moments:
             if parameter in optimizer.state
         }
 
-    def follow(self, step: CompressionStep, plan: Plan) -> None:
+    def prune(self, step: CompressionStep, plan: Plan) -> None:
         """Do to all that has a parameter's shape what the plan does to the parameter."""
         found = {}
         for name, state in self.states.items():
@@ -42,7 +42,7 @@ class Moments:
                 found[name] = after
         self.states = found
 
-    def give(self, optimizer: Optimizer, module: nn.Module) -> Optimizer:
+    def restore(self, optimizer: Optimizer, module: nn.Module) -> Optimizer:
         """Let a new optimizer go on from there, where the shapes are those of its parameters."""
         for name, parameter in module.named_parameters():
             state = self.states.get(name, {})

@@ -19,7 +19,7 @@ EMA, FREEZING = (
     "lightning_modules.training.callbacks.ema.EMA",
     "lightning_modules.training.callbacks.freezing.Freezing",
 )
-WEIGHTY = (EMA, FREEZING)  # callbacks that decide which weights come out
+WEIGHT_CHANGING = (EMA, FREEZING)  # callbacks that decide which weights come out
 
 
 def check_training(cfg: DictConfig) -> None:
@@ -158,7 +158,7 @@ def _check_lr_find(cfg: DictConfig) -> None:
 def _check_resumed(cfg: DictConfig, run: Path) -> None:
     """Callbacks may change on a resume, but not those that decide about weights."""
     saved = read_config(run / ".hydra" / "config.yaml")
-    before, now = _weighty(saved), _weighty(cfg)
+    before, now = _weight_changing(saved), _weight_changing(cfg)
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
             raise ConfigError(
@@ -167,10 +167,10 @@ def _check_resumed(cfg: DictConfig, run: Path) -> None:
             )
 
 
-def _weighty(cfg: DictConfig) -> dict[str, Any]:
+def _weight_changing(cfg: DictConfig) -> dict[str, Any]:
     nodes = OmegaConf.to_container(cfg.callbacks, resolve=False)
     chosen = {name: nodes[name] for name in chosen_callbacks(cfg)}
-    return {name: node for name, node in chosen.items() if node.get("_target_") in WEIGHTY}
+    return {name: node for name, node in chosen.items() if node.get("_target_") in WEIGHT_CHANGING}
 
 
 Limit = tuple[Callable[[Any], bool], str]

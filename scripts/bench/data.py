@@ -175,9 +175,9 @@ def report_waiting(cfg: DictConfig, data: "ImageData") -> None:
     """Three epochs of training: which share of the time the loop waits for a batch."""
     import torch
 
-    from lightning_modules.experiment.experiment import enter
+    from lightning_modules.experiment.experiment import initial_network
     from lightning_modules.experiment.fit import fit
-    from lightning_modules.experiment.run_context import Session
+    from lightning_modules.experiment.run_context import RunContext
     from lightning_modules.experiment.stages import stages_of
 
     cfg.trainer.max_epochs = 3
@@ -190,7 +190,9 @@ def report_waiting(cfg: DictConfig, data: "ImageData") -> None:
 
     data.train_dataloader = watched
     with tempfile.TemporaryDirectory() as folder:
-        spent = seconds(lambda: fit(enter(cfg, data), Session(cfg, data, Path(folder)), stage))
+        spent = seconds(
+            lambda: fit(initial_network(cfg, data), RunContext(cfg, data, Path(folder)), stage)
+        )
     print(
         f"waiting while training   {sum(waits) / spent:7.1%} of {spent:.1f} s ({cfg.model.name}, "
         f"{torch.get_num_threads()} threads, batch {data.batch_size}, {data.num_workers} workers)"

@@ -23,9 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.loading.image_data import ImageData
 from lightning_modules.config import command_line
 from lightning_modules.distillation.teachers import Teacher, freeze
-from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.networks import build_network
 from lightning_modules.runs import run_directory
@@ -95,7 +95,12 @@ def epochs(
     with tempfile.TemporaryDirectory() as folder:
         own.cache_dir = str(cfg.cache_dir)
         (stage,) = stages_of(own)
-        fit(enter(own, data), Session(own, data, Path(folder)), stage, teachers=teachers)
+        fit(
+            initial_network(own, data),
+            RunContext(own, data, Path(folder)),
+            stage,
+            teachers=teachers,
+        )
     return list(np.diff(STARTS))[1:]
 
 

@@ -22,9 +22,9 @@ from torch import nn
 
 from datamodules.loading.image_data import ImageData
 from lightning_modules.config import command_line
-from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs import run_directory
 from lightning_modules.runs.data import make_data
@@ -70,7 +70,7 @@ def framework(cfg: DictConfig, data: ImageData) -> list[float]:
     STARTS.clear()
     with tempfile.TemporaryDirectory() as folder:
         (stage,) = stages_of(cfg)
-        fit(enter(cfg, data), Session(cfg, data, Path(folder)), stage)
+        fit(initial_network(cfg, data), RunContext(cfg, data, Path(folder)), stage)
     return list(np.diff(STARTS))[1:]
 
 
@@ -79,7 +79,7 @@ def hand_written(cfg: DictConfig, data: ImageData) -> list[float]:
     import albumentations
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = enter(cfg, data).to(device)
+    network = initial_network(cfg, data).to(device)
     pixels = [image.copy() for image, _ in stored(data)]
     labels = torch.tensor([label for _, label in stored(data)])
     size = data.image_size

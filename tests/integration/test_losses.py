@@ -8,8 +8,8 @@ import yaml
 from safetensors.torch import load_file
 
 from lightning_modules.evaluation.metrics import evaluate
-from lightning_modules.experiment.experiment import enter
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.networks import load_network
@@ -55,9 +55,9 @@ def test_arcface_trains_saves_reloads_and_is_compressed(homes, folder, compose_c
     data = make_data(cfg)
     data.prepare_data()
     data.setup()
-    network, session = enter(cfg, data), Session(cfg, data, homes / "run")
+    network, context = initial_network(cfg, data), RunContext(cfg, data, homes / "run")
     for stage in stages_of(cfg):
-        network, result = run_stage(stage, network, session, [])
+        network, result = run_stage(stage, network, context, [])
         loaded = load_network(homes / "run" / "steps" / stage.name)
         assert isinstance(loaded.body.output, CosineLinear)
         found = evaluate(loaded, data.val_dataloader())

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lightning_modules.distillation.teachers import freeze
-from lightning_modules.experiment.experiment import enter
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs.data import make_data
@@ -39,12 +39,12 @@ def test_trained_and_factorised_networks_reload_exactly(homes, folder, compose_c
     data = make_data(cfg)
     data.prepare_data()
     data.setup()
-    network = enter(cfg, data)
-    session = Session(cfg, data, homes / "run")
+    network = initial_network(cfg, data)
+    context = RunContext(cfg, data, homes / "run")
     images = next(iter(data.val_dataloader()))[0]
     teachers = []
     for stage in stages_of(cfg):
-        network, result = run_stage(stage, network, session, teachers)
+        network, result = run_stage(stage, network, context, teachers)
         teachers = [freeze("original", copy.deepcopy(network), cfg.model)]
         with torch.inference_mode():
             expected = network(images)

@@ -27,7 +27,7 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
 
     from lightning_modules.config.composing import config_over
     from lightning_modules.deployment.predictions import PredictionStats
-    from lightning_modules.evaluation.predictions import ask
+    from lightning_modules.evaluation.predictions import predict as predict_split
     from lightning_modules.networks import load_network
     from lightning_modules.runs.data import make_data
 
@@ -40,7 +40,7 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
     call(monkeypatch, saved, folder / "val", "--all", "--out", out, "--batch", 256)
     data = make_data(config_over(saved, []))
     data.prepare_data()
-    answers = ask(load_network(saved), data.val_dataloader())
+    answers = predict_split(load_network(saved), data.val_dataloader())
     found = rows(out)
     by_file = {row["file"]: row for row in found}
     assert len(found) == len(answers.labels) == 18

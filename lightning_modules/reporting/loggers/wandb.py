@@ -9,7 +9,7 @@ from typing import Any
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.evaluation.class_report import HEADINGS, class_rows, is_of_class
+from lightning_modules.evaluation.class_report import HEADINGS, class_rows, is_class_metric
 from lightning_modules.registry import build
 from lightning_modules.runs.run_directory import joined
 from lightning_modules.runs.run_records import STOPPED
@@ -115,7 +115,7 @@ def log_results(run: Any, metrics: dict[str, Any], pictures: Sequence[Path], mod
         run.log({f"{split}/classes": wandb.Table(columns=list(HEADINGS), data=rows)})
     if pictures:
         run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in pictures})
-    numbers = {k: v for k, v in metrics.items() if "/" in k and not is_of_class(k)}
+    numbers = {k: v for k, v in metrics.items() if "/" in k and not is_class_metric(k)}
     artifact = wandb.Artifact(run.name, type="model", metadata=numbers)
     for path in sorted(model.iterdir()):
         # Not `mutable`: that copies the network to a folder of W&B's outside the run directory.

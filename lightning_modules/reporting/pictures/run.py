@@ -7,8 +7,8 @@ from datamodules.contact_sheets.tile import RED, Tile
 from datamodules.loading.image_data import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_rows
-from lightning_modules.evaluation.metrics import split_figures
-from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.evaluation.metrics import split_metrics
+from lightning_modules.evaluation.predictions import Predictions
 from lightning_modules.reporting.pictures.classification import (
     draw_class_bars,
     draw_confusion,
@@ -20,12 +20,12 @@ WORST = 30  # images of the contact sheet
 
 
 def draw_pictures(
-    answers: dict[str, Answers], data: ImageData, folder: Path, *, name: str
+    predictions: dict[str, Predictions], data: ImageData, folder: Path, *, name: str
 ) -> list[Path]:
     """Draws what a person looks at; returns the files.
 
     Args:
-        answers: of the shipped network, by split.
+        predictions: of the shipped network, by split.
         data: of the run.
         folder: the run directory.
         name: of the run, for the titles.
@@ -35,48 +35,52 @@ def draw_pictures(
     """
     files = []
     with fonts():
-        for split, given in answers.items():
+        for split, given in predictions.items():
             files += _of_split(split, given, data, folder / FOLDER, name)
     return files
 
 
-def _of_split(split: str, answers: Answers, data: ImageData, folder: Path, name: str) -> list[Path]:
-    classes, matrix = data.class_names, answers.confusion
-    metrics = split_figures(answers, split=split)
+def _of_split(
+    split: str, predictions: Predictions, data: ImageData, folder: Path, name: str
+) -> list[Path]:
+    classes, matrix = data.class_names, predictions.confusion
+    metrics = split_metrics(predictions, split=split)
     f1 = metrics[f"{split}/f1"]
     title = f"{name}, {split}"
     drawn = {
         "confusion": draw_confusion(classes, matrix, title=title),
-        "reliability": draw_reliability(reliability(answers), title=title),
+        "reliability": draw_reliability(reliability(predictions), title=title),
         "classes": draw_class_bars(class_rows(classes, matrix), macro_f1=f1, title=title),
     }
     files = [save(figure, folder / f"{split}_{kind}.png") for kind, figure in drawn.items()]
     worst = folder / f"{split}_worst.png"
-    return [*files, save_worst(answers, data, worst, split=split, title=f"worst of {title}")]
+    return [*files, save_worst(predictions, data, worst, split=split, title=f"worst of {title}")]
 
 
-def save_worst(answers: Answers, data: ImageData, path: Path, *, split: str, title: str) -> Path:
+def save_worst(
+    predictions: Predictions, data: ImageData, path: Path, *, split: str, title: str
+) -> Path:
     """A contact sheet of the images of highest loss, those that are wrong in a red frame.
 
     Below each stand its class, the predicted one with its probability, and its file.
 
     Args:
-        answers: to the split's images, in order.
+        predictions: to the split's images, in order.
         data: has the images.
         path: of the PNG.
         split: `val` or `test`.
         title: above the pictures.
     """
-    worst = answers.losses.argsort(descending=True, stable=True)[:WORST].tolist()
+    worst = predictions.losses.argsort(descending=True, stable=True)[:WORST].tolist()
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
     images, _ = loader.dataset[[(0, index) for index in worst]]  # uint8 N x 3 x H x W
     tiles = []
     for index, image in zip(worst, images.permute(0, 2, 3, 1).numpy(), strict=True):
-        label, predicted = int(answers.labels[index]), int(answers.predictions[index])
+        label, predicted = int(predictions.labels[index]), int(predictions.classes[index])
         caption = (
-            f"is {data.class_names[label]} ({answers.probabilities[index, label]:.2f})",
+            f"is {data.class_names[label]} ({predictions.probabilities[index, label]:.2f})",
             f"seen as {data.class_names[predicted]} "
-            f"({answers.probabilities[index, predicted]:.2f})",
+            f"({predictions.probabilities[index, predicted]:.2f})",
             Path(data.items(split)[index].path).name,
         )
         tiles.append(Tile(image, caption, RED if label != predicted else None))

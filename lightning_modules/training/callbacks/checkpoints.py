@@ -40,6 +40,12 @@ def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
     ]
 
 
+def resume_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What a Classifier stored in a checkpoint: how to rebuild its network before loading it."""
+    key = "resume_state" if "resume_state" in checkpoint else "origin"  # of earlier versions
+    return checkpoint[key]
+
+
 def read_checkpoint(folder: Path, name: str = LAST) -> dict[str, Any] | None:
     """The content of a checkpoint, loaded without unpickling code, or None where there is none."""
     path = folder / name

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from lightning_modules.distillation.aggregation import (
+    aggregate,
     best_weights,
     confidence_weights,
     label_losses,
-    targets_of,
 )
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.logit_term import SoftTargets
@@ -26,7 +26,7 @@ LOSSES = np.array([[-np.log(softmax(z)[n, LABELS[n]]) for n in range(4)] for z i
 def found(aggregation, weights=WEIGHTS, labels=LABELS):
     logits = [torch.tensor(z) for z in LOGITS]
     scaled = [z / t for z, t in zip(logits, TEMPERATURES, strict=True)]
-    targets = targets_of(aggregation, logits, scaled, torch.tensor(weights), torch.tensor(labels))
+    targets = aggregate(aggregation, logits, scaled, torch.tensor(weights), torch.tensor(labels))
     np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-9)
     return targets.numpy()
 

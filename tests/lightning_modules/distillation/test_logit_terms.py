@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lightning_modules.distillation.decoupled import Decoupled, decoupled_divergence
 from lightning_modules.distillation.dist import Dist, pearson_distance
-from lightning_modules.distillation.logit_term import SoftTargets, standardise
+from lightning_modules.distillation.logit_term import SoftTargets, normalize_logits
 from lightning_modules.errors import ConfigError
 
 RNG = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def test_standardised_soft_targets_compare_z_scores(t):
     def z(x):
         return (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
 
-    np.testing.assert_allclose(standardise(torch.tensor(STUDENT)), z(STUDENT), rtol=1e-6)
+    np.testing.assert_allclose(normalize_logits(torch.tensor(STUDENT)), z(STUDENT), rtol=1e-6)
     expected = t**2 * kl(softmax(z(TEACHER), t), softmax(z(STUDENT), t)).mean()
     term = SoftTargets(weight=1.0, standardised=True)
     assert found(term, t) == pytest.approx(expected, rel=1e-6)
@@ -54,7 +54,7 @@ def test_standardised_soft_targets_compare_z_scores(t):
 
 
 def test_equal_logits_have_no_deviation_and_stay_equal():
-    assert torch.equal(standardise(torch.full((2, 3), 5.0)), torch.zeros(2, 3))
+    assert torch.equal(normalize_logits(torch.full((2, 3), 5.0)), torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("t", TEMPERATURES)

@@ -7,8 +7,8 @@ from torch import nn
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.logit_term import SoftTargets
 from lightning_modules.distillation.teachers import Teacher
-from lightning_modules.evaluation.agreement import agreement
-from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.evaluation.agreement import teacher_agreement
+from lightning_modules.evaluation.predictions import Predictions
 
 # Images 0..3 in two batches; each network looks its logits up by the first pixel.
 BATCHES = [
@@ -17,7 +17,7 @@ BATCHES = [
 ]
 SAYS_A = [[2.0, 0.0], [2.0, 0.0], [0.0, 4.0], [0.0, 1.0]]  # classes 0 0 1 1
 SAYS_B = [[0.0, 1.0], [0.0, 9.0], [0.0, 1.0], [9.0, 0.0]]  # classes 1 1 1 0
-STUDENT = Answers(torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 1]]), torch.tensor([0, 0, 1, 1]))
+STUDENT = Predictions(torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 1]]), torch.tensor([0, 0, 1, 1]))
 
 
 class Table(nn.Module):
@@ -40,7 +40,7 @@ def agree(*, weights=(1.0, 1.0), **settings):
         "terms": {"soft": SoftTargets(weight=1.0)},
         **settings,
     }
-    return agreement(STUDENT, teachers, BATCHES, distillation=Distillation(**settings))
+    return teacher_agreement(STUDENT, teachers, BATCHES, distillation=Distillation(**settings))
 
 
 def test_each_teacher_and_all_as_one():

@@ -5,19 +5,19 @@ import pytest
 import torch
 
 from lightning_modules.evaluation.class_report import (
-    class_figures,
+    class_metrics,
     class_rows,
-    is_of_class,
+    is_class_metric,
     table_cells,
 )
-from lightning_modules.evaluation.metrics import split_figures
-from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.evaluation.metrics import split_metrics
+from lightning_modules.evaluation.predictions import Predictions
 
 
 def answers(classes=5, images=200, seed=0):
     draw = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, classes, (images,), generator=draw)
-    return Answers(torch.randn(images, classes, generator=draw), labels)
+    return Predictions(torch.randn(images, classes, generator=draw), labels)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -37,9 +37,9 @@ def test_every_class_by_its_definition(seed):
 @pytest.mark.parametrize("images", [1, 3, 200])
 def test_the_mean_over_known_classes_is_macro_f1(images):
     given = answers(classes=7, images=images)
-    found = class_figures("abcdefg", given.confusion, split="val")
+    found = class_metrics("abcdefg", given.confusion, split="val")
     scores = [value for key, value in found.items() if key.startswith("val/f1/")]
-    assert np.mean(scores) == pytest.approx(split_figures(given, split="val")["val/f1"], abs=1e-6)
+    assert np.mean(scores) == pytest.approx(split_metrics(given, split="val")["val/f1"], abs=1e-6)
 
 
 def test_classes_without_images_or_predictions():
@@ -49,7 +49,7 @@ def test_classes_without_images_or_predictions():
     assert rows[1] == ("b", 0.0, 0.0, 0.0, 2)
     assert rows[2] == ("never", None, None, None, 0)
     assert rows[3] == ("unseen", 0.0, 0.0, 0.0, 4)
-    found = class_figures(["a", "b", "never", "unseen"], matrix, split="test")
+    found = class_metrics(["a", "b", "never", "unseen"], matrix, split="test")
     assert found["test/support/never"] == 0
     assert "test/f1/never" not in found
     assert table_cells(rows)[0] == ["a", "0.600", "0.750", "0.667", "4"]
@@ -57,14 +57,14 @@ def test_classes_without_images_or_predictions():
 
 
 def test_which_figures_are_those_of_a_class():
-    assert is_of_class("val/f1/a/b")
-    assert not any(map(is_of_class, ["val/f1", "cost/macs", "val/agreement/f1", "seed"]))
+    assert is_class_metric("val/f1/a/b")
+    assert not any(map(is_class_metric, ["val/f1", "cost/macs", "val/agreement/f1", "seed"]))
 
 
 def test_loss_and_accuracy_of_an_image_each():
-    given = Answers(torch.tensor([[0.0, 0.0], [2.0, 0.0]]), torch.tensor([1, 0]))
+    given = Predictions(torch.tensor([[0.0, 0.0], [2.0, 0.0]]), torch.tensor([1, 0]))
     losses = np.log([2, 1 + np.exp(-2)])
     np.testing.assert_allclose(given.losses.numpy(), losses, rtol=1e-6)
-    found = split_figures(given, split="val")
+    found = split_metrics(given, split="val")
     assert found["val/loss"] == pytest.approx(losses.mean())
     assert found["val/accuracy"] == 0.5

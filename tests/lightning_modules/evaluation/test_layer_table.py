@@ -9,7 +9,7 @@ from torch import nn
 
 from compression.latency.layer_savings import LayerSaving
 from lightning_modules.evaluation import layer_table
-from lightning_modules.evaluation.layer_table import measure_layers, table_of, told
+from lightning_modules.evaluation.layer_table import measure_layers, messages, table_of
 
 
 def row(layer, change, macs, ms, advice=None):
@@ -26,7 +26,7 @@ ROWS = [
 
 
 def test_the_worst_come_first_with_their_advice():
-    assert told(ROWS) == [
+    assert messages(ROWS) == [
         "layer by layer, each timed alone: 40% of the MACs, 67% of the time (5 -> 3.35 ms)",
         "slow: c (factorised): 50% of its MACs, 120% of its time (1 -> 1.2 ms); no known reason",
         "slow: b (narrower): 25% of its MACs, 90% of its time (1 -> 0.9 ms); launch-bound: small",
@@ -35,13 +35,13 @@ def test_the_worst_come_first_with_their_advice():
 
 def test_time_in_layers_left_alone_is_said():
     rows = [row("stem", "none", (10, 10), (4.0, 4.0)), row("a", "narrower", (99, 9), (1.0, 0.1))]
-    assert told(rows)[1] == "98% of the time that is left is in layers left alone"
+    assert messages(rows)[1] == "98% of the time that is left is in layers left alone"
 
 
 def test_only_few_are_told_and_nothing_where_nothing_changed():
     many = [row(f"l{n}", "narrower", (100, 10), (1.0, 1.0)) for n in range(9)]
-    assert sum(line.startswith("slow") for line in told(many)) == layer_table.WORST
-    assert told(ROWS[:1]) == told([]) == []
+    assert sum(line.startswith("slow") for line in messages(many)) == layer_table.WORST
+    assert messages(ROWS[:1]) == messages([]) == []
 
 
 def test_the_table_has_every_changed_layer():

@@ -11,9 +11,9 @@ from torch import nn
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.metrics import evaluate
-from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs.data import make_data
 from tests.conftest import draw_folder
@@ -72,33 +72,33 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture
-def session(homes, photos, compose_config):
+def context(homes, photos, compose_config):
     def made(name, *overrides, model=None):
         cfg = compose_config(*SMALL, f"data.root={photos}", *overrides)
         cfg.model = cfg.model if model is None else model
         data = make_data(cfg)
         data.prepare_data()
         data.setup()
-        return Session(cfg, data, homes / name)
+        return RunContext(cfg, data, homes / name)
 
     return made
 
 
-def entered(session):
-    pl.seed_everything(session.cfg.seed, verbose=False)
-    return enter(session.cfg, session.data)
+def entered(context):
+    pl.seed_everything(context.cfg.seed, verbose=False)
+    return initial_network(context.cfg, context.data)
 
 
-def trained(session, **settings):
-    network = entered(session)
-    fit(network, session, stages_of(session.cfg)[0], origin={"round": 0}, **settings)
+def trained(context, **settings):
+    network = entered(context)
+    fit(network, context, stages_of(context.cfg)[0], resume_state={"round": 0}, **settings)
     return network
 
 
-def last_row(session):
-    with (session.folder / "metrics.csv").open() as file:
+def last_row(context):
+    with (context.folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == session.cfg.trainer.max_epochs
+    assert len(rows) == context.cfg.trainer.max_epochs
     return {key: float(value) for key, value in rows[-1].items() if "/" in key}
 
 
@@ -108,10 +108,10 @@ def assert_close(one, two, tolerance):
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_with_the_same_global_batch(session):
+def test_two_processes_equal_one_with_the_same_global_batch(context):
     rate = "optimizer.lr=0.01"
-    one, two = session("one", rate, *ONE, model=PLAIN), session("two", rate, model=PLAIN)
-    teacher = trained(session("teacher", *ONE, "trainer.max_epochs=1", model=PLAIN))
+    one, two = context("one", rate, *ONE, model=PLAIN), context("two", rate, model=PLAIN)
+    teacher = trained(context("teacher", *ONE, "trainer.max_epochs=1", model=PLAIN))
     teachers = [Teacher("t", teacher.requires_grad_(False))]
     expected = trained(one, teachers=teachers).state_dict()
     found = trained(two, teachers=teachers).state_dict()
@@ -124,23 +124,23 @@ def test_two_processes_equal_one_with_the_same_global_batch(session):
 
 
 @pytest.mark.slow
-def test_frozen_norms_equal_one_process_too(session):
+def test_frozen_norms_equal_one_process_too(context):
     """The norms stand still for good; the layers that then wait for no gradient are no trouble."""
     freeze = [
         "callbacks=freeze", "callbacks.freeze.epochs=2", "optimizer=sgd", "optimizer.lr=0.01",
         "callbacks.freeze.patterns=['*bn*','*stage1*','*.init_block.*']", "trainer.max_epochs=2",
     ]  # fmt: skip
-    expected = trained(session("one", *freeze, *ONE)).state_dict()
-    found = trained(session("two", *freeze)).state_dict()
+    expected = trained(context("one", *freeze, *ONE)).state_dict()
+    found = trained(context("two", *freeze)).state_dict()
     for key, value in expected.items():
         assert torch.allclose(found[key].double(), value.double(), atol=1e-3), key
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("average", [False, True])
-def test_both_end_alike_and_report_what_one_process_measures(session, homes, average):
+def test_both_end_alike_and_report_what_one_process_measures(context, homes, average):
     kept = homes / "kept"
-    run = session(
+    run = context(
         "run", f"callbacks={'ema' if average else 'progress'}",
         f"+callbacks.keep._target_={__name__}.Keep", f"+callbacks.keep.folder={kept}",
     )  # fmt: skip
@@ -165,18 +165,18 @@ class Stop(pl.Callback):
 
 
 @pytest.mark.slow
-def test_a_resumed_fit_of_two_processes_equals_an_uninterrupted_one(session):
+def test_a_resumed_fit_of_two_processes_equals_an_uninterrupted_one(context):
     settings = ["callbacks=ema", "scheduler=plateau", "scheduler.patience=0"]
-    expected = trained(session("whole", *settings)).state_dict()
+    expected = trained(context("whole", *settings)).state_dict()
     with pytest.raises(ConfigError, match="^stop$"):
-        trained(session("cut", *settings, f"+callbacks.stop._target_={__name__}.Stop"))
-    found = trained(session("cut", *settings), resume=True).state_dict()
+        trained(context("cut", *settings, f"+callbacks.stop._target_={__name__}.Stop"))
+    found = trained(context("cut", *settings), resume=True).state_dict()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 @pytest.mark.slow
-def test_an_exception_of_the_second_process_ends_both(session):
-    run = session("run", f"+callbacks.fails._target_={__name__}.Fails")
+def test_an_exception_of_the_second_process_ends_both(context):
+    run = context("run", f"+callbacks.fails._target_={__name__}.Fails")
     with pytest.raises(
         RuntimeError, match=r"device 1 failed:\n(.|\n)*ZeroDivisionError: in rank 1"
     ):

@@ -6,9 +6,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs.data import make_data
 from lightning_modules.training.callbacks.checkpoints import BEST, LAST, read_checkpoint
@@ -42,41 +42,43 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture
-def session(homes, photos, compose_config):
-    """A session of a run of its own in the folder `name`."""
+def context(homes, photos, compose_config):
+    """A context of a run of its own in the folder `name`."""
 
     def made(name, *overrides):
         cfg = compose_config(*SMALL, f"data.root={photos}", *overrides)
         data = make_data(cfg)
         data.prepare_data()
         data.setup()
-        return Session(cfg, data, homes / name)
+        return RunContext(cfg, data, homes / name)
 
     return made
 
 
-def entered(session):
-    pl.seed_everything(session.cfg.seed, verbose=False)
-    return enter(session.cfg, session.data)
+def entered(context):
+    pl.seed_everything(context.cfg.seed, verbose=False)
+    return initial_network(context.cfg, context.data)
 
 
-def trained(session, *, resume=False):
+def trained(context, *, resume=False):
     """The weights after the first stage, the epoch they are of, and the network."""
-    network = entered(session)
-    epoch = fit(network, session, stages_of(session.cfg)[0], origin={"round": 0}, resume=resume)
+    network = entered(context)
+    epoch = fit(
+        network, context, stages_of(context.cfg)[0], resume_state={"round": 0}, resume=resume
+    )
     return {key: value.clone() for key, value in network.state_dict().items()}, epoch
 
 
-def rows(session):
-    with (session.folder / "metrics.csv").open() as file:
+def rows(context):
+    with (context.folder / "metrics.csv").open() as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
-def stopped_and_resumed(session, overrides, **stop):
+def stopped_and_resumed(context, overrides, **stop):
     words = [f"+callbacks.stop.{key}={value}" for key, value in stop.items()]
     with pytest.raises(Killed):
-        trained(session("killed", *overrides, f"+callbacks.stop._target_={__name__}.Stop", *words))
-    return session("killed", *overrides)
+        trained(context("killed", *overrides, f"+callbacks.stop._target_={__name__}.Stop", *words))
+    return context("killed", *overrides)
 
 
 SETTINGS = {
@@ -111,12 +113,12 @@ SETTINGS = {
         pytest.param("warm-up", marks=pytest.mark.slow),
     ],
 )
-def test_resumed_fits_equal_uninterrupted_ones(session, name):
+def test_resumed_fits_equal_uninterrupted_ones(context, name):
     overrides = SETTINGS[name]
-    whole = session("whole", *overrides)
+    whole = context("whole", *overrides)
     expected, epoch = trained(whole)
     for number in (2, 4):
-        again = stopped_and_resumed(session, overrides, epoch=number)
+        again = stopped_and_resumed(context, overrides, epoch=number)
         found, same = trained(again, resume=True)
         assert same == epoch
         assert rows(again) == rows(whole)
@@ -125,53 +127,53 @@ def test_resumed_fits_equal_uninterrupted_ones(session, name):
 
 
 @pytest.mark.slow
-def test_a_fit_killed_after_its_last_epoch_delivers_the_average_too(session):
+def test_a_fit_killed_after_its_last_epoch_delivers_the_average_too(context):
     overrides = ["callbacks=ema"]
-    expected, _ = trained(session("whole", *overrides))
-    again = stopped_and_resumed(session, overrides, epoch=5, hook="on_train_end")
+    expected, _ = trained(context("whole", *overrides))
+    again = stopped_and_resumed(context, overrides, epoch=5, hook="on_train_end")
     found, epoch = trained(again, resume=True)
     assert epoch == 4
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-def test_a_stopped_fit_is_not_trained_further_by_a_resume(session):
+def test_a_stopped_fit_is_not_trained_further_by_a_resume(context):
     overrides = [
         "callbacks=early_stopping", "callbacks.early_stopping.patience=1",
         "callbacks.early_stopping.monitor=val/loss", "callbacks.early_stopping.mode=min",
         "optimizer=sgd", "optimizer.lr=3", "trainer.max_epochs=20",
     ]  # fmt: skip
-    whole = session("whole", *overrides)
+    whole = context("whole", *overrides)
     expected, epoch = trained(whole)
     assert epoch + 1 == len(rows(whole)) < 20
     losses = [float(row["val/loss"]) for row in rows(whole)]
     assert losses[-1] >= losses[-2]
-    again = stopped_and_resumed(session, overrides, epoch=epoch + 1, hook="on_train_end")
+    again = stopped_and_resumed(context, overrides, epoch=epoch + 1, hook="on_train_end")
     found, same = trained(again, resume=True)
     assert same == epoch
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 @pytest.mark.slow
-def test_the_best_epoch_is_remembered_over_a_resume(session):
+def test_the_best_epoch_is_remembered_over_a_resume(context):
     """The kill comes right after the epoch that was the best so far was written."""
     settings = ["trainer.keep=best", "optimizer=sgd", "optimizer.lr=1", "trainer.max_epochs=6"]
     for seed in range(9):  # until one whose best epoch is not the last
         overrides = [*settings, f"seed={seed}"]
-        whole = session(f"whole{seed}", *overrides)
+        whole = context(f"whole{seed}", *overrides)
         expected, epoch = trained(whole)
         if epoch < 5:
             break
     scores = [float(row["val/f1"]) for row in rows(whole)]
     assert epoch == scores.index(max(scores)) < 5
-    again = stopped_and_resumed(session, overrides, epoch=epoch + 1)
+    again = stopped_and_resumed(context, overrides, epoch=epoch + 1)
     found, same = trained(again, resume=True)
     assert same == epoch
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-def test_more_epochs_on_a_resume_stretch_the_schedule(session):
+def test_more_epochs_on_a_resume_stretch_the_schedule(context):
     overrides = ["scheduler=cosine", "scheduler.warmup_epochs=1"]
-    again = stopped_and_resumed(session, overrides, epoch=3)
+    again = stopped_and_resumed(context, overrides, epoch=3)
     again.cfg.trainer.max_epochs = 8
     trained(again, resume=True)
     rates = [float(row["lr"]) for row in rows(again)]
@@ -180,8 +182,8 @@ def test_more_epochs_on_a_resume_stretch_the_schedule(session):
     assert rates[7] < 0.02 * rates[3]
 
 
-def test_checkpoints_hold_the_average_and_the_weights_in_training(session):
-    whole = session("whole", "callbacks=ema")
+def test_checkpoints_hold_the_average_and_the_weights_in_training(context):
+    whole = context("whole", "callbacks=ema")
     final, _ = trained(whole)
     folder = whole.checkpoints(stages_of(whole.cfg)[0])
     last, best = read_checkpoint(folder, LAST), read_checkpoint(folder, BEST)
@@ -198,8 +200,8 @@ def test_checkpoints_hold_the_average_and_the_weights_in_training(session):
     assert all(different)
 
 
-def test_the_plateau_follows_what_it_watches(session):
-    run = session(
+def test_the_plateau_follows_what_it_watches(context):
+    run = context(
         "run", "scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5",
         "optimizer=sgd", "optimizer.lr=0.1", "trainer.max_epochs=8",
     )  # fmt: skip
@@ -213,9 +215,9 @@ def test_the_plateau_follows_what_it_watches(session):
     assert rate < 0.1
 
 
-def test_a_fit_trains_what_comes_in_eval_mode(session):
-    run = session("run", "trainer.max_epochs=1")
-    network = enter(run.cfg, run.data).eval()
+def test_a_fit_trains_what_comes_in_eval_mode(context):
+    run = context("run", "trainer.max_epochs=1")
+    network = initial_network(run.cfg, run.data).eval()
     before = {k: v.clone() for k, v in network.named_buffers() if k.endswith("running_mean")}
     fit(network, run, stages_of(run.cfg)[0])
     after = dict(network.named_buffers())
@@ -230,9 +232,9 @@ class Witness(pl.Callback):
         self.seen.append((trainer.current_epoch, batch[0].clone()))
 
 
-def test_the_same_batches_are_learnt_by_heart(session):
+def test_the_same_batches_are_learnt_by_heart(context):
     Witness.seen.clear()
-    run = session(
+    run = context(
         "run", "debug=overfit", "trainer.max_epochs=12", "loss.label_smoothing=0",
         f"+callbacks.witness._target_={__name__}.Witness",
     )  # fmt: skip

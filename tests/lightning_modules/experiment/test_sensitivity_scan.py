@@ -8,7 +8,7 @@ from compression.factorization.tucker import Tucker
 from compression.pruning.prune_weights import PruneWeights
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.metrics import evaluate
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.sensitivity_scan import as_plain, require_trials, scan_run
 from lightning_modules.experiment.step_context import scans_folder
 from lightning_modules.networks import build_network, load_network, save_network
@@ -60,7 +60,7 @@ def test_scans_are_of_one_data_set(entered):
         cfg, run = entered("+compression=tucker", *overrides)
         data = make_data(cfg)
         data.prepare_data()
-        return scans_folder(Session(cfg, data, run))
+        return scans_folder(RunContext(cfg, data, run))
 
     known = folder_of()
     assert folder_of("trainer.max_epochs=3", "compression.tucker.ratio=0.3") == known

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from compression import Step
-from lightning_modules.experiment.experiment import enter
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.runs.data import make_data
@@ -52,7 +52,7 @@ class Shrink(Step):
 
 
 @pytest.fixture
-def session(homes, folder, compose_config):
+def context(homes, folder, compose_config):
     cfg = compose_config(
         "data=image_folder", f"data.root={folder}", "data.image_size=32", "data.batch_size=36",
         "model.units=[2,2,1]", "trainer.memory_format=contiguous", "logger=none",
@@ -60,15 +60,15 @@ def session(homes, folder, compose_config):
     data = make_data(cfg)
     data.prepare_data()
     data.setup()
-    return Session(cfg, data, homes / "run")
+    return RunContext(cfg, data, homes / "run")
 
 
-def test_a_step_is_prepared_planned_applied_tuned_and_finished(session):
+def test_a_step_is_prepared_planned_applied_tuned_and_finished(context):
     calls.clear()
-    network = enter(session.cfg, session.data)
+    network = initial_network(context.cfg, context.data)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     stage = Stage("01_shrink", Shrink(), epochs=2, prepare_epochs=1)
-    smaller, result = run_stage(stage, network, session, [])
+    smaller, result = run_stage(stage, network, context, [])
     # One batch an epoch: the penalty acts in the preparation and in all rounds but the last.
     assert calls == [
         *["penalty", "plan 0", "apply"], *["penalty", "penalty", "plan 1", "apply"], "finish"
@@ -81,37 +81,37 @@ def test_a_step_is_prepared_planned_applied_tuned_and_finished(session):
     ]  # fmt: skip
     assert len(result["surgery"]) == 2
     assert result["after"]["cost/params"] < result["before"]["cost/params"]
-    with (session.folder / "metrics.csv").open() as file:
+    with (context.folder / "metrics.csv").open() as file:
         rounds = [int(row["round"]) for row in csv.DictReader(file)]
     assert rounds == [-1, 0, 0, 1, 1]
 
 
-def test_a_done_stage_is_loaded_and_not_repeated(session, monkeypatch):
-    network = enter(session.cfg, session.data)
+def test_a_done_stage_is_loaded_and_not_repeated(context, monkeypatch):
+    network = initial_network(context.cfg, context.data)
     stage = Stage("00_train", None, epochs=1)
-    trained, result = run_stage(stage, network, session, [])
+    trained, result = run_stage(stage, network, context, [])
     monkeypatch.setattr("lightning_modules.experiment.stage_run.fit", None)
-    again, same = run_stage(stage, network, session, [])
+    again, same = run_stage(stage, network, context, [])
     assert same == result
-    images = next(iter(session.data.val_dataloader()))[0]
+    images = next(iter(context.data.val_dataloader()))[0]
     assert torch.equal(again(images), trained(images))
 
 
-def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(session):
+def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(context):
     from lightning_modules.errors import ConfigError
     from lightning_modules.training.callbacks.checkpoints import read_checkpoint
 
-    session.cfg.loss = {"_target_": f"{__name__}.GoesWrong"}
-    session.cfg.trainer.memory_format = "contiguous"
+    context.cfg.loss = {"_target_": f"{__name__}.GoesWrong"}
+    context.cfg.trainer.memory_format = "contiguous"
     stage = Stage("00_train", None, epochs=5)
     with pytest.raises(
         ConfigError, match=r"loss became nan in 00_train, epoch 2, update \d+, lear"
     ):
-        run_stage(stage, enter(session.cfg, session.data), session, [])
-    kept = read_checkpoint(session.checkpoints(stage))
+        run_stage(stage, initial_network(context.cfg, context.data), context, [])
+    kept = read_checkpoint(context.checkpoints(stage))
     assert kept["epoch"] == 1
     assert all(t.isfinite().all() for t in kept["state_dict"].values())
-    assert not (session.folder / "steps" / "00_train" / "model").exists()
+    assert not (context.folder / "steps" / "00_train" / "model").exists()
 
 
 class GoesWrong(nn.CrossEntropyLoss):

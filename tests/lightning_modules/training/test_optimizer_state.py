@@ -3,7 +3,7 @@ from torch import nn
 
 from compression import compress
 from compression.pruning.prune import Prune
-from lightning_modules.training.optimizer_state import Moments
+from lightning_modules.training.optimizer_state import OptimizerState
 
 
 def fitted(network: nn.Module) -> nn.ModuleDict:
@@ -25,12 +25,12 @@ def test_moments_follow_the_surviving_channels():
     # A moment that equals its parameter has to be cut as the parameter is.
     for parameter, state in optimizer.state.items():
         state["exp_avg"] = parameter.detach().clone()
-    step, moments = Prune(ratio=0.5), Moments()
+    step, optimizer_state = Prune(ratio=0.5), OptimizerState()
     smaller, recipe = compress(network, [step], sample=images)
-    moments.take(optimizer, module)
-    moments.follow(step, recipe.entries[0].plan)
+    optimizer_state.capture(optimizer, module)
+    optimizer_state.prune(step, recipe.entries[0].plan)
     module = fitted(smaller)
-    going_on = moments.give(torch.optim.AdamW(module.parameters(), lr=1e-2), module)
+    going_on = optimizer_state.restore(torch.optim.AdamW(module.parameters(), lr=1e-2), module)
     assert smaller[3].weight.shape != network[3].weight.shape
     assert len(going_on.state) == len(list(smaller.parameters()))
     for parameter, state in going_on.state.items():
@@ -41,6 +41,6 @@ def test_moments_follow_the_surviving_channels():
 
 def test_what_has_another_shape_starts_anew():
     module = fitted(nn.Linear(2, 3))
-    moments = Moments()
-    moments.states = {"network.weight": {"exp_avg": torch.zeros(3, 5)}, "gone": {"step": 1}}
-    assert not moments.give(torch.optim.AdamW(module.parameters()), module).state
+    optimizer_state = OptimizerState()
+    optimizer_state.states = {"network.weight": {"exp_avg": torch.zeros(3, 5)}, "gone": {"step": 1}}
+    assert not optimizer_state.restore(torch.optim.AdamW(module.parameters()), module).state

@@ -12,7 +12,7 @@ from datamodules.sources.source import Item
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_rows
-from lightning_modules.evaluation.predictions import Answers
+from lightning_modules.evaluation.predictions import Predictions
 from lightning_modules.reporting.pictures import run
 from lightning_modules.reporting.pictures.classification import (
     draw_class_bars,
@@ -35,7 +35,7 @@ def answers(classes, images=120):
     labels = torch.randint(0, classes, (images,), generator=draw)
     logits = torch.randn(images, classes, generator=draw)
     logits[torch.arange(images), labels] += 3
-    return Answers(logits, labels)
+    return Predictions(logits, labels)
 
 
 def texts(figure):
@@ -141,7 +141,7 @@ def test_the_worst_images_come_first_with_what_was_seen(data, tmp_path, monkeypa
     assert len(numbers) == 30
     assert torch.equal(losses, given.losses.sort(descending=True).values[:30])
     tile, number = section.tiles[0], numbers[0]
-    label, seen = int(given.labels[number]), int(given.predictions[number])
+    label, seen = int(given.labels[number]), int(given.classes[number])
     chance = given.probabilities[number]
     assert tile.caption == (
         f"is {'abcdef'[label]} ({chance[label]:.2f})",

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.experiment.experiment import enter
+from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.networks import load_network
@@ -29,7 +29,7 @@ BOTH = (
 
 @pytest.fixture
 def make_session(homes, folder, compose_config):
-    """A session on a small image folder, with auxiliary losses."""
+    """A context on a small image folder, with auxiliary losses."""
 
     def make(*overrides, name="run"):
         cfg = compose_config(
@@ -40,7 +40,7 @@ def make_session(homes, folder, compose_config):
         data = make_data(cfg)
         data.prepare_data()
         data.setup()
-        return Session(cfg, data, homes / name)
+        return RunContext(cfg, data, homes / name)
 
     return make
 
@@ -48,19 +48,19 @@ def make_session(homes, folder, compose_config):
 @pytest.fixture
 def built(make_session):
     """A network and its auxiliary losses."""
-    session = make_session(*BOTH)
-    network = enter(session.cfg, session.data)
-    nodes = session.cfg.auxiliary
-    return network, build_auxiliary(nodes, network, class_counts=[12, 12, 12], seed=0), session
+    context = make_session(*BOTH)
+    network = initial_network(context.cfg, context.data)
+    nodes = context.cfg.auxiliary
+    return network, build_auxiliary(nodes, network, class_counts=[12, 12, 12], seed=0), context
 
 
-def batch_of(session):
-    return next(iter(session.data.val_dataloader()))
+def batch_of(context):
+    return next(iter(context.data.val_dataloader()))
 
 
 def test_losses_are_weighted_and_added_by_name(built):
-    network, auxiliary, session = built
-    images, labels = batch_of(session)
+    network, auxiliary, context = built
+    images, labels = batch_of(context)
     with auxiliary.features as features:
         network.train()(images)
         outputs = dict(features.outputs)
@@ -78,11 +78,11 @@ def test_losses_are_weighted_and_added_by_name(built):
 
 
 def test_heads_are_a_function_of_the_seed_and_draw_nothing_else(built):
-    network, auxiliary, session = built
+    network, auxiliary, context = built
     before = torch.get_rng_state()
     settings = {"class_counts": [12, 12, 12]}
-    same = build_auxiliary(session.cfg.auxiliary, network, seed=0, **settings)
-    other = build_auxiliary(session.cfg.auxiliary, network, seed=1, **settings)
+    same = build_auxiliary(context.cfg.auxiliary, network, seed=0, **settings)
+    other = build_auxiliary(context.cfg.auxiliary, network, seed=1, **settings)
     assert torch.equal(torch.get_rng_state(), before)
     for key, value in auxiliary.heads[0].state_dict().items():
         assert torch.equal(same.heads[0].state_dict()[key], value)
@@ -119,27 +119,27 @@ def test_places_are_checked_before_data_is_read(compose_config, overrides, sente
 
 
 def test_a_module_that_was_compressed_away_is_left_out(built, caplog):
-    network, _, session = built
+    network, _, context = built
     network = copy.deepcopy(network)
     network.body.features.stage2 = nn.Identity()
     network.body.features.stage3 = nn.Identity()
-    session.cfg.auxiliary.classifiers.at = {"features.stage1": 1.0, "features.stage2.unit1": 1.0}
+    context.cfg.auxiliary.classifiers.at = {"features.stage1": 1.0, "features.stage2.unit1": 1.0}
     network.body.output = nn.Linear(60, 3)
     with caplog.at_level(logging.INFO):
-        auxiliary = build_auxiliary(session.cfg.auxiliary, network, class_counts=[1, 1, 1], seed=0)
+        auxiliary = build_auxiliary(context.cfg.auxiliary, network, class_counts=[1, 1, 1], seed=0)
     assert len(auxiliary.heads) == 2
     assert "auxiliary.classifiers.at=features.stage2.unit1 is left out" in caplog.text
 
 
 def test_they_are_trained_and_kept_but_not_shipped(make_session):
-    session = make_session(*BOTH)
-    network = enter(session.cfg, session.data)
-    trained, result = run_stage(Stage("00_train", None, epochs=1), network, session, [])
-    checkpoint = read_checkpoint(session.folder / "steps" / "00_train" / "checkpoints")
+    context = make_session(*BOTH)
+    network = initial_network(context.cfg, context.data)
+    trained, result = run_stage(Stage("00_train", None, epochs=1), network, context, [])
+    checkpoint = read_checkpoint(context.folder / "steps" / "00_train" / "checkpoints")
     heads = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("auxiliary.")}
     assert {key.split(".")[2] for key in heads} == {"0", "1", "2"}
     fresh = build_auxiliary(
-        session.cfg.auxiliary, trained, class_counts=[12, 12, 12], seed=session.cfg.seed
+        context.cfg.auxiliary, trained, class_counts=[12, 12, 12], seed=context.cfg.seed
     ).state_dict()
     assert all(
         not torch.equal(heads[f"auxiliary.{key}"], value)
@@ -151,10 +151,10 @@ def test_they_are_trained_and_kept_but_not_shipped(make_session):
     own = [key for key in heads if key.endswith(("weight", "bias"))]
     assert learnt == len(list(network.parameters())) + len(own)
     assert result["after"]["cost/params"] == sum(p.numel() for p in network.parameters())
-    loaded = load_network(session.folder / "steps" / "00_train")
+    loaded = load_network(context.folder / "steps" / "00_train")
     assert set(loaded.state_dict()) == set(network.state_dict())
     assert not any(module._forward_hooks for module in trained.modules())
-    table = (session.folder / "metrics.csv").read_text().splitlines()
+    table = (context.folder / "metrics.csv").read_text().splitlines()
     row = dict(zip(table[0].split(","), table[1].split(","), strict=True))
     extra = float(row["train/classifiers"]) + float(row["train/reconstruction"])
     assert float(row["train/loss"]) > extra > 0
@@ -173,29 +173,29 @@ def test_a_resumed_fit_equals_the_uninterrupted_one(make_session):
     stage = Stage("00_train", None, epochs=4)
     results = []
     for name in ("whole", "killed"):
-        session = make_session(*BOTH, "loss=f1_focal", "mixing=cutmix", name=name)
+        context = make_session(*BOTH, "loss=f1_focal", "mixing=cutmix", name=name)
         pl.seed_everything(0, verbose=False)
-        start = enter(session.cfg, session.data)
+        start = initial_network(context.cfg, context.data)
         network = copy.deepcopy(start)
         if name == "killed":
-            session.cfg.callbacks = {"kill": {"_target_": f"{__name__}.Kill"}}
+            context.cfg.callbacks = {"kill": {"_target_": f"{__name__}.Kill"}}
             with pytest.raises(ZeroDivisionError):
-                fit(network, session, stage)
-            assert read_checkpoint(session.checkpoints(stage))["epoch"] == 1
-            session.cfg.callbacks = {}
+                fit(network, context, stage)
+            assert read_checkpoint(context.checkpoints(stage))["epoch"] == 1
+            context.cfg.callbacks = {}
             torch.manual_seed(99)  # another process has another generator
             network = copy.deepcopy(start)
-        fit(network, session, stage, resume=name == "killed")
-        results.append((network, read_checkpoint(session.checkpoints(stage))))
+        fit(network, context, stage, resume=name == "killed")
+        results.append((network, read_checkpoint(context.checkpoints(stage))))
     (whole, expected), (resumed, found) = results
     for key, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[key], value), key
     assert expected["state_dict"].keys() == found["state_dict"].keys()
     for key, value in expected["state_dict"].items():
         assert torch.equal(found["state_dict"][key], value), key
-    moments = [c["optimizer_states"][0]["state"] for c in (expected, found)]
-    for number, state in moments[0].items():
-        assert all(torch.equal(moments[1][number][k], v) for k, v in state.items())
+    optimizer_state = [c["optimizer_states"][0]["state"] for c in (expected, found)]
+    for number, state in optimizer_state[0].items():
+        assert all(torch.equal(optimizer_state[1][number][k], v) for k, v in state.items())
 
 
 class NoNumber(nn.Module):
@@ -213,6 +213,6 @@ class NoNumber(nn.Module):
 
 def test_an_auxiliary_loss_that_is_no_number_ends_the_fit(make_session):
     node = f"{{_target_: {__name__}.NoNumber, at: {{features.stage1: 1.0}}}}"
-    session = make_session(f"+auxiliary.mine={node}")
+    context = make_session(f"+auxiliary.mine={node}")
     with pytest.raises(ConfigError, match="The loss became nan in 00_train, epoch 0, update"):
-        fit(enter(session.cfg, session.data), session, Stage("00_train", None, epochs=1))
+        fit(initial_network(context.cfg, context.data), context, Stage("00_train", None, epochs=1))

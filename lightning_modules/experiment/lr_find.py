@@ -12,7 +12,7 @@ from torch import nn
 
 from datamodules.loading.dataset import Batch
 from datamodules.loading.image_data import ImageData
-from lightning_modules.experiment.run_context import Session
+from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.files import read_json, write_json
 from lightning_modules.reporting.pictures.drawing import save
 from lightning_modules.runs.overrides import key_of
@@ -26,24 +26,24 @@ NOTE = "lr_find.json"
 PICTURE = Path("figures") / "lr_find.png"
 
 
-def with_found_rate(session: Session, network: nn.Module) -> DictConfig:
+def with_suggested_lr(run: RunContext, network: nn.Module) -> DictConfig:
     """The run's configuration, with the suggested `optimizer.lr` where the command gave none.
 
     The test is made once and noted in the run's folder; a resumed run reads the note.
 
     Args:
-        session: its configuration says whether and how to look for a rate.
+        run: its configuration says whether and how to look for a rate.
         network: as it enters the training; stays as it is.
 
     Raises:
         ConfigError: the loss falls at no rate.
     """
-    cfg, note = session.cfg, session.folder / NOTE
+    cfg, note = run.cfg, run.folder / NOTE
     if not cfg.lr_find:
         return cfg
     if not note.is_file():
-        seen = _test(session, network)
-        draw(seen, session.folder / PICTURE)
+        seen = _test(run, network)
+        draw(seen, run.folder / PICTURE)
         write_json(note, {"suggestion": seen.suggestion, **asdict(seen)})
     rate = read_json(note)["suggestion"]
     said = f"lr_find: {rate:g} is where the loss falls most steeply ({PICTURE})"
@@ -67,15 +67,15 @@ def draw(seen: RangeTest, path: Path) -> None:
     save(figure, path)
 
 
-def _test(session: Session, network: nn.Module) -> RangeTest:
-    cfg = session.cfg
+def _test(run: RunContext, network: nn.Module) -> RangeTest:
+    cfg = run.cfg
     return range_test(
         network,
-        _endless(session.data),
-        loss=build_loss(cfg.loss, class_counts=session.data.class_counts["train"], network=network),
+        _endless(run.data),
+        loss=build_loss(cfg.loss, class_counts=run.data.class_counts["train"], network=network),
         optimizer=cfg.optimizer,
         seed=cfg.seed,
-        device=session.device,
+        device=run.device,
         batches_per_step=cfg.trainer.accumulate_grad_batches * device_count(cfg.trainer),
     )
 
