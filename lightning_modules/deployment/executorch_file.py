@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from compression.onnx import is_onnx_network
+from compression.onnx import is_onnx_network, suppress_output
 from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
 from lightning_modules.deployment.model_metadata import ModelMetadata, with_max_batch
-from lightning_modules.deployment.suppress_output import silenced
 from lightning_modules.deployment.vetting import PTE_METADATA, pte_metadata, pte_operators, vet_pte
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
-with silenced():
+with suppress_output(stderr=True):
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
     from executorch.extension.pybindings import portable_lib as runtime
@@ -70,7 +69,7 @@ def int8_module(module: nn.Module, images: np.ndarray) -> nn.Module:
         images: of the training split, to find the activations' ranges on, at least
             `CALIBRATION_BATCH`.
     """
-    with silenced():
+    with suppress_output(stderr=True):
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
             XNNPACKQuantizer,
             get_symmetric_quantization_config,
@@ -82,7 +81,7 @@ def int8_module(module: nn.Module, images: np.ndarray) -> nn.Module:
     quantizer = XNNPACKQuantizer().set_global(
         get_symmetric_quantization_config(is_per_channel=True)
     )
-    with torch.no_grad(), silenced():
+    with torch.no_grad(), suppress_output(stderr=True):
         traced = torch.export.export(module, (example,), dynamic_shapes=({0: batch},)).module()
         observed = prepare_pt2e(traced, quantizer)
         for start in range(0, len(images), CALIBRATION_BATCH):
@@ -102,7 +101,7 @@ def write_module(module: nn.Module, path: Path, metadata: ModelMetadata) -> None
     images = torch.zeros(MAX_BATCH, 3, *metadata.image_size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
-        with torch.no_grad(), silenced():
+        with torch.no_grad(), suppress_output(stderr=True):
             program = torch.export.export(module, (images,), dynamic_shapes=({0: batch},))
             for node in program.graph.nodes:
                 node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
@@ -170,7 +169,7 @@ def _load(path: Path, content: bytes, threads: int) -> "runtime.ExecuTorchMethod
             "this process."
         )
     try:
-        with silenced():
+        with suppress_output(stderr=True):
             if not _opened:
                 runtime._unsafe_reset_threadpool(threads)
             loaded = runtime._load_program_from_buffer(

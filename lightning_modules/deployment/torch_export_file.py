@@ -2,14 +2,12 @@
 
 import copy
 import json
-import logging
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from compression.onnx import is_onnx_network
+from compression.onnx import is_onnx_network, suppress_output
 from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.deployment.vetting import PT2_METADATA, pt2_metadata, vet_pt2
@@ -52,9 +50,7 @@ def open_file(path: Path, *, threads: int) -> InferenceModel:
     """
     vet_pt2(path)
     metadata = ModelMetadata.from_entries(pt2_metadata(path), file=str(path))
-    logging.getLogger("torch.export").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with suppress_output():
         # The guards are Python text; a vetted file has none.
         module = torch.export.load(path).module(check_guards=False)
     torch.set_num_threads(threads)

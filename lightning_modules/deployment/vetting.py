@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lightning_modules.deployment.suppress_output import silenced
+from compression.onnx import suppress_output
 from lightning_modules.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def vet_pte(path: Path, content: bytes) -> "Program":
     """
     if content[4:8] != PTE_IDENTIFIER:
         raise ConfigError(f"{path} is no ExecuTorch program of this version (ET12).")
-    with silenced():
+    with suppress_output(stderr=True):
         from executorch.exir._serialize import _deserialize_pte_binary
     try:
         program = _deserialize_pte_binary(content).program
