@@ -1,13 +1,10 @@
 """What is in a data set and what is wrong with it: `python scripts/audit_data.py data=...`."""
 
-import argparse
 import contextlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from datamodules.audit.audit import audit
 from datamodules.audit.likeness import DISTANCE
@@ -16,8 +13,8 @@ from datamodules.audit.summary import summary
 from datamodules.audit.tables import write_tables
 from datamodules.decoding.decoding import as_size
 from datamodules.sources.source import Index
-from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import fresh_config
+from lightning_modules.config.script_arguments import ScriptParser, run_script, table_console
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_folder
 from lightning_modules.registry import build
@@ -26,10 +23,10 @@ from lightning_modules.runs.data_splits import make_splits
 OURS = "duplicates.csv"  # in every audit's folder
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, audits, prints the summary and writes tables and pictures."""
-    flags = _parser().parse_intermixed_args()
-    cfg = fresh_config(flags.words)
+    typed = _parser().parse(arguments)
+    flags, cfg = typed.flags, fresh_config([*typed.names, *typed.overrides])
     folder = Path(flags.out or Path(cfg.outputs_dir) / "audit" / cfg.data.name)
     _check_free(folder)
     size = cfg.data.image_size
@@ -38,7 +35,7 @@ def main() -> None:
         image_size=as_size(size if isinstance(size, int) else list(size)),
         distance=flags.distance,
     )
-    console = Console(width=None if sys.stdout.isatty() else 140, record=True)
+    console = table_console(record=True)
     for text in summary(found):
         console.print(text, markup=False, highlight=False, soft_wrap=isinstance(text, str))
     with _written_whole(folder) as part:
@@ -48,14 +45,13 @@ def main() -> None:
     print(f"tables and pictures: {folder}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> ScriptParser:
+    parser = ScriptParser(
         description="Counts the images of each class and split, measures their sizes, names the "
         "files that cannot be read, and finds duplicates: across classes they are label "
         "conflicts, across splits leakage. Changes nothing in the data.",
-        usage="%(prog)s data=NAME [key=value ...] [--out DIR] [--distance N]",
+        usage="data=NAME [key=value ...] [--out DIR] [--distance N]",
     )
-    parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--out", metavar="DIR", help="default: outputs/audit/<data>")
     parser.add_argument(
         "--distance",
@@ -95,5 +91,4 @@ def _written_whole(folder: Path) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

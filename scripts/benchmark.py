@@ -3,35 +3,36 @@
 Latency, throughput, memory, file size and F1 in one table, all measured alternately in one run.
 """
 
-import argparse
 import csv
 import io
-import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.command_line import report_errors
-from lightning_modules.config.composing import config_over
+from lightning_modules.config.script_arguments import (
+    OwnKey,
+    ScriptParser,
+    named_run,
+    run_script,
+    table_console,
+)
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.overrides import key_of
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from lightning_modules.deployment.benchmarking import Row
 
 BACKENDS = ("eager", "compile", *RUNTIMES)
-DEFAULTS = {
-    "backends": "eager,onnxruntime",
-    "threads": "1",
-    "repeats": "50",
-    "batches": "1,2,4,8,16,32,64",
+KEYS = {
+    "backends": OwnKey("LIST", f"of {', '.join(BACKENDS)}", "eager,onnxruntime"),
+    "threads": OwnKey("N", "of each backend", "1"),
+    "repeats": OwnKey("N", "timed calls of each", "50"),
+    "batches": OwnKey("LIST", "to choose the best from", "1,2,4,8,16,32,64"),
 }
 
 HEADINGS = (
@@ -50,7 +51,7 @@ HEADINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The script's own keys: see `DEFAULTS`."""
+    """The script's own keys: see `KEYS`."""
 
     backends: tuple[str, ...]
     threads: int
@@ -58,15 +59,13 @@ class Settings:
     batches: tuple[int, ...]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, measures, and prints one table."""
-    flags = _parser().parse_intermixed_args()
-    own = dict(word.split("=", 1) for word in flags.words if key_of(word) in DEFAULTS)
-    overrides = [w for w in flags.words if "=" in w and key_of(w) not in DEFAULTS]
-    names = [word for word in flags.words if "=" not in word]
+    typed = _parser().parse(arguments)
+    names, flags, overrides = typed.names, typed.flags, typed.overrides
     if not names:
         raise ConfigError("No run was named; give a run directory, `last`, or an exported file.")
-    settings = settings_of({**DEFAULTS, **own})
+    settings = settings_of(typed.own)
     if flags.figure and Path(flags.figure).suffix.lower() != ".png":
         raise ConfigError(f"--figure {flags.figure}: it is a PNG; give a name that ends with .png.")
     sources = {name: source_named(name, overrides) for name in names}
@@ -91,13 +90,10 @@ def source_named(name: str, overrides: list[str]) -> Path:
     if Path(name).is_file():
         format_of(Path(name))
         return Path(name)
-    run = run_directory.resolve(name, run_directory.FINISHED)
-    saved_run.description(run)
-    config_over(run, overrides)
-    return run
+    return named_run(name, overrides).path
 
 
-def settings_of(own: dict[str, str]) -> Settings:
+def settings_of(own: Mapping[str, str]) -> Settings:
     """The own keys, checked.
 
     Raises:
@@ -129,7 +125,7 @@ def show(rows: "list[Row]", settings: Settings) -> None:
     table.add_column(_f1_heading(rows), justify="right")
     for row in sorted(rows, key=lambda row: row.timing.one_ms):
         table.add_row(*map(Text, _cells(row)))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    table_console().print(table)
     print(under(settings))
     print(
         "memory: of a process of its own at the best batch, loading and compiling included; file: "
@@ -205,22 +201,18 @@ def draw(rows: "list[Row]", path: Path, settings: Settings) -> Path:
         return save(figure, path)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> ScriptParser:
+    parser = ScriptParser(
         description="Measures saved networks in several backends, and exported files, alternately "
         "in one run: latency of one image and of the best batch, throughput, peak memory, file "
         "size, F1.",
-        usage="%(prog)s RUN|FILE... [backends=...] [key=value ...] [--flags]",
-        epilog=f"Own keys: backends=LIST of {', '.join(BACKENDS)} (default {DEFAULTS['backends']}),"
-        f" threads=N (default 1), repeats=N (default 50), batches=LIST to choose the best from "
-        f"(default {DEFAULTS['batches']}).",
+        usage="RUN|FILE... [backends=...] [key=value ...] [--flags]",
+        keys=KEYS,
     )
-    parser.add_argument("words", nargs="+", metavar="RUN | FILE | key=value")
     parser.add_argument("--figure", metavar="FILE.png", help="save F1 against latency")
     parser.add_argument("--csv", metavar="FILE", help="also write the table, unrounded")
     return parser
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

@@ -1,53 +1,45 @@
 """Lists and removes caches: `python scripts/clean_cache.py [NAME...] [--older-than DAYS]`."""
 
-import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from datamodules.cache.stored_caches import StoredCache, stored_caches
-from lightning_modules.config.command_line import report_errors
+from lightning_modules.config.script_arguments import (
+    OwnKey,
+    ScriptParser,
+    run_script,
+    table_console,
+)
 from lightning_modules.errors import ConfigError
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line; without names and flags it only lists."""
-    parser = argparse.ArgumentParser(
+    folder = os.environ.get("MODEL_DIET_CACHE", ".cache")  # as conf/config.yaml says it
+    parser = ScriptParser(
         description="Lists the decoded images and stored predictions that runs share, and removes "
         "those that are named or long unused. What is needed again is made again.",
-        usage="%(prog)s [NAME...] [cache_dir=DIR] [--older-than DAYS] [--all]",
+        keys={"cache_dir": OwnKey("DIR", "where the caches lie", folder)},
+        overrides=False,
+        usage="[NAME...] [cache_dir=DIR] [--older-than DAYS] [--all]",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME | cache_dir=DIR", help="caches to remove")
     parser.add_argument("--older-than", type=float, metavar="DAYS", help="remove those unused for")
     parser.add_argument("--all", action="store_true", help="remove every cache")
-    arguments = parser.parse_args()
-    cache_dir, names = _take_cache_dir(arguments.words)
+    typed = parser.parse(arguments)
+    flags, cache_dir = typed.flags, Path(typed.own["cache_dir"])
     caches = stored_caches(cache_dir)
     if not caches:
         print(f"{cache_dir} holds no caches.")
         return
-    chosen = _chosen(caches, names, older_than=arguments.older_than, every=arguments.all)
+    chosen = _chosen(caches, typed.names, older_than=flags.older_than, every=flags.all)
     print_table(caches, chosen)
     for cache in chosen:
         cache.remove()
     freed = sum(cache.bytes for cache in chosen)
     print(f"removed {len(chosen)} of {len(caches)} caches in {cache_dir}, {freed / 1e6:,.1f} MB")
-
-
-def _take_cache_dir(words: list[str]) -> tuple[Path, list[str]]:
-    cache_dir = os.environ.get("MODEL_DIET_CACHE", ".cache")  # as conf/config.yaml says it
-    names = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals and key != "cache_dir":
-            raise ConfigError(f"{word} is no key of this script; there is cache_dir=DIR.")
-        if equals:
-            cache_dir = value
-        else:
-            names.append(word)
-    return Path(cache_dir), names
 
 
 def _chosen(
@@ -71,9 +63,8 @@ def print_table(caches: list[StoredCache], chosen: list[StoredCache]) -> None:
     for cache in caches:
         state = "removed" if cache in chosen else "" if cache.whole else "killed build"
         table.add_row(cache.name, f"{cache.bytes / 1e6:,.1f}", f"{cache.idle_days:.1f}", state)
-    Console().print(table)
+    table_console().print(table)
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

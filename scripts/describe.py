@@ -1,15 +1,19 @@
 """What a network is made of and costs: `python scripts/describe.py [RUN] [model=... key=value]`."""
 
-import argparse
-import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
-from lightning_modules.config.command_line import report_errors
-from lightning_modules.config.composing import config_over, fresh_config
+from lightning_modules.config.composing import fresh_config
+from lightning_modules.config.script_arguments import (
+    OwnKey,
+    ScriptParser,
+    named_run,
+    run_script,
+    table_console,
+)
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
 from lightning_modules.networks.check_model import check_model
@@ -21,21 +25,24 @@ if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from lightning_modules.networks import Network
     from lightning_modules.networks.overview import Row
 
-OWN_KEYS = ("image_size", "num_classes")
+KEYS = {
+    "image_size": OwnKey("N|[H,W]", "pixels; those of the data where it is not given"),
+    "num_classes": OwnKey("N", "those of the data where it is not given"),
+}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, prints the table and the totals, and draws the picture."""
-    flags = _parser().parse_intermixed_args()
-    words = [word for word in flags.words if key_of(word) not in OWN_KEYS]
-    own = dict(word.split("=", 1) for word in flags.words if key_of(word) in OWN_KEYS)
-    runs = [word for word in words if "=" not in word]
+    typed = _parser().parse(arguments)
+    runs, flags, own = typed.names, typed.flags, typed.own
     if len(runs) > 1:
         raise ConfigError(f"One network at a time: {' and '.join(runs)} were named.")
     if flags.f1 is not None and not 0 <= flags.f1 <= 1:
         raise ConfigError(f"--f1 {flags.f1}: an F1 lies in 0..1.")
-    overrides = [word for word in words if "=" in word]
-    network, size, cfg = saved(runs[0], overrides, own) if runs else planned(overrides, own)
+    if runs:
+        network, size, cfg = saved(runs[0], typed.overrides, own)
+    else:
+        network, size, cfg = planned(typed.overrides, own)
 
     from compression.cost.profile import survey
     from compression.onnx import counted_network
@@ -57,15 +64,13 @@ def main() -> None:
         print(f"figure      {save_bars(rows, flags.figure, title=f'MACs of {title}')}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> ScriptParser:
+    parser = ScriptParser(
         description="Prints a network as a table of its blocks, with what each costs. Without a "
         "RUN it is built without weights, which takes a second whatever its size.",
-        usage="%(prog)s [RUN] [model=NAME key=value ...] [--flags]",
-        epilog="Own keys: image_size=N or [H,W] (default: the data's), num_classes=N (default: "
-        "those of the data).",
+        usage="[RUN] [model=NAME key=value ...] [--flags]",
+        keys=KEYS,
     )
-    parser.add_argument("words", nargs="*", metavar="RUN | key=value")
     parser.add_argument("--f1", type=float, metavar="F1", help="also print the score at this F1")
     parser.add_argument("--figure", metavar="PATH", help="save a picture of the MACs per block")
     parser.add_argument("--layers", action="store_true", help="a row for each layer, not block")
@@ -108,17 +113,13 @@ def saved(
     """
     if "num_classes" in own or any(key_of(word).startswith("model") for word in overrides):
         raise ConfigError(f"{name} has its own model and classes; describe others without a RUN.")
-    run = run_directory.resolve(name, run_directory.FINISHED)
-    description = saved_run.description(run)
-    cfg = config_over(run, overrides)
-    if "data.image_size" not in map(key_of, overrides):
-        cfg.data.image_size = description["image_size"]
+    run = named_run(name, overrides)
 
     from compression.schema import height_width
     from lightning_modules.networks import load_network
 
-    network = load_network(run, trust=saved_run.trusted_packages(cfg))
-    return network, height_width(_size(own, cfg)), cfg
+    network = load_network(run.path, trust=saved_run.trusted_packages(run.cfg))
+    return network, height_width(_size(own, run.cfg)), run.cfg
 
 
 def totals(network: "Network", found: "Survey", cfg: DictConfig, *, f1: float | None) -> list[str]:
@@ -153,7 +154,7 @@ def print_table(rows: list["Row"], title: str) -> None:
         shape = "" if row.shape is None else " x ".join(map(str, row.shape))
         numbers = (f"{row.params:,}", f"{row.macs:,}", f"{row.macs / total:.1%}")
         table.add_row(row.name, row.kind, row.arguments, shape, *numbers)
-    Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
+    table_console().print(table, markup=False)
 
 
 def print_steps(layers: list[tuple[str, str, str]]) -> None:
@@ -165,7 +166,7 @@ def print_steps(layers: list[tuple[str, str, str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in layers:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
+    table_console().print(table, markup=False)
 
 
 def print_savings(name: str) -> None:
@@ -176,7 +177,7 @@ def print_savings(name: str) -> None:
     for step in read_json(path).get("steps", ()) if path.is_file() else ():
         if step.get("layers"):
             table = table_of(step["name"], step["layers"])
-            Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
+            table_console().print(table, markup=False)
 
 
 def _size(own: dict[str, str], cfg: DictConfig) -> Any:
@@ -205,5 +206,4 @@ def _title(cfg: DictConfig) -> str:
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

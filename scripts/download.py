@@ -1,8 +1,7 @@
 """Fetches a data set, and only what is missing: `python scripts/download.py taco|trashnet`."""
 
-import argparse
 import shlex
-import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,12 +10,16 @@ from datamodules.downloads.limits import Limits
 from datamodules.downloads.report import LIST, Report
 from datamodules.downloads.root_folder import default_root
 from datamodules.errors import DataError
-from lightning_modules.config.command_line import report_errors
+from lightning_modules.config.script_arguments import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs.overrides import key_of
 
 NAMES = ("taco", "trashnet")
-OWN_KEYS = ("root", "url")
+KEYS = {
+    "root": OwnKey("DIR", "(default: data/NAME, or NAME in MODEL_DIET_DATA)"),
+    "url": OwnKey(
+        "ADDRESS", "of taco's annotations or of trashnet's archive (default: the official ones)"
+    ),
+}
 LIMITS = {
     "workers": "files at the same time",
     "attempts": "tries for each file",
@@ -27,13 +30,13 @@ LIMITS = {
     "max_bytes": "largest file that is taken",
 }
 SHOWN = 10  # missing files that are named on the screen
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, downloads, and says what to type next."""
-    flags = _parser().parse_intermixed_args()
-    name, own = _words(flags.words)
+    typed = _parser().parse(arguments)
+    flags, own = typed.flags, typed.own
+    name = _data_set(typed.names)
     limits = Limits(**{key: getattr(flags, key) for key in LIMITS})
     given = {"verify": flags.verify, "limits": limits}
     given |= {"url": own["url"]} if "url" in own else {}
@@ -49,15 +52,14 @@ def main() -> None:
     tell(name, report, usual="root" not in own)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> ScriptParser:
+    parser = ScriptParser(
         description="Fetches a data set. What is there already stays, and an interrupted download "
         "is continued by the same command.",
-        usage="%(prog)s taco|trashnet [root=DIR] [url=ADDRESS] [--flags]",
-        epilog="Own keys: root=DIR (default: data/NAME, or NAME in MODEL_DIET_DATA), url=ADDRESS "
-        "(of taco's annotations or of trashnet's archive; default: the official ones).",
+        usage="taco|trashnet [root=DIR] [url=ADDRESS] [--flags]",
+        keys=KEYS,
+        overrides=False,
     )
-    parser.add_argument("words", nargs="*", metavar="taco | trashnet | key=value")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="take taco's from here")
     parser.add_argument("--verify", action="store_true", help="look closely at what is there, too")
     for field in fields(Limits):
@@ -71,18 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _words(words: list[str]) -> tuple[str, dict[str, str]]:
-    """The data set and the own keys."""
-    names = [word for word in words if "=" not in word]
+def _data_set(names: list[str]) -> str:
+    """The only one that was named."""
     if len(names) != 1 or names[0] not in NAMES:
         raise ConfigError(
             f"{' '.join(names) or 'Nothing'} cannot be downloaded; name one of {', '.join(NAMES)}."
         )
-    own = {key_of(word): word.split("=", 1)[1] for word in words if "=" in word}
-    for key, value in own.items():
-        if key not in OWN_KEYS or not value:
-            raise ConfigError(f"{key}={value} is nothing to set; own keys: {', '.join(OWN_KEYS)}.")
-    return names[0], own
+    return names[0]
 
 
 def tell(name: str, report: Report, *, usual: bool) -> None:
@@ -117,9 +114,4 @@ def tell(name: str, report: Report, *, usual: bool) -> None:
 
 
 if __name__ == "__main__":
-    with report_errors():
-        try:
-            main()
-        except KeyboardInterrupt:
-            print("Interrupted; the same command continues where it was.", file=sys.stderr)
-            raise SystemExit(INTERRUPTED) from None
+    run_script(main, interrupted="Interrupted; the same command continues where it was.")

@@ -1,38 +1,35 @@
 """Measures saved networks on any data: `python scripts/evaluate.py RUN... [data=... key=value]`."""
 
-import argparse
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.command_line import report_errors
-from lightning_modules.config.composing import config_over
+from lightning_modules.config.script_arguments import (
+    NamedRun,
+    ScriptParser,
+    named_run,
+    run_script,
+    table_console,
+)
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.class_report import HEADINGS, ClassRow, class_rows, table_cells
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.runs import saved_run
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line and prints one row for each run and split."""
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description="Measures saved networks on labelled data: macro-F1, accuracy, loss, "
         "expected calibration error, and each class.",
-        usage="%(prog)s RUN [RUN...] [data=... key=value ...]",
+        usage="RUN [RUN...] [data=... key=value ...]",
     )
-    parser.add_argument("words", nargs="+", metavar="RUN | key=value")
-    words = parser.parse_args().words
-    overrides = [word for word in words if "=" in word]
-    runs = [word for word in words if "=" not in word]
-    if not runs:
+    typed = parser.parse(arguments)
+    if not typed.names:
         raise ConfigError("No run was named; give at least one run directory, or `last`.")
-    splits = [split for run in runs for split in evaluate_run(run, overrides)]
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    splits = [split for name in typed.names for split in evaluate_run(name, typed.overrides)]
+    console = table_console()
     console.print(overview(splits))
     for split in splits:
         console.print(class_table(split))
@@ -65,12 +62,9 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
     Raises:
         ConfigError, DataError: no such run or data, or the data has other classes.
     """
-    run = run_directory.resolve(name, run_directory.FINISHED)
-    saved = saved_run.description(run)
-    cfg = config_over(run, overrides)
-    if "data.image_size" not in map(key_of, overrides):
-        cfg.data.image_size = saved["image_size"]
-    check_classes(run, saved["class_names"], cfg)
+    run = named_run(name, overrides)
+    cfg = run.cfg
+    check_classes(run)
 
     # torch: only once the checks passed
     from lightning_modules.evaluation.metrics import prediction_metrics
@@ -78,7 +72,7 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
     from lightning_modules.networks import load_network
     from lightning_modules.runs.data import make_data
 
-    network = load_network(run, trust=saved_run.trusted_packages(cfg))
+    network = load_network(run.path, trust=saved_run.trusted_packages(cfg))
     data = make_data(cfg)
     data.prepare_data()
     data.setup()
@@ -95,15 +89,15 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
     return found
 
 
-def check_classes(run: Path, class_names: list[str], cfg: DictConfig) -> None:
+def check_classes(run: NamedRun) -> None:
     """Refuses data whose classes, or their order, are not those of the network."""
     from lightning_modules.registry import build
 
-    found = build(cfg.data.source).check()
-    if list(found) != list(class_names):
+    known, found = run.description["class_names"], build(run.cfg.data.source).check()
+    if list(found) != list(known):
         raise ConfigError(
-            f"{run} knows the classes {', '.join(class_names)}, but data={cfg.data.name} has "
-            f"{', '.join(found)}; the figures would mean nothing."
+            f"{run.path} knows the classes {', '.join(known)}, but data={run.cfg.data.name} has "
+            f"{', '.join(found)}; the metrics would mean nothing."
         )
 
 
@@ -133,5 +127,4 @@ def _side(column: str) -> str:
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

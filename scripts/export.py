@@ -1,25 +1,27 @@
 """Writes a saved network to a file: `python scripts/export.py RUN format=onnx|openvino|...`."""
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.config.command_line import report_errors
-from lightning_modules.config.composing import config_over
+from lightning_modules.config.script_arguments import OwnKey, ScriptParser, named_run, run_script
 from lightning_modules.deployment.formats import FORMATS, Format, format_named
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.overrides import key_of
 
-DEFAULTS = {
-    "format": "onnx",
-    "images": "1000",
-    "weights": "float",
-    "int8": "",
-    "max_f1_drop": "0.02",
+KEYS = {
+    "format": OwnKey("|".join(FORMATS), "of the file", "onnx"),
+    "out": OwnKey("FILE", "where it goes (default: RUN/export/network.*)"),
+    "images": OwnKey("N", "validation images to compare on at most", "1000"),
+    "weights": OwnKey("float|half", "half stores them in 16 bits (onnx, openvino)", "float"),
+    "int8": OwnKey(
+        "false|true",
+        "false exports the float network that an int8 run came from, true quantises that one on "
+        "training images (executorch)",
+    ),
+    "max_f1_drop": OwnKey("N", "the largest macro-F1 that an int8 file may lose", "0.02"),
 }
-OWN_KEYS = (*DEFAULTS, "out")
 FOLDER = "export"  # of a run
 NAMES = {None: "network", True: "int8", False: "float"}  # of files, by the key int8
 
@@ -34,7 +36,7 @@ class Settings:
         half: whether the weights are stored in 16 bits.
         int8: true quantises the run's float network on the way, false exports that network; None
             exports what the run keeps.
-        max_f1_drop: the most macro-F1 that an int8 file may lose.
+        max_f1_drop: the largest macro-F1 that an int8 file may lose.
     """
 
     form: Format
@@ -51,21 +53,17 @@ class Settings:
         return f"{NAMES[self.int8]}{self.form.suffix}"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, exports, and prints what the comparison found."""
-    words = _parser().parse_args().words
-    own = dict(word.split("=", 1) for word in words if key_of(word) in OWN_KEYS)
-    runs = [word for word in words if "=" not in word]
-    overrides = [word for word in words if "=" in word and key_of(word) not in OWN_KEYS]
-    if len(runs) != 1:
-        raise ConfigError(f"Name one run directory, or `last`; not {' and '.join(runs) or 'none'}.")
-    settings = settings_of({**DEFAULTS, **own})
+    typed = _parser().parse(arguments)
+    name, own = typed.one_run(), typed.own
+    settings = settings_of(own)
     form = settings.form
-    run = run_directory.resolve(runs[0], run_directory.FINISHED)
+    run = run_directory.resolve(name, run_directory.FINISHED)
     out = Path(own["out"]) if "out" in own else run / FOLDER / settings.file
     if out.suffix != form.suffix or out.is_dir():
         raise ConfigError(f"out={out}: a file of format={form.name} ends with {form.suffix}.")
-    show(export_run(run, out, settings, overrides), out)
+    show(export_run(run, out, settings, typed.overrides), out)
 
 
 def settings_of(own: dict[str, str]) -> Settings:
@@ -77,7 +75,7 @@ def settings_of(own: dict[str, str]) -> Settings:
     form = format_named(own["format"])
     half = _choice("weights", own["weights"], ("float", "half")) == "half"
     int8 = None
-    if own["int8"]:
+    if "int8" in own:
         int8 = _choice("int8", own["int8"].lower(), ("true", "false")) == "true"
     if half and not form.half_weights:
         able = " and ".join(name for name, entry in FORMATS.items() if entry.half_weights)
@@ -92,7 +90,7 @@ def settings_of(own: dict[str, str]) -> Settings:
         images=_count(own["images"]),
         half=half,
         int8=int8,
-        max_f1_drop=_share("max_f1_drop", own["max_f1_drop"]),
+        max_f1_drop=_ratio("max_f1_drop", own["max_f1_drop"]),
     )
 
 
@@ -105,8 +103,7 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
         settings: what is exported.
         overrides: Hydra overrides over the run's saved configuration.
     """
-    saved_run.description(run)
-    cfg = config_over(run, overrides)
+    cfg = named_run(str(run), overrides).cfg
 
     from lightning_modules.deployment.exporting import export  # torch: once the checks passed
     from lightning_modules.deployment.int8_export import float_run, prepare_int8
@@ -150,19 +147,13 @@ def show(report: dict[str, Any], out: Path) -> None:
     print(f"input       {report['preprocessing']}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> ScriptParser:
+    return ScriptParser(
         description="Writes a saved network to a file that takes raw uint8 pixels and gives "
         "class probabilities, and keeps it only if it agrees with the network on real images.",
-        usage="%(prog)s RUN [format=onnx] [key=value ...]",
-        epilog=f"Own keys: format={'|'.join(FORMATS)} (default onnx), out=FILE (default "
-        "RUN/export/network.*), images=N validation images to compare on at most (default 1000), "
-        "weights=half stores them in 16 bits (onnx, openvino), int8=false exports the float "
-        "network that an int8 run came from, int8=true quantises that one on training images "
-        "(executorch), max_f1_drop=N the most macro-F1 that an int8 file may lose (default 0.02).",
+        usage="RUN [format=onnx] [key=value ...]",
+        keys=KEYS,
     )
-    parser.add_argument("words", nargs="+", metavar="RUN | key=value")
-    return parser
 
 
 def _choice(key: str, text: str, known: tuple[str, str]) -> str:
@@ -177,16 +168,15 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _share(key: str, text: str) -> float:
+def _ratio(key: str, text: str) -> float:
     try:
-        share = float(text)
+        ratio = float(text)
     except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
         raise ConfigError(f"{key}={text} lies in 0..1.")
-    return share
+    return ratio
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

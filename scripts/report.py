@@ -1,34 +1,31 @@
 """What runs and searches found, as tables and a page: `python scripts/report.py RUN|STUDY...`."""
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_modules.config.command_line import report_errors
+from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
-from lightning_modules.reporting import spread_table
 from lightning_modules.runs.configurations import REPETITION
 from lightning_modules.runs.run_directory import search_folder
 from lightning_modules.runs.run_records import find_records
 from lightning_modules.runs.summary import Summary, summarise
-from lightning_modules.search.results import show_results, study_report
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, prints the tables and writes the page."""
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
+        overrides=False,
         description="Groups runs whose configurations differ only in seed and fold, and prints "
         "mean and spread of each group. Of a search, also while it runs: its best trials, "
         "trials.csv, pictures, and the winner as an experiment. "
         "Writes report.html, which opens without a network, into the first one's directory.",
-        usage="%(prog)s RUN|STUDY [RUN|STUDY...] [--html FILE] [--csv FILE] [--over KEY...] "
-        "[--top N]",
+        usage="RUN|STUDY [RUN|STUDY...] [--html FILE] [--csv FILE] [--over KEY...] [--top N]",
         epilog="RUN: a run directory, or `last`. STUDY: a directory with trials/, or the name of "
         "one under outputs/studies/.",
     )
-    parser.add_argument("words", nargs="*", metavar="RUN|STUDY")
     parser.add_argument("--html", metavar="FILE", help="write the page there instead")
-    parser.add_argument("--csv", metavar="FILE", help="also write every figure, unrounded")
+    parser.add_argument("--csv", metavar="FILE", help="also write every metric, unrounded")
     parser.add_argument(
         "--over",
         action="append",
@@ -43,19 +40,22 @@ def main() -> None:
         metavar="N",
         help="write so many of a search's best trials as experiments, to be trained again (1)",
     )
-    flags = parser.parse_intermixed_args()
-    if not flags.words:
+    typed = parser.parse(arguments)
+    flags, names = typed.flags, typed.names
+    if not names:
         raise ConfigError("No run was named; give run directories, `last`, or a study.")
     if flags.top < 1:
         raise ConfigError(f"--top {flags.top} is not allowed; give a number from 1.")
-    searches = [folder for word in flags.words if (folder := search_folder(word)) is not None]
+    searches = [folder for name in names if (folder := search_folder(name)) is not None]
+    if searches:
+        from lightning_modules.search.results import show_results  # Optuna
     for folder in searches:
         show_results(folder, top=flags.top)
-    if others := [word for word in flags.words if search_folder(word) is None]:
+    if others := [name for name in names if search_folder(name) is None]:
         report(others, csv=flags.csv, over=flags.over)
     elif flags.csv is not None:
         raise ConfigError("--csv is for runs; a search has its trials.csv.")
-    print(f"report   {page(flags.words, html=flags.html, over=flags.over)}")
+    print(f"report   {page(names, html=flags.html, over=flags.over)}")
 
 
 def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
@@ -65,10 +65,9 @@ def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
         ConfigError: none of them has metrics, one is damaged, or it cannot be written.
     """
     from lightning_modules.reporting.closing_screen import REPORT
-    from lightning_modules.reporting.report.page import (
-        write_report,  # torch: once the tables are there
-    )
+    from lightning_modules.reporting.report.page import write_report
     from lightning_modules.reporting.report.report_input import read_input
+    from lightning_modules.search.results import study_report
 
     inputs = read_input(words, over=over, read_study=study_report)
     return write_report(inputs, inputs.home / REPORT if html is None else Path(html))
@@ -80,6 +79,8 @@ def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:
     Raises:
         ConfigError: a name means nothing, or no run has metrics.
     """
+    from lightning_modules.reporting import spread_table
+
     if csv is not None and Path(csv).is_dir():
         raise ConfigError(f"--csv {csv} is a directory; give the name of a file.")
     records = find_records(names)
@@ -94,5 +95,4 @@ def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

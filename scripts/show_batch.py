@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
 from datamodules.contact_sheets.tile import Tile
-from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import fresh_choices, fresh_config
+from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 
 if TYPE_CHECKING:  # they load torch, which waits until the configuration is composed
@@ -22,16 +22,16 @@ if TYPE_CHECKING:  # they load torch, which waits until the configuration is com
 
 SPLITS = ("train", "val", "test")
 NAMED = ("data", "augment", "mixing")  # groups that decide what is seen
-SIDE, MOST = 192, 320  # of a shown picture, in pixels
+SIDE, MAX_SIDE = 192, 320  # of a shown picture, in pixels
 TRAINING = 1  # the stream of random draws that the first fit of a run has
-LEAST_SHARE = 0.005  # of a class in a mixed picture that is worth a line
+MIN_SHOWN = 0.005  # of a class in a mixed picture: its weight in the targets
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, makes the batches and draws them."""
-    flags = _parser().parse_intermixed_args()
-    cfg = fresh_config(flags.words)
-    choices = fresh_choices(flags.words)
+    typed = _parser().parse(arguments)
+    flags, overrides = typed.flags, [*typed.names, *typed.overrides]
+    cfg, choices = fresh_config(overrides), fresh_choices(overrides)
     groups = [g for g in NAMED if g != "mixing" or choices[g] != "none"]
     chosen = {group: choices[group] for group in groups}
     name = "_".join([*chosen.values(), flags.split]).replace("/", "-")
@@ -59,8 +59,8 @@ def _tiles(batches: Iterable["Batch"], class_names: Sequence[str]) -> Iterator[T
 
 
 def _side(size: Sequence[int]) -> int:
-    """Of a shown picture: a whole multiple of its own near `SIDE`, or at most `MOST`."""
-    return min(max(1, round(SIDE / max(size))) * max(size), MOST)
+    """Of a shown picture: a whole multiple of its own near `SIDE`, or at most `MAX_SIDE`."""
+    return min(max(1, round(SIDE / max(size))) * max(size), MAX_SIDE)
 
 
 def seen_batches(
@@ -68,7 +68,7 @@ def seen_batches(
 ) -> Iterator["Batch"]:
     """What the network gets in an epoch of `00_train`: images N x 3 x H x W and targets.
 
-    Targets are class indices, int64 N, or what mixing makes of them: shares, float N x C.
+    Targets are class indices, int64 N, or what mixing makes of them: weights, float N x C.
     """
     from lightning_modules.training.callbacks.seeding import seed_step
     from lightning_modules.training.mixing import configured_mixing
@@ -88,20 +88,19 @@ def pictures(images: "torch.Tensor") -> "Sequence":
 
 
 def caption(target: "torch.Tensor", class_names: Sequence[str]) -> list[str]:
-    """The class of one picture, or the shares of the mixed ones, the largest first."""
+    """The class of one picture, or the weights of the mixed ones, the largest first."""
     if target.ndim == 0:
         return [class_names[target]]
-    shares = sorted(zip(target.tolist(), class_names, strict=True), reverse=True)
-    return [f"{share:.0%} {name}" for share, name in shares if share >= LEAST_SHARE]
+    weights = sorted(zip(target.tolist(), class_names, strict=True), reverse=True)
+    return [f"{weight:.0%} {name}" for weight, name in weights if weight >= MIN_SHOWN]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> ScriptParser:
+    parser = ScriptParser(
         description="Saves a labelled picture of what the network gets in an epoch, after the "
         "augmentation; needs no network.",
-        usage="%(prog)s [data=NAME] [augment=NAME] [key=value ...] [--flags]",
+        usage="[data=NAME] [augment=NAME] [key=value ...] [--flags]",
     )
-    parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--rows", type=int, default=4, help="default 4")
     parser.add_argument("--columns", type=int, default=6, help="default 6")
     parser.add_argument("--epoch", type=int, default=0, help="default 0, the first")
@@ -111,13 +110,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(flags: argparse.Namespace, out: Path) -> None:
-    for flag, least in (("rows", 1), ("columns", 1), ("epoch", 0)):
-        if getattr(flags, flag) < least:
-            raise ConfigError(f"--{flag} {getattr(flags, flag)}: it must be {least} or more.")
+    for flag, minimum in (("rows", 1), ("columns", 1), ("epoch", 0)):
+        if getattr(flags, flag) < minimum:
+            raise ConfigError(f"--{flag} {getattr(flags, flag)}: it must be {minimum} or more.")
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out}: the picture is a PNG; give a name that ends with .png.")
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

@@ -46,8 +46,8 @@ def scan_run(cfg: DictConfig, folder: Path, shares: Sequence[float] | None) -> S
     trials = step.trials(network, context, shares or step.scanned)
     if not trials:
         raise ConfigError(
-            f"{step.name} finds no layer in {folder} that it could make cheaper at these shares; "
-            "give smaller ones, as shares=0.1,0.2."
+            f"{step.name} finds no layer in {folder} that it could make cheaper at these ratios; "
+            "give smaller ones, as ratios=0.1,0.2."
         )
     found = scan(step, _shown(trials, step), network, context)
     if not found.points:

@@ -1,4 +1,4 @@
-"""`scripts/audit_data.py`, as a user types it."""
+"""`scripts/audit_data.py`: its tables, pictures and sentences."""
 
 import csv
 import shutil
@@ -8,32 +8,37 @@ from PIL import Image
 
 from lightning_modules.config.command_line import report_errors
 from scripts import audit_data
-from tests.conftest import run_command
 
 
-def audit(*words):
-    return run_command("scripts/audit_data.py", *words)
+@pytest.fixture
+def audit(capsys):
+    """Runs the script in this process; returns what it prints."""
+
+    def run(*words):
+        audit_data.main(words)
+        return capsys.readouterr().out
+
+    return run
 
 
-def refused(monkeypatch, *words):
-    """What is said of a command that cannot be carried out, in this process."""
-    monkeypatch.setattr("sys.argv", ["audit_data.py", *words])
+def refused(*words):
+    """What is said of a command that cannot be carried out."""
     with pytest.raises(SystemExit) as refusal, report_errors():
-        audit_data.main()
+        audit_data.main(words)
     (sentence,) = str(refusal.value).splitlines()
     return sentence
 
 
-def test_a_folder_with_everything_wrong(homes, folder):
+def test_a_folder_with_everything_wrong(homes, folder, audit):
     """One duplicate in each way, one corrupt file; the second audit replaces the first."""
     shutil.copy(folder / "train" / "red" / "0.png", folder / "val" / "blue" / "copy.png")
     shutil.copy(folder / "train" / "red" / "1.png", folder / "train" / "red" / "copy.png")
     (folder / "train" / "red" / "bad.jpg").write_text("no image")
-    done = audit("data=image_folder", f"data.root={folder}")
+    shown = audit("data=image_folder", f"data.root={folder}")
     out = homes / "outputs" / "audit" / "image_folder"
-    assert done.stdout.splitlines()[-1] == f"tables and pictures: {out}"
-    assert "label conflicts (groups across classes): 1" in done.stdout
-    assert "  train train/red/bad.jpg: not an image: it begins with b'no image'" in done.stdout
+    assert shown.splitlines()[-1] == f"tables and pictures: {out}"
+    assert "label conflicts (groups across classes): 1" in shown
+    assert "  train train/red/bad.jpg: not an image: it begins with b'no image'" in shown
     assert "label conflicts" in (out / "summary.txt").read_text()
     with (out / "duplicates.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -51,9 +56,9 @@ def test_a_folder_with_everything_wrong(homes, folder):
 
 
 @pytest.mark.slow
-def test_drawn_crops_are_split_as_for_training(homes):
-    done = audit("data=synthetic", "data.source.scenes=24", "--out", str(homes / "mine"))
-    line = next(line for line in done.stdout.splitlines() if "all 6 classes" in line)
+def test_drawn_crops_are_split_as_for_training(homes, audit):
+    shown = audit("data=synthetic", "data.source.scenes=24", "--out", str(homes / "mine"))
+    line = next(line for line in shown.splitlines() if "all 6 classes" in line)
     train, val, test, total = (int(cell) for cell in line.split("│")[2:6])
     assert train + val + test == total and 24 * 2 <= total <= 24 * 3 and min(val, test) > 0
     assert not (homes / "cache").exists()  # nothing is cached or written for training
@@ -69,19 +74,19 @@ def test_drawn_crops_are_split_as_for_training(homes):
         (["--distance", "65"], "A distance of 65 bits is not in 0..64"),
     ],
 )
-def test_mistakes_are_one_sentence(homes, folder, words, says, monkeypatch):
+def test_mistakes_are_one_sentence(homes, folder, words, says):
     other = homes / "other"
     other.mkdir()
     (other / "notes.txt").write_text("keep")
     words = [str(other) if word == "OTHER" else word for word in words]
     base = [] if words[0].startswith("data") else ["data=image_folder", f"data.root={folder}"]
-    assert says in refused(monkeypatch, *base, *words)
+    assert says in refused(*base, *words)
     assert [path.name for path in other.iterdir()] == ["notes.txt"]
     assert not (homes / "outputs").exists()
 
 
-def test_nothing_readable(homes, folder, monkeypatch):
+def test_nothing_readable(homes, folder):
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
-    said = refused(monkeypatch, "data=image_folder", f"data.root={folder}")
+    said = refused("data=image_folder", f"data.root={folder}")
     assert "None of the 54 image files can be read" in said and "the file is empty" in said

@@ -1,7 +1,6 @@
 """Alternating measurement, the best batch, the front, and one whole benchmark."""
 
 import csv
-import sys
 
 import numpy as np
 import pytest
@@ -58,17 +57,15 @@ def test_the_front_is_what_no_other_beats():
 @pytest.mark.slow
 @needs_extra("openvino")
 @needs_extra("executorch")
-def test_one_whole_benchmark(saved, tmp_path, monkeypatch, capsys):
+def test_one_whole_benchmark(saved, tmp_path, capsys):
     from scripts import benchmark, export
 
-    monkeypatch.setattr(sys, "argv", ["export.py", str(saved), "format=openvino"])
-    export.main()
+    export.main([str(saved), "format=openvino"])
     file = saved / "export" / "network.xml"
     figure, table = tmp_path / "f.png", tmp_path / "t.csv"
     words = [f"backends={','.join(benchmark.BACKENDS)}", "repeats=3", "batches=1,4"]
     out = ["--figure", str(figure), "--csv", str(table)]
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", str(saved), str(file), *words, *out])
-    benchmark.main()
+    benchmark.main([str(saved), str(file), *words, *out])
     with table.open(newline="") as opened:
         rows = list(csv.DictReader(opened))
     names = ["eager", "compile", "onnxruntime", "openvino", "executorch", "openvino"]
@@ -84,11 +81,12 @@ def test_one_whole_benchmark(saved, tmp_path, monkeypatch, capsys):
 
 def test_a_backend_that_is_not_installed(homes, monkeypatch):
     from lightning_modules.config import extras
-    from scripts.benchmark import DEFAULTS, settings_of
+    from lightning_modules.config.script_arguments import defaults
+    from scripts.benchmark import KEYS, settings_of
 
     monkeypatch.setattr(extras, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match=r"executorch needs executorch.*'\.\[executorch\]'"):
-        settings_of({**DEFAULTS, "backends": "eager,executorch"})
+        settings_of({**defaults(KEYS), "backends": "eager,executorch"})
 
 
 @pytest.mark.parametrize(
@@ -102,9 +100,8 @@ def test_a_backend_that_is_not_installed(homes, monkeypatch):
         (["nowhere"], "nowhere does not exist"),
     ],
 )
-def test_mistakes(words, says, homes, monkeypatch):
+def test_mistakes(words, says, homes):
     from scripts import benchmark
 
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words, "threads=1"])
     with pytest.raises(ConfigError, match=says):
-        benchmark.main()
+        benchmark.main([*words, "threads=1"])

@@ -1,21 +1,37 @@
+"""`scripts/clean_cache.py`: what it lists and what it removes."""
+
+import pytest
+
 from datamodules.files import build_once
-from tests.conftest import run_command
+from lightning_modules.errors import ConfigError
+from scripts import clean_cache
 
 
-def test_lists_and_removes(tmp_path):
+@pytest.fixture
+def clean(capsys):
+    """Runs the script in this process; returns what it prints."""
+
+    def run(*words):
+        clean_cache.main(words)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_lists_and_removes(tmp_path, clean):
     for name in ("one", "two"):
         build_once(tmp_path / name, lambda part: (part / "pixels").write_bytes(b"x" * 2_000_000))
     here = f"cache_dir={tmp_path}"
-    listed = run_command("scripts/clean_cache.py", here)
-    assert "one" in listed.stdout and "2.0" in listed.stdout
-    assert "removed 0 of 2 caches" in listed.stdout
-    assert "removed 1 of 2 caches" in run_command("scripts/clean_cache.py", "one", here).stdout
+    listed = clean(here)
+    assert "one" in listed and "2.0" in listed
+    assert "removed 0 of 2 caches" in listed
+    assert "removed 1 of 2 caches" in clean("one", here)
     assert not (tmp_path / "one").exists() and (tmp_path / "two").exists()
-    run_command("scripts/clean_cache.py", here, "--older-than", "30")
+    clean(here, "--older-than", "30")
     assert (tmp_path / "two").exists()
-    run_command("scripts/clean_cache.py", here, "--all")
+    clean(here, "--all")
     assert not (tmp_path / "two").exists()
-    assert "holds no caches" in run_command("scripts/clean_cache.py", here).stdout
+    assert "holds no caches" in clean(here)
 
 
 def test_mistakes(tmp_path):
@@ -24,5 +40,5 @@ def test_mistakes(tmp_path):
         (["three"], "There is no cache three; there are: one."),
         (["data=taco"], "data=taco is no key of this script"),
     ):
-        done = run_command("scripts/clean_cache.py", *words, f"cache_dir={tmp_path}", check=False)
-        assert done.returncode == 1 and sentence in done.stderr
+        with pytest.raises(ConfigError, match=sentence):
+            clean_cache.main([*words, f"cache_dir={tmp_path}"])

@@ -1,29 +1,44 @@
-"""`scripts/describe.py`, as a user types it."""
+"""`scripts/describe.py`: tables, totals, picture and sentences; typed in tests/integration."""
 
 import pytest
 from PIL import Image
 
+from lightning_modules.config.command_line import report_errors
 from lightning_modules.networks import save_network
-from tests.conftest import run_command
+from scripts import describe as script
 
 
-def describe(*words, check=True):
-    return run_command("scripts/describe.py", *words, check=check)
+@pytest.fixture
+def describe(capsys):
+    """Runs the script in this process; returns what it prints."""
+
+    def run(*words):
+        script.main(words)
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_a_model_without_a_run(homes):
+def refused(*words):
+    """What is said of a command that cannot be carried out."""
+    with pytest.raises(SystemExit) as refusal, report_errors():
+        script.main(words)
+    return str(refusal.value)
+
+
+def test_a_model_without_a_run(homes, describe):
     picture = homes / "bars.png"
-    done = describe(
+    shown = describe(
         "num_classes=9", "model.head=conv", "--f1", "0.6", "image_size=80", "--figure", str(picture)
     )
-    assert "shufflenet_g3, 80 x 80 pixels, 9 classes" in done.stdout
-    assert "features.stage2.unit8" in done.stdout
-    assert "MACs        1,467,600 standard, 1,688,940 leaderboard2021" in done.stdout
-    assert "score       0.4026 at F1 0.6" in done.stdout
+    assert "shufflenet_g3, 80 x 80 pixels, 9 classes" in shown
+    assert "features.stage2.unit8" in shown
+    assert "MACs        1,467,600 standard, 1,688,940 leaderboard2021" in shown
+    assert "score       0.4026 at F1 0.6" in shown
     assert Image.open(picture).width > 500
 
 
-def test_a_finished_run(homes, compose_config):
+def test_a_finished_run(homes, compose_config, describe):
     import torch
 
     from compression import compress
@@ -41,15 +56,14 @@ def test_a_finished_run(homes, compose_config):
     from omegaconf import OmegaConf
 
     OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
-    done = describe(str(run), "--layers", "--convention", "leaderboard2021")
-    assert "32 x 48 pixels, 3 classes" in done.stdout
-    assert "features.stage3.unit1.expand_bn3" in done.stdout
-    told = done.stdout.partition("what was done to each layer")[2]
+    shown = describe(str(run), "--layers", "--convention", "leaderboard2021")
+    assert "32 x 48 pixels, 3 classes" in shown
+    assert "features.stage3.unit1.expand_bn3" in shown
+    told = shown.partition("what was done to each layer")[2]
     assert "rank 3 x 3 of 6 x 3 by ratio 0.5, 62,208 -> " in told
     assert "features.stage1.unit1.dw_conv2" in told and "left alone: grouped" in told
-    assert "64 x 64 pixels" in describe(str(run), "image_size=64").stdout
-    done = describe(str(run), "model=resnet", check=False)
-    assert "has its own model" in done.stderr and done.returncode == 1
+    assert "64 x 64 pixels" in describe(str(run), "image_size=64")
+    assert "has its own model" in refused(str(run), "model=resnet")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +80,5 @@ def test_a_finished_run(homes, compose_config):
     ],
 )
 def test_mistakes_are_one_sentence(words, says, homes):
-    done = describe(*words, check=False)
-    assert done.returncode == 1 and says in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    said = refused(*words)
+    assert says in said and len(said.splitlines()) == 1

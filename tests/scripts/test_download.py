@@ -34,7 +34,7 @@ def typed(homes, monkeypatch):
         ([], "Nothing cannot be downloaded; name one of taco, trashnet."),
         (["imagenet"], "imagenet cannot be downloaded; name one of taco, trashnet."),
         (["taco", "trashnet"], "name one of taco, trashnet."),
-        (["taco", "roots=x"], "roots=x is nothing to set; own keys: root, url."),
+        (["taco", "roots=x"], "roots=x is no key of this script; own keys: root, url."),
         (["taco", "url=file:///etc/passwd"], "is not one of http or https"),
         (["trashnet", "--annotations", "x"], "--annotations x is for taco"),
         (["taco", "--annotations", "/nowhere.json"], "/nowhere.json does not exist"),

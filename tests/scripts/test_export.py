@@ -1,10 +1,10 @@
 """`scripts/export.py`: impossible settings, and int8 files that are int8."""
 
 import json
-import sys
 
 import pytest
 
+from lightning_modules.config.script_arguments import defaults
 from lightning_modules.errors import ConfigError
 from scripts import export
 from tests.conftest import needs_extra, run_command
@@ -22,29 +22,26 @@ from tests.conftest import needs_extra, run_command
 )
 def test_impossible_settings(words, says):
     with pytest.raises(ConfigError, match=says):
-        export.settings_of({**export.DEFAULTS, **words})
+        export.settings_of({**defaults(export.KEYS), **words})
 
 
-def report_of(monkeypatch, run, file, *words):
-    monkeypatch.setattr(sys, "argv", ["export.py", str(run), f"out={file}", *words])
-    export.main()
+def report_of(run, file, *words):
+    export.main([str(run), f"out={file}", *words])
     return json.loads(file.with_name(f"{file.name}.json").read_text())
 
 
 @pytest.mark.slow
 @needs_extra("executorch")
-def test_executorch_quantises_a_float_run(saved, tmp_path, monkeypatch, capsys):
+def test_executorch_quantizes_a_float_run(saved, tmp_path, capsys):
     words = ["format=executorch", "int8=true", "max_f1_drop=1"]
-    report = report_of(monkeypatch, saved, tmp_path / "int8.pte", *words)
+    report = report_of(saved, tmp_path / "int8.pte", *words)
     assert "macro-F1" in capsys.readouterr().out and report["macro_f1"]["split"] == "val"
     assert 1e-6 < report["largest_probability_difference"] < 0.1  # it is another network
 
 
 @pytest.mark.slow
 @needs_extra("openvino")
-def test_an_int8_run_stays_int8_in_openvino_and_has_its_float_network(
-    homes, folder, tmp_path, monkeypatch
-):
+def test_an_int8_run_stays_int8_in_openvino_and_has_its_float_network(homes, folder, tmp_path):
     import openvino
 
     run_command(
@@ -54,7 +51,7 @@ def test_an_int8_run_stays_int8_in_openvino_and_has_its_float_network(
         "compression.quantize.max_f1_drop=null", f"hydra.run.dir={homes}/run",
     )  # fmt: skip
     file = tmp_path / "network.xml"
-    report = report_of(monkeypatch, homes / "run", file, "format=openvino", "max_f1_drop=0.2")
+    report = report_of(homes / "run", file, "format=openvino", "max_f1_drop=0.2")
     assert report["bytes"] < 4 * report["params"] / 2
     compiled = openvino.Core().compile_model(openvino.Core().read_model(file), "CPU")
     layers = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
@@ -64,5 +61,5 @@ def test_an_int8_run_stays_int8_in_openvino_and_has_its_float_network(
         if info["layerType"].astype(str) == "Convolution"
     ]
     assert len(found) == 26 and set(found) <= {"u8", "i8"}
-    report = report_of(monkeypatch, homes / "run", tmp_path / "float.onnx", "int8=false")
+    report = report_of(homes / "run", tmp_path / "float.onnx", "int8=false")
     assert report["bytes"] > 4 * report["params"]  # the network that was quantised

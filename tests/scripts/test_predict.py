@@ -2,19 +2,17 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from lightning_modules.errors import USER_ERRORS
 from scripts import predict
-from tests.conftest import needs_extra, run_command
+from tests.conftest import needs_extra
 
 
-def call(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, words)])
-    predict.main()
+def call(*words):
+    predict.main([*map(str, words)])
 
 
 def rows(path):
@@ -26,18 +24,19 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
     import torch
 
     from lightning_modules.config.composing import config_over
+    from lightning_modules.deployment import folder_prediction
     from lightning_modules.deployment.predictions import PredictionStats
     from lightning_modules.evaluation.predictions import predict as predict_split
     from lightning_modules.networks import load_network
     from lightning_modules.runs.data import make_data
 
     told = []
-    plain = predict.summary
+    plain = folder_prediction.summary
     monkeypatch.setattr(
-        predict, "summary", lambda stats, *rest: told.append(stats) or plain(stats, *rest)
+        folder_prediction, "summary", lambda stats, *rest: told.append(stats) or plain(stats, *rest)
     )
     out = tmp_path / "p.csv"
-    call(monkeypatch, saved, folder / "val", "--all", "--out", out, "--batch", 256)
+    call(saved, folder / "val", "--all", "--out", out, "--batch", 256)
     data = make_data(config_over(saved, []))
     data.prepare_data()
     answers = predict_split(load_network(saved), data.val_dataloader())
@@ -56,15 +55,13 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
     assert f"classified  18 images of {folder / 'val'}, 0 skipped" in capsys.readouterr().out
 
 
-def test_as_a_user_types_it(saved, folder, tmp_path):
+def test_a_submission(saved, folder, tmp_path, capsys):
     (folder / "val" / "blue" / "broken.png").write_bytes(b"no image")
     out = tmp_path / "s.json"
-    done = run_command(
-        "scripts/predict.py", str(saved), str(folder / "val"), "--format", "submission",
-        "--out", str(out),
-    )  # fmt: skip
-    assert "broken.png cannot be decoded (it is not an image of a known format)" in done.stdout
-    assert "18 images" in done.stdout and "1 skipped" in done.stdout
+    call(saved, folder / "val", "--format", "submission", "--out", out)
+    shown = capsys.readouterr().out
+    assert "broken.png cannot be decoded (it is not an image of a known format)" in shown
+    assert "18 images" in shown and "1 skipped" in shown
     content = json.loads(out.read_text())
     assert list(content) == ["inference", "time", "macs"]
     assert len(content["inference"]) == 18 and "blue/0.png" in content["inference"]
@@ -91,20 +88,19 @@ def test_an_exported_file_gives_the_same_classes(
 
     file = tmp_path / f"network.{suffix}"
     words = [str(saved), f"format={form}", f"out={file}", "images=7"]
-    monkeypatch.setattr(sys, "argv", ["export.py", *words])
     monkeypatch.setattr("scripts.predict.cores", lambda: 1)  # as in the export: see executorch
-    export.main()
+    export.main(words)
     report = json.loads((tmp_path / f"network.{suffix}.json").read_text())
     assert report["images"] == 7 and report["compared_on"].startswith("validation images of")
     assert report["top1_agreement"] == 1 and report["resize_mode"] == "pad"
-    call(monkeypatch, saved, folder / "val", "--out", tmp_path / "a.csv")
-    call(monkeypatch, file, folder / "val", "--out", tmp_path / "b.csv")
+    call(saved, folder / "val", "--out", tmp_path / "a.csv")
+    call(file, folder / "val", "--out", tmp_path / "b.csv")
     ours, theirs = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
     assert [(r["file"], r["class"]) for r in ours] == [(r["file"], r["class"]) for r in theirs]
     chances = [np.array([float(r["probability"]) for r in some]) for some in (ours, theirs)]
     np.testing.assert_allclose(*chances, atol=2e-6)
     with pytest.raises(USER_ERRORS, match="an exported file has no configuration to change"):
-        call(monkeypatch, file, folder / "val", "data.fit=crop")
+        call(file, folder / "val", "data.fit=crop")
 
 
 def test_data_that_is_gone_is_said(saved, folder):
@@ -127,8 +123,8 @@ def test_a_folder_that_fills(saved, folder, tmp_path, monkeypatch, capsys):
         yield [str(watched / "late.png"), str(watched / "red" / "5.png")]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(predict, "new_images", looks)
-    call(monkeypatch, saved, folder / "val", "--watch", "--out", tmp_path / "w.csv")
+    monkeypatch.setattr("lightning_modules.deployment.folder_prediction.new_images", looks)
+    call(saved, folder / "val", "--watch", "--out", tmp_path / "w.csv")
     assert [row["file"] for row in rows(tmp_path / "w.csv")] == [
         "blue/0.png", "blue/1.png", "red/5.png",
     ]  # fmt: skip
@@ -168,5 +164,5 @@ def test_mistakes(words, says, saved, folder, tmp_path, monkeypatch):
         "BROKEN": tmp_path / "broken.onnx", "UNREADABLE": tmp_path / "unreadable",
     }  # fmt: skip
     with pytest.raises((*USER_ERRORS, HydraException), match=says):
-        call(monkeypatch, *(places.get(w, w) for w in words), "--out", tmp_path / "out.csv")
+        call(*(places.get(w, w) for w in words), "--out", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()

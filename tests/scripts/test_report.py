@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import pytest
 
@@ -78,16 +77,15 @@ def test_mistakes(homes, names, csv, sentence):
 def test_mistakes_of_the_command(folder, leave, homes, words, says, monkeypatch, capsys):
     leave(homes / "unfinished")
     monkeypatch.chdir(homes)
-    monkeypatch.setattr(sys, "argv", ["report.py", *words])
     with pytest.raises(ConfigError, match=says):
-        main()
+        main(words)
     assert not list(homes.rglob("report.html"))
     told = {"photos": "it is neither a run", "unfinished": "it did not finish; continue it with"}
     shown = capsys.readouterr().out
     assert all(told.get(word, "") in shown for word in words)
 
 
-def test_the_page_lies_in_the_run_or_where_it_is_wanted(saved, homes, monkeypatch, capsys):
+def test_the_page_lies_in_the_run_or_where_it_is_wanted(saved, homes, capsys):
     step = {"name": "00_train", "before": {}, "after": {"val/f1": 0.5}}
     metrics = {"val/f1": 0.5, "seed": 0, "kept": "last", "epoch": 0, "steps": [step]}
     confusion = {"classes": ["blue", "green", "red"], "val": [[1, 0, 0], [0, 1, 0], [0, 1, 0]]}
@@ -96,7 +94,6 @@ def test_the_page_lies_in_the_run_or_where_it_is_wanted(saved, homes, monkeypatc
         ([str(saved)], saved / "report.html"),
         ([str(saved), "--html", str(homes / "new" / "page.html")], homes / "new" / "page.html"),
     ):
-        monkeypatch.setattr(sys, "argv", ["report.py", *words])
-        main()
+        main(words)
         assert capsys.readouterr().out.splitlines()[-1] == f"report   {path}"
         assert "red as green (1)" in path.read_text()

@@ -6,16 +6,16 @@ import pytest
 from PIL import Image
 
 from lightning_modules.errors import ConfigError
-from scripts.sensitivity import shares_of, step_named
+from scripts.sensitivity import ratios_of, step_named
 from tests.conftest import run_command
 
 
-def test_steps_and_shares():
+def test_steps_and_ratios():
     assert step_named("prune") == "prune"
-    assert shares_of("[0.5,0.25,0.5]") == [0.25, 0.5]
-    for text, says in (("0.5,1", "1 is no share"), ("0", "0 is no share"), ("x", "'x' is no num")):
+    assert ratios_of("[0.5,0.25,0.5]") == [0.25, 0.5]
+    for text, says in (("0.5,1", "1 is no ratio"), ("0", "0 is no ratio"), ("x", "'x' is no num")):
         with pytest.raises(ConfigError, match=says):
-            shares_of(text)
+            ratios_of(text)
     with pytest.raises(ConfigError, match=r"no step=pruen; did you mean prune"):
         step_named("pruen")
     with pytest.raises(ConfigError, match="No step was named"):
@@ -30,7 +30,7 @@ def test_scan_then_compress_by_it(homes, folder):
     run_command("run.py", *data, *small, *quick, "trainer.max_epochs=2")
     run = (homes / "outputs" / "last_finished").read_text().strip()
 
-    words = ["last", "step=prune", "shares=0.25,0.5,0.75", "compression.prune.round_to=1"]
+    words = ["last", "step=prune", "ratios=0.25,0.5,0.75", "compression.prune.round_to=1"]
     done = run_command("scripts/sensitivity.py", *words)
     assert "F1 lost, MACs saved at 0.25" in done.stdout
     assert "stage1.unit2.compress_conv1" in done.stdout

@@ -10,7 +10,6 @@ from PIL import Image
 from datamodules.contact_sheets.contact_sheet import MARGIN
 from lightning_modules.runs.data import make_data
 from scripts import show_batch
-from tests.conftest import run_command
 
 SIDE = 192
 
@@ -32,10 +31,10 @@ def words(folder):
     return ["data=image_folder", f"data.root={folder}", "data.image_size=32", "data.batch_size=2"]
 
 
-def test_pixels_are_those_of_training(homes, words, compose_config):
-    done = run_command("scripts/show_batch.py", *words, "seed=3", "--epoch", "2", "--columns", "5")
+def test_pixels_are_those_of_training(homes, words, compose_config, capsys):
+    show_batch.main([*words, "seed=3", "--epoch", "2", "--columns", "5"])
     out = homes / "outputs" / "batches" / "image_folder_simple_train.png"
-    assert done.stdout.splitlines()[-1] == str(out)
+    assert capsys.readouterr().out.splitlines()[-1] == str(out)
     data = make_data(compose_config(*words, "seed=3"))
     data.prepare_data()
     loader = data.train_dataloader()
@@ -46,10 +45,9 @@ def test_pixels_are_those_of_training(homes, words, compose_config):
     assert all(np.array_equal(a, b) for a, b in zip(shown, images, strict=False))
 
 
-def test_splits_and_sizes(homes, words, monkeypatch, capsys):
+def test_splits_and_sizes(homes, words, capsys):
     typed = [*words, "data.image_size=[24,40]", "augment=none", "--split", "val", "--rows", "99"]
-    monkeypatch.setattr("sys.argv", ["show_batch.py", *typed, "--out", f"{homes}/x/val.png"])
-    show_batch.main()
+    show_batch.main([*typed, "--out", f"{homes}/x/val.png"])
     assert capsys.readouterr().out.splitlines()[-1] == f"{homes}/x/val.png"
     assert Image.open(homes / "x" / "val.png").height > 3 * 120  # 18 pictures in rows of 6
 
@@ -78,12 +76,11 @@ def test_mixed_pictures_are_rounded_into_range():
         (["augment=nothing"], "There is no augment=nothing"),
     ],
 )
-def test_mistakes_are_one_sentence(homes, words, typed, says, monkeypatch):
+def test_mistakes_are_one_sentence(homes, words, typed, says):
     from lightning_modules.config.command_line import report_errors
 
-    monkeypatch.setattr("sys.argv", ["show_batch.py", *words, *typed])
     with pytest.raises(SystemExit, match=says), report_errors():
-        show_batch.main()
+        show_batch.main([*words, *typed])
     assert not (homes / "outputs").exists()
 
 
