@@ -90,7 +90,7 @@ def takes(node: Mapping[str, Any], argument: str) -> bool:
 
 @functools.cache
 def table() -> dict[str, dict[str, Any]]:
-    """`aliases.yaml`: `modules` and `names` map dotted paths; `keys`, `options` what is typed."""
+    """`aliases.yaml`: `modules`, `names` map dotted paths; `keys`, `values`, `options` settings."""
     path = Path(__file__).with_name("aliases.yaml")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
@@ -106,7 +106,7 @@ def current_path(path: str) -> str:
 
 
 def current_targets(node: Any) -> Any:
-    """A plain configuration node whose `_target_`s are today's."""
+    """A copy of a plain configuration node whose `_target_`s are today's."""
     if isinstance(node, dict):
         return {
             key: current_path(value)

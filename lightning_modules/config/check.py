@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.loading.class_balance import SCHEMES
 from lightning_modules.config.check_compression import check_compression
 from lightning_modules.config.command_line import explain
+from lightning_modules.config.former_words import rename_composed
 from lightning_modules.config.sweeps import sample_trials, searches
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks.check_model import resolved
@@ -59,6 +60,7 @@ def check_multirun(cfg: DictConfig) -> None:
     Raises:
         ConfigError, DataError: one sentence on the first mistake found.
     """
+    rename_composed(cfg)
     mistake = _mistake(cfg)
     for trial in sample_trials(cfg):  # composing the first one shows misspelt keys
         if mistake is None:
@@ -92,6 +94,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     Raises:
         ConfigError, DataError: one sentence on the first mistake found.
     """
+    rename_composed(cfg)
     _check_missing(cfg)
     schema("model")(cfg.model, "model")
     for name, node in cfg.teacher.items():

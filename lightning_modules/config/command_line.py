@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from lightning_modules.config.extras import require_extra
+from lightning_modules.config.former_words import CONF, current_options, current_words
 from lightning_modules.config.help_screen import help_screen
 from lightning_modules.errors import COMPOSING, USER_ERRORS, ConfigError
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.overrides import key_of, leaves, quote, removed, select
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 # What may differ between a run and its continuation: nothing that changes a weight.
 RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose")
 # hydra/launcher -> the extra that brings it, and its package
@@ -38,6 +38,8 @@ def expand(arguments: list[str]) -> list[str]:
         raise SystemExit
     if any(argument.startswith(("--hydra-help", "--shell-completion")) for argument in arguments):
         return arguments
+    arguments = current_words(arguments)
+    arguments += current_options(arguments)
     check_options(arguments)
     # argparse wants all overrides in one piece, so a flag among them would be an error.
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
@@ -100,7 +102,8 @@ def _resume(value: str, arguments: list[str]) -> list[str]:
                 f"{argument} cannot change when a run is resumed; only trainer.max_epochs, "
                 "logger and callbacks can: start a new run instead."
             )
-    earlier = [text for text in yaml.safe_load(path.read_text()) if key_of(text) != "resume"]
+    stored = current_words(yaml.safe_load(path.read_text()), told=False)
+    earlier = [word for word in stored if key_of(word) != "resume"]
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
     return [*earlier, *arguments, f"resume={quote(str(run))}", *own]
 

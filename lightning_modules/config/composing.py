@@ -7,7 +7,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config import command_line
+from lightning_modules.config.former_words import current_words, rename_composed
 from lightning_modules.runs import saved_run
+from lightning_modules.runs.overrides import key_of
 
 
 def fresh_config(overrides: list[str]) -> DictConfig:
@@ -16,17 +18,22 @@ def fresh_config(overrides: list[str]) -> DictConfig:
     Raises:
         ConfigError: an option does not exist.
     """
+    overrides = current_words(overrides)
     command_line.check_options(overrides)
     if GlobalHydra.instance().is_initialized():  # by run.py, which ends a search
-        return compose("config", overrides=overrides)
-    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
-        return compose("config", overrides=overrides)
+        cfg = compose("config", overrides=overrides)
+    else:
+        with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+            cfg = compose("config", overrides=overrides)
+    rename_composed(cfg)
+    return cfg
 
 
 def fresh_choices(overrides: list[str]) -> dict[str, str]:
     """Group -> option in `fresh_config` of the same overrides."""
     with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
-        composed = compose("config", overrides=overrides, return_hydra_config=True)
+        words = current_words(overrides, told=False)
+        composed = compose("config", overrides=words, return_hydra_config=True)
     return OmegaConf.to_container(composed.hydra.runtime.choices)
 
 
@@ -40,7 +47,8 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
     Raises:
         ConfigError: the directory is no run, or an option does not exist.
     """
-    keys = [command_line.key_of(override) for override in overrides]
+    overrides = current_words(overrides)
+    keys = [key_of(override) for override in overrides]
     cfg = saved_run.saved_config(run, allowed=keys)
     composed = fresh_config(overrides)
     OmegaConf.set_struct(cfg, False)

@@ -13,7 +13,7 @@ from compression.errors import CompressionError
 from compression.registry import locate
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
-from lightning_modules.registry import current_targets
+from lightning_modules.runs.renames import current_config
 
 SCHEMA = 1
 FOLDER, FILE = "model", "network.yaml"  # of a run; in it
@@ -94,7 +94,7 @@ def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
     if absent:
         raise ConfigError(f"{path} lacks {', '.join(sorted(absent))}.")
     _check_hashes(folder, description)
-    description["model"] = current_targets(description["model"])
+    description = current_config(description)
     _check_targets(path, description["model"], trust)
     return description
 

@@ -11,9 +11,9 @@ import yaml
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
-from lightning_modules.registry import current_targets
 from lightning_modules.runs import run_directory
 from lightning_modules.runs.overrides import select
+from lightning_modules.runs.renames import current_config, current_option
 from lightning_modules.schema import is_number
 
 FAILED = "failed.txt"  # in a trial that raised: the reason in one line, then a bug's traceback
@@ -110,7 +110,7 @@ def _configuration(folder: Path) -> dict[str, Any]:
     """What the run was composed from; a resumed run may have got other epochs."""
     resumed = folder / ".hydra" / "resume" / "config.yaml"
     path = resumed if resumed.is_file() else folder / ".hydra" / "config.yaml"
-    config = current_targets(_mapping(path))
+    config = current_config(_mapping(path))
     json.dumps(config, default=str)  # an alias inside its own anchor is a ValueError here
     return config
 
@@ -121,7 +121,7 @@ def _choices(folder: Path, config: dict[str, Any]) -> dict[str, str]:
     found = select(_mapping(path), "hydra.runtime.choices") if path.is_file() else None
     if not isinstance(found, dict):
         found = {group: select(config, f"{group}.name") for group in ("model", "data")}
-    return {group: option for group, option in found.items() if isinstance(option, str)}
+    return {g: current_option(g, option) for g, option in found.items() if isinstance(option, str)}
 
 
 def _mapping(path: Path) -> dict[str, Any]:

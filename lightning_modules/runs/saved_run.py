@@ -8,7 +8,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import current_targets
+from lightning_modules.runs.renames import current_config, current_option
 
 # What a saved configuration may name without being asked about.
 OWN_CODE = {
@@ -37,13 +37,13 @@ def description(run: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or "class_names" not in content:
         raise ConfigError(f"{folder / 'network.yaml'} cannot be read; the run is damaged.")
-    return {**content, "model": current_targets(content.get("model"))}
+    return current_config(content)
 
 
 def read_config(path: Path) -> DictConfig:
     """A stored configuration, in today's names."""
     stored = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    return OmegaConf.create(current_targets(stored))
+    return OmegaConf.create(current_config(stored))
 
 
 def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
@@ -90,7 +90,7 @@ def choice(run: Path, group: str) -> str | None:
     path = run / ".hydra" / "hydra.yaml"
     if not path.is_file():
         return None
-    return OmegaConf.load(path).hydra.runtime.choices[group]
+    return current_option(group, OmegaConf.load(path).hydra.runtime.choices[group])
 
 
 def targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:

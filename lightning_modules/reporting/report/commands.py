@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from lightning_modules.config.former_words import current_words
 from lightning_modules.reporting.report.finished_run import FinishedRun
 from lightning_modules.runs.overrides import key_of
 
@@ -47,7 +48,8 @@ def rerun(folder: Path) -> list[str]:
     path = next((path for path in files if path.is_file()), None)
     if path is None:
         return []
-    overrides = [word for word in _read(path) or [] if key_of(word) not in LEFT_OUT]
+    stored = current_words(_read(path) or [], told=False)
+    overrides = [word for word in stored if key_of(word) not in LEFT_OUT]
     command = " ".join(["python run.py", *map(quoted, overrides)])
     where = ((_read(hydra / "hydra.yaml") or {}).get("hydra", {}).get("runtime", {})).get("cwd")
     return [*([f"cd {shlex.quote(where)}"] if where else []), command]
