@@ -1,12 +1,51 @@
-"""Making a folder once: whole or not at all, also when several processes want it."""
+"""Files and folders that are whole or absent: written beside their place, then renamed.
+
+All are made by plain opening and `mkdir`, so that they get the mode that the user's umask allows.
+"""
 
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from datamodules.errors import unwritable
+
+
+@contextlib.contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to, which takes its name at the end; its folder is made.
+
+    What an error leaves is removed, and `path` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        with written_beside(path) as beside:
+            beside.write_bytes(content)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def rename_synced(part: Path, path: Path) -> None:
+    """Give a file its name, once its bytes are safe from a power cut."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> None:
@@ -32,6 +71,11 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
         raise unwritable(folder, error) from error
 
 
+def part_of(folder: Path) -> Path:
+    """Where `build_once` fills `folder` before it is whole."""
+    return folder.with_name(f"{folder.name}.part")
+
+
 def _note_use(folder: Path) -> None:
     """A folder's time is that of its last use, by which old ones are found."""
     with contextlib.suppress(OSError):  # another user's cache can be used as well
@@ -39,7 +83,7 @@ def _note_use(folder: Path) -> None:
 
 
 def _build_and_rename(folder: Path, build: Callable[[Path], None]) -> None:
-    part = folder.with_name(f"{folder.name}.part")
+    part = part_of(folder)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:

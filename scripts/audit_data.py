@@ -11,7 +11,7 @@ from datamodules.audit.likeness import DISTANCE
 from datamodules.audit.sheets import write_sheets
 from datamodules.audit.summary import summary
 from datamodules.audit.tables import write_tables
-from datamodules.decoding.decoding import as_size
+from datamodules.schema import as_size
 from datamodules.sources.source import Index
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.config.script_arguments import ScriptParser, run_script, table_console

@@ -11,8 +11,8 @@ from datamodules.audit.duplicates import Group, find_duplicates
 from datamodules.audit.likeness import DISTANCE
 from datamodules.audit.oddities import Oddity, find_oddities
 from datamodules.audit.reading import BadFile, Picture, read_pictures
-from datamodules.decoding.crops import Size
 from datamodules.errors import DataError
+from datamodules.schema import Size, is_whole
 from datamodules.sources.source import Index, Item
 
 UNLABELLED = "unlabelled"
@@ -67,7 +67,7 @@ def audit(index: Index, *, image_size: Size, distance: int = DISTANCE) -> Audit:
     Raises:
         DataError: no image can be read, or the distance is none.
     """
-    if not 0 <= distance <= 64:
+    if not is_whole(distance) or not 0 <= distance <= 64:
         raise DataError(f"A distance of {distance} bits is not in 0..64, the bits of a hash.")
     pictures, bad = read_pictures(index.splits)
     if not pictures:

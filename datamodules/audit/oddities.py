@@ -8,7 +8,7 @@ from PIL import Image
 
 from datamodules.audit.likeness import is_plain
 from datamodules.audit.reading import Picture
-from datamodules.decoding.crops import Size
+from datamodules.schema import Size
 
 NARROW = 4  # longer side by shorter side, above which little is left when both become equal
 ENLARGED = 2  # factor of enlarging to the network's input, above which a picture is tiny

@@ -9,6 +9,7 @@ import numpy as np
 
 from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, counterpart, kind_of
+from datamodules.files import written_beside
 from datamodules.sources.source import Item
 
 PLACE = ("split", "class", "path", "box")
@@ -82,7 +83,7 @@ def _place(audit: Audit, split: str, item: Item) -> tuple:
 
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[tuple]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(header)
         table.writerows(rows)

@@ -5,6 +5,7 @@ from typing import Any
 
 from datamodules.augmentation.operation import Operation
 from datamodules.errors import DataError
+from datamodules.schema import choice
 
 PIPELINES = {
     "albumentations": "datamodules.augmentation.albumentations_pipeline",
@@ -14,8 +15,7 @@ PIPELINES = {
 
 def require_backend(backend: str) -> None:
     """Refuses a name that is no backend."""
-    if backend not in PIPELINES:
-        raise DataError(f"augment.backend={backend} does not exist; there are {_names()}.")
+    choice("augment.backend", backend, PIPELINES)
 
 
 def require_library(name: str, backend: str) -> None:
@@ -43,7 +43,3 @@ def require_support(transform: Any, backend: str) -> None:
 def pipeline_class(backend: str) -> Any:
     """The subclass of `Pipeline` that makes transforms with the backend; imports its library."""
     return import_module(PIPELINES[backend]).LibraryPipeline
-
-
-def _names() -> str:
-    return ", ".join(PIPELINES)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.augmentation.ranges import number
+from datamodules.schema import number
 
 # Changes uint8 h x w x 3 into uint8 of any size, with draws from a generator; never in place.
 Step = Callable[[np.ndarray, Random], np.ndarray]

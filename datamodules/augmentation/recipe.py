@@ -9,9 +9,9 @@ import numpy as np
 
 from datamodules.augmentation.backends import pipeline_class, require_backend, require_support
 from datamodules.augmentation.operations.random_resized_crop import RandomResizedCrop
-from datamodules.augmentation.ranges import whole
-from datamodules.decoding.decoding import as_size, resize
+from datamodules.decoding.decoding import resize
 from datamodules.errors import DataError
+from datamodules.schema import as_size, whole
 
 if TYPE_CHECKING:
     from datamodules.augmentation.pipeline import Pipeline

@@ -18,10 +18,12 @@ from typing import NamedTuple
 import numpy as np
 import PIL
 
-from datamodules.decoding.decoding import Fit, Size, decode_crops
+from datamodules.decoding.crops import Fit
+from datamodules.decoding.decoding import decode_crops
 from datamodules.decoding.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
 from datamodules.errors import DataError
 from datamodules.files import build_once
+from datamodules.schema import Size
 from datamodules.sources.source import Box, Item
 from datamodules.workers.processes import map_in_processes
 from datamodules.workers.progress import report_progress

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from datamodules.errors import DataError
+from datamodules.files import part_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class StoredCache:
         """
         try:
             with FileLock(f"{self.folder}.lock", timeout=0):
-                for folder in (self.folder, _part(self.folder)):
+                for folder in (self.folder, part_of(self.folder)):
                     if folder.is_dir():
                         shutil.rmtree(folder)
         except Timeout:
@@ -59,7 +60,7 @@ def stored_caches(cache_dir: Path) -> list[StoredCache]:
     found = [
         _describe(cache_dir, folder, present)
         for folder in folders
-        for present in (folder, _part(folder))
+        for present in (folder, part_of(folder))
         if present.is_dir()
     ]
     return sorted(found, key=lambda cache: (-cache.idle_days, cache.name))
@@ -74,7 +75,3 @@ def _describe(cache_dir: Path, folder: Path, present: Path) -> StoredCache:
         idle_days=max(0.0, time.time() - present.stat().st_mtime) / 86400,
         whole=present == folder,
     )
-
-
-def _part(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.part")

@@ -1,6 +1,5 @@
 """Contact sheets: many pictures with captions on one page, for a person to look through."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from PIL import Image, ImageDraw
 from datamodules.contact_sheets.lettering import line_height, load_font, wrap, write_lines
 from datamodules.contact_sheets.tile import INK, Tile
 from datamodules.errors import DataError
+from datamodules.files import written_beside
 
 PAPER = (255, 255, 255)
 TITLE, HEADING, CAPTION = 20, 15, 13  # height of letters, in pixels
@@ -73,14 +73,9 @@ def save_contact_sheet(
     """
     path = Path(path)
     page = contact_sheet(sections, title=title, columns=columns, side=side)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with written_beside(path) as beside:
             page.save(beside, format="PNG")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"The picture {path} cannot be written ({reason}).") from error

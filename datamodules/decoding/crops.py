@@ -5,9 +5,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from datamodules.schema import Size
 from datamodules.sources.source import Box
 
-Size = tuple[int, int]  # height, width in pixels
 Fit = Literal["stretch", "pad", "crop"]
 
 OUTSIDE = (128, 128, 128)  # what a crop shows beyond the image: no edge that looks like an object

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from datamodules.decoding.crops import Fit, Size, cut, fitted
+from datamodules.decoding.crops import Fit, cut, fitted
 from datamodules.decoding.rgb import to_rgb
 from datamodules.errors import DataError
+from datamodules.schema import Size
 from datamodules.sources.source import Box
 
 SPARE = 3  # a reduced photo has at least so many pixels for one of the result: no sharpness is lost
@@ -17,17 +18,6 @@ TURNED = range(5, 9)  # the EXIF orientations that swap width and height
 
 # Pillow refuses images of more than 179 million pixels; its warning from half of that is no help.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-
-def as_size(image_size: int | Sequence[int]) -> Size:
-    """(height, width) of a square's side or of [H, W], in pixels."""
-    sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
-    size = tuple(sides)
-    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
-        raise DataError(
-            f"image_size={image_size} is not a size: give a whole number of pixels or [H, W]."
-        )
-    return size
 
 
 def decode_crops(

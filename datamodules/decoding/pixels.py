@@ -6,8 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from datamodules.decoding.decoding import Fit, Size, decode_crops
+from datamodules.decoding.crops import Fit
+from datamodules.decoding.decoding import decode_crops
 from datamodules.errors import DataError
+from datamodules.schema import Size
 from datamodules.sources.source import Item
 
 

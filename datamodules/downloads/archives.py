@@ -12,6 +12,7 @@ from zipfile import ZipFile, ZipInfo
 from datamodules.downloads.failure import Failure
 from datamodules.downloads.image_checks import check_image
 from datamodules.errors import DataError
+from datamodules.files import written_beside
 from datamodules.workers.threads import map_in_order
 
 MOST_BYTES = 4 * 2**30  # of everything, unpacked
@@ -78,18 +79,16 @@ def extract_images(archive: ZipFile, files: Mapping[Path, ZipInfo], folder: Path
 def _extract(archive: ZipFile, folder: Path, file: tuple[Path, ZipInfo]) -> Path:
     name, info = file
     path = folder / name
-    part = path.with_name(f"{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with archive.open(info) as packed, part.open("wb") as plain:
-            shutil.copyfileobj(packed, plain)
-        check_image(part)
+        with written_beside(path) as part:
+            with archive.open(info) as packed, part.open("wb") as plain:
+                shutil.copyfileobj(packed, plain)
+            check_image(part)
     except (*DAMAGE, Failure) as error:
-        part.unlink(missing_ok=True)
         raise DataError(
             f"The image {info.filename} of {archive.filename} cannot be used: {error}."
         ) from error
-    return part.replace(path)
+    return path
 
 
 def _require_sizes(members: list[ZipInfo]) -> None:

@@ -1,10 +1,10 @@
 """What a download may cost: tries, seconds and bytes."""
 
-import math
 import random
 from dataclasses import dataclass
 
 from datamodules.errors import DataError
+from datamodules.schema import is_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 < value < math.inf and not (name == "backoff" and value == 0):
+            if not is_number(value) or value < 0 or (value == 0 and name != "backoff"):
                 raise DataError(f"{name}={value} is no limit for a download: it must be above 0.")
 
     def pause(self, attempt: int) -> float:

@@ -1,13 +1,14 @@
 """A file on its way: its first bytes, and what tells that the rest belongs to them."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from requests import Response
+
+from datamodules.files import rename_synced
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,7 @@ class PartialFile:
 
     def finish(self) -> None:
         """Give the file its name, once its bytes are safe from a power cut."""
-        with self.path.open("rb+") as file:
-            os.fsync(file.fileno())
-        self.path.replace(self.whole)
+        rename_synced(self.path, self.whole)
         self.note.unlink(missing_ok=True)
 
     def discard(self) -> None:

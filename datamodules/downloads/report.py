@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.downloads.fetching import Target
-from datamodules.downloads.root_folder import write_whole
+from datamodules.files import write_bytes
 
 LIST = "missing.csv"
 
@@ -43,4 +43,4 @@ def write_missing(root: Path, missing: Mapping[Target, str]) -> None:
     rows.writerow(("file", "reason", "url"))
     for target, reason in missing.items():
         rows.writerow((target.path.relative_to(root), reason, target.url))
-    write_whole(root / LIST, text.getvalue().encode())
+    write_bytes(root / LIST, text.getvalue().encode())

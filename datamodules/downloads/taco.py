@@ -17,8 +17,9 @@ from datamodules.downloads.image_checks import check_image, looks_right
 from datamodules.downloads.limits import Limits
 from datamodules.downloads.many_files import fetch_all, fetch_one
 from datamodules.downloads.report import Report, write_missing
-from datamodules.downloads.root_folder import sole_writer, write_whole
+from datamodules.downloads.root_folder import sole_writer
 from datamodules.errors import DataError
+from datamodules.files import write_bytes
 from datamodules.sources.coco_file import read_coco
 from datamodules.sources.image_folder import IMAGE_SUFFIXES
 from datamodules.workers.progress import report_progress
@@ -77,7 +78,7 @@ def _provide_annotations(path: Path, url: str, given: Path | None, limits: Limit
         content = given.read_bytes()
         if path.is_file() and path.read_bytes() != content:
             raise DataError(f"{path} is there and differs from {given}: move one of them away.")
-        write_whole(path, content)
+        write_bytes(path, content)
     elif not path.is_file():
         fetch_one(Target(url, path, _check_annotations), limits=limits, job="taco annotations")
 
@@ -147,4 +148,4 @@ def _write_available(root: Path, content: dict[str, Any], missing: set[Path]) ->
         return
     kept = {image["id"] for image in images}
     boxes = [box for box in content["annotations"] if box["image_id"] in kept]
-    write_whole(path, json.dumps({**content, "images": images, "annotations": boxes}).encode())
+    write_bytes(path, json.dumps({**content, "images": images, "annotations": boxes}).encode())

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from datamodules.errors import DataError
+from datamodules.schema import is_number
 
 SCHEMES = ("none", "balanced", "sqrt", "effective_number")
 
@@ -23,7 +24,7 @@ def class_weights(counts: Sequence[int], scheme: str, beta: float = 0.999) -> li
         raise DataError(
             f"The class weights {scheme!r} do not exist: there are {', '.join(SCHEMES)}."
         )
-    if not 0 <= beta < 1:
+    if not is_number(beta) or not 0 <= beta < 1:
         raise DataError(f"beta={beta} of the effective number must be at least 0 and below 1.")
     weigh = {
         "none": lambda n: 1.0,

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from datamodules.errors import DataError
 from datamodules.loading.dataset import ImageDataset
 from datamodules.loading.sampling import EpochSampler, Key
+from datamodules.schema import is_whole
 from datamodules.workers.prefetching import PrefetchingLoader
 from datamodules.workers.threads import cores
 
@@ -39,6 +40,6 @@ def worker_count(num_workers: int | str) -> int:
     if num_workers == "auto":
         # With one or two cores, workers only take them from the training's threads.
         return 0 if cores() <= 2 else min(8, cores() - 1)
-    if not isinstance(num_workers, int) or num_workers < 0:
+    if not is_whole(num_workers) or num_workers < 0:
         raise DataError(f"num_workers={num_workers} is neither auto nor a number of processes.")
     return num_workers

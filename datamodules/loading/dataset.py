@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datamodules.decoding.decoding import Size, resize
+from datamodules.decoding.decoding import resize
 from datamodules.decoding.pixels import Pixels
 from datamodules.loading.sampling import Key
+from datamodules.schema import Size
 
 Batch = tuple[torch.Tensor, torch.Tensor] | tuple[torch.Tensor, torch.Tensor, np.ndarray]
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.audit.leakage import warn_of_leakage
 from datamodules.cache.cache import CachedSplit, open_cache
-from datamodules.decoding.decoding import Fit, Size, as_size
+from datamodules.decoding.crops import Fit
 from datamodules.decoding.pixels import Pixels
 from datamodules.errors import DataError
 from datamodules.loading.bad_images import allow_bad_images
@@ -19,6 +19,7 @@ from datamodules.loading.class_balance import class_weights
 from datamodules.loading.data_loader import make_loader, worker_count
 from datamodules.loading.dataset import Augmentation, Batch, ImageDataset
 from datamodules.loading.sampling import EpochSampler
+from datamodules.schema import Size, as_size, choice
 from datamodules.sources.source import Index, Item, Source
 from datamodules.splits.splits import Splits, pool
 
@@ -85,8 +86,7 @@ class ImageData(pl.LightningDataModule):
         self.cache = cache
         self.cache_dir = Path(cache_dir)
         self.cache_scale = cache_scale
-        if fit not in get_args(Fit):
-            raise DataError(f"fit={fit} is not one of {', '.join(get_args(Fit))}.")
+        choice("fit", fit, get_args(Fit))
         self.fit = fit
         self.max_bad_images = max_bad_images
         self.seed = seed

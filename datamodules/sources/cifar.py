@@ -8,6 +8,7 @@ from typing import Any
 
 from datamodules.errors import DataError
 from datamodules.files import build_once
+from datamodules.schema import choice
 from datamodules.sources.cifar_classes import CIFAR10, CIFAR100
 from datamodules.sources.image_folder import ImageFolder
 from datamodules.sources.source import Index
@@ -31,9 +32,7 @@ class Cifar:
     """
 
     def __init__(self, *, root: str, variant: str = "CIFAR10") -> None:
-        if variant not in CLASS_NAMES:
-            raise DataError(f"variant={variant} is neither CIFAR10 nor CIFAR100.")
-        self.variant = variant
+        self.variant = choice("variant", variant, CLASS_NAMES)
         self.folder = Path(root) / variant.lower()
 
     @property

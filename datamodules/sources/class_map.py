@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datamodules.errors import DataError
-from datamodules.sources.names import is_name
+from datamodules.schema import is_name
 
 BUNDLED = Path(__file__).parent / "maps"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datamodules.errors import DataError
-from datamodules.sources.names import is_name
+from datamodules.schema import is_name, is_number
 
 Id = int | str
 LIMIT = 1e9  # pixels: larger figures, infinities and NaN are mistakes
@@ -20,9 +20,8 @@ class _Field(NamedTuple):
     default: Any = Ellipsis  # never in JSON, and fits nowhere: the field is required
 
 
-# Types are compared exactly: for Python true is the whole number 1.
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and -LIMIT < value < LIMIT
+    return is_number(value) and -LIMIT < value < LIMIT
 
 
 def _is_side(value: Any) -> bool:

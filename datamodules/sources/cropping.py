@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from datamodules.errors import DataError
+from datamodules.schema import flag, number
 from datamodules.sources.coco_file import CocoBox, CocoImage, Id
 from datamodules.sources.source import Box
 
@@ -41,12 +41,9 @@ class Cropping:
     square: bool
 
     def __post_init__(self) -> None:
-        for name, most in (("margin", 10), ("min_size", 1e6)):
-            value = getattr(self, name)
-            if type(value) not in (int, float) or not 0 <= value <= most:
-                raise DataError(f"{name}={value} is not allowed: give a number in 0..{most:g}.")
-        if not isinstance(self.square, bool):
-            raise DataError(f"square={self.square} is not allowed: give true or false.")
+        number("margin", self.margin, 0, 10)
+        number("min_size", self.min_size, 0, 1e6)
+        flag("square", self.square)
 
     def crops(
         self,

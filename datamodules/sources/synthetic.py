@@ -7,6 +7,7 @@ from pathlib import Path
 
 from datamodules.errors import DataError
 from datamodules.files import build_once
+from datamodules.schema import as_size, number, whole
 from datamodules.sources.coco import Coco
 from datamodules.sources.source import Index
 from datamodules.workers.threads import map_in_order
@@ -53,15 +54,14 @@ class Synthetic:
 
     def check(self) -> tuple[str, ...]:
         """The class names; `DataError` for settings that cannot be drawn; draws nothing."""
-        if self.scenes < 20:
+        if whole("scenes", self.scenes, 0) < 20:
             raise DataError(f"scenes={self.scenes} is too few to split: draw at least 20.")
-        if len(self.image_size) != 2 or min(self.image_size) < 64:
+        if min(as_size(self.image_size)) < 64:
             raise DataError(
                 f"The scenes' image_size={list(self.image_size)} is not [height, width] of at "
                 "least 64 pixels each."
             )
-        if not 0 <= self.ambiguity <= 1:
-            raise DataError(f"ambiguity={self.ambiguity} is not a probability between 0 and 1.")
+        number("ambiguity", self.ambiguity, 0, 1)
         from datamodules.sources.drawing.looks import CLASS_NAMES
 
         return tuple(sorted(CLASS_NAMES))

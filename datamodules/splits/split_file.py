@@ -1,14 +1,13 @@
 """The file that remembers which image went to which split: a CSV that people can read and edit."""
 
-import contextlib
 import csv
 import io
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datamodules.errors import DataError
+from datamodules.files import written_beside
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +57,10 @@ def write_split_file(path: Path, split_of: Mapping[str, str], *, new: bool) -> N
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([HEADER, *sorted(split_of.items())])
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text.getvalue(), encoding="utf-8")
-        beside.replace(path)
+        with written_beside(path) as beside:
+            beside.write_text(text.getvalue(), encoding="utf-8")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise DataError(
             f"The split file {path} cannot be written ({error.strerror}): give another place with "
             "data.split.file."

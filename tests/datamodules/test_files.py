@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from datamodules.errors import DataError
-from datamodules.files import build_once
+from datamodules.files import build_once, write_bytes, written_beside
 
 
 def _write(part):
@@ -61,3 +61,30 @@ def test_folder_below_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
         build_once(tmp_path / "file" / "made", _write)
+
+
+def test_a_failed_writing_changes_nothing(tmp_path):
+    path = tmp_path / "deep" / "file"
+    write_bytes(path, b"first")
+    with pytest.raises(KeyError), written_beside(path) as beside:
+        beside.write_bytes(b"second")
+        raise KeyError
+    assert path.read_bytes() == b"first" and list(path.parent.iterdir()) == [path]
+
+
+def test_an_unwritable_file_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file/name cannot be written \(.*\): free some space"):
+        write_bytes(tmp_path / "file" / "name", b"")
+
+
+def test_modes_are_those_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "file", b"")
+        build_once(tmp_path / "made", _write)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "made" / "file").stat().st_mode & 0o777 == 0o640

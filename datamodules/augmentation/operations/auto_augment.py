@@ -5,7 +5,7 @@ from typing import Any
 
 from datamodules.augmentation.operation import Operation
 from datamodules.decoding.crops import OUTSIDE
-from datamodules.errors import DataError
+from datamodules.schema import choice
 
 POLICIES = ("imagenet", "cifar10", "svhn")
 
@@ -22,9 +22,7 @@ class AutoAugment(Operation):
 
     def __init__(self, *, policy: str, p: float = 1) -> None:
         super().__init__(p=p)
-        if policy not in POLICIES:
-            raise DataError(f"policy={policy} does not exist; there are {', '.join(POLICIES)}.")
-        self.policy = policy
+        self.policy = choice("policy", policy, POLICIES)
 
     def for_torchvision(self, v2: ModuleType) -> Any:
         augment = v2.AutoAugment(

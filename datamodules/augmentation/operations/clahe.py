@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
-from datamodules.augmentation.ranges import grid, interval
+from datamodules.schema import grid, interval
 
 
 class Clahe(Operation):

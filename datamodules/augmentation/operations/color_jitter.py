@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
-from datamodules.augmentation.ranges import interval
+from datamodules.schema import interval
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601: how bright red, green and blue look
 # Matrices that leave colours as they are, and that make all three channels grey.

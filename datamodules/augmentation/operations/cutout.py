@@ -5,8 +5,8 @@ from types import ModuleType
 from typing import Any
 
 from datamodules.augmentation.operation import Operation
-from datamodules.augmentation.ranges import interval
 from datamodules.decoding.crops import OUTSIDE
+from datamodules.schema import interval
 
 
 class Cutout(Operation):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
-from datamodules.augmentation.ranges import grid
 from datamodules.errors import DataError
+from datamodules.schema import grid
 
 
 class GridShuffle(Operation):

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from datamodules.augmentation.operation import Operation, Step
-from datamodules.augmentation.ranges import whole
 from datamodules.decoding.crops import OUTSIDE
+from datamodules.schema import whole
 
 MAX_LEVEL = 30
 

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from datamodules.augmentation.operation import Operation, Step
-from datamodules.augmentation.ranges import interval
-from datamodules.decoding.crops import Size
+from datamodules.schema import Size, interval
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 

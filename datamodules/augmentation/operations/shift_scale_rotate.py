@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 
 from datamodules.augmentation.operation import Operation
-from datamodules.augmentation.ranges import interval, number
 from datamodules.decoding.crops import OUTSIDE
+from datamodules.schema import interval, number
 
 
 class ShiftScaleRotate(Operation):

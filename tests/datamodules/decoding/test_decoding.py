@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from datamodules.decoding.crops import OUTSIDE
-from datamodules.decoding.decoding import as_size, decode_crops, decode_image, resize
+from datamodules.decoding.decoding import decode_crops, decode_image, resize
 from datamodules.errors import DataError
 from tests.datamodules.conftest import STORED, at_most, oriented
 
@@ -216,13 +216,6 @@ def test_shrinking_is_antialiased(tmp_path):
 def test_resize_keeps_what_fits():
     assert resize(HALVES, (4, 8)) is HALVES
     assert resize(HALVES, (2, 3)).shape == (2, 3, 3)
-
-
-def test_sizes():
-    assert as_size(64) == (64, 64) and as_size([48, 64]) == (48, 64)
-    for wrong in (0, -3, [1, 2, 3], "64", [64.0, 64], [0, 5], None):
-        with pytest.raises(DataError, match="is not a size"):
-            as_size(wrong)
 
 
 def test_the_annotated_size_must_be_that_of_the_upright_image(tmp_path, halves):
