@@ -7,8 +7,7 @@ from pathlib import Path
 
 from datamodules.downloads import taco, trashnet
 from datamodules.downloads.limits import Limits
-from datamodules.downloads.report import LIST, Report
-from datamodules.downloads.root_folder import default_root
+from datamodules.downloads.root_folder import LIST, Report, default_root
 from datamodules.errors import DataError
 from lightning_modules.config.script_arguments import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError

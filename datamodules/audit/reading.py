@@ -7,9 +7,8 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from datamodules.audit.damage import what_is_wrong
 from datamodules.audit.likeness import perceptual_hash, thumbnail
 from datamodules.decoding.crops import OUTSIDE
 from datamodules.decoding.decoding import decode_image
@@ -18,6 +17,7 @@ from datamodules.sources.source import Box, Item
 from datamodules.workers.progress import report_progress
 from datamodules.workers.threads import map_in_order
 
+SHOWN_BYTES = 12  # of a file that is no image
 REDUCED = 64  # side at which pictures are compared by their looks, in pixels
 
 
@@ -80,6 +80,44 @@ def read_pictures(
         else:
             pictures += found
     return pictures, bad
+
+
+def what_is_wrong(path: str, error: DataError) -> str:
+    """Why a file could not be decoded, in a few words.
+
+    Args:
+        path: The file.
+        error: What was raised when it was decoded.
+    """
+    file = Path(path)
+    if file.is_dir():
+        return "a folder, not a file"
+    if not file.exists():
+        return "a link to nothing" if file.is_symlink() else "there is no such file"
+    if file.stat().st_size == 0:
+        return "the file is empty"
+    cause = error.__cause__
+    if cause is None:  # decoded, and not as it should be
+        return str(error).removeprefix(f"The image {path} ").rstrip(".")
+    if isinstance(cause, UnidentifiedImageError):
+        with file.open("rb") as opened:
+            return f"not an image: it begins with {opened.read(SHOWN_BYTES)!r}"
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def decode_what_is_left(path: str) -> np.ndarray | None:
+    """The readable part of a damaged file, uint8 H x W x 3, or None where there is none.
+
+    Not for threads: Pillow has one switch for all decoding.
+    """
+    strict = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        return np.asarray(decode_image(path))
+    except DataError:
+        return None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict
 
 
 def _read(job: tuple[str, list[Item]]) -> list[Picture] | BadFile:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.audit.audit import Audit
-from datamodules.audit.damage import decode_what_is_left
 from datamodules.audit.duplicates import KINDS, Group, counterpart, kind_of
-from datamodules.audit.reading import BadFile, Picture
+from datamodules.audit.reading import BadFile, Picture, decode_what_is_left
 from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
 from datamodules.contact_sheets.lettering import Colour
 from datamodules.contact_sheets.tile import ORANGE, RED, Tile

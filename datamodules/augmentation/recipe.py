@@ -1,4 +1,8 @@
-"""`Recipe`: what happens to a training image, as a pure function of (seed, epoch, index)."""
+"""`Recipe`: what happens to a training image, as a pure function of (seed, epoch, index).
+
+`rand_augment` and `auto_augment` end a recipe with a published policy, whose few numbers are the
+recipe's own keys.
+"""
 
 import copy
 import threading
@@ -8,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datamodules.augmentation.backends import pipeline_class, require_backend, require_support
+from datamodules.augmentation.operations.auto_augment import AutoAugment
+from datamodules.augmentation.operations.rand_augment import RandAugment
 from datamodules.augmentation.operations.random_resized_crop import RandomResizedCrop
 from datamodules.decoding.decoding import resize
 from datamodules.errors import DataError
@@ -15,6 +21,9 @@ from datamodules.schema import as_size, whole
 
 if TYPE_CHECKING:
     from datamodules.augmentation.pipeline import Pipeline
+
+
+Transforms = Sequence[Any] | Mapping[str, Any]
 
 
 class Recipe:
@@ -48,7 +57,7 @@ class Recipe:
         seed: int = 0,
         crop_scale: Sequence[float] | None = None,
         crop_ratio: Sequence[float] = (3 / 4, 4 / 3),
-        transforms: Sequence[Any] | Mapping[str, Any] = (),
+        transforms: Transforms = (),
         lazy: bool = False,
     ) -> None:
         require_backend(backend)
@@ -96,6 +105,31 @@ class Recipe:
         self.__dict__.update(state, _threads=threading.local())
 
 
-def in_order(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+def rand_augment(
+    *, n: int, level: int, max_level: int, transforms: Transforms = (), **recipe: Any
+) -> Recipe:
+    """A `Recipe` that ends with RandAugment.
+
+    Args:
+        n, level, max_level: See `RandAugment`.
+        transforms: What happens before.
+        recipe: Arguments of `Recipe`.
+    """
+    last = RandAugment(n=n, level=level, max_level=max_level)
+    return Recipe(transforms=[*in_order(transforms), last], **recipe)
+
+
+def auto_augment(*, policy: str, transforms: Transforms = (), **recipe: Any) -> Recipe:
+    """A `Recipe` that ends with AutoAugment.
+
+    Args:
+        policy: See `AutoAugment`.
+        transforms: What happens before.
+        recipe: Arguments of `Recipe`.
+    """
+    return Recipe(transforms=[*in_order(transforms), AutoAugment(policy=policy)], **recipe)
+
+
+def in_order(transforms: Transforms) -> list[Any]:
     """The transforms of a sequence, or of a mapping from names to them."""
     return list(transforms.values() if isinstance(transforms, Mapping) else transforms)

@@ -8,7 +8,8 @@ they are used: the same pixels of the same items, slower.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -18,15 +19,17 @@ from typing import NamedTuple
 import numpy as np
 import PIL
 
+from datamodules.cache.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
 from datamodules.decoding.crops import Fit
 from datamodules.decoding.decoding import decode_crops
-from datamodules.decoding.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
 from datamodules.errors import DataError
 from datamodules.files import build_once
 from datamodules.schema import Size
 from datamodules.sources.source import Box, Item
 from datamodules.workers.processes import map_in_processes
 from datamodules.workers.progress import report_progress
+
+log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 2
 
@@ -104,6 +107,26 @@ def open_cache(
     else:
         pixels = DecodedPixels(kept, size=size, fit=fit)
     return CachedSplit(kept, pixels, images["bad"], folder.name)
+
+
+def allow_bad_images(bad: Mapping[str, str], most: int) -> None:
+    """Name each skipped image in a warning.
+
+    Args:
+        bad: Path of each unreadable image -> sentence that says what is wrong with it.
+        most: How many may be skipped.
+
+    Raises:
+        DataError: there are more.
+    """
+    if len(bad) > most:
+        first = " ".join(list(bad.values())[:3])
+        raise DataError(
+            f"{len(bad)} images cannot be used and data.max_bad_images={most}: repair them, "
+            f"remove them or raise that number. The first: {first}"
+        )
+    for sentence in bad.values():
+        log.warning("Skipped: %s", sentence)
 
 
 def _key(items: Sequence[Item], size: Size, fit: Fit) -> str:

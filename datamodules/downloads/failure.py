@@ -6,8 +6,6 @@ from http.client import IncompleteRead
 import requests
 import urllib3.exceptions
 
-from datamodules.downloads.limits import Limits
-
 # Everything that a request or the reading of its answer can end with. urllib3's and the socket's
 # own errors pass through requests where the body is read directly.
 NETWORK_ERRORS = (
@@ -55,12 +53,15 @@ class Stopped(Exception):
     """The whole download ends; not the file's fault."""
 
 
-def network_failure(error: Exception, limits: Limits, *, answered: bool) -> Failure:
+def network_failure(
+    error: Exception, *, connect_timeout: float, stall_timeout: float, answered: bool
+) -> Failure:
     """What went wrong between here and the server.
 
     Args:
         error: One of `NETWORK_ERRORS`.
-        limits: Those that the request ran under.
+        connect_timeout: Seconds that the request had to open a connection.
+        stall_timeout: Seconds that it waited for new bytes.
         answered: The server had begun to send the file.
     """
     if isinstance(error, HOPELESS):
@@ -68,9 +69,9 @@ def network_failure(error: Exception, limits: Limits, *, answered: bool) -> Fail
     connecting = (requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError)
     waiting = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
     if isinstance(error, connecting):
-        reason = f"no connection within {limits.connect_timeout:g} s"
+        reason = f"no connection within {connect_timeout:g} s"
     elif isinstance(error, waiting):
-        reason = f"the server sent nothing for {limits.stall_timeout:g} s"
+        reason = f"the server sent nothing for {stall_timeout:g} s"
     else:
         what = "the connection broke" if answered else "no connection"
         reason = f"{what} ({_root_cause(error)})"

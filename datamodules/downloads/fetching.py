@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 import requests
 
 from datamodules.downloads.failure import Failure, Stopped
-from datamodules.downloads.hosts import Hosts
-from datamodules.downloads.limits import Limits
-from datamodules.downloads.meter import Meter
+from datamodules.downloads.limits import Hosts, Limits
 from datamodules.downloads.partial_file import PartialFile
 from datamodules.downloads.transfer import transfer
+from datamodules.workers.progress import Meter
 
 MOST_REDIRECTS = 5
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from datamodules.downloads.failure import Failure
 from datamodules.downloads.fetching import Fetcher, Target
-from datamodules.downloads.hosts import Hosts
-from datamodules.downloads.limits import Limits
-from datamodules.downloads.meter import Meter
-from datamodules.downloads.report import write_missing
+from datamodules.downloads.limits import Hosts, Limits
+from datamodules.downloads.root_folder import write_missing
 from datamodules.errors import DataError, unwritable
+from datamodules.workers.progress import Meter
 
 PATIENCE = 2.0  # seconds for threads to end; what they leave is good to be continued anyway
 

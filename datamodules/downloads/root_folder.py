@@ -1,11 +1,18 @@
-"""The folder that a data set is downloaded into."""
+"""The folder that a data set is downloaded into: where, by whom, and what it lacks at the end."""
 
 import contextlib
+import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from datamodules.downloads.fetching import Target
 from datamodules.errors import DataError, unwritable
+from datamodules.files import write_bytes
+
+LIST = "missing.csv"
 
 
 def default_root(name: str) -> Path:
@@ -36,3 +43,37 @@ def sole_writer(root: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The end of a download.
+
+    Attributes:
+        root: The data set's folder.
+        total: Files that belong to it.
+        fetched: Those that came by this call.
+        missing: Those that could not be had -> reason.
+    """
+
+    root: Path
+    total: int
+    fetched: int
+    missing: Mapping[Target, str] = field(default_factory=dict)
+
+
+def write_missing(root: Path, missing: Mapping[Target, str]) -> None:
+    """Keep `missing.csv` (file, reason, url) true; without missing files there is none.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    if not missing:
+        (root / LIST).unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("file", "reason", "url"))
+    for target, reason in missing.items():
+        rows.writerow((target.path.relative_to(root), reason, target.url))
+    write_bytes(root / LIST, text.getvalue().encode())

@@ -16,8 +16,7 @@ from datamodules.downloads.fetching import Target
 from datamodules.downloads.image_checks import check_image, looks_right
 from datamodules.downloads.limits import Limits
 from datamodules.downloads.many_files import fetch_all, fetch_one
-from datamodules.downloads.report import Report, write_missing
-from datamodules.downloads.root_folder import sole_writer
+from datamodules.downloads.root_folder import Report, sole_writer, write_missing
 from datamodules.errors import DataError
 from datamodules.files import write_bytes
 from datamodules.sources.coco_file import read_coco

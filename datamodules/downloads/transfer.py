@@ -66,7 +66,7 @@ def _ask(
     try:
         return session.get(url, headers=headers, stream=True, timeout=timeout)
     except NETWORK_ERRORS as error:
-        raise network_failure(error, limits, answered=False) from error
+        raise _network_failure(error, limits, answered=False) from error
 
 
 def _require_success(response: Response, part: PartialFile) -> None:
@@ -138,7 +138,7 @@ def _chunks(response: Response, limits: Limits) -> Iterator[bytes]:
         try:
             chunk = response.raw.read1(CHUNK, decode_content=False)
         except NETWORK_ERRORS as error:
-            raise network_failure(error, limits, answered=True) from error
+            raise _network_failure(error, limits, answered=True) from error
         if not chunk:
             return
         yield chunk
@@ -148,3 +148,12 @@ def _chunks(response: Response, limits: Limits) -> Iterator[bytes]:
             if received < SLOWEST * elapsed:
                 raise Failure(f"the server sent only {received:,} bytes in {elapsed:.0f} s")
             since, received = time.monotonic(), 0
+
+
+def _network_failure(error: Exception, limits: Limits, *, answered: bool) -> Failure:
+    return network_failure(
+        error,
+        connect_timeout=limits.connect_timeout,
+        stall_timeout=limits.stall_timeout,
+        answered=answered,
+    )

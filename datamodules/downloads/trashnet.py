@@ -14,8 +14,7 @@ from datamodules.downloads.failure import Failure
 from datamodules.downloads.fetching import Target
 from datamodules.downloads.limits import Limits
 from datamodules.downloads.many_files import fetch_one
-from datamodules.downloads.report import Report
-from datamodules.downloads.root_folder import sole_writer
+from datamodules.downloads.root_folder import Report, sole_writer
 from datamodules.errors import DataError, unwritable
 from datamodules.files import build_once
 from datamodules.sources.image_folder import IMAGE_SUFFIXES

@@ -1,6 +1,7 @@
 """Data loaders whose batches depend on nothing but their keys."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -9,8 +10,19 @@ from datamodules.errors import DataError
 from datamodules.loading.dataset import ImageDataset
 from datamodules.loading.sampling import EpochSampler, Key
 from datamodules.schema import is_whole
-from datamodules.workers.prefetching import PrefetchingLoader
-from datamodules.workers.threads import cores
+from datamodules.workers.threads import cores, prefetch
+
+
+class PrefetchingLoader(DataLoader):
+    """A loader without worker processes whose batches are made in a thread of this one.
+
+    Worker processes would take the few cores from the training's threads, and making batches in
+    between would leave the cores idle: decoding and augmenting leave Python's lock most of the
+    time, and so does training.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return prefetch(super().__iter__())
 
 
 def make_loader(

@@ -10,11 +10,10 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from datamodules.audit.leakage import warn_of_leakage
-from datamodules.cache.cache import CachedSplit, open_cache
+from datamodules.cache.cache import CachedSplit, allow_bad_images, open_cache
+from datamodules.cache.pixels import Pixels
 from datamodules.decoding.crops import Fit
-from datamodules.decoding.pixels import Pixels
 from datamodules.errors import DataError
-from datamodules.loading.bad_images import allow_bad_images
 from datamodules.loading.class_balance import class_weights
 from datamodules.loading.data_loader import make_loader, worker_count
 from datamodules.loading.dataset import Augmentation, Batch, ImageDataset

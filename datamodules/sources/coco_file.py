@@ -1,14 +1,18 @@
 """Reading a COCO annotation file, with a sentence for everything that is wrong with it."""
 
 import json
-from collections.abc import Hashable, Iterable
+import os
+import reprlib
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from datamodules.errors import DataError
-from datamodules.sources.coco_fields import FIELDS, KEPT, Id, rows
-from datamodules.sources.listed_files import inside_root
+from datamodules.schema import is_name, is_number
+
+Id = int | str
+LIMIT = 1e9  # pixels: larger figures, infinities and NaN are mistakes
 
 
 class CocoImage(NamedTuple):
@@ -37,6 +41,55 @@ class CocoFile:
     images: list[CocoImage]
     boxes: list[CocoBox]
     categories: dict[Id, str]
+
+
+class _Field(NamedTuple):
+    """A field of an entry: which values it may have, in code and in words, and the default."""
+
+    fits: Callable[[Any], bool]
+    wanted: str
+    default: Any = Ellipsis  # never in JSON, and fits nowhere: the field is required
+
+
+def _is_number(value: Any) -> bool:
+    return is_number(value) and -LIMIT < value < LIMIT
+
+
+def _is_side(value: Any) -> bool:
+    return _is_number(value) and value >= 1 and value == int(value)
+
+
+def _is_box(value: Any) -> bool:
+    return type(value) is list and len(value) == 4 and all(map(_is_number, value))
+
+
+def _is_flag(value: Any) -> bool:
+    return type(value) in (int, bool) and value in (0, 1)
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) in (int, str)
+
+
+def _is_id_or_none(value: Any) -> bool:
+    return value is None or _is_id(value)
+
+
+_ID = _Field(_is_id, "a whole number or a string")
+_SIDE = _Field(_is_side, "a whole number of pixels above 0")
+_NAME = _Field(is_name, "a string that can be a name")
+FIELDS = {
+    "images": {"id": _ID, "file_name": _NAME, "width": _SIDE, "height": _SIDE},
+    "annotations": {
+        "id": _ID._replace(fits=_is_id_or_none, default=None),
+        "image_id": _ID,
+        "category_id": _ID,
+        "bbox": _Field(_is_box, "a list of four finite numbers of pixels"),
+        "iscrowd": _Field(_is_flag, "0 or 1", default=0),
+    },
+    "categories": {"id": _ID, "name": _NAME},
+}
+KEPT = {*FIELDS, *(name for fields in FIELDS.values() for name in fields)}
 
 
 def read_coco(path: Path, how_to_get: str = "") -> CocoFile:
@@ -107,3 +160,46 @@ def _require_known_categories(path: Path, file: CocoFile) -> None:
                 f"{path} lacks the category {box.category_id!r} of annotation {number}: add it to "
                 "'categories' or remove the annotation."
             )
+
+
+def rows(path: Path, key: str, entries: list) -> list[list]:
+    """The values of each entry's fields, in the order of `FIELDS`.
+
+    Raises:
+        DataError: an entry is no object, or lacks a field or its value is not valid.
+    """
+    fields = FIELDS[key].items()
+    found = []
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}: entry {number} of {key!r} is no object with fields.")
+        row = [entry.get(name, field.default) for name, field in fields]
+        for value, (name, field) in zip(row, fields, strict=True):
+            if not field.fits(value):
+                shown = "missing" if value is Ellipsis else reprlib.repr(value)
+                raise DataError(
+                    f"{path}: entry {number} of {key!r} has no valid {name!r} ({shown}): it must "
+                    f"be {field.wanted}."
+                )
+        found.append(row)
+    return found
+
+
+def inside_root(path: Path, names: Sequence[str]) -> list[str]:
+    """The names normalised ("a/./b.jpg" is "a/b.jpg").
+
+    Raises:
+        DataError: a name that `path` lists is no file name, or leads out of the root.
+    """
+    normalised = []
+    for number, name in enumerate(names):
+        clean = os.path.normpath(name)
+        if clean == os.curdir:
+            raise DataError(f"{path}: entry {number} of 'images' names a folder, {name!r}.")
+        if Path(clean).is_absolute() or Path(clean).parts[0] == os.pardir:
+            raise DataError(
+                f"{path} lists the image {name!r}, which is outside its folder: list the images "
+                "relative to data.root."
+            )
+        normalised.append(clean)
+    return normalised

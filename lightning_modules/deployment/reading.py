@@ -13,8 +13,7 @@ import numpy as np
 from datamodules.decoding.decoding import Fit, Size, decode_crops
 from datamodules.errors import DataError
 from datamodules.sources.image_folder import IMAGE_SUFFIXES, image_files
-from datamodules.workers.prefetching import prefetch
-from datamodules.workers.threads import map_in_order
+from datamodules.workers.threads import map_in_order, prefetch
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datamodules.downloads.fetching import Target
-from datamodules.downloads.report import Report
+from datamodules.downloads.root_folder import Report
 from datamodules.errors import DataError
 from tests.conftest import ROOT
 

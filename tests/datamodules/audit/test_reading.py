@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.audit.damage import decode_what_is_left
-from datamodules.audit.reading import File, read_pictures
+from datamodules.audit.reading import File, decode_what_is_left, read_pictures
 from datamodules.decoding.crops import OUTSIDE
 from datamodules.sources.source import Item
 from tests.datamodules.audit.conftest import scene

@@ -12,9 +12,9 @@ from requests import Response
 
 from datamodules.downloads.failure import Failure, Stopped
 from datamodules.downloads.fetching import Fetcher, Target
-from datamodules.downloads.hosts import Hosts
-from datamodules.downloads.meter import Meter
+from datamodules.downloads.limits import Hosts
 from datamodules.downloads.transfer import retry_after
+from datamodules.workers.progress import Meter
 from tests.file_server import Reply, etag_of
 
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes

@@ -11,8 +11,7 @@ import torchvision
 from PIL import Image
 
 from datamodules.errors import DataError
-from datamodules.sources.cifar import Cifar
-from datamodules.sources.cifar_classes import CIFAR10, CIFAR100
+from datamodules.sources.cifar import CIFAR10, CIFAR100, Cifar
 from datamodules.splits.splits import Splits
 
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from datamodules.workers.prefetching import AHEAD, prefetch
+from datamodules.workers.threads import AHEAD, prefetch
 
 
 def test_in_order_and_from_another_thread():

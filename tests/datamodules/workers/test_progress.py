@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from datamodules.downloads.meter import Meter
+from datamodules.workers.progress import Meter
 
 
 def test_plain_lines(capsys):

@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 
 from datamodules.augmentation.pipeline import sample_seed
 from datamodules.augmentation.recipe import Recipe
-from datamodules.augmentation.torch_draws import DRAWING, OwnDraws
+from datamodules.augmentation.torchvision_pipeline import DRAWING, OwnDraws
 
 IMAGE = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8))
 
