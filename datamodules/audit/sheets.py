@@ -10,7 +10,7 @@ from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, Group, counterpart, kind_of
 from datamodules.audit.reading import BadFile, Picture, decode_what_is_left
 from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
-from datamodules.contact_sheets.lettering import Colour
+from datamodules.contact_sheets.text import Color
 from datamodules.contact_sheets.tile import ORANGE, RED, Tile
 from datamodules.decoding.decoding import decode_crops
 from datamodules.sources.source import Item
@@ -86,7 +86,7 @@ def _spread(pictures: Sequence[Picture], count: int) -> Iterator[Picture]:
     yield from (pictures[round(position)] for position in chosen)
 
 
-def _tile(audit: Audit, picture: Picture, what: str = "", *, frame: Colour | None = None) -> Tile:
+def _tile(audit: Audit, picture: Picture, what: str = "", *, frame: Color | None = None) -> Tile:
     crop = decode_crops(picture.item.path, [picture.item.box], size=(SIDE, SIDE), fit="pad")[0]
     box = picture.item.box
     size = f"{picture.width} x {picture.height}" + (f" at {box[0]}, {box[1]}" if box else "")

@@ -3,18 +3,30 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw
+import numpy as np
+from PIL import Image
 
-from datamodules.contact_sheets.lettering import line_height, load_font, wrap, write_lines
+from datamodules.contact_sheets.text import (
+    DPI,
+    line_height,
+    load_font,
+    missing_glyphs_allowed,
+    wrap,
+    write_lines,
+)
 from datamodules.contact_sheets.tile import INK, Tile
 from datamodules.errors import DataError
 from datamodules.files import written_beside
 
-PAPER = (255, 255, 255)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TITLE, HEADING, CAPTION = 20, 15, 13  # height of letters, in pixels
 MARGIN, GAP, WIDE_GAP, HEADING_GAP = 16, 12, 30, 4  # around the page; between tiles, sections
-LEAST_WIDTH = 560  # room for a title above a few pictures
+MIN_WIDTH = 560  # room for a title above a few pictures
+MAX_PIXELS = 2**27  # of a page: half a gigabyte, and about 3 000 pictures
 
 
 @dataclass(frozen=True)
@@ -38,24 +50,27 @@ def contact_sheet(
         title: Above everything.
         columns: Pictures in a row, at most.
         side: Longest side of a shown picture, in pixels.
+
+    Raises:
+        DataError: the page would be too large to be looked at, and for the memory.
     """
-    letters = "".join([title, *map(_text, sections)])
-    blocks = [_Block(section, columns, side, letters) for section in sections if section.tiles]
-    bands = list(_bands(blocks, columns))
-    width = max([LEAST_WIDTH, *map(_width, bands)])
-    font = load_font(TITLE, letters)
-    head = wrap(title, font, width)
-    top = MARGIN + len(head) * line_height(font) + GAP
-    heights = [max(block.height for block in band) for band in bands]
-    page = Image.new("RGB", (width + 2 * MARGIN, top + sum(heights) + MARGIN), PAPER)
-    write_lines(ImageDraw.Draw(page), (MARGIN, MARGIN), head, font, INK)
-    for band, height in zip(bands, heights, strict=True):
-        left = MARGIN
-        for block in band:
-            block.draw(page, (left, top))
-            left += block.width + WIDE_GAP
-        top += height
-    return page
+    with missing_glyphs_allowed():
+        blocks = [_Block(section, columns, side) for section in sections if section.tiles]
+        bands = list(_bands(blocks, columns))
+        width = max([MIN_WIDTH, *map(_width, bands)])
+        font = load_font(TITLE)
+        head = wrap(title, font, width)
+        top = MARGIN + len(head) * line_height(font) + GAP
+        heights = [max(block.height for block in band) for band in bands]
+        page = _blank_page(width + 2 * MARGIN, top + sum(heights) + MARGIN)
+        write_lines(page, (MARGIN, MARGIN), head, font, INK)
+        for band, height in zip(bands, heights, strict=True):
+            left = MARGIN
+            for block in band:
+                block.draw(page, (left, top))
+                left += block.width + WIDE_GAP
+            top += height
+        return _rendered(page)
 
 
 def save_contact_sheet(
@@ -85,12 +100,12 @@ def save_contact_sheet(
 class _Block:
     """One section as it is drawn: heading, then rows of tiles, their pictures' feet in line."""
 
-    def __init__(self, section: Section, columns: int, side: int, letters: str) -> None:
+    def __init__(self, section: Section, columns: int, side: int) -> None:
         self.columns = min(columns, len(section.tiles))
         self.side = side
         self.width = self.columns * (side + GAP) - GAP
-        self.heading_font = load_font(HEADING, letters)
-        self.font = load_font(CAPTION, letters)
+        self.heading_font = load_font(HEADING)
+        self.font = load_font(CAPTION)
         self.heading = wrap(section.heading, self.heading_font, self.width)
         starts = range(0, len(section.tiles), self.columns)
         self.rows = [section.tiles[start : start + self.columns] for start in starts]
@@ -99,9 +114,9 @@ class _Block:
     def height(self) -> int:
         return self._heading_height + sum(map(self._row_height, self.rows)) + GAP
 
-    def draw(self, page: Image.Image, corner: tuple[int, int]) -> None:
+    def draw(self, page: "Figure", corner: tuple[int, int]) -> None:
         """Draw it from its upper left corner on."""
-        write_lines(ImageDraw.Draw(page), corner, self.heading, self.heading_font, INK)
+        write_lines(page, corner, self.heading, self.heading_font, INK)
         left, top = corner[0], corner[1] + self._heading_height
         for row in self.rows:
             bottom = top + self._picture_height(row)
@@ -139,5 +154,21 @@ def _width(band: Sequence[_Block]) -> int:
     return sum(block.width for block in band) + WIDE_GAP * (len(band) - 1)
 
 
-def _text(section: Section) -> str:
-    return section.heading + "".join(line for tile in section.tiles for line in tile.caption)
+def _blank_page(width: int, height: int) -> "Figure":
+    """A white page of so many pixels; of matplotlib's objects, so that no style gets in."""
+    from matplotlib.figure import Figure
+
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"A contact sheet of {width} x {height} pixels is too large: show fewer pictures."
+        )
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white", linewidth=0)
+
+
+def _rendered(page: "Figure") -> Image.Image:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(page)
+    canvas.draw()
+    levels = np.asarray(canvas.buffer_rgba())[..., :3]  # H x W x 3; all of it is opaque
+    return Image.fromarray(np.ascontiguousarray(levels))

@@ -1,7 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.contact_sheets import contact_sheet as module
 from datamodules.contact_sheets.contact_sheet import GAP, MARGIN, WIDE_GAP, Section, contact_sheet
 from datamodules.contact_sheets.contact_sheet import save_contact_sheet as save
 from datamodules.contact_sheets.tile import FRAME, RED, Tile
@@ -97,6 +100,62 @@ def test_frames_lie_on_the_picture():
 
 def test_no_pictures():
     assert not _is_paper(_pixels(Section([], "none"), title="nothing found"))
+
+
+def test_the_pixels_of_a_picture_are_untouched():
+    image = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
+    pixels = _pixels(Section([Tile(image, ("x",)), Tile(image[::-1], ("y",))], "heading"))
+    for left, shown in ((MARGIN, image), (MARGIN + 100 + GAP, image[::-1])):
+        columns = pixels[:, left : left + 100]
+        tops = np.flatnonzero((columns != 255).any(-1).all(1))
+        assert np.array_equal(columns[tops[0] : tops[0] + 100], shown)
+
+
+@pytest.mark.parametrize(
+    "name", ["Müll_größe", "塑料瓶", "бутылка", "a$b^2$", "x\ny", "\udcff.jpg"]
+)
+def test_names_of_any_script(name):
+    tile = Tile(_blue(100, 100), (name, name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels = _pixels(Section([tile], name), title=f"{name} {name}")
+    _, (bottom, _) = _find(pixels, BLUE)
+    first, second = np.split(pixels[bottom + 2 : -MARGIN - GAP, MARGIN : MARGIN + 100], 2)
+    assert not _is_paper(first) and not _is_paper(second)
+    assert first.min() < second.min()  # the first line in ink, others in gray
+
+
+def test_a_mathematical_name_is_written_as_it_is():
+    plain, with_signs = (
+        _pixels(Section([Tile(_blue(100, 100), (caption,))])) for caption in ("b2", "$b^2$")
+    )
+    inked = [(page[:, MARGIN : MARGIN + 100] < 128).all(-1).sum() for page in (plain, with_signs)]
+    assert inked[1] > inked[0] + 10  # both dollars are there
+
+
+def test_no_style_of_the_user_s_gets_in():
+    from matplotlib import rc_context
+
+    sections = [Section([Tile(_blue(30, 30), ("caption",), RED)], "heading")]
+    usual = _pixels(*sections)
+    style = {"figure.facecolor": "black", "font.size": 40, "figure.dpi": 30, "text.color": "red"}
+    with rc_context({**style, "savefig.bbox": "tight", "font.family": "monospace"}):
+        assert np.array_equal(_pixels(*sections), usual)
+
+
+def test_pyplot_knows_nothing_of_it():
+    from matplotlib import pyplot
+
+    contact_sheet([Section([Tile(_blue())])], title="x")
+    assert not pyplot.get_fignums()
+
+
+def test_too_large_a_page_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(module, "MAX_PIXELS", 100_000)
+    page = contact_sheet([Section([Tile(_blue())])], title="x", side=20)
+    assert page.width * page.height <= 100_000
+    with pytest.raises(DataError, match=r"592 x \d+ pixels is too large: show fewer pictures"):
+        contact_sheet([Section([Tile(_blue())] * 60)], title="x", columns=2)
 
 
 def test_saved_as_png_in_one_piece(tmp_path):
