@@ -14,7 +14,7 @@ Size = tuple[int, int]  # height, width in pixels
 
 def is_number(value: Any) -> bool:
     """Whether it is a finite number; `true` and `false` are none, though Python counts them."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def is_whole(value: Any) -> bool:
@@ -31,6 +31,12 @@ def is_name(value: Any) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON and YAML can hold
         return False
     return True
+
+
+def is_size(value: Any, low: int = 1) -> bool:
+    """Whether it is a pair of whole numbers from `low` on."""
+    pair = _pair(value)
+    return len(pair) == 2 and all(is_whole(side) and side >= low for side in pair)
 
 
 def number(place: str, value: Any, low: float, high: float) -> float:
@@ -112,8 +118,8 @@ def as_size(image_size: int | Sequence[int]) -> Size:
     Raises:
         DataError: it is neither.
     """
-    pair = _pair(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(pair) != 2 or not all(is_whole(side) and side > 0 for side in pair):
+    pair = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    if not is_size(pair):
         raise DataError(
             f"image_size={image_size} is not a size: give a whole number of pixels or [H, W]."
         )

@@ -8,7 +8,6 @@ from typing import Any
 
 from datamodules.errors import DataError
 from datamodules.files import build_once
-from datamodules.schema import choice
 from datamodules.sources.image_folder import ImageFolder
 from datamodules.sources.source import Index
 from datamodules.workers.progress import report_progress
@@ -44,7 +43,9 @@ class Cifar:
     """
 
     def __init__(self, *, root: str, variant: str = "CIFAR10") -> None:
-        self.variant = choice("variant", variant, CLASS_NAMES)
+        if variant not in CLASS_NAMES:
+            raise DataError(f"variant={variant} is neither CIFAR10 nor CIFAR100.")
+        self.variant = variant
         self.folder = Path(root) / variant.lower()
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datamodules.errors import DataError
 from datamodules.files import build_once
-from datamodules.schema import as_size, number, whole
+from datamodules.schema import is_number, is_size, whole
 from datamodules.sources.coco import Coco
 from datamodules.sources.source import Index
 from datamodules.workers.threads import map_in_order
@@ -56,12 +56,13 @@ class Synthetic:
         """The class names; `DataError` for settings that cannot be drawn; draws nothing."""
         if whole("scenes", self.scenes, 0) < 20:
             raise DataError(f"scenes={self.scenes} is too few to split: draw at least 20.")
-        if min(as_size(self.image_size)) < 64:
+        if not is_size(self.image_size, low=64):
             raise DataError(
                 f"The scenes' image_size={list(self.image_size)} is not [height, width] of at "
                 "least 64 pixels each."
             )
-        number("ambiguity", self.ambiguity, 0, 1)
+        if not is_number(self.ambiguity) or not 0 <= self.ambiguity <= 1:
+            raise DataError(f"ambiguity={self.ambiguity} is not a probability between 0 and 1.")
         from datamodules.sources.drawing.looks import CLASS_NAMES
 
         return tuple(sorted(CLASS_NAMES))
