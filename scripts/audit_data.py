@@ -7,8 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from datamodules.audit.audit import audit
-from datamodules.audit.likeness import DISTANCE
 from datamodules.audit.sheets import write_sheets
+from datamodules.audit.similarity import DISTANCE
 from datamodules.audit.summary import summary
 from datamodules.audit.tables import write_tables
 from datamodules.schema import as_size

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from datamodules.audit.duplicates import Group, find_duplicates
-from datamodules.audit.likeness import DISTANCE
-from datamodules.audit.oddities import Oddity, find_oddities
+from datamodules.audit.issues import Issue, find_issues
 from datamodules.audit.reading import BadFile, Picture, read_pictures
+from datamodules.audit.similarity import DISTANCE
 from datamodules.errors import DataError
 from datamodules.schema import Size, is_whole
 from datamodules.sources.source import Index, Item
@@ -26,7 +26,7 @@ class Audit:
     pictures: Sequence[Picture]
     bad: Sequence[BadFile]
     duplicates: dict[str, list[Group]]  # kind -> groups
-    oddities: Sequence[Oddity]
+    issues: Sequence[Issue]
 
     @cached_property
     def counts(self) -> dict[str, Counter[str]]:
@@ -78,5 +78,5 @@ def audit(index: Index, *, image_size: Size, distance: int = DISTANCE) -> Audit:
         pictures=pictures,
         bad=bad,
         duplicates=find_duplicates(pictures, distance=distance),
-        oddities=list(find_oddities(pictures, image_size=image_size)),
+        issues=list(find_issues(pictures, image_size=image_size)),
     )

@@ -7,14 +7,14 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from datamodules.audit.likeness import (
+from datamodules.audit.reading import Picture
+from datamodules.audit.similarity import (
     CORRELATION,
     close_pairs,
     correlations,
     is_plain,
     unit_vectors,
 )
-from datamodules.audit.reading import Picture
 
 # From the strictest on; each includes those before.
 KINDS = ("same bytes", "same pixels", "look alike")
@@ -48,7 +48,7 @@ def find_duplicates(pictures: Sequence[Picture], *, distance: int) -> dict[str, 
     return {kind: _groups(of, pictures) for kind, of in zip(KINDS, labels, strict=True)}
 
 
-def kind_of(first: Picture, second: Picture) -> str:
+def duplicate_type(first: Picture, second: Picture) -> str:
     """How two pictures of one group are duplicates of each other."""
     if first.file_digest == second.file_digest:
         return KINDS[0]

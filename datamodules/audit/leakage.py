@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from datamodules.audit.likeness import (
+from datamodules.audit.similarity import (
     CORRELATION,
     DISTANCE,
     close_pairs,
@@ -68,7 +68,7 @@ def warn_of_leakage(splits: Mapping[str, CachedSplit], *, cache_dir: Path, audit
     leaks = [Leak(*leak) for leak in json.loads((folder / "leaks.json").read_text())]
     if leaks:
         log.warning(
-            "%s (the first: %s and %s), which flatters the figures; see all with: %s",
+            "%s (the first: %s and %s), which flatters the metrics; see all with: %s",
             ", ".join(map(str, leaks)),
             *leaks[0].first,
             audit,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from datamodules.audit.likeness import perceptual_hash, thumbnail
-from datamodules.decoding.crops import OUTSIDE
+from datamodules.audit.similarity import perceptual_hash, thumbnail
+from datamodules.decoding.crops import PADDING_COLOR
 from datamodules.decoding.decoding import decode_image
 from datamodules.errors import DataError
 from datamodules.sources.source import Box, Item
@@ -82,7 +82,7 @@ def read_pictures(
     return pictures, bad
 
 
-def what_is_wrong(path: str, error: DataError) -> str:
+def decode_failure(path: str, error: DataError) -> str:
     """Why a file could not be decoded, in a few words.
 
     Args:
@@ -105,7 +105,7 @@ def what_is_wrong(path: str, error: DataError) -> str:
     return " ".join(str(cause).split()) or type(cause).__name__
 
 
-def decode_what_is_left(path: str) -> np.ndarray | None:
+def decode_truncated(path: str) -> np.ndarray | None:
     """The readable part of a damaged file, uint8 H x W x 3, or None where there is none.
 
     Not for threads: Pillow has one switch for all decoding.
@@ -126,7 +126,7 @@ def _read(job: tuple[str, list[Item]]) -> list[Picture] | BadFile:
     try:
         image = decode_image(path, annotated=items[0].size)
     except DataError as error:
-        return BadFile(split, items, what_is_wrong(path, error))
+        return BadFile(split, items, decode_failure(path, error))
     return list(_pictures(split, items, image))
 
 
@@ -135,7 +135,7 @@ def _pictures(split: str, items: list[Item], image: Image.Image) -> Iterator[Pic
     file = _file(path)
     content = path.read_bytes()
     for item in items:
-        picture = image if item.box is None else _cut(image, item.box)
+        picture = image if item.box is None else _crop(image, item.box)
         small = picture.resize((REDUCED, REDUCED), Image.Resampling.BILINEAR, reducing_gap=4)
         yield Picture(
             split=split,
@@ -156,11 +156,11 @@ def _file(path: Path) -> File:
         return File(path.stat().st_size, image.format or "", image.mode, frames)
 
 
-def _cut(image: Image.Image, box: Box) -> Image.Image:
+def _crop(image: Image.Image, box: Box) -> Image.Image:
     """The box in its own size, grey where it reaches outside the image."""
     x0, y0, x1, y1 = box
     inside = (max(x0, 0), max(y0, 0), min(x1, image.width), min(y1, image.height))
-    crop = Image.new("RGB", (x1 - x0, y1 - y0), OUTSIDE)
+    crop = Image.new("RGB", (x1 - x0, y1 - y0), PADDING_COLOR)
     if inside[0] < inside[2] and inside[1] < inside[3]:
         crop.paste(image.crop(inside), (inside[0] - x0, inside[1] - y0))
     return crop

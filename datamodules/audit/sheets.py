@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.audit.audit import Audit
-from datamodules.audit.duplicates import KINDS, Group, counterpart, kind_of
-from datamodules.audit.reading import BadFile, Picture, decode_what_is_left
+from datamodules.audit.duplicates import KINDS, Group, counterpart, duplicate_type
+from datamodules.audit.reading import BadFile, Picture, decode_truncated
 from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
 from datamodules.contact_sheets.text import Color
 from datamodules.contact_sheets.tile import ORANGE, RED, Tile
@@ -42,10 +42,10 @@ def write_sheets(audit: Audit, folder: Path) -> None:
 
 def _write_odd(audit: Audit, folder: Path) -> None:
     damaged = [tile for bad in audit.bad[:ODD] if (tile := _damaged(audit, bad))]
-    odd = [_tile(audit, odd.picture, odd.what) for odd in audit.oddities[:ODD]]
+    odd = [_tile(audit, odd.picture, odd.what) for odd in audit.issues[:ODD]]
     sections = [
         Section(damaged, f"damaged: what can still be seen of {len(audit.bad)} corrupt files"),
-        Section(odd, f"odd: {len(odd)} of {len(audit.oddities)}; odd.csv has all"),
+        Section(odd, f"odd: {len(odd)} of {len(audit.issues)}; odd.csv has all"),
     ]
     sections = [section for section in sections if section.tiles]
     if sections:
@@ -53,10 +53,10 @@ def _write_odd(audit: Audit, folder: Path) -> None:
 
 
 def _group(audit: Audit, number: int, group: Group) -> Section:
-    members = _most_different(audit, group)
+    members = _diverse_first(audit, group)
     pictures = [audit.pictures[member] for member in members[:MEMBERS]]
     pairs = [(audit.pictures[m], _counterpart(audit, m, group)) for m in group.members]
-    weakest = max((kind_of(*pair) for pair in pairs), key=KINDS.index)
+    weakest = max((duplicate_type(*pair) for pair in pairs), key=KINDS.index)
     words = [f"group {number}: {weakest}"]
     words += ["different classes"] * group.across_classes + ["leakage"] * group.across_splits
     if len(pictures) < len(members):
@@ -70,7 +70,7 @@ def _counterpart(audit: Audit, member: int, group: Group) -> Picture:
     return audit.pictures[counterpart(member, group, audit.pictures)]
 
 
-def _most_different(audit: Audit, group: Group) -> list[int]:
+def _diverse_first(audit: Audit, group: Group) -> list[int]:
     """The members, first one of each split and class."""
     firsts = {}
     for member in group.members:
@@ -95,7 +95,7 @@ def _tile(audit: Audit, picture: Picture, what: str = "", *, frame: Color | None
 
 
 def _damaged(audit: Audit, bad: BadFile) -> Tile | None:
-    pixels = decode_what_is_left(bad.path)
+    pixels = decode_truncated(bad.path)
     if pixels is None:
         return None
     return Tile(pixels, (*_place(audit, bad.split, bad.items[0]), bad.reason), frame=RED)

@@ -9,7 +9,7 @@ from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, Group
 from datamodules.audit.tables import QUANTILES, count_rows, size_rows
 
-MOST_CLASSES = 40  # rows; counts.csv has all
+MAX_CLASSES = 40  # rows; counts.csv has all
 NAMED = 5  # of each kind of finding
 
 
@@ -30,7 +30,7 @@ def summary(audit: Audit) -> Iterator[RenderableType]:
     yield from _named("leakage (groups across splits)", leaking)
     corrupt = [f"{b.split} {audit.file_name(b.items[0])}: {b.reason}" for b in audit.bad]
     yield from _named("corrupt files", corrupt)
-    odd = [f"{o.picture.split} {audit.name(o.picture.item)}: {o.what}" for o in audit.oddities]
+    odd = [f"{o.picture.split} {audit.name(o.picture.item)}: {o.what}" for o in audit.issues]
     yield from _named("odd pictures", odd)
 
 
@@ -40,7 +40,7 @@ def _counts(audit: Audit) -> Table:
     for split in [*audit.index.splits, "total"]:
         table.add_column(split, justify="right")
     rows = sorted(count_rows(audit), key=lambda row: -row[-1])
-    for row in rows[:MOST_CLASSES]:
+    for row in rows[:MAX_CLASSES]:
         table.add_row(*map(str, row))
     table.add_section()
     name = f"all {len(rows)} classes"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.audit.audit import Audit
-from datamodules.audit.duplicates import KINDS, counterpart, kind_of
+from datamodules.audit.duplicates import KINDS, counterpart, duplicate_type
 from datamodules.files import written_beside
 from datamodules.sources.source import Item
 
@@ -21,8 +21,8 @@ def write_tables(audit: Audit, folder: Path) -> None:
     splits = list(audit.index.splits)
     _write(folder / "counts.csv", ("class", *splits, "total"), count_rows(audit))
     _write(folder / "sizes.csv", ("split", "what", *QUANTILES), size_rows(audit))
-    kind = ("width", "height", "file_bytes", "format", "mode")
-    _write(folder / "pictures.csv", (*PLACE, *kind), _picture_rows(audit))
+    measured = ("width", "height", "file_bytes", "format", "mode")
+    _write(folder / "pictures.csv", (*PLACE, *measured), _picture_rows(audit))
     _write(folder / "corrupt.csv", ("split", "class", "path", "reason"), _bad_rows(audit))
     _write(folder / "odd.csv", (*PLACE, "what"), _odd_rows(audit))
     how = ("across_classes", "across_splits", "duplicate_of", "kind", "distance")
@@ -50,8 +50,8 @@ def size_rows(audit: Audit) -> Iterator[tuple]:
 
 def _picture_rows(audit: Audit) -> Iterator[tuple]:
     for p in audit.pictures:
-        facts = (p.width, p.height, p.file.bytes, p.file.format, p.file.mode)
-        yield *_place(audit, p.split, p.item), *facts
+        values = (p.width, p.height, p.file.bytes, p.file.format, p.file.mode)
+        yield *_place(audit, p.split, p.item), *values
 
 
 def _bad_rows(audit: Audit) -> Iterator[tuple]:
@@ -61,7 +61,7 @@ def _bad_rows(audit: Audit) -> Iterator[tuple]:
 
 
 def _odd_rows(audit: Audit) -> Iterator[tuple]:
-    for odd in audit.oddities:
+    for odd in audit.issues:
         yield *_place(audit, odd.picture.split, odd.picture.item), odd.what
 
 
@@ -73,7 +73,7 @@ def _duplicate_rows(audit: Audit) -> Iterator[tuple]:
             picture = audit.pictures[member]
             other = audit.pictures[counterpart(member, group, audit.pictures)]
             distance = (picture.phash ^ other.phash).bit_count()
-            how = (audit.name(other.item), kind_of(picture, other), distance)
+            how = (audit.name(other.item), duplicate_type(picture, other), distance)
             yield number, *_place(audit, picture.split, picture.item), *across, *how
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import albumentations as A
 import numpy as np
 
-from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.augmentation.pipeline import Pipeline
 from datamodules.errors import DataError
 
@@ -33,7 +33,7 @@ class LibraryPipeline(Pipeline):
     def make(self, operation: Operation) -> Any:
         return operation.for_albumentations(A)
 
-    def adapt(self, transform: Any) -> Step | None:
+    def adapt(self, transform: Any) -> ArrayTransform | None:
         if not isinstance(transform, A.BasicTransform | A.BaseCompose):
             return None
         try:

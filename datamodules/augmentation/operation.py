@@ -10,14 +10,15 @@ import numpy as np
 from datamodules.schema import number
 
 # Changes uint8 h x w x 3 into uint8 of any size, with draws from a generator; never in place.
-Step = Callable[[np.ndarray, Random], np.ndarray]
+ArrayTransform = Callable[[np.ndarray, Random], np.ndarray]
 
 
 class Operation:
     """Ranges and a probability, and how each backend makes a transform of them.
 
     A backend's method gets the library (so that no operation imports it) and returns one of its
-    transforms, which knows its probability, or a `Step`, which is then done with probability `p`.
+    transforms, which knows its probability, or an `ArrayTransform`, which is then applied with
+    probability `p`.
 
     Args:
         p: Probability.
@@ -32,11 +33,11 @@ class Operation:
         self.p = number(self._place("p"), p, 0, 1)
 
     def for_albumentations(self, A: ModuleType) -> Any:
-        """A transform of `albumentations`, or a Step."""
+        """A transform of `albumentations`, or an ArrayTransform."""
         raise NotImplementedError
 
     def for_torchvision(self, v2: ModuleType) -> Any:
-        """A transform of `torchvision.transforms.v2`, or a Step."""
+        """A transform of `torchvision.transforms.v2`, or an ArrayTransform."""
         raise NotImplementedError
 
     def _place(self, argument: str) -> str:

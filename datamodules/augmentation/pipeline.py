@@ -1,4 +1,4 @@
-"""`Pipeline`: a recipe's steps and the generators they draw from, for one thread."""
+"""`Pipeline`: a recipe's transforms and the generators they draw from, for one thread."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.errors import DataError
 
 # OpenCV's threads would only take cores from the training threads, at sizes this small.
@@ -16,9 +16,9 @@ cv2.setNumThreads(0)
 
 
 class Pipeline(ABC):
-    """Does the steps of a recipe, in order, with draws that follow from (seed, epoch, index).
+    """Applies a recipe's transforms, in order, with draws that follow from (seed, epoch, index).
 
-    All steps draw from the same streams, one after the other: with generators for each, seeded
+    All transforms draw from the same streams, one after the other: with generators for each, seeded
     alike, two operations of p=0.5 would always go together. Generators have a state, so a pipeline
     belongs to one thread.
 
@@ -35,7 +35,7 @@ class Pipeline(ABC):
     def __init__(self, transforms: Sequence[Any], *, seed: int) -> None:
         self.seed = seed
         self.random = Random()
-        self.steps = [self._step(transform) for transform in transforms]
+        self.transforms = [self._array_transform(transform) for transform in transforms]
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
         """Uint8 h x w x 3 to an image of any size; `image` itself stays as it is."""
@@ -47,33 +47,33 @@ class Pipeline(ABC):
         self.random.seed(seed)
 
     def run(self, image: np.ndarray) -> np.ndarray:
-        """Do all steps."""
-        for step in self.steps:
-            image = step(image, self.random)
+        """Apply all transforms to uint8 h x w x 3."""
+        for transform in self.transforms:
+            image = transform(image, self.random)
         return image
 
     @abstractmethod
     def make(self, operation: Operation) -> Any:
-        """The library's transform for an operation, or a Step."""
+        """The library's transform for an operation, or an ArrayTransform."""
 
     @abstractmethod
-    def adapt(self, transform: Any) -> Step | None:
-        """A Step that does a transform of the library; None where it is not one."""
+    def adapt(self, transform: Any) -> ArrayTransform | None:
+        """An ArrayTransform that does a transform of the library; None where it is not one."""
 
-    def _step(self, transform: Any) -> Step:
+    def _array_transform(self, transform: Any) -> ArrayTransform:
         if isinstance(transform, Operation):
             made = self.make(transform)
             return self.adapt(made) or _sometimes(made, transform.p)
-        step = self.adapt(transform)
-        if step is None:
+        adapted = self.adapt(transform)
+        if adapted is None:
             raise DataError(f"{transform!r} in the augmentation is no transform of {self.library}.")
-        return step
+        return adapted
 
 
-def _sometimes(step: Step, p: float) -> Step:
+def _sometimes(transform: ArrayTransform, p: float) -> ArrayTransform:
     if p == 1:
-        return step
-    return lambda image, random: step(image, random) if random.random() < p else image
+        return transform
+    return lambda image, random: transform(image, random) if random.random() < p else image
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torchvision.transforms import v2
 
-from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.augmentation.pipeline import Pipeline
 
 # torch's functions and methods that draw numbers; all take a `generator`.
@@ -68,12 +68,12 @@ class LibraryPipeline(Pipeline):
     def make(self, operation: Operation) -> Any:
         return operation.for_torchvision(v2)
 
-    def adapt(self, transform: Any) -> Step | None:
+    def adapt(self, transform: Any) -> ArrayTransform | None:
         if not isinstance(transform, v2.Transform):
             return None
 
-        def step(image: np.ndarray, _: Any) -> np.ndarray:
+        def apply(image: np.ndarray, _: Any) -> np.ndarray:
             pixels = torch.from_numpy(image).permute(2, 0, 1)  # 3 x h x w
             return np.ascontiguousarray(transform(pixels).permute(1, 2, 0).numpy())
 
-        return step
+        return apply

@@ -109,20 +109,20 @@ def open_cache(
     return CachedSplit(kept, pixels, images["bad"], folder.name)
 
 
-def allow_bad_images(bad: Mapping[str, str], most: int) -> None:
+def allow_bad_images(bad: Mapping[str, str], limit: int) -> None:
     """Name each skipped image in a warning.
 
     Args:
         bad: Path of each unreadable image -> sentence that says what is wrong with it.
-        most: How many may be skipped.
+        limit: How many may be skipped.
 
     Raises:
         DataError: there are more.
     """
-    if len(bad) > most:
+    if len(bad) > limit:
         first = " ".join(list(bad.values())[:3])
         raise DataError(
-            f"{len(bad)} images cannot be used and data.max_bad_images={most}: repair them, "
+            f"{len(bad)} images cannot be used and data.max_bad_images={limit}: repair them, "
             f"remove them or raise that number. The first: {first}"
         )
     for sentence in bad.values():

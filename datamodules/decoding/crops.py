@@ -10,10 +10,11 @@ from datamodules.sources.source import Box
 
 Fit = Literal["stretch", "pad", "crop"]
 
-OUTSIDE = (128, 128, 128)  # what a crop shows beyond the image: no edge that looks like an object
+# What a crop shows beyond the image: no edge that looks like an object.
+PADDING_COLOR = (128, 128, 128)
 
 
-def fitted(box: Box, size: Size, fit: Fit) -> Box:
+def match_aspect_ratio(box: Box, size: Size, fit: Fit) -> Box:
     """The box with the aspect ratio of `size`, unless it may be stretched."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
@@ -27,7 +28,7 @@ def fitted(box: Box, size: Size, fit: Fit) -> Box:
     return left, top, left + new_width, top + new_height
 
 
-def cut(image: Image.Image, box: Box, size: Size, scale: int = 1) -> np.ndarray:
+def crop_and_resize(image: Image.Image, box: Box, size: Size, scale: int = 1) -> np.ndarray:
     """One crop: the part of the box inside the image, resized into place; the rest is grey.
 
     Args:
@@ -42,7 +43,7 @@ def cut(image: Image.Image, box: Box, size: Size, scale: int = 1) -> np.ndarray:
     x0, y0, x1, y1 = box
     width, height = image.width * scale, image.height * scale
     inside = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
-    crop = np.full((*size, 3), OUTSIDE, np.uint8)
+    crop = np.full((*size, 3), PADDING_COLOR, np.uint8)
     if inside[0] >= inside[2] or inside[1] >= inside[3]:
         return crop
     left, right = _span(inside[0] - x0, inside[2] - x0, size[1] / (x1 - x0), size[1])

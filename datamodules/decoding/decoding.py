@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from datamodules.decoding.crops import Fit, cut, fitted
+from datamodules.decoding.crops import Fit, crop_and_resize, match_aspect_ratio
 from datamodules.decoding.rgb import to_rgb
 from datamodules.errors import DataError
 from datamodules.schema import Size
 from datamodules.sources.source import Box
 
-SPARE = 3  # a reduced photo has at least so many pixels for one of the result: no sharpness is lost
+# A reduced photo has at least so many pixels for one of the result: no sharpness is lost.
+OVERSAMPLING = 3
 TURNED = range(5, 9)  # the EXIF orientations that swap width and height
 
 # Pillow refuses images of more than 179 million pixels; its warning from half of that is no help.
@@ -51,8 +52,8 @@ def decode_crops(
     image, scale = _decode(path, (size, fit) if whole else None)
     width, height = image.width * scale, image.height * scale
     _require_size(path, (width, height), annotated)
-    areas = [fitted(box or (0, 0, width, height), size, fit) for box in boxes]
-    return np.stack([cut(image, area, size, scale) for area in areas])
+    areas = [match_aspect_ratio(box or (0, 0, width, height), size, fit) for box in boxes]
+    return np.stack([crop_and_resize(image, area, size, scale) for area in areas])
 
 
 def decode_image(path: str, *, annotated: tuple[int, int] | None = None) -> Image.Image:
@@ -124,8 +125,8 @@ def _reduce(image: Image.Image, size: Size, fit: Fit) -> int:
     width, height = image.size
     if image.getexif().get(ExifTags.Base.Orientation) in TURNED:
         width, height = height, width
-    x0, y0, x1, y1 = fitted((0, 0, width, height), size, fit)
-    surplus = min((x1 - x0) / size[1], (y1 - y0) / size[0]) / SPARE
+    x0, y0, x1, y1 = match_aspect_ratio((0, 0, width, height), size, fit)
+    surplus = min((x1 - x0) / size[1], (y1 - y0) / size[0]) / OVERSAMPLING
     for scale in (8, 4, 2):
         if scale <= surplus and width % scale == height % scale == 0:
             reduced = image.draft(None, (image.width // scale, image.height // scale))

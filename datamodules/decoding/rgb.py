@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-BEHIND = (255, 255, 255)  # what is seen through a transparent image
+BACKGROUND = (255, 255, 255)  # what is seen through a transparent image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -18,7 +18,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return Image.fromarray(_from_16_bits(image)).convert("RGB")
     if image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, (*BEHIND, 255))
+        ground = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
 
@@ -26,10 +26,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _from_16_bits(image: Image.Image) -> np.ndarray:
     levels = np.asarray(image, np.int64)
     _require_range(levels, 65535)
-    grey = (levels >> 8).astype(np.uint8)
+    gray = (levels >> 8).astype(np.uint8)
     if "transparency" in image.info:  # one of the levels
-        grey[levels == image.info["transparency"]] = BEHIND[0]
-    return grey
+        gray[levels == image.info["transparency"]] = BACKGROUND[0]
+    return gray
 
 
 def _from_float(image: Image.Image) -> np.ndarray:
@@ -39,6 +39,6 @@ def _from_float(image: Image.Image) -> np.ndarray:
 
 
 def _require_range(levels: np.ndarray, white: int) -> None:
-    least, most = levels.min(), levels.max()
-    if not (least >= 0 and most <= white):  # so written that a NaN is refused
-        raise ValueError(f"its levels are {least:g}..{most:g} instead of 0..{white}")
+    low, high = levels.min(), levels.max()
+    if not (low >= 0 and high <= white):  # so written that a NaN is refused
+        raise ValueError(f"its levels are {low:g}..{high:g} instead of 0..{white}")

@@ -15,9 +15,9 @@ from datamodules.errors import DataError
 from datamodules.files import written_beside
 from datamodules.workers.threads import map_in_order
 
-MOST_BYTES = 4 * 2**30  # of everything, unpacked
-MOST_MEMBERS = 100_000
-HIGHEST_RATIO = 100  # unpacked to packed; photographs have 1, a zip bomb hundreds
+MAX_BYTES = 4 * 2**30  # of everything, unpacked
+MAX_MEMBERS = 100_000
+MAX_RATIO = 100  # unpacked to packed; photographs have 1, a zip bomb hundreds
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 1  # bit of a member's flags
@@ -93,9 +93,9 @@ def _extract(archive: ZipFile, folder: Path, file: tuple[Path, ZipInfo]) -> Path
 
 def _require_sizes(members: list[ZipInfo]) -> None:
     plain, packed = sum(i.file_size for i in members), sum(i.compress_size for i in members)
-    if len(members) > MOST_MEMBERS:
-        raise Failure(f"it holds more than {MOST_MEMBERS:,} files", permanent=True)
-    if plain > MOST_BYTES or plain > HIGHEST_RATIO * packed:
+    if len(members) > MAX_MEMBERS:
+        raise Failure(f"it holds more than {MAX_MEMBERS:,} files", permanent=True)
+    if plain > MAX_BYTES or plain > MAX_RATIO * packed:
         raise Failure(f"its {packed:,} bytes would unpack to {plain:,}", permanent=True)
 
 

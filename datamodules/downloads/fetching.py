@@ -12,9 +12,9 @@ from datamodules.downloads.failure import Failure, Stopped
 from datamodules.downloads.limits import Hosts, Limits
 from datamodules.downloads.partial_file import PartialFile
 from datamodules.downloads.transfer import transfer
-from datamodules.workers.progress import Meter
+from datamodules.workers.progress import DownloadProgress
 
-MOST_REDIRECTS = 5
+MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Fetcher:
     """
 
     def __init__(
-        self, *, limits: Limits, hosts: Hosts, meter: Meter, stop: threading.Event
+        self, *, limits: Limits, hosts: Hosts, meter: DownloadProgress, stop: threading.Event
     ) -> None:
         self.limits = limits
         self.hosts = hosts
         self.meter = meter
         self.stop = stop
         self.session = requests.Session()
-        self.session.max_redirects = MOST_REDIRECTS
+        self.session.max_redirects = MAX_REDIRECTS
         self.session.headers["User-Agent"] = "model-diet"
 
     def fetch(self, target: Target) -> None:

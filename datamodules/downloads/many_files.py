@@ -10,9 +10,9 @@ from datamodules.downloads.fetching import Fetcher, Target
 from datamodules.downloads.limits import Hosts, Limits
 from datamodules.downloads.root_folder import write_missing
 from datamodules.errors import DataError, unwritable
-from datamodules.workers.progress import Meter
+from datamodules.workers.progress import DownloadProgress
 
-PATIENCE = 2.0  # seconds for threads to end; what they leave is good to be continued anyway
+JOIN_SECONDS = 2.0  # seconds for threads to end; what they leave is good to be continued anyway
 
 Result = tuple[Target, Exception | None]
 
@@ -52,7 +52,7 @@ def fetch_all(targets: Sequence[Target], *, limits: Limits, job: str) -> dict[Ta
     waiting: queue.SimpleQueue[Target] = queue.SimpleQueue()
     for target in targets:
         waiting.put(target)
-    with Meter(job, len(targets)) as meter:
+    with DownloadProgress(job, len(targets)) as meter:
         shared = {"limits": limits, "hosts": Hosts(limits, stop), "meter": meter, "stop": stop}
         # Daemons: after Ctrl-C a thread that waits for a server does not hold the program up.
         threads = [
@@ -82,7 +82,7 @@ def _work(fetcher: Fetcher, waiting: queue.SimpleQueue, done: queue.Queue) -> No
             done.put((target, error))
 
 
-def _collect(done: queue.Queue, count: int, meter: Meter) -> dict[Target, str]:
+def _collect(done: queue.Queue, count: int, meter: DownloadProgress) -> dict[Target, str]:
     reasons = {}
     for _ in range(count):
         target, error = _next(done)
@@ -105,6 +105,6 @@ def _next(done: queue.Queue) -> Result:
 
 
 def _join(threads: list[threading.Thread]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + JOIN_SECONDS
     for thread in threads:
         thread.join(max(end - time.monotonic(), 0.0))

@@ -15,7 +15,7 @@ from datamodules.downloads.partial_file import PartialFile, Version, version_of
 Received = Callable[[int, int, int | None], None]
 
 CHUNK = 2**16
-SLOWEST = 100  # bytes per second; a server that drips keeps a socket from ever timing out
+MIN_BYTES_PER_SECOND = 100  # a server that drips keeps a socket from ever timing out
 ASKS_TO_WAIT = (429, 503)
 MAY_PASS = (408, 425, 429)  # besides all of 5xx
 
@@ -145,7 +145,7 @@ def _chunks(response: Response, limits: Limits) -> Iterator[bytes]:
         received += len(chunk)
         elapsed = time.monotonic() - since
         if elapsed > limits.stall_timeout:
-            if received < SLOWEST * elapsed:
+            if received < MIN_BYTES_PER_SECOND * elapsed:
                 raise Failure(f"the server sent only {received:,} bytes in {elapsed:.0f} s")
             since, received = time.monotonic(), 0
 

@@ -107,8 +107,8 @@ def _unpack(archive: ZipFile, images: Mapping[Path, ZipInfo], folder: Path, *, v
     """Fill the folder; returns how many images were not there."""
 
     def unpack(files: Mapping[Path, ZipInfo], into: Path) -> None:
-        steps = extract_images(archive, files, into)
-        for _ in report_progress(steps, total=len(files), job="trashnet: unpacking"):
+        paths = extract_images(archive, files, into)
+        for _ in report_progress(paths, total=len(files), job="trashnet: unpacking"):
             pass
 
     if not folder.is_dir():

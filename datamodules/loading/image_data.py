@@ -50,8 +50,9 @@ class ImageData(pl.LightningDataModule):
         audit_command: What a person types to see the duplicates that a warning of leakage is about.
 
     Attributes:
-        views: Training repeats this many augmented views of each image, and its batches end with
-            their (view, index) keys, int64 N x 2. None augments anew in each epoch.
+        augmentation_repeats: Training repeats this many augmentations of each image, and its
+            batches end with their (repeat, index) keys, int64 N x 2. None augments anew in each
+            epoch.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class ImageData(pl.LightningDataModule):
         self.audit_command = audit_command
         self._compared = False  # Lightning prepares the data anew for each fit
         self._caches: dict[str, CachedSplit] = {}
-        self.views: int | None = None
+        self.augmentation_repeats: int | None = None
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -145,14 +146,14 @@ class ImageData(pl.LightningDataModule):
         """Augmented, shuffled training batches."""
         return self._loader("train", self.augmentation)
 
-    def view_batches(self, view: int) -> DataLoader:
-        """All training images as augmented in one view, in order.
+    def repeat_batches(self, repeat: int) -> DataLoader:
+        """All training images as augmented in one of the repeats, in order.
 
         Every batch has the training's size: the last one is filled up with the first images.
         """
         dataset = self._dataset("train", self.augmentation)
         images, size = len(dataset), min(self.batch_size, len(dataset))
-        keys = [[(view, (n + i) % images) for i in range(size)] for n in range(0, images, size)]
+        keys = [[(repeat, (n + i) % images) for i in range(size)] for n in range(0, images, size)]
         return make_loader(dataset, keys, num_workers=self.num_workers, seed=self.seed)
 
     def val_dataloader(self) -> DataLoader:
@@ -226,7 +227,7 @@ class ImageData(pl.LightningDataModule):
             labels=[item.label for item in self.items(split)],
             size=self.image_size,
             augmentation=augmentation,
-            keyed=augmentation is not None and self.views is not None,
+            keyed=augmentation is not None and self.augmentation_repeats is not None,
         )
 
     def _loader(self, split: str, augmentation: Augmentation | None) -> DataLoader:
@@ -251,7 +252,7 @@ class ImageData(pl.LightningDataModule):
             drop_last=train,  # BatchNorm cannot train on a last batch of one image
             shuffle=train,
             weights=self._weights() if train and self.sampling != "natural" else None,
-            views=self.views if train else None,
+            augmentation_repeats=self.augmentation_repeats if train else None,
             **ranks,
         )
 

@@ -8,9 +8,9 @@ from torch.utils.data import Sampler
 
 Key = tuple[int, int]  # epoch, index of the image in its split
 
-# An image that comes a second time in epoch e is augmented as in epoch e + REPEAT, else the two
-# would be equal. Odd, so that they differ too where the epoch counts modulo a few views.
-REPEAT = 1_000_003
+# An image that comes a second time in epoch e is augmented as in epoch e + DUPLICATE_OFFSET, else
+# the two would be equal. Odd, so that they differ too where the epoch counts modulo a few repeats.
+DUPLICATE_OFFSET = 1_000_003
 
 
 class EpochSampler(Sampler[list[Key]]):
@@ -28,8 +28,8 @@ class EpochSampler(Sampler[list[Key]]):
         shuffle: A new order in each epoch; else 0, 1, 2, ...
         weights: How often each image is drawn, relative to the others; None draws each once. An
             epoch stays as long: with weights, some images come several times and others not.
-        views: Repeat the augmentations of this many epochs (the order is new all the same): a key
-            then says epoch mod views. None augments anew in each epoch.
+        augmentation_repeats: Repeat the augmentations of this many epochs (the order is new all the
+            same): a key then says epoch mod augmentation_repeats. None augments anew in each epoch.
         rank: Number of this process among `world_size`; each gets every `world_size`-th image, so
             that the processes' n-th batches together are one process's n-th batch of all their
             sizes. With `drop_last` all get as many, without it the first ones may get one more;
@@ -46,7 +46,7 @@ class EpochSampler(Sampler[list[Key]]):
         drop_last: bool,
         shuffle: bool = True,
         weights: Sequence[float] | None = None,
-        views: int | None = None,
+        augmentation_repeats: int | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -55,29 +55,29 @@ class EpochSampler(Sampler[list[Key]]):
         self.seed = seed
         self.shuffle = shuffle
         self.weights = None if weights is None else np.asarray(weights, np.float64)
-        self.views = views
+        self.augmentation_repeats = augmentation_repeats
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        self.share = len(range(rank, size, world_size))
+        self.images_per_process = len(range(rank, size, world_size))
         if drop_last:
-            self.share = size // world_size
-        if drop_last and self.share > batch_size:
-            self.share -= self.share % batch_size
+            self.images_per_process = size // world_size
+        if drop_last and self.images_per_process > batch_size:
+            self.images_per_process -= self.images_per_process % batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.share // self.batch_size)
+        return -(-self.images_per_process // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
         mine = self._keys(self.epoch)[self.rank :: self.world_size]
-        if self.views is not None:
-            mine[:, 0] %= self.views
-        for start in range(0, self.share, self.batch_size):
-            batch = mine[start : min(start + self.batch_size, self.share)]
+        if self.augmentation_repeats is not None:
+            mine[:, 0] %= self.augmentation_repeats
+        for start in range(0, self.images_per_process, self.batch_size):
+            batch = mine[start : min(start + self.batch_size, self.images_per_process)]
             yield [(int(draw), int(index)) for draw, index in batch]
 
     def _keys(self, epoch: int) -> np.ndarray:
@@ -89,7 +89,7 @@ class EpochSampler(Sampler[list[Key]]):
             order = rng.permutation(self.size)
             if self.weights is not None:
                 order = _systematic_sample(self.weights, order, rng)
-                draws = epoch + REPEAT * _occurrences(order)
+                draws = epoch + DUPLICATE_OFFSET * _occurrences(order)
         return np.stack([draws, order], axis=1)
 
 
@@ -99,7 +99,7 @@ def _systematic_sample(
     """As many indices as there are weights, each drawn in proportion to its weight.
 
     Systematic sampling (Madow 1949): an image that is due x times comes floor(x) or ceil(x) times,
-    so that the classes' shares are exact, where independent draws would leave them to chance.
+    so that the classes' fractions are exact, where independent draws would leave them to chance.
     """
     due = np.cumsum(weights[order])
     ticks = (np.arange(len(order)) + rng.random()) * (due[-1] / len(order))

@@ -12,7 +12,7 @@ from datamodules.errors import DataError
 from datamodules.schema import is_name, is_number
 
 Id = int | str
-LIMIT = 1e9  # pixels: larger figures, infinities and NaN are mistakes
+LIMIT = 1e9  # pixels: larger numbers, infinities and NaN are mistakes
 
 
 class CocoImage(NamedTuple):
@@ -191,7 +191,7 @@ def inside_root(path: Path, names: Sequence[str]) -> list[str]:
     Raises:
         DataError: a name that `path` lists is no file name, or leads out of the root.
     """
-    normalised = []
+    normalized = []
     for number, name in enumerate(names):
         clean = os.path.normpath(name)
         if clean == os.curdir:
@@ -201,5 +201,5 @@ def inside_root(path: Path, names: Sequence[str]) -> list[str]:
                 f"{path} lists the image {name!r}, which is outside its folder: list the images "
                 "relative to data.root."
             )
-        normalised.append(clean)
-    return normalised
+        normalized.append(clean)
+    return normalized

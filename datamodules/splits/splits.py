@@ -16,16 +16,16 @@ log = logging.getLogger(__name__)
 class Splits:
     """Turns what a source found into train, val and test.
 
-    Images are shared out stratified by class, an image with all its boxes to one split, and the
+    Images are split stratified by class, an image with all its boxes to one split, and the
     result is kept in a file that later runs follow. Ready splits stay as they are, but for folds
-    and `train_on_all`, which share out train and val anew.
+    and `train_on_all`, which split train and val anew.
 
     Args:
-        val_fraction: Share of the validation split, where the source has none.
-        test_fraction: Share of the test split, where the source has none; 0 makes none.
-        seed: Of the sharing out.
+        val_fraction: Fraction of the validation split, where the source has none.
+        test_fraction: Fraction of the test split, where the source has none; 0 makes none.
+        seed: Of the splitting.
         file: CSV file of image and split; made where it is absent, and followed where it exists.
-        num_folds: Share train and val out into this many folds; None does not.
+        num_folds: Split train and val into this many folds; None does not.
         fold: Which of them, from 0, is the validation split.
         train_on_all: Train on the validation split too.
 
@@ -67,7 +67,7 @@ class Splits:
         splits = dict(index.splits)
         unsplit = splits.pop("unsplit", [])
         if unsplit:
-            splits = {**self._share_out(index, unsplit, ready=splits, write=write), **splits}
+            splits = {**self._assign_unsplit(index, unsplit, ready=splits, write=write), **splits}
         if self.num_folds is not None:
             splits = {**splits, **self._folds(index, splits, write=write)}
         if self.train_on_all:
@@ -79,22 +79,22 @@ class Splits:
                 )
         return Index(index.class_names, splits)
 
-    def _share_out(
+    def _assign_unsplit(
         self, index: Index, items: list[Item], *, ready: Mapping[str, list[Item]], write: bool
     ) -> dict[str, list[Item]]:
         """`train`, `val` and, unless it is ready, `test`."""
         test = 0 if "test" in ready else self.test_fraction
-        shares = {"train": 1 - self.val_fraction - test, "val": self.val_fraction, "test": test}
-        shares = {split: share for split, share in shares.items() if share > 0}
-        split_of = self._assign(index, items, shares, self.file, write=write)
-        shared = {split: [i for i in items if split_of[i.group] == split] for split in shares}
-        for split, members in shared.items():
+        fractions = {"train": 1 - self.val_fraction - test, "val": self.val_fraction, "test": test}
+        fractions = {split: part for split, part in fractions.items() if part > 0}
+        split_of = self._assign(index, items, fractions, self.file, write=write)
+        found = {split: [i for i in items if split_of[i.group] == split] for split in fractions}
+        for split, members in found.items():
             if not members:
                 raise DataError(
                     f"{len(items)} pictures in {len(set(split_of))} images are too few for a "
                     f"{split} split: add images or change the fractions in data.split."
                 )
-        return shared
+        return found
 
     def _folds(
         self, index: Index, splits: Mapping[str, list[Item]], *, write: bool
@@ -104,9 +104,9 @@ class Splits:
         images = len({item.group for item in items})
         if images < count:
             raise DataError(f"data.num_folds={count} is more than the {images} images there are.")
-        shares = {str(n): 1 / count for n in range(count)}
+        fractions = {str(n): 1 / count for n in range(count)}
         file = self.file and self.file.with_name(f"{self.file.stem}_{count}_folds.csv")
-        fold_of = self._assign(index, items, shares, file, write=write)
+        fold_of = self._assign(index, items, fractions, file, write=write)
         return {
             "train": [item for item in items if fold_of[item.group] != str(self.fold)],
             "val": [item for item in items if fold_of[item.group] == str(self.fold)],
@@ -116,15 +116,15 @@ class Splits:
         self,
         index: Index,
         items: Sequence[Item],
-        shares: Mapping[str, float],
+        fractions: Mapping[str, float],
         file: Path | None,
         *,
         write: bool,
     ) -> dict[str, str]:
-        """Image -> one of the shares: as the file says, and stratified where it says nothing."""
+        """Image -> one of the splits: as the file says, and stratified where it says nothing."""
         groups = _groups(items)
-        known = read_split_file(file, tuple(shares)) if file else {}
-        found = stratified_split(groups, shares, self.seed, known=known)
+        known = read_split_file(file, tuple(fractions)) if file else {}
+        found = stratified_split(groups, fractions, self.seed, known=known)
         if write:
             _warn_of_rare_classes(index.class_names, groups, parts=max(2, self.num_folds or 0))
             if file and found.keys() - known.keys():

@@ -1,4 +1,4 @@
-"""Sharing images out among splits so that every split has its part of each class."""
+"""Assigning images to splits so that every split has its part of each class."""
 
 import random
 from collections import Counter
@@ -21,13 +21,13 @@ def stratified_split(
 
     Args:
         groups: For each group how many items of each label it has, at least one item.
-        fractions: The share of each split; they sum to 1. The first named wins ties.
+        fractions: The fraction of each split; they sum to 1. The first named wins ties.
         seed: Shuffles the groups first.
         known: Groups that are assigned already, and stay where they are.
     """
     split_of = {group: split for group, split in (known or {}).items() if group in groups}
     left = _items_per_label(groups)
-    lacking = _shares(groups, left, fractions)
+    lacking = _wanted_items(groups, left, fractions)
     for group, split in split_of.items():
         _place(groups[group], lacking[split], left)
     waiting = sorted(set(groups) - set(split_of))
@@ -53,17 +53,17 @@ def _items_per_label(groups: Mapping[str, Counter[int]]) -> Counter[int]:
     return total
 
 
-def _shares(
+def _wanted_items(
     groups: Mapping[str, Counter[int]], total: Counter[int], fractions: Mapping[str, float]
 ) -> dict[str, dict[int, float]]:
     """How many items of each label a split should get."""
-    shares = {split: {c: total[c] * f for c in sorted(total)} for split, f in fractions.items()}
+    wanted = {split: {c: total[c] * f for c in sorted(total)} for split, f in fractions.items()}
     if len(fractions) > 1:
-        second = shares[list(fractions)[1]]
+        second = wanted[list(fractions)[1]]
         for label, count in groups_per_label(groups).items():
             if count > 1:  # 15 % of two images is less than one, and none could be measured
                 second[label] = max(second[label], 1)
-    return shares
+    return wanted
 
 
 def _place(labels: Counter[int], lacking: dict[int, float], left: Counter[int]) -> None:

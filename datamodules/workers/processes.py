@@ -18,7 +18,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 CHUNK = 32  # jobs that are handed over at a time
-WORTHWHILE = 4096  # jobs below which starting processes takes longer than it saves
+MIN_JOBS = 4096  # jobs below which starting processes takes longer than it saves
 
 
 def map_in_processes(
@@ -33,13 +33,13 @@ def map_in_processes(
         jobs: Its arguments, picklable.
         count: How many jobs there are.
     """
-    if count < WORTHWHILE or cores() == 1 or "fork" not in get_all_start_methods():
+    if count < MIN_JOBS or cores() == 1 or "fork" not in get_all_start_methods():
         yield from map_in_order(function, jobs)
         return
     jobs = iter(jobs)
     # Forked, because a fresh interpreter would first import for seconds.
     with ProcessPoolExecutor(
-        cores(), get_context("fork"), initializer=_die_with, initargs=(os.getpid(),)
+        cores(), get_context("fork"), initializer=_exit_with, initargs=(os.getpid(),)
     ) as pool:
         waiting: deque[Future[list[Result]]] = deque()
         try:
@@ -62,7 +62,7 @@ def _do(function: Callable[[Job], Result], jobs: list[Job]) -> list[Result]:
     return [function(job) for job in jobs]
 
 
-def _die_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     """End this process when its parent is gone: a killed one tells nobody."""
 
     def watch() -> None:

@@ -10,19 +10,19 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 
-Step = TypeVar("Step")
+Result = TypeVar("Result")
 
 
-def report_progress(steps: Iterable[Step], *, total: int, job: str) -> Iterator[Step]:
-    """Pass `steps` through, with a progress bar on a terminal and one plain line elsewhere."""
+def report_progress(results: Iterable[Result], *, total: int, job: str) -> Iterator[Result]:
+    """Pass `results` through, with a progress bar on a terminal and one plain line elsewhere."""
     console = Console()
     if console.is_terminal:
-        return iter(track(steps, job, total=total, console=console, transient=True))
+        return iter(track(results, job, total=total, console=console, transient=True))
     print(f"{job} ...", flush=True)
-    return iter(steps)
+    return iter(results)
 
 
-class Meter:
+class DownloadProgress:
     """Counts files and bytes of all threads.
 
     The bar of many files fills with their number, that of a single one with its bytes.
@@ -47,7 +47,7 @@ class Meter:
             self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
             self._task = self._bar.add_task(job, total=None if files == 1 else files, text="")
 
-    def __enter__(self) -> "Meter":
+    def __enter__(self) -> "DownloadProgress":
         if self._bar is not None:
             self._bar.start()
         else:

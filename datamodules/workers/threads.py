@@ -12,8 +12,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Value = TypeVar("Value")
 
-AHEAD = 2  # fetched values that wait at most
-PATIENCE = 0.1  # seconds after which a thread looks whether it is still wanted
+PREFETCHED = 2  # fetched values that wait at most
+POLL_SECONDS = 0.1  # seconds after which a thread looks whether it is still wanted
 
 
 def cores() -> int:
@@ -36,11 +36,11 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iter
 
 
 def prefetch(values: Iterator[Value]) -> Iterator[Value]:
-    """Pass `values` through, in order, fetched in a thread up to `AHEAD` of them in advance.
+    """Pass `values` through, in order, fetched in a thread up to `PREFETCHED` of them in advance.
 
     Whatever fetching raises is raised here. The thread ends with the iterator, whole or not.
     """
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(AHEAD)
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(PREFETCHED)
     stopped = threading.Event()
     thread = threading.Thread(target=_fetch, args=(values, ready, stopped), daemon=True)
     thread.start()
@@ -71,7 +71,7 @@ def _put(entry: tuple[str, Any], ready: queue.Queue, stopped: threading.Event) -
     """Whether anybody still wanted it."""
     while not stopped.is_set():
         try:
-            ready.put(entry, timeout=PATIENCE)
+            ready.put(entry, timeout=POLL_SECONDS)
         except queue.Full:
             continue
         return True

@@ -163,7 +163,7 @@ def make_distiller(
     """
     distillation = build(cfg.distillation)
     pairs = FeaturePairs(distillation, teachers, network, image_size=data.image_size, seed=seed)
-    data.views, stored = distillation.views, []
+    data.augmentation_repeats, stored = distillation.views, []
     if distillation.cached:
         # Where images are drawn by weight, a second time in an epoch shows another view.
         once = data.sampling == "natural"

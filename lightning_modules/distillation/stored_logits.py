@@ -114,7 +114,7 @@ class StoredLogits:
         folder: Path,
     ) -> None:
         """Writes one view's logits into `folder`, which is not yet where they will lie."""
-        batches = data.view_batches(view)
+        batches = data.repeat_batches(view)
         job = (
             f"Teacher {teacher.name} looks at view {view + 1} of {views} of {self.shape[0]} images"
         )

@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from datamodules.augmentation.operation import Operation
-from datamodules.decoding.crops import OUTSIDE
+from datamodules.decoding.crops import PADDING_COLOR
 from datamodules.schema import choice
 
 POLICIES = ("imagenet", "cifar10", "svhn")
@@ -28,6 +28,6 @@ class AutoAugment(Operation):
         augment = v2.AutoAugment(
             v2.AutoAugmentPolicy(self.policy),
             interpolation=v2.InterpolationMode.BILINEAR,
-            fill=list(OUTSIDE),
+            fill=list(PADDING_COLOR),
         )
         return v2.RandomApply([augment], p=self.p)

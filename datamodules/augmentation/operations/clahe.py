@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.schema import grid, interval
 
 
@@ -30,7 +30,7 @@ class Clahe(Operation):
         # OpenCV wants columns first.
         return A.CLAHE(clip_limit=self.clip_limit, tile_grid_size=self.tiles[::-1], p=self.p)
 
-    def for_torchvision(self, v2: ModuleType) -> Step:
+    def for_torchvision(self, v2: ModuleType) -> ArrayTransform:
         return self.equalize
 
     def equalize(self, image: np.ndarray, random: Random) -> np.ndarray:

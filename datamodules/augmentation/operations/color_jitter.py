@@ -9,12 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.schema import interval
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601: how bright red, green and blue look
 # Matrices that leave colours as they are, and that make all three channels grey.
-KEEP, GREY = np.eye(3), np.tile(LUMA, (3, 1))
+KEEP, GRAY = np.eye(3), np.tile(LUMA, (3, 1))
 
 
 class ColorJitter(Operation):
@@ -43,7 +43,7 @@ class ColorJitter(Operation):
         self.saturation = interval(self._place("saturation"), saturation, 0, 10)
         self.hue = interval(self._place("hue"), hue, -0.5, 0.5)
 
-    def for_albumentations(self, A: ModuleType) -> Step:
+    def for_albumentations(self, A: ModuleType) -> ArrayTransform:
         # The library's own takes twice the time, most of what a whole recipe may take.
         return self.jitter
 
@@ -78,16 +78,16 @@ def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
     """Blend with the grey image, or away from it."""
-    return cv2.transform(image, factor * KEEP + (1 - factor) * GREY)
+    return cv2.transform(image, factor * KEEP + (1 - factor) * GRAY)
 
 
 def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:
     """Turn the colour circle by a part of it, to the nearest 256th."""
-    steps = round(256 * shift)
-    if steps == 0:
+    turn = round(256 * shift)
+    if turn == 0:
         return image
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)  # hue takes all of 0..255, so it wraps
     row = np.zeros((hsv.shape[1], 3), np.uint8)
-    row[:, 0] = steps % 256
+    row[:, 0] = turn % 256
     hsv += row
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)

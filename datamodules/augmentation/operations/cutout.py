@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 from datamodules.augmentation.operation import Operation
-from datamodules.decoding.crops import OUTSIDE
+from datamodules.decoding.crops import PADDING_COLOR
 from datamodules.schema import interval
 
 
@@ -22,7 +22,7 @@ class Cutout(Operation):
         self.area = interval(self._place("area"), area, 0, 0.9)
 
     def for_albumentations(self, A: ModuleType) -> Any:
-        return A.Erasing(scale=self.area, ratio=(1, 1), fill=OUTSIDE, p=self.p)
+        return A.Erasing(scale=self.area, ratio=(1, 1), fill=PADDING_COLOR, p=self.p)
 
     def for_torchvision(self, v2: ModuleType) -> Any:
-        return v2.RandomErasing(p=self.p, scale=self.area, ratio=(1, 1), value=list(OUTSIDE))
+        return v2.RandomErasing(p=self.p, scale=self.area, ratio=(1, 1), value=list(PADDING_COLOR))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.errors import DataError
 from datamodules.schema import grid
 
@@ -32,7 +32,7 @@ class GridShuffle(Operation):
     def for_albumentations(self, A: ModuleType) -> Any:
         return A.RandomGridShuffle(grid=self.tiles, p=self.p)
 
-    def for_torchvision(self, v2: ModuleType) -> Step:
+    def for_torchvision(self, v2: ModuleType) -> ArrayTransform:
         return self.shuffle
 
     def shuffle(self, image: np.ndarray, random: Random) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from datamodules.augmentation.operation import Operation, Step
-from datamodules.decoding.crops import OUTSIDE
+from datamodules.augmentation.operation import ArrayTransform, Operation
+from datamodules.decoding.crops import PADDING_COLOR
 from datamodules.schema import whole
 
 MAX_LEVEL = 30
@@ -31,7 +31,7 @@ class RandAugment(Operation):
         self.max_level = whole(self._place("max_level"), max_level, 1, 1000)
         self.level = whole(self._place("level"), level, 0, self.max_level)
 
-    def for_albumentations(self, A: ModuleType) -> Step:
+    def for_albumentations(self, A: ModuleType) -> ArrayTransform:
         return self.augment
 
     def for_torchvision(self, v2: ModuleType) -> Any:
@@ -40,7 +40,7 @@ class RandAugment(Operation):
             magnitude=self.level,
             num_magnitude_bins=self.max_level + 1,
             interpolation=v2.InterpolationMode.BILINEAR,
-            fill=list(OUTSIDE),
+            fill=list(PADDING_COLOR),
         )
         return v2.RandomApply([augment], p=self.p)
 
@@ -72,7 +72,7 @@ def equalize(image: Image.Image, strength: float) -> Image.Image:
 
 def rotate(image: Image.Image, strength: float) -> Image.Image:
     """By up to 30 degrees."""
-    return image.rotate(30 * strength, Image.Resampling.BILINEAR, fillcolor=OUTSIDE)
+    return image.rotate(30 * strength, Image.Resampling.BILINEAR, fillcolor=PADDING_COLOR)
 
 
 def solarize(image: Image.Image, strength: float) -> Image.Image:
@@ -132,7 +132,7 @@ def _affine(image: Image.Image, *matrix: float) -> Image.Image:
         Image.Transform.AFFINE,
         matrix,
         resample=Image.Resampling.BILINEAR,
-        fillcolor=OUTSIDE,
+        fillcolor=PADDING_COLOR,
     )
 
 

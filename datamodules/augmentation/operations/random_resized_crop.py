@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.schema import Size, interval
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
@@ -36,7 +36,7 @@ class RandomResizedCrop(Operation):
         narrow, wide = interval("augment.crop_ratio", ratio, 1e-3, 1e3)
         self.ratio = (narrow * shape, wide * shape)
 
-    def for_albumentations(self, A: ModuleType) -> Step:
+    def for_albumentations(self, A: ModuleType) -> ArrayTransform:
         return self.crop
 
     def for_torchvision(self, v2: ModuleType) -> Any:

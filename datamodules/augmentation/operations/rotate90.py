@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.augmentation.operation import Operation, Step
+from datamodules.augmentation.operation import ArrayTransform, Operation
 
 
 class Rotate90(Operation):
@@ -15,7 +15,7 @@ class Rotate90(Operation):
     def for_albumentations(self, A: ModuleType) -> Any:
         return A.RandomRotate90(p=self.p)
 
-    def for_torchvision(self, v2: ModuleType) -> Step:
+    def for_torchvision(self, v2: ModuleType) -> ArrayTransform:
         return turn
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 
 from datamodules.augmentation.operation import Operation
-from datamodules.decoding.crops import OUTSIDE
+from datamodules.decoding.crops import PADDING_COLOR
 from datamodules.schema import interval, number
 
 
@@ -31,14 +31,14 @@ class ShiftScaleRotate(Operation):
 
     def for_albumentations(self, A: ModuleType) -> Any:
         shifts = (-self.shift, self.shift)
-        least, most = self.rotate
+        low, high = self.rotate
         return A.Affine(
             translate_percent={"x": shifts, "y": shifts},
             scale=self.scale,
             keep_ratio=True,
-            rotate=(-most, -least),  # it turns the other way round
+            rotate=(-high, -low),  # it turns the other way round
             border_mode=cv2.BORDER_CONSTANT,
-            fill=OUTSIDE,
+            fill=PADDING_COLOR,
             p=self.p,
         )
 
@@ -48,6 +48,6 @@ class ShiftScaleRotate(Operation):
             translate=(self.shift, self.shift),
             scale=self.scale,
             interpolation=v2.InterpolationMode.BILINEAR,
-            fill=list(OUTSIDE),
+            fill=list(PADDING_COLOR),
         )
         return v2.RandomApply([affine], p=self.p)

@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.sources.drawing import shapes, textures
 
-Colour = tuple[int, int, int]  # RGB
+Color = tuple[int, int, int]  # RGB
 
 WHITE, SILVER, DARK = (225, 222, 215), (165, 168, 172), (65, 65, 70)
 RED, GREEN, BLUE = (175, 60, 55), (70, 135, 80), (60, 95, 165)
@@ -23,7 +23,7 @@ class Look:
 
     outlines: tuple[shapes.Outline, ...]
     surfaces: tuple[textures.Texture, ...]
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
     opacity: tuple[float, float]  # smallest and largest
 
 
@@ -72,5 +72,5 @@ def choose_look(rng: np.random.Generator, label: int, ambiguity: float) -> Look:
     """The look of a class, with each trait another class's at probability `ambiguity`."""
     looks = list(LOOKS.values())
     own, other = looks[label], looks[rng.integers(len(looks))]
-    outlines, surfaces, colours = (other if rng.random() < ambiguity else own for _ in range(3))
-    return Look(outlines.outlines, surfaces.surfaces, colours.colours, own.opacity)
+    outlines, surfaces, colors = (other if rng.random() < ambiguity else own for _ in range(3))
+    return Look(outlines.outlines, surfaces.surfaces, colors.colors, own.opacity)

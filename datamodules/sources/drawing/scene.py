@@ -26,8 +26,8 @@ def draw_scene(
     objects = []
     for column in rng.permutation(3)[: rng.integers(2, 4)]:
         label = int(rng.integers(len(CLASS_NAMES)))
-        centre = size[1] * (column + 0.5) / 3, size[0] * rng.uniform(0.3, 0.7)
-        objects.append((label, _draw(rng, image, choose_look(rng, label, ambiguity), centre)))
+        center = size[1] * (column + 0.5) / 3, size[0] * rng.uniform(0.3, 0.7)
+        objects.append((label, _draw(rng, image, choose_look(rng, label, ambiguity), center)))
     _litter(rng, image, int(rng.integers(2, 6)))
     return _photograph(rng, image), objects
 
@@ -48,23 +48,23 @@ def _litter(rng: np.random.Generator, image: np.ndarray, count: int) -> None:
     for _ in range(count):
         start = rng.uniform(0, (width, height))
         ends = np.stack([start, start + rng.normal(0, 25, 2)]).astype(int).tolist()
-        colour = rng.uniform(40, 190) * rng.uniform(0.8, 1.2, 3)
-        cv2.line(image, *ends, tuple(colour), int(rng.integers(1, 6)))
+        color = rng.uniform(40, 190) * rng.uniform(0.8, 1.2, 3)
+        cv2.line(image, *ends, tuple(color), int(rng.integers(1, 6)))
 
 
 def _draw(
-    rng: np.random.Generator, image: np.ndarray, look: Look, centre: tuple[float, float]
+    rng: np.random.Generator, image: np.ndarray, look: Look, center: tuple[float, float]
 ) -> Box:
     """Draw one object, in place; its box (x, y, w, h)."""
     radius, angle = rng.uniform(0.13, 0.2) * image.shape[0], rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    outline = (_pick(rng, look.outlines)(rng) * radius @ turn + centre).astype(np.int32)
+    outline = (_pick(rng, look.outlines)(rng) * radius @ turn + center).astype(np.int32)
     x, y, w, h = _visible(cv2.boundingRect(outline), image.shape)
     mask = np.zeros((h, w), np.float32)
     cv2.fillPoly(mask, [outline - (x, y)], 1.0)
     # The object's own coordinates at each pixel: across it and along it.
     pixels = np.stack(np.meshgrid(np.arange(x, x + w), np.arange(y, y + h)), axis=-1)
-    u, v = np.moveaxis((pixels - centre) @ turn.T / radius, -1, 0)
+    u, v = np.moveaxis((pixels - center) @ turn.T / radius, -1, 0)
     alpha = (mask * rng.uniform(*look.opacity))[..., None]
     _shadow(image, mask, (x, y))
     region = image[y : y + h, x : x + w]
@@ -74,9 +74,9 @@ def _draw(
 
 def _surface(rng: np.random.Generator, look: Look, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """What the object's material shows, float H x W x 3 in 0..255."""
-    colour = np.array(_pick(rng, look.colours)) * rng.uniform(0.8, 1.1) + rng.normal(0, 8, 3)
+    color = np.array(_pick(rng, look.colors)) * rng.uniform(0.8, 1.1) + rng.normal(0, 8, 3)
     pattern = 1 + rng.uniform(0.6, 1.0) * (_pick(rng, look.surfaces)(rng, u, v) - 1)
-    return np.clip(colour * pattern[..., None], 0, 255)
+    return np.clip(color * pattern[..., None], 0, 255)
 
 
 def _visible(box: Box, shape: tuple[int, ...]) -> Box:

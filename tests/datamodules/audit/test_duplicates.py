@@ -5,9 +5,9 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from datamodules.audit import duplicates
-from datamodules.audit.duplicates import KINDS, counterpart, find_duplicates, kind_of
-from datamodules.audit.likeness import DISTANCE
+from datamodules.audit.duplicates import KINDS, counterpart, duplicate_type, find_duplicates
 from datamodules.audit.reading import read_pictures
+from datamodules.audit.similarity import DISTANCE
 from datamodules.sources.source import Item
 from tests.datamodules.audit.conftest import scene
 
@@ -64,7 +64,7 @@ def test_copies_in_bytes_and_in_pixels(make_index):
     assert names[PIXELS] == names[ALIKE] == [{f"train/a/{n}.png" for n in (1, 2, 3)}]
     (group,) = groups[ALIKE]
     assert not group.across_classes and not group.across_splits
-    assert [kind_of(pictures[0], pictures[n]) for n in (1, 2)] == [BYTES, PIXELS]
+    assert [duplicate_type(pictures[0], pictures[n]) for n in (1, 2)] == [BYTES, PIXELS]
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -6,7 +6,7 @@ from PIL import Image, ImageEnhance
 
 from datamodules.audit import leakage
 from datamodules.audit.leakage import Leak, find_leaks, warn_of_leakage
-from datamodules.audit.likeness import perceptual_hash, thumbnail, thumbnail_hashes
+from datamodules.audit.similarity import perceptual_hash, thumbnail, thumbnail_hashes
 from datamodules.cache.cache import open_cache
 from tests.datamodules.audit.conftest import scene
 
@@ -103,7 +103,7 @@ def test_one_sentence_and_compared_once(open_splits, tmp_path, caplog, monkeypat
     first = " and ".join(str(tmp_path / "photos" / split / "a" / "007.png") for split in splits)
     said = (
         f"2 of 3 val images are all but equal to train images (the first: {first}), which "
-        "flatters the figures; see all with: python scripts/audit_data.py data=x"
+        "flatters the metrics; see all with: python scripts/audit_data.py data=x"
     )
     assert [record.getMessage() for record in caplog.records] == [said]
     monkeypatch.setattr(leakage, "find_leaks", lambda splits: pytest.fail("compared again"))

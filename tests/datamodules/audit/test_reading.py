@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.audit.reading import File, decode_what_is_left, read_pictures
-from datamodules.decoding.crops import OUTSIDE
+from datamodules.audit.reading import File, decode_truncated, read_pictures
+from datamodules.decoding.crops import PADDING_COLOR
 from datamodules.sources.source import Item
 from tests.datamodules.audit.conftest import scene
 
@@ -35,7 +35,7 @@ def test_boxes_are_pictures_of_their_own(tmp_path):
     image = np.asarray(scene(0)).copy()
     path = tmp_path / "a.png"
     Image.fromarray(image).save(path)
-    outside = np.full((40, 40, 3), OUTSIDE, np.uint8)
+    outside = np.full((40, 40, 3), PADDING_COLOR, np.uint8)
     outside[10:, 10:] = image[:30, :30]
     Image.fromarray(outside).save(tmp_path / "b.png")
     Image.fromarray(image[20:60, 30:80]).save(tmp_path / "c.png")
@@ -46,7 +46,7 @@ def test_boxes_are_pictures_of_their_own(tmp_path):
     digests = [p.pixel_digest for p in pictures]
     assert digests[0] == digests[3] and digests[1] == digests[4]
     assert len(set(digests)) == 3 and len({p.file_digest for p in pictures}) == 5
-    assert (pictures[2].thumbnail == OUTSIDE[0]).all()
+    assert (pictures[2].thumbnail == PADDING_COLOR[0]).all()
 
 
 def test_another_size_than_annotated_is_damage(tmp_path):
@@ -135,7 +135,7 @@ def test_what_is_left_of_a_truncated_file(tmp_path, kind):
     whole = _bytes(scene(0), kind)
     path = tmp_path / "half"
     path.write_bytes(whole[: len(whole) * 2 // 3])
-    left = decode_what_is_left(str(path))
+    left = decode_truncated(str(path))
     right = np.asarray(Image.open(io.BytesIO(whole)).convert("RGB"))
     assert left.shape == right.shape
     assert np.array_equal(left[:40], right[:40]) and not np.array_equal(left[-8:], right[-8:])
@@ -143,8 +143,8 @@ def test_what_is_left_of_a_truncated_file(tmp_path, kind):
 
 def test_nothing_is_left_and_strictness_returns(tmp_path):
     (tmp_path / "text.jpg").write_text("hello")
-    assert decode_what_is_left(str(tmp_path / "text.jpg")) is None
-    assert decode_what_is_left(str(tmp_path)) is None
+    assert decode_truncated(str(tmp_path / "text.jpg")) is None
+    assert decode_truncated(str(tmp_path)) is None
     (tmp_path / "half.png").write_bytes(_bytes(scene(0), "PNG")[:9000])
-    decode_what_is_left(str(tmp_path / "half.png"))
+    decode_truncated(str(tmp_path / "half.png"))
     assert len(read_pictures({"train": [_item(tmp_path / "half.png")]})[1]) == 1

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from datamodules.audit.duplicates import KINDS, find_duplicates
-from datamodules.audit.likeness import (
+from datamodules.audit.reading import read_pictures
+from datamodules.audit.similarity import (
     CORRELATION,
     DISTANCE,
     correlations,
@@ -15,7 +16,6 @@ from datamodules.audit.likeness import (
     thumbnail,
     unit_vectors,
 )
-from datamodules.audit.reading import read_pictures
 from datamodules.decoding.decoding import decode_image
 from datamodules.sources.image_folder import ImageFolder
 from tests.conftest import SHARED, needs_shared

@@ -220,7 +220,7 @@ def test_processes_build_the_same_cache_as_threads(items, tmp_path, monkeypatch)
     path = items[0].path
     items = [*items, *(Item(path, 0, (n, 0, n + 5, 5), path) for n in range(4))]
     threads = _open(items, tmp_path)
-    monkeypatch.setattr(processes, "WORTHWHILE", 1)
+    monkeypatch.setattr(processes, "MIN_JOBS", 1)
     monkeypatch.setattr(processes, "cores", lambda: 2)
     forked = _open(items, tmp_path, cache_dir=tmp_path / "other")
     assert (forked.items, forked.bad) == (threads.items, threads.bad)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.decoding.crops import OUTSIDE
+from datamodules.decoding.crops import PADDING_COLOR
 from datamodules.decoding.decoding import decode_crops, decode_image, resize
 from datamodules.errors import DataError
 from tests.datamodules.conftest import STORED, at_most, oriented
@@ -186,19 +186,19 @@ def test_boxes_are_cut_exactly(halves):
 
 def test_outside_is_grey(halves):
     (crop,) = decode_crops(halves, [(-2, -2, 4, 4)], size=(6, 6), fit="stretch")
-    assert (crop[:2] == OUTSIDE).all() and (crop[:, :2] == OUTSIDE).all()
+    assert (crop[:2] == PADDING_COLOR).all() and (crop[:, :2] == PADDING_COLOR).all()
     assert (crop[2:, 2:] == (200, 0, 0)).all()
 
 
 def test_box_beyond_the_image_is_all_grey(halves):
     (crop,) = decode_crops(halves, [(50, 50, 60, 60)], size=(3, 3), fit="stretch")
-    assert (crop == OUTSIDE).all()
+    assert (crop == PADDING_COLOR).all()
 
 
 def test_pad_shows_the_whole_image_between_grey(halves):
     (crop,) = decode_crops(halves, [None], size=(8, 8), fit="pad")
     assert np.array_equal(crop[2:6], HALVES)
-    assert (crop[:2] == OUTSIDE).all() and (crop[6:] == OUTSIDE).all()
+    assert (crop[:2] == PADDING_COLOR).all() and (crop[6:] == PADDING_COLOR).all()
 
 
 def test_crop_keeps_the_middle(halves):

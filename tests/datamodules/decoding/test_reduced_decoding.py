@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, JpegImagePlugin
 
-from datamodules.decoding.crops import cut, fitted
+from datamodules.decoding.crops import crop_and_resize, match_aspect_ratio
 from datamodules.decoding.decoding import decode_crops, decode_image
 from tests.datamodules.conftest import oriented
 
@@ -28,9 +28,9 @@ def _photo(height: int, width: int) -> np.ndarray:
 
 
 def _fully_decoded(path: str, box, size, fit) -> np.ndarray:
-    """The same picture without any reduction, by way of `crops.cut`."""
+    """The same picture without any reduction, by way of `crops.crop_and_resize`."""
     image = decode_image(path)
-    return cut(image, fitted(box or (0, 0, *image.size), size, fit), size)
+    return crop_and_resize(image, match_aspect_ratio(box or (0, 0, *image.size), size, fit), size)
 
 
 @pytest.fixture

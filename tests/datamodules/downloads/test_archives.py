@@ -89,10 +89,10 @@ def test_bombs(tmp_path, monkeypatch):
     assert "would unpack to 10,485,760" in str(refusal(path))
     write_zip(path, [(member("d/a.jpg"), zeros)])
     check_archive(path)
-    monkeypatch.setattr(archives, "MOST_BYTES", 9 * 2**20)
+    monkeypatch.setattr(archives, "MAX_BYTES", 9 * 2**20)
     assert "would unpack to 10,485,760" in str(refusal(path))
     write_zip(path, [(member(f"d/{n}.jpg"), b"x") for n in range(30)])
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 29)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 29)
     assert "it holds more than 29 files" in str(refusal(path))
 
 

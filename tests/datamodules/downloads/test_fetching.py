@@ -14,7 +14,7 @@ from datamodules.downloads.failure import Failure, Stopped
 from datamodules.downloads.fetching import Fetcher, Target
 from datamodules.downloads.limits import Hosts
 from datamodules.downloads.transfer import retry_after
-from datamodules.workers.progress import Meter
+from datamodules.workers.progress import DownloadProgress
 from tests.file_server import Reply, etag_of
 
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes
@@ -26,7 +26,9 @@ def accept(path):
 
 def fetch(url, path, limits, *, check=accept, stop=None):
     stop = stop or threading.Event()
-    fetcher = Fetcher(limits=limits, hosts=Hosts(limits, stop), meter=Meter("x", 1), stop=stop)
+    fetcher = Fetcher(
+        limits=limits, hosts=Hosts(limits, stop), meter=DownloadProgress("x", 1), stop=stop
+    )
     fetcher.fetch(Target(url, path, check))
 
 

@@ -302,7 +302,7 @@ def test_rare_classes_come_more_often(make_data, make_folder):
 def test_views_are_repeated_and_say_their_keys(make_data):
     data = make_data()
     plain = _epochs(data, 2)
-    data.views = 2
+    data.augmentation_repeats = 2
     loader, images = data.train_dataloader(), {}
     for epoch in range(4):
         loader.sampler.set_epoch(epoch)
@@ -319,8 +319,8 @@ def test_views_are_repeated_and_say_their_keys(make_data):
 
 def test_view_batches_are_the_views_in_order_in_full_batches(make_data):
     data = make_data()
-    data.views = 2
-    batches = list(data.view_batches(1))
+    data.augmentation_repeats = 2
+    batches = list(data.repeat_batches(1))
     assert [len(images) for images, *_ in batches] == [4, 4, 4]
     keys = np.concatenate([keys for *_, keys in batches])
     assert keys.tolist() == [[1, index % 11] for index in range(12)]
@@ -329,7 +329,7 @@ def test_view_batches_are_the_views_in_order_in_full_batches(make_data):
     loader.sampler.set_epoch(3)
     for batch in loader:
         assert all(torch.equal(shown[index], image) for index, image in _by_index(batch))
-    (small,) = make_data(batch_size=50).view_batches(0)
+    (small,) = make_data(batch_size=50).repeat_batches(0)
     assert len(small[0]) == 11
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from datamodules.loading.sampling import REPEAT, EpochSampler
+from datamodules.loading.sampling import DUPLICATE_OFFSET, EpochSampler
 
 
 def _sampler(**changes) -> EpochSampler:
@@ -93,15 +93,15 @@ def test_repeated_images_have_keys_of_their_own():
     sampler.set_epoch(2)
     keys = [key for batch in sampler for key in batch]
     assert len(set(keys)) == 6 and {index for _, index in keys} <= {0, 1}
-    assert sorted(epoch for epoch, index in keys if index == 0)[:2] == [2, 2 + REPEAT]
+    assert sorted(epoch for epoch, index in keys if index == 0)[:2] == [2, 2 + DUPLICATE_OFFSET]
 
 
 def test_equal_weights_draw_each_image_once():
     assert sorted(_indices(_sampler(weights=[3.0] * 10))) == list(range(10))
 
 
-def test_views_repeat_their_epochs_in_new_orders():
-    sampler, seen = _sampler(views=2), []
+def test_augmentations_repeat_their_epochs_in_new_orders():
+    sampler, seen = _sampler(augmentation_repeats=2), []
     for epoch in range(4):
         sampler.set_epoch(epoch)
         keys = [key for batch in sampler for key in batch]
@@ -118,7 +118,7 @@ def _at_epochs(epochs):
         yield sampler
 
 
-def test_images_drawn_twice_show_another_view():
-    sampler = _sampler(weights=[5.0] + [1.0] * 9, views=3)
+def test_images_drawn_twice_show_another_augmentation():
+    sampler = _sampler(weights=[5.0] + [1.0] * 9, augmentation_repeats=3)
     keys = [key for batch in sampler for key in batch if key[1] == 0]
     assert len(keys) >= 3 and {view for view, _ in keys[:3]} == {0, 1, 2}

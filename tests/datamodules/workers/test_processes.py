@@ -29,7 +29,7 @@ def _die(number):
 
 @pytest.fixture
 def worthwhile(monkeypatch):
-    monkeypatch.setattr(processes, "WORTHWHILE", 1)
+    monkeypatch.setattr(processes, "MIN_JOBS", 1)
     monkeypatch.setattr(processes, "cores", lambda: 2)
 
 
@@ -63,7 +63,7 @@ def test_errors_and_killed_processes(worthwhile):
 ORPHANS = """
 import os, time
 from datamodules import processes
-processes.WORTHWHILE = 1
+processes.MIN_JOBS = 1
 processes.cores = lambda: 2
 def work(number):
     os.write(1, f"{os.getpid()}\\n".encode())  # in one piece, beside the other process

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from datamodules.workers.progress import Meter
+from datamodules.workers.progress import DownloadProgress
 
 
 def test_plain_lines(capsys):
-    with Meter("taco", 3, interval=0.0) as meter:
+    with DownloadProgress("taco", 3, interval=0.0) as meter:
         meter.received(1_500_000, 1_500_000, 2_000_000)
         meter.finished(failed=False)
         meter.finished(failed=True)
@@ -20,7 +20,7 @@ def test_plain_lines(capsys):
 
 
 def test_plain_lines_are_few(capsys):
-    with Meter("taco", 1000) as meter:
+    with DownloadProgress("taco", 1000) as meter:
         for _ in range(1000):
             meter.finished(failed=False)
     assert capsys.readouterr().out == "taco ...\n"
@@ -29,7 +29,7 @@ def test_plain_lines_are_few(capsys):
 @pytest.mark.parametrize("files", [1, 4])
 def test_a_bar_on_a_terminal(monkeypatch, files):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    meter = Meter("taco", files)
+    meter = DownloadProgress("taco", files)
     assert meter._bar is not None
     with meter:
         meter.received(100, 300, 400)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from datamodules.workers.threads import AHEAD, prefetch
+from datamodules.workers.threads import PREFETCHED, prefetch
 
 
 def test_in_order_and_from_another_thread():
@@ -29,11 +29,11 @@ def test_fetches_ahead_but_not_far():
     found = prefetch(values())
     assert next(found) == 0
     end = time.monotonic() + 5
-    while len(fetched) < 1 + AHEAD and time.monotonic() < end:
+    while len(fetched) < 1 + PREFETCHED and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(0.05)
     # Those that wait, the one that was taken, and one in the thread's hand.
-    assert 1 + AHEAD <= len(fetched) <= 2 + AHEAD
+    assert 1 + PREFETCHED <= len(fetched) <= 2 + PREFETCHED
     found.close()
 
 

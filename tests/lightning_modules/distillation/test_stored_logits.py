@@ -31,7 +31,7 @@ def test_every_batch_gets_what_live_teachers_would_say(
     """36 images: 10 and 16 leave a last batch that is not full, 64 makes a single small one."""
     data, teachers = make_data(batch_size=batch_size), [make_teacher("a"), make_teacher("b", 2)]
     found = store(teachers, data, tmp_path)
-    data.views = 2
+    data.augmentation_repeats = 2
     loader, seen = data.train_dataloader(), set()
     for epoch in range(6):
         loader.sampler.set_epoch(epoch)
@@ -93,14 +93,14 @@ def test_keys_follow_from_content(make_data, make_teacher, folder):
 
 def test_a_killed_build_leaves_whole_views_only(make_data, make_teacher, tmp_path, monkeypatch):
     data, teacher = make_data(), make_teacher()
-    batches = data.view_batches
+    batches = data.repeat_batches
 
     def dies(view):
         if view == 1:
             raise KeyboardInterrupt
         return batches(view)
 
-    monkeypatch.setattr(data, "view_batches", dies)
+    monkeypatch.setattr(data, "repeat_batches", dies)
     with pytest.raises(KeyboardInterrupt):
         store([teacher], data, tmp_path)
     assert [folder.name for folder in view_folders(tmp_path)] == ["view_0000"]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from datamodules.audit.likeness import is_plain
 from datamodules.audit.reading import Picture
+from datamodules.audit.similarity import is_plain
 from datamodules.schema import Size
 
 NARROW = 4  # longer side by shorter side, above which little is left when both become equal
@@ -17,14 +17,14 @@ USUAL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 SAME_FORMAT = {"MPO": "JPEG"}
 
 
-class Oddity(NamedTuple):
+class Issue(NamedTuple):
     """A picture and all that is odd about it."""
 
     picture: Picture
     what: str
 
 
-def find_oddities(pictures: Sequence[Picture], *, image_size: Size) -> Iterator[Oddity]:
+def find_issues(pictures: Sequence[Picture], *, image_size: Size) -> Iterator[Issue]:
     """The odd ones; what is odd about a file is said of its first item only.
 
     Args:
@@ -38,7 +38,7 @@ def find_oddities(pictures: Sequence[Picture], *, image_size: Size) -> Iterator[
             found += [_misnamed(picture), _mode(picture), _frames(picture)]
         seen.add(picture.item.path)
         if any(found):
-            yield Oddity(picture, "; ".join(filter(None, found)))
+            yield Issue(picture, "; ".join(filter(None, found)))
 
 
 def _plain(picture: Picture) -> str:

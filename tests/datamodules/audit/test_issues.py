@@ -3,7 +3,7 @@ import io
 import pytest
 from PIL import Image
 
-from datamodules.audit.oddities import find_oddities
+from datamodules.audit.issues import find_issues
 from datamodules.audit.reading import read_pictures
 from datamodules.sources.source import Item
 from tests.datamodules.audit.conftest import scene
@@ -49,7 +49,7 @@ def _animation(kind):
 )
 def test_what_is_odd(make_index, name, content, said):
     pictures, _ = read_pictures(make_index({f"train/a/{name}": content}).splits)
-    assert [odd.what for odd in find_oddities(pictures, image_size=(64, 64))] == said
+    assert [odd.what for odd in find_issues(pictures, image_size=(64, 64))] == said
 
 
 def test_of_a_file_with_many_items_it_is_said_once(make_index):
@@ -57,4 +57,4 @@ def test_of_a_file_with_many_items_it_is_said_once(make_index):
     (item,) = index.splits["train"]
     items = [Item(item.path, 0, (n, 0, n + 60, 60), item.group) for n in range(3)]
     pictures, _ = read_pictures({"train": items})
-    assert [odd.what for odd in find_oddities(pictures, image_size=(64, 64))] == ["JPEG named .png"]
+    assert [odd.what for odd in find_issues(pictures, image_size=(64, 64))] == ["JPEG named .png"]

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.audit import hamming
-from datamodules.audit.likeness import close_pairs
+from datamodules.audit.similarity import close_pairs
 
 HASHES = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 3, 2**64 - 1]), max_size=40)
 
