@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -11,9 +9,10 @@ from datamodules.errors import DataError
 from datamodules.loading.image_data import ImageData
 from datamodules.sources.image_folder import ImageFolder
 from datamodules.splits.splits import Splits
+from tests.conftest import ROOT
 from tests.datamodules.audit.conftest import scene
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = ROOT / "conf"
 
 
 @pytest.fixture

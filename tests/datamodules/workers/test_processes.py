@@ -62,7 +62,7 @@ def test_errors_and_killed_processes(worthwhile):
 
 ORPHANS = """
 import os, time
-from datamodules import processes
+from datamodules.workers import processes
 processes.MIN_JOBS = 1
 processes.cores = lambda: 2
 def work(number):
