@@ -150,3 +150,30 @@ def _module(spec: FitSpec, run: RunContext, trainer: pl.Trainer) -> Classifier:
         "penalty": stage.penalty_of(spec.round),
         "resume_state": spec.resume_state,
     }
+    data.augmentation_repeats = None
+    if not spec.teachers:
+        return Classifier(network, **settings)
+    seed = (cfg.seed, seed_stream(stage, spec.round))
+    return make_distiller(
+        network,
+        cfg,
+        data,
+        spec.teachers,
+        epochs=stage.epochs_of(spec.round),
+        device=trainer.strategy.root_device,
+        seed=seed,
+        **settings,
+    )
+
+
+def _channels_last(network: nn.Module, run: RunContext) -> bool:
+    """Decided once for all processes of a fit: it may be measured."""
+    cfg, counts = run.cfg, run.data.class_counts["train"]
+    return choose_channels_last(
+        cfg.trainer.memory_format,
+        network,
+        next(run.data.train_eval_batches()),
+        loss=build_loss(cfg.loss, class_counts=counts, network=network),
+        device=run.device,
+        cache_dir=Path(cfg.cache_dir),
+    )

@@ -316,7 +316,7 @@ def test_views_are_repeated_and_say_their_keys(make_data):
     assert len(next(data.train_eval_batches())) == 2
 
 
-def test_view_batches_are_the_views_in_order_in_full_batches(make_data):
+def test_repeat_batches_are_the_repeats_in_order_in_full_batches(make_data):
     data = make_data()
     data.augmentation_repeats = 2
     batches = list(data.repeat_batches(1))
