@@ -161,8 +161,8 @@ def _limits(metrics: dict[str, Any], cfg: DictConfig, size: Sequence[int]) -> It
     confusion = metrics["confusion"]
     split = "test" if "test" in confusion else "val"
     rows = class_rows(confusion["classes"], confusion[split])
-    weakest = min((row for row in rows if row.f1 is not None), key=lambda row: row.f1)
-    yield f"Its weakest class on {split} is {weakest.name}, with an F1 of {weakest.f1:.3f}."
+    f1, weakest = min((row.f1, row.name) for row in rows if row.f1 is not None)
+    yield f"Its weakest class on {split} is {weakest}, with an F1 of {f1:.3f}."
     few = [f"{row.name} ({row.support})" for row in rows if row.support < FEW]
     if few:
         yield f"Few {split} images make the metrics of these classes uncertain: {', '.join(few)}."

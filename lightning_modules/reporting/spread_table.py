@@ -40,9 +40,10 @@ def show(summary: Summary) -> None:
     headings, rows = cells(summary)
     table = Table(title=TITLE.format(objective=summary.objective))
     for heading in headings:
-        named = heading in summary.keys
-        justify = "left" if named else "right"
-        table.add_column(Text(heading), justify=justify, no_wrap=not named, overflow="fold")
+        if heading in summary.keys:
+            table.add_column(Text(heading), overflow="fold")
+        else:
+            table.add_column(Text(heading), justify="right", no_wrap=True, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console(width=None if Console().is_terminal else 200)

@@ -45,4 +45,4 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
 
 
 def _node(draw: Draw, place: str, ranges: DictConfig) -> dict[str, Any]:
-    return {str(key): draw(f"{place}.{key}", expression) for key, expression in ranges.items()}
+    return {str(key): draw(f"{place}.{key!s}", one) for key, one in ranges.items()}

@@ -1,5 +1,7 @@
 """What can be refused of a search before its first trial, without torch."""
 
+import logging
+
 from omegaconf import DictConfig
 
 from lightning_modules.errors import ConfigError
@@ -60,7 +62,7 @@ def _check_custom(root: DictConfig) -> None:
 
     from lightning_modules.search.custom_space import custom_overrides
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(logging.WARNING)
     for line in custom_overrides(root, optuna.create_study().ask()):
         key = line.split("=", 1)[0]
         if not key.startswith(("+", "~")) and not has_key(root, bare(key)):

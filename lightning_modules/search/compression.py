@@ -76,7 +76,7 @@ def _as_dict(ranks: Mapping[str, Any]) -> str:
 
 def _layers(root: DictConfig, name: str) -> "list[Candidate]":
     """The layers that a factorisation could change."""
-    settings = OmegaConf.to_container(root.compression[name], resolve=True)
+    settings: Any = OmegaConf.to_container(root.compression[name], resolve=True)
     # The step itself: what else its node says is of the fine-tuning after it.
     own = {key: settings[key] for key in settings if key == "_target_" or takes(settings, key)}
     step, network = build(own), _network(root)

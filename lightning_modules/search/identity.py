@@ -32,7 +32,7 @@ def identity(root: DictConfig) -> dict[str, Any]:
     figure, such as the logger.
     """
     space = search_space(root)
-    settings = OmegaConf.to_container(root.sweep, resolve=True)
+    settings: Any = OmegaConf.to_container(root.sweep, resolve=True)
     objectives, directions = objectives_of(root), directions_of(root)
     own = {k: v for k, v in settings.items() if k not in (*BUDGET, "objective", "direction")}
     return {

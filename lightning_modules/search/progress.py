@@ -57,8 +57,8 @@ def write_table(study: optuna.Study, folder: Path, names: list[str]) -> Path:
     """Writes the table anew, in one piece; returns its path."""
     trials = study.get_trials(deepcopy=False)
     params = list(dict.fromkeys(name for trial in trials for name in trial.params))
-    metrics = dict.fromkeys(n for t in trials for n in t.user_attrs.get(METRICS, {}))
-    metrics = [name for name in metrics if name not in names]
+    measured = dict.fromkeys(n for t in trials for n in t.user_attrs.get(METRICS, {}))
+    metrics = [name for name in measured if name not in names]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(

@@ -63,7 +63,8 @@ def draw_again(
     """
     trials = study.get_trials(deepcopy=False)
     known = [trial.params for trial in trials if counts(trial) and trial._trial_id != trial_id]
-    best, least = {}, math.inf
+    best: dict[str, Any] = {}
+    least = math.inf
     for _ in range(tries):
         candidate = Candidate(study, trial_id)
         over = excess(candidate)

@@ -47,7 +47,7 @@ def sampler_for(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constraints
         if _is_ours(node):
             return KINDS[kind](**extra)
-        return build({k: v for k, v in node.items() if k not in extra}, **extra)
+        return build({str(k): v for k, v in node.items() if k not in extra}, **extra)
 
 
 def kind_of(node: DictConfig, *, objectives: int) -> str:

@@ -32,12 +32,14 @@ def search_space(root: DictConfig) -> Space:
     Raises:
         ConfigError: a parameter of the sweep file is no key of the configuration.
     """
-    swept, fixed = {}, []
+    swept: dict[str, str] = {}
+    fixed: list[str] = []
     for override in _overrides(root):
+        line = str(override.input_line)
         if override.is_sweep_override():
-            swept[override.get_key_element()] = override.input_line.split("=", 1)[1]
+            swept[override.get_key_element()] = line.split("=", 1)[1]
         else:
-            fixed.append(override.input_line)
+            fixed.append(line)
     taken, params, dropped = taken_keys(root), {}, []
     for key, expression in (root.hydra.sweeper.params or {}).items():
         if expression is None or is_taken(bare(key), taken):
@@ -71,7 +73,8 @@ def distributions(space: Space) -> tuple[dict[str, Any], list[str]]:
     """
     from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 
-    found, constant = {}, []
+    found: dict[str, Any] = {}
+    constant: list[str] = []
     for key, expression in space.params.items():
         try:
             varied, single = create_params_from_overrides([f"{key}={expression}"])
@@ -121,7 +124,7 @@ def _missing_part(root: DictConfig, key: str) -> tuple[str, list[str]] | None:
 
 
 def _unknown(root: DictConfig, key: str) -> str:
-    part, names = _missing_part(root, key)
+    part, names = _missing_part(root, key) or (key, [])
     near = difflib.get_close_matches(part, names, n=1)
     hint = f"did you mean {near[0]} for {part}?" if near else f"there is no {part} in it."
     return f"The search space has {key}, which is not a key of the configuration; {hint}"

@@ -1,5 +1,6 @@
 """Opening a study: its storage, whether it is the one that the command means, a job's own trial."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def open_study(root: DictConfig) -> optuna.Study:
         ConfigError: the storage cannot be reached, or has a study of this name with another
             space, other objectives, directions or fixed overrides.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(logging.WARNING)
     settings, folder = root.hydra.sweeper, Path(root.hydra.sweep.dir)
     about = identity(root)
     names, directions = objectives_of(root), directions_of(root)
@@ -56,7 +57,7 @@ def find_study(folder: Path) -> tuple[optuna.Study, dict[str, Any]]:
     Raises:
         ConfigError: there is none, or its storage cannot be reached.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(logging.WARNING)
     try:
         about = read_json(folder / SEARCH)
     except (OSError, ValueError):
@@ -78,7 +79,7 @@ def own_trial(cfg: DictConfig, hydra: DictConfig, pruner: BasePruner | None = No
         hydra: its `hydra` node, which names study and storage.
         pruner: decides for it.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(logging.WARNING)
     study = optuna.load_study(
         hydra.sweeper.study_name,
         open_storage(hydra.sweeper.storage),
@@ -91,7 +92,7 @@ def own_trial(cfg: DictConfig, hydra: DictConfig, pruner: BasePruner | None = No
 
 def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
     """What a logger should know of a trial: its study, number, parameters and objectives."""
-    objectives = OmegaConf.to_container(OmegaConf.create({"names": cfg.objective}))["names"]
+    objectives: Any = OmegaConf.to_container(OmegaConf.create({"names": cfg.objective}))["names"]
     return {
         "study": hydra.sweeper.study_name,
         "trial": cfg.trial,

@@ -30,11 +30,12 @@ class StudySweeper(Sweeper):
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.root: DictConfig | None = None
+        """Keeps nothing: `setup` gets the configuration."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        """Takes the composed multirun and makes its launcher."""
         self.root = config
         self.launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
@@ -45,6 +46,7 @@ class StudySweeper(Sweeper):
         from lightning_modules.search.worker import Worker  # Optuna: only for a search
 
         Path(self.root.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        assert self.launcher is not None  # of `setup`
         Worker(self.root, self.launcher).work()
 
 

@@ -1,6 +1,7 @@
 """`TrialPruning`: a trial of a search reports each epoch and ends where others did better."""
 
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytorch_lightning as pl
@@ -41,7 +42,7 @@ class TrialPruning(pl.Callback):
         self.trial.report(self.best, self.step)
         if self.path.is_file():
             trainer.should_stop = True
-        elif trainer.current_epoch + 1 < trainer.max_epochs and self.trial.should_prune():
+        elif trainer.current_epoch + 1 < (trainer.max_epochs or 0) and self.trial.should_prune():
             write_json(self.path, {"epoch": self.step})
             trainer.should_stop = True
 
@@ -54,7 +55,7 @@ def trial_pruning(cfg: DictConfig, folder: Path, epochs: int) -> list[TrialPruni
         folder: of the run.
         epochs: of the whole run.
     """
-    hydra = HydraConfig.get()
+    hydra: Any = HydraConfig.get()
     if folder.absolute() != Path(hydra.runtime.output_dir).absolute():
         return []
     objective = cfg.objective if isinstance(cfg.objective, str) else cfg.objective[0]

@@ -57,7 +57,7 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
     base = _composed({**options, "model": choices.model})
     skip = (*NEUTRAL, "model") if options["model"] != choices.model else NEUTRAL
     found = _differences(cfg, base, skip)
-    gone = removed(*(OmegaConf.to_container(one, resolve=False) for one in (base, cfg)))
+    gone = removed(_plain(base), _plain(cfg))
     words = [f"'~{'.'.join(key)}'" for key in gone if not _is_within(key, skip)]
     lines = [
         "# @package _global_",
@@ -96,9 +96,14 @@ def _differences(cfg: DictConfig, base: DictConfig, skip: tuple[str, ...]) -> Le
 
 
 def _plain_leaves(cfg: DictConfig, skip: tuple[str, ...]) -> Leaves:
-    content = OmegaConf.to_container(cfg, resolve=False)
-    pairs = {tuple(map(str, key)): value for key, value in leaves(content)}
+    pairs = {tuple(map(str, key)): value for key, value in leaves(_plain(cfg))}
     return {key: value for key, value in pairs.items() if not _is_within(key, skip)}
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    content = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
 
 
 def _is_within(key: tuple[str, ...], nodes: tuple[str, ...]) -> bool:
@@ -155,13 +160,12 @@ def _as_blocks(cfg: DictConfig, name: str, searched: set[str]) -> DictConfig:
     from lightning_modules.networks.building import outline_network
 
     network = outline_network(cfg.model, num_classes=2, image_size=cfg.data.image_size)
-    rows = [module.row for module in network.body.blocks if isinstance(module, RowBlocks)]
+    rows = [module.row for module in network.body.modules() if isinstance(module, RowBlocks)]
     blocks = {r.name: {"repeat": r.repeat, "kind": r.kind.name, **r.arguments} for r in rows}
     keys = ("pretrained", "weights", "mean", "std", "input_size")
-    rest = {key: cfg.model[key] for key in keys}
+    rest = _plain(OmegaConf.create({key: cfg.model[key] for key in keys}))
     target = "lightning_modules.networks.blocks.network.BlockNetwork"
     node = {"name": name, "_target_": target, "depth_multiple": 1.0, "width_multiple": 1.0}
-    rest = OmegaConf.to_container(OmegaConf.create(rest))
     lines = [
         f"# python run.py model=blocks/{name}",
         "# Found by a search; one row a block, in this order",

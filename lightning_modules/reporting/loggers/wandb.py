@@ -40,7 +40,7 @@ def wandb_run(
         return
     import wandb
 
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     if search is not None:
         config["search"] = search()
     with _staging(folder / "wandb" / "staging"):

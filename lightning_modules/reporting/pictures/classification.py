@@ -1,7 +1,7 @@
 """How well a network tells classes apart: confusion, bars by class, calibration."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def draw_confusion(classes: Sequence[str], matrix: Matrix, *, title: str) -> "Fi
     axes = figure.subplots()
     edges = np.arange(len(classes) + 1) - 0.5
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    lines = {"edgecolor": LINES, "linewidth": 0.5} if len(classes) <= MANY else {}
+    lines: dict[str, Any] = {"edgecolor": LINES, "linewidth": 0.5} if len(classes) <= MANY else {}
     picture = axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1, **lines)
     axes.set(aspect="equal", xlim=edges[[0, -1]], ylim=edges[[-1, 0]])
     if len(classes) <= MANY:
@@ -58,7 +58,7 @@ def draw_confusion(classes: Sequence[str], matrix: Matrix, *, title: str) -> "Fi
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     write_title(figure, title)
-    bar = figure.colorbar(picture, cax=axes.inset_axes([1 + 0.15 / side, 0, 0.18 / side, 1]))
+    bar = figure.colorbar(picture, cax=axes.inset_axes((1 + 0.15 / side, 0, 0.18 / side, 1)))
     bar.set_label("share of the true class")
     return figure
 
@@ -100,13 +100,13 @@ def draw_class_bars(rows: Sequence[ClassRow], *, macro_f1: float, title: str) ->
     rows = sorted(rows, key=lambda row: -1.0 if row.f1 is None else row.f1, reverse=True)[
         -MAX_BARS:
     ]
-    known = [(place, row) for place, row in enumerate(rows) if row.f1 is not None]
-    places = [place for place, _ in known]
+    known = [(place, row, row.f1) for place, row in enumerate(rows) if row.f1 is not None]
+    places = [place for place, *_ in known]
     figure = Figure(figsize=(6.4, BAR * len(rows) + MARGINS), layout="constrained")
     axes = figure.subplots()
-    axes.barh(places, [row.f1 for _, row in known], color=BLUE, alpha=0.75, label="F1")
+    axes.barh(places, [f1 for *_, f1 in known], color=BLUE, alpha=0.75, label="F1")
     for mark, measure in (("|", "precision"), ("x", "recall")):
-        values = [getattr(row, measure) for _, row in known]
+        values = [getattr(row, measure) for _, row, _ in known]
         axes.plot(values, places, mark, color="black", markersize=7, label=measure, clip_on=False)
     axes.axvline(macro_f1, color=RED, linestyle="--", linewidth=1, label=f"macro-F1 {macro_f1:.3f}")
     write_names(axes.yaxis, [row.name for row in rows], fontsize=9)

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning_modules.errors import ConfigError
 
@@ -63,7 +63,7 @@ def write_names(
     *,
     every: int = 1,
     longest: int = LONGEST,
-    **letters: float | str,
+    **letters: Any,
 ) -> None:
     """Writes each (or every second, ...) name at its number; a `$` in it is a `$`."""
     places = range(0, len(names), every)

@@ -49,8 +49,7 @@ def draw_sensitivity(scan: Scan, *, title: str) -> "Figure":
         axes.set_axisbelow(True)
     write_title(figure, title, under)
     handles, labels = left.get_legend_handles_labels()
-    style = {"loc": "outside lower center", "ncols": 6, "fontsize": 9, "frameon": False}
-    figure.legend(handles, labels, **style)
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=9, frameon=False)
     return figure
 
 
@@ -60,7 +59,7 @@ def _layers(scan: Scan) -> dict[str, list[Point]]:
     for point in scan.points:
         found.setdefault(point.layer, []).append(point)
     most = {name: max(map(scan.saved, points)) for name, points in found.items()}
-    shown = set(sorted(most, key=most.get, reverse=True)[:MOST])
+    shown = set(sorted(most, key=lambda name: most[name], reverse=True)[:MOST])
     return {name: points for name, points in found.items() if name in shown}
 
 

@@ -183,6 +183,7 @@ def draw_history(
         title: above it.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -199,7 +200,7 @@ def draw_history(
             label="failed or refused", transform=axes.get_xaxis_transform(),
         )  # fmt: skip
     axes.set(xlabel="trial", ylabel=f"{objective} ({'lower' if lower else 'higher'} is better)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     write_title(figure, title)
     figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     return figure

@@ -1,6 +1,6 @@
 """A study's trials as lines through their parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ def draw_parallel(
     columns: Mapping[str, Sequence[Any]],
     values: Sequence[float],
     *,
-    logarithmic: set[str],
+    logarithmic: Set[str],
     objective: str,
     lower: bool,
     title: str,

@@ -1,6 +1,5 @@
 """What the network takes for what: tables and pictures of each split."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,50 +47,44 @@ def _split(run: FinishedRun, split: str, confusion: dict[str, Any]) -> Split:
     title = f"{run.name}, {split}"
     f1 = run.metrics[f"{split}/f1"]
     mistakes = _mistakes(classes, matrix)
+    bars = f"F1, precision and recall by class: {_range(rows)}."
+    matrix_words = f"Confusion matrix of the {name} images. {mistakes}"
     return Split(
         name=name,
         table=Table(f"Classes, {name} images", HEADINGS, table_cells(rows)),
-        bars=_picture(
-            run, f"{split}_classes", f"F1, precision and recall by class: {_range(rows)}.",
-            lambda: draw_class_bars(rows, macro_f1=f1, title=title),
-        ),
-        confusion=_picture(
-            run, f"{split}_confusion", f"Confusion matrix of the {name} images. {mistakes}",
-            lambda: draw_confusion(classes, matrix, title=title),
-        ),
+        bars=_stored(run, f"{split}_classes", bars)
+        or Picture.of_figure(draw_class_bars(rows, macro_f1=f1, title=title), bars),
+        confusion=_stored(run, f"{split}_confusion", matrix_words)
+        or Picture.of_figure(draw_confusion(classes, matrix, title=title), matrix_words),
         mistakes=mistakes,
-        reliability=_picture(
-            run, f"{split}_reliability",
+        reliability=_stored(
+            run,
+            f"{split}_reliability",
             "Reliability diagram: accuracy over confidence, and how many images have which.",
         ),
-        worst=_picture(
-            run, f"{split}_worst", f"The {name} images of highest loss, each with its class, the "
-            "predicted class and its file; wrong ones have a red frame.", photographs=True,
+        worst=_stored(
+            run,
+            f"{split}_worst",
+            f"The {name} images of highest loss, each with its class, the predicted class and its "
+            "file; wrong ones have a red frame.",
+            photographs=True,
         ),
-    )  # fmt: skip
+    )
 
 
-def _picture(
-    run: FinishedRun,
-    name: str,
-    alt: str,
-    draw: Callable[[], Any] | None = None,
-    *,
-    photographs: bool = False,
-) -> Picture | None:
-    """The run's own picture, else drawn now from its metrics, where they suffice."""
+def _stored(run: FinishedRun, name: str, alt: str, *, photographs: bool = False) -> Picture | None:
+    """The run's own picture, where it has one."""
     path = run.folder / FOLDER / f"{name}.png"
-    if path.is_file():
-        return Picture.of_file(path, alt, photographs=photographs)
-    return None if draw is None else Picture.of_figure(draw(), alt)
+    return Picture.of_file(path, alt, photographs=photographs) if path.is_file() else None
 
 
 def _range(rows: list[ClassRow]) -> str:
-    known = sorted((row for row in rows if row.f1 is not None), key=lambda row: row.f1)
+    scored = ((row.f1, row.name) for row in rows if row.f1 is not None)
+    known = sorted(scored, key=lambda pair: pair[0])
     if not known:
         return "nothing is known"
-    worst, best = known[0], known[-1]
-    return f"from {worst.name} with F1 {worst.f1:.3f} to {best.name} with {best.f1:.3f}"
+    (low, worst), (high, best) = known[0], known[-1]
+    return f"from {worst} with F1 {low:.3f} to {best} with {high:.3f}"
 
 
 def _mistakes(classes: list[str], matrix: list[list[int]], most: int = 3) -> str:

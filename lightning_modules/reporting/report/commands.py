@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -61,5 +62,5 @@ def quoted(word: str) -> str:
     return f'"{word}"' if plain else shlex.quote(word)
 
 
-def _read(path: Path) -> object:
+def _read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
