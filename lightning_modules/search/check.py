@@ -5,6 +5,7 @@ import logging
 from omegaconf import DictConfig
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import is_whole
 from lightning_modules.search.limits import limits_of
 from lightning_modules.search.objectives import directions_of, objectives_of
 from lightning_modules.search.space import bare, distributions, has_key, search_space
@@ -48,7 +49,7 @@ def check_search(root: DictConfig) -> None:
 def _check_budget(root: DictConfig) -> None:
     settings = root.hydra.sweeper
     for key, name in (("n_trials", "n_trials"), ("n_jobs", "parallel")):
-        if not isinstance(settings[key], int) or settings[key] < 1:
+        if not is_whole(settings[key]):
             raise ConfigError(f"sweep.{name}={settings[key]}; it must be a whole number above 0.")
     if settings.n_jobs != 1 and root.hydra.runtime.choices["hydra/launcher"] == "basic":
         print(f"note     sweep.parallel={settings.n_jobs}: this launcher runs one after the other")

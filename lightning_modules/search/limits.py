@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
+from lightning_modules.schema import is_number
 
 # Known of a network without running it; the others are of a finished run.
 COUNTED = ("macs", "params", "activation_bytes")
@@ -26,8 +27,7 @@ def limits_of(cfg: DictConfig) -> dict[str, float]:
         if name not in (*COUNTED, *MEASURED):
             known = ", ".join((*COUNTED, *MEASURED))
             raise ConfigError(f"sweep.limits.{name} is not measured; there are {known}.")
-        number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        if not number or not 0 < limit < math.inf:
+        if not is_number(limit) or not 0 < limit < math.inf:
             raise ConfigError(f"sweep.limits.{name}={limit} is not allowed; give a number above 0.")
     return found
 

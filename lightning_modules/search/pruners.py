@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import is_whole, require_choice
 
 KINDS = ("median", "successive_halving", "hyperband")
 EACH_EPOCH = ("val/f1", "val/accuracy", "val/loss")  # what is known while a network trains
@@ -23,9 +24,8 @@ def check_pruner(cfg: DictConfig, objectives: Sequence[str]) -> None:
     kind, least = cfg.sweep.pruner, cfg.sweep.pruner_epochs
     if kind is None:
         return
-    if kind not in KINDS:
-        raise ConfigError(f"sweep.pruner={kind} does not exist; there are {', '.join(KINDS)}.")
-    if least is not None and (not isinstance(least, int) or least < 1):
+    require_choice("sweep.pruner", kind, KINDS)
+    if least is not None and not is_whole(least):
         raise ConfigError(
             f"sweep.pruner_epochs={least}; it must be a whole number above 0, or null."
         )

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build
+from lightning_modules.schema import require_choice
 from lightning_modules.search.evolution import EvolutionSampler
 from lightning_modules.search.trials import violation_of
 
@@ -58,9 +59,7 @@ def kind_of(node: DictConfig, *, objectives: int) -> str:
     """
     if _is_ours(node):
         kind = node.kind if node.kind != "auto" else ("tpe" if objectives == 1 else "nsgaii")
-        if kind not in (*KINDS, "grid"):
-            names = ", ".join(["auto", *KINDS, "grid"])
-            raise ConfigError(f"sweep.sampler={kind} does not exist; there are {names}.")
+        require_choice("sweep.sampler", kind, ("auto", *KINDS, "grid"))
     else:
         kind = str(node._target_).rpartition(".")[2].removesuffix("Sampler").lower()
     if kind in ("cmaes", "evolution") and objectives > 1:

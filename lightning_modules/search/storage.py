@@ -92,12 +92,11 @@ def own_trial(cfg: DictConfig, hydra: DictConfig, pruner: BasePruner | None = No
 
 def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
     """What a logger should know of a trial: its study, number, parameters and objectives."""
-    objectives: Any = OmegaConf.to_container(OmegaConf.create({"names": cfg.objective}))["names"]
     return {
         "study": hydra.sweeper.study_name,
         "trial": cfg.trial,
         "params": dict(own_trial(cfg, hydra).params),
-        "objectives": [objectives] if isinstance(objectives, str) else objectives,
+        "objectives": objectives_of(cfg),
     }
 
 

@@ -2,13 +2,13 @@
 
 import contextlib
 import io
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -90,15 +90,8 @@ def save(figure: "Figure", path: Path) -> Path:
     Raises:
         ConfigError: the file cannot be written, or no format has that suffix.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        content = _rendered(figure, path.suffix.removeprefix("."))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_bytes(content)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_bytes(path, _rendered(figure, path.suffix.removeprefix(".")))
     except (OSError, ValueError) as error:  # matplotlib: an unknown format is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"The picture {path} cannot be written ({reason}).") from error
