@@ -27,7 +27,7 @@ An image classifier made by Model Diet.
 | | |
 |---|---|
 | model | {model} |
-| licence | {licence} |
+| licence | {license} |
 | classes | {classes} |
 | input | uint8 RGB pixels 0..255, N x 3 x {height} x {width}; normalisation is inside |
 | output | logits, N x {count}, in the order of the classes above |
@@ -42,7 +42,7 @@ An image classifier made by Model Diet.
 | | |
 |---|---|
 | name | {data} |
-| licence | {data_licence} |
+| licence | {data_license} |
 {images}
 
 ## Metrics
@@ -102,10 +102,10 @@ def write_card(
     text = TEMPLATE.format(
         name=folder.name,
         model=saved["model"].get("variant") or saved["model"]["name"],
-        licence=cfg.card.licence or UNKNOWN.format(what="the network"),
+        license=cfg.card.license or UNKNOWN.format(what="the network"),
         use=cfg.card.intended_use or use,
         data=cfg.data.name,
-        data_licence=cfg.data.licence or UNKNOWN.format(what="the images"),
+        data_license=cfg.data.license or UNKNOWN.format(what="the images"),
         images="\n".join(f"| {split} | {_counted(names, n)} |" for split, n in counts.items()),
         classes=", ".join(names),
         height=height,

@@ -21,7 +21,7 @@ NEUTRAL = (
     "outputs_dir",
     "cache_dir",
     "data.num_workers",
-    "data.licence",
+    "data.license",
 )
 # Nodes whose keys are names that somebody chose: the names, in order, are a setting themselves.
 NAMED = ("teacher", "compression", "model.blocks")

@@ -11,7 +11,7 @@ from lightning_modules.registry import build
 from lightning_modules.runs.data_splits import SPLIT_KEYS, make_splits
 from lightning_modules.runs.overrides import key_of
 
-OWN_KEYS = ("name", "root", "licence", "source", *SPLIT_KEYS)  # told by other means
+OWN_KEYS = ("name", "root", "license", "source", *SPLIT_KEYS)  # told by other means
 
 
 def make_data(cfg: DictConfig) -> ImageData:

@@ -143,12 +143,12 @@ def test_from_run_keeps_keys_that_are_younger_than_the_run(homes, compose_config
     (run / "model" / "network.yaml").write_text("class_names: [a, b]\n")
     cfg = compose_config("data=trashnet", "model=mobilenet_v2")
     OmegaConf.set_struct(cfg, False)
-    del cfg.data.licence, cfg.data.cache_scale, cfg.model.weights
+    del cfg.data.license, cfg.data.cache_scale, cfg.model.weights
     OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
     words = command_line.expand([f"from_run={run}"])
     assert not any(word.startswith("~") for word in words)
     found = compose_config(*words[:-1])
-    assert found.data.licence == "MIT" and found.data.cache_scale == 1.25
+    assert found.data.license == "MIT" and found.data.cache_scale == 1.25
     assert found.model.weights is None
 
 

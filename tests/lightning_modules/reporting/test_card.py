@@ -26,8 +26,8 @@ def write(tmp_path):
         saved = {"class_names": ["can", "cup"], "image_size": [32, 48], "recipe": []}
         text = yaml.safe_dump({**saved, "model": {"name": "net"}})
         (folder / "model" / "network.yaml").write_text(text)
-        card = {"licence": None, "intended_use": None, **card}
-        data = {"name": "bins", "licence": "MIT", "fit": "pad"}
+        card = {"license": None, "intended_use": None, **card}
+        data = {"name": "bins", "license": "MIT", "fit": "pad"}
         write_card(
             folder, metrics or METRICS, OmegaConf.create({"card": card, "data": data}), COUNTS
         )
@@ -44,7 +44,7 @@ def test_what_nobody_stated_is_said_to_be_so(write):
 
 
 def test_what_a_person_says_stands_there(write):
-    text = write(licence="Apache-2.0", intended_use="Sorting drinks.")
+    text = write(license="Apache-2.0", intended_use="Sorting drinks.")
     assert "| licence | Apache-2.0 |" in text and "## Intended use\n\nSorting drinks.\n" in text
     assert "nobody stated" not in text
 
