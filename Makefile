@@ -24,8 +24,8 @@ demo: $(STAMP)  ## train, compress and report on the embedded data (about two mi
 test: $(STAMP)  ## the tests that CI runs
 	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 -m 'not slow'
 
-test-all: $(STAMP)  ## every test, the slow ones too
-	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2
+test-all: $(STAMP)  ## every test, the slow ones too, with an interpreter for each program
+	env -u PYTHONDONTWRITEBYTECODE MODEL_DIET_COLD_TESTS=1 $(PY) -m pytest -n 2
 
 lint: $(STAMP)  ## ruff check and ruff format, without changing a file
 	$(VENV)/bin/ruff check .

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,8 +16,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
+from tests.warm_python import Program, WarmPython
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+COLD = bool(os.environ.get("MODEL_DIET_COLD_TESTS"))  # an interpreter for each program
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
@@ -109,17 +114,47 @@ def browser():
         opened.close()
 
 
-def run_command(*words: str, check: bool = True, **settings) -> subprocess.CompletedProcess:
-    """Runs `python WORDS...` from the repository's root, as a user would type it."""
-    done = subprocess.run(
+def start_command(
+    *words: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, cold: bool = False
+) -> subprocess.Popen | Program:
+    """Starts `python WORDS...` in the repository's root, as a user would type it.
+
+    Args:
+        words: A script and its arguments.
+        stdout: `subprocess.PIPE` or `subprocess.DEVNULL`.
+        stderr: The same, or `subprocess.STDOUT`.
+        cold: In an interpreter of its own, though one with the libraries imported is at hand
+            (`tests/warm_python.py`).
+    """
+    if not (cold or COLD) and _warm_python().can_start(words, os.environ):
+        return _warm_python().start(words, os.environ, stdout, stderr)
+    return subprocess.Popen(
         [sys.executable, *words],
         cwd=ROOT,
-        capture_output=True,
-        text=True,
         stdin=subprocess.DEVNULL,
-        timeout=500,
-        **settings,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def run_command(
+    *words: str, check: bool = True, cold: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Runs `python WORDS...` to its end, which is a success unless `check` is false."""
+    process = start_command(*words, cold=cold)
+    try:
+        stdout, stderr = process.communicate(timeout=500)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     if check:
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done
+        assert process.returncode == 0, f"{stdout}\n{stderr}"
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+
+@cache
+def _warm_python() -> WarmPython:
+    return WarmPython(ROOT)

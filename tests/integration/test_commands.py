@@ -20,8 +20,8 @@ SMALL = [
 ]
 
 
-def start(folder, *words, **settings):
-    return run_command("run.py", *SMALL, f"data.root={folder}", *words, **settings)
+def start(folder, *words):
+    return run_command("run.py", *SMALL, f"data.root={folder}", *words)
 
 
 def the_run(homes):
@@ -34,7 +34,7 @@ def read(run):
 
 
 def test_the_bare_command_runs_on_drawn_data(homes):
-    done = run_command("run.py", "debug=fast", "data.source.scenes=40")
+    done = run_command("run.py", "debug=fast", "data.source.scenes=40", cold=True)
     run = the_run(homes)
     metrics = read(run)
     assert {"val/f1", "test/f1", "cost/macs", "cost/params", "cost/latency_ms"} <= set(metrics)

@@ -4,14 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import ROOT, draw_folder, run_command
+from tests.conftest import ROOT, draw_folder, run_command, start_command
 
 WORDS = [
     "data=image_folder", "data.image_size=32", "data.batch_size=4", "data.eval_batch_size=5",
@@ -47,10 +46,8 @@ def photos(tmp_path):
 
 
 def start(run, photos):
-    command = [sys.executable, "run.py", *WORDS, f"data.root={photos}", f"hydra.run.dir={run}"]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    words = ["run.py", *WORDS, f"data.root={photos}", f"hydra.run.dir={run}"]
+    return start_command(*words, stderr=subprocess.STDOUT)
 
 
 @pytest.mark.slow

@@ -5,14 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import ROOT, run_command
+from tests.conftest import run_command, start_command
 
 SMALL = [
     "data=image_folder", "data.image_size=32", "data.batch_size=10", "trainer.max_epochs=3",
@@ -68,10 +67,8 @@ def test_stored_logits_make_the_same_student_as_live_teachers(homes, folder, tea
 
 
 def kill_in_epoch(run, folder, words, *, epoch):
-    command = [sys.executable, "run.py", *SMALL, f"data.root={folder}", f"hydra.run.dir={run}"]
-    process = subprocess.Popen(
-        [*command, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    given = [*SMALL, f"data.root={folder}", f"hydra.run.dir={run}", *words]
+    process = start_command("run.py", *given, stdout=subprocess.DEVNULL)
     limit, table = time.time() + 300, run / "metrics.csv"
     while process.poll() is None and time.time() < limit:
         if table.is_file() and f"00_train,0,{epoch}," in table.read_text():

@@ -3,8 +3,6 @@
 import io
 import json
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 
@@ -14,7 +12,7 @@ from PIL import Image
 
 from datamodules.sources.coco import Coco
 from datamodules.sources.image_folder import ImageFolder
-from tests.conftest import ROOT, SHARED, needs_shared, run_command
+from tests.conftest import SHARED, needs_shared, run_command, start_command
 from tests.datamodules.downloads.conftest import image_bytes
 from tests.file_server import Reply, serving
 
@@ -34,15 +32,7 @@ def download(*words, check=True):
 
 
 def start_download(*words):
-    return subprocess.Popen(
-        [sys.executable, "scripts/download.py", *words, *QUICK],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs ignore Ctrl-C, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    return start_command("scripts/download.py", *words, *QUICK)
 
 
 def wait_until(true, seconds=20.0):

@@ -3,14 +3,13 @@
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import ROOT, draw_folder, run_command
+from tests.conftest import draw_folder, run_command, start_command
 
 EPOCHS = 25
 WORDS = [
@@ -23,10 +22,8 @@ SEED = 0
 
 
 def start(run, *words):
-    return subprocess.Popen(
-        [sys.executable, "run.py", *WORDS, *words, f"hydra.run.dir={run}"],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return start_command("run.py", *WORDS, *words, f"hydra.run.dir={run}", **quiet)
 
 
 def await_epochs(run, process, number):

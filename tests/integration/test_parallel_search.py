@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tests.conftest import ROOT, run_command
+from tests.conftest import run_command, start_command
 from tests.integration.test_search import SEARCH, progress, rows
 
 UNITS = "model.units=[1,1,1]"
@@ -82,19 +81,14 @@ def test_two_workers_on_one_database_one_of_them_killed(homes, folder, postgresq
     words = [*SEARCH, f"data.root={folder}", UNITS, f"hydra.sweeper.storage={postgresql}"]
     words += ["trainer.max_epochs=2", "sweep.n_trials=8"]
     studies = homes / "outputs" / "studies"
-    workers = [
-        subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for _ in range(2)
-    ]
+    workers = [start_command(*words, stderr=subprocess.STDOUT) for _ in range(2)]
     while progress(studies) < 5:  # trials of both are at work
         ended = [w.stdout.read() for w in workers if w.poll() is not None]
-        assert not ended, ended[0].decode()
+        assert not ended, ended[0]
         time.sleep(0.02)
     workers[0].kill()
     assert workers[0].wait() == -signal.SIGKILL
-    said = workers[1].communicate(timeout=400)[0].decode()
+    said = workers[1].communicate(timeout=400)[0]
     assert workers[1].returncode == 0, said
     (study,) = studies.iterdir()
     assert not (study / "study.db").exists()

@@ -4,14 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import ROOT, run_command
+from tests.conftest import run_command, start_command
 
 WORDS = [
     "data=image_folder", "data.image_size=32", "data.batch_size=6", "model.units=[1,1,1]",
@@ -23,15 +22,8 @@ WORDS = [
 
 def stop_when(run, folder, *, stage, epoch, by=signal.SIGKILL, words=WORDS):
     """Starts a run and stops it as soon as a stage's table shows an epoch; what it said."""
-    command = [sys.executable, "run.py", *words, f"data.root={folder}", f"hydra.run.dir={run}"]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs ignore Ctrl-C, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    process = start_command(
+        "run.py", *words, f"data.root={folder}", f"hydra.run.dir={run}", stdout=subprocess.DEVNULL
     )
     wanted, limit = f"{stage},{epoch},", time.time() + 300
     while process.poll() is None and time.time() < limit:

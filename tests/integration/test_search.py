@@ -4,13 +4,12 @@ import csv
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import optuna
 import pytest
 
-from tests.conftest import ROOT, draw_folder, run_command
+from tests.conftest import draw_folder, run_command, start_command
 from tests.integration.test_commands import SMALL, read
 
 SEARCH = ["run.py", "-m", "hydra/sweeper=optuna", *SMALL]
@@ -83,9 +82,8 @@ def test_five_kills(homes):
     draws = random.Random(0)
     folder = homes / "outputs" / "studies"
     for number in range(5):
-        process = subprocess.Popen(
-            [sys.executable, *words, "trainer.max_epochs=2"], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = start_command(*words, "trainer.max_epochs=2", **quiet)
         before = progress(folder)
         while process.poll() is None and progress(folder) == before:
             time.sleep(0.02)
