@@ -1,10 +1,10 @@
-"""How several teachers speak as one: their logits to one target for the student."""
+"""How the logits of several teachers become one target for the student."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 
 def mean_probabilities(scaled: Sequence[Tensor], weights: Tensor) -> Tensor:
@@ -24,6 +24,10 @@ def mean_logits(scaled: Sequence[Tensor], weights: Tensor) -> Tensor:
     """The softmax of the weighted mean of the teachers' scaled logits, N x C.
 
     The geometric mean of their probabilities: classes that one teacher rules out stay out.
+
+    Args:
+        scaled: one N x C tensor a teacher: logits / temperature.
+        weights: K, one a teacher; they sum to 1.
     """
     return torch.softmax((weights[:, None, None] * torch.stack(list(scaled))).sum(dim=0), dim=1)
 
@@ -55,9 +59,13 @@ def best_weights(losses: Tensor, weights: Tensor) -> Tensor:
     """1 for the teacher with the lowest label loss on an image, else 0: K x N.
 
     Of equals the first; a teacher of weight 0 is never chosen.
+
+    Args:
+        losses: label losses, K x N.
+        weights: K, non-negative.
     """
     losses = losses.masked_fill(weights[:, None] <= 0, torch.inf)
-    return torch.nn.functional.one_hot(losses.argmin(dim=0), len(losses)).T.to(losses.dtype)
+    return one_hot(losses.argmin(dim=0), len(losses)).T.to(losses.dtype)
 
 
 def aggregate(
@@ -76,11 +84,11 @@ def aggregate(
         weights: K, non-negative with a sum above 0; only their ratios matter.
         labels: class indices N, or probabilities N x C.
     """
-    shares = weights / weights.sum()
+    weights = weights / weights.sum()
     if aggregation == "mean_logits":
-        return mean_logits(scaled, shares)
+        return mean_logits(scaled, weights)
     if aggregation == "confidence_weighted":
-        shares = confidence_weights(label_losses(logits, labels), shares)
+        weights = confidence_weights(label_losses(logits, labels), weights)
     if aggregation == "best_per_sample":
-        shares = best_weights(label_losses(logits, labels), shares)
-    return mean_probabilities(scaled, shares)
+        weights = best_weights(label_losses(logits, labels), weights)
+    return mean_probabilities(scaled, weights)

@@ -24,9 +24,9 @@ class Distillation:
 
     Args:
         temperature: softens student and teachers; a number, or {schedule, from, to} over epochs.
-        alpha: share of what the teachers say, 0..1; likewise.
-        aggregation: how several teachers speak as one (see `aggregation`), or `sum_of_losses`: each
-            teacher's own loss, at its own temperature, times its weight, added up.
+        alpha: weight of the teachers' losses, 0..1; likewise.
+        aggregation: how several teachers become one target (see `aggregation`), or `sum_of_losses`:
+            each teacher's own loss, at its own temperature, times its weight, added up.
         terms: the losses, by name.
         cache: keep the teachers' logits for this many views of each image; None asks them anew.
         views: live teachers, but only this many augmented views of each image.
@@ -55,8 +55,8 @@ class Distillation:
         self.logit_terms = {n: t for n, t in terms.items() if isinstance(t, LogitTerm)}
         self.feature_terms = {n: t for n, t in terms.items() if isinstance(t, FeatureTerm)}
 
-    def shares(self, teachers: Sequence[Teacher]) -> list[float]:
-        """What each teacher's loss counts: its weight in a sum of losses, else its share."""
+    def weights(self, teachers: Sequence[Teacher]) -> list[float]:
+        """Each teacher's weight: its own in a sum of losses, else normalized to a sum of 1."""
         weights = [teacher.weight for teacher in teachers]
         if self.aggregation == "sum_of_losses":
             return weights
@@ -65,7 +65,7 @@ class Distillation:
     def logit_losses(
         self,
         logits: Tensor,
-        answers: Sequence[Tensor],
+        teacher_logits: Sequence[Tensor],
         labels: Tensor,
         *,
         teachers: Sequence[Teacher],
@@ -75,14 +75,14 @@ class Distillation:
 
         Args:
             logits: the student's, N x C.
-            answers: one N x C tensor of logits a teacher.
+            teacher_logits: one N x C tensor a teacher.
             labels: class indices N, or probabilities N x C.
-            teachers: whose answers these are.
+            teachers: whose logits these are, in this order.
             temperature: of the epoch; a teacher's own wins.
         """
-        one = self._sum if self.aggregation == "sum_of_losses" else self._joint
+        loss = self._sum if self.aggregation == "sum_of_losses" else self._joint
         return {
-            name: one(term, logits, answers, labels, teachers, temperature)
+            name: loss(term, logits, teacher_logits, labels, teachers, temperature)
             for name, term in self.logit_terms.items()
         }
 
@@ -90,15 +90,15 @@ class Distillation:
         self,
         term: LogitTerm,
         logits: Tensor,
-        answers: Sequence[Tensor],
+        teacher_logits: Sequence[Tensor],
         labels: Tensor,
         teachers: Sequence[Teacher],
         temperature: float,
     ) -> Tensor:
         losses = []
-        for teacher, answer in zip(teachers, answers, strict=True):
+        for teacher, theirs in zip(teachers, teacher_logits, strict=True):
             own = teacher.temperature or temperature
-            targets = torch.softmax(term.scaled(answer, own), dim=1)
+            targets = torch.softmax(term.scaled(theirs, own), dim=1)
             losses.append(teacher.weight * term(logits, targets, labels, own))
         return sum(losses)
 
@@ -106,15 +106,15 @@ class Distillation:
         self,
         term: LogitTerm,
         logits: Tensor,
-        answers: Sequence[Tensor],
+        teacher_logits: Sequence[Tensor],
         labels: Tensor,
         teachers: Sequence[Teacher],
         temperature: float,
     ) -> Tensor:
         scaled = [
-            term.scaled(answer, teacher.temperature or temperature)
-            for teacher, answer in zip(teachers, answers, strict=True)
+            term.scaled(theirs, teacher.temperature or temperature)
+            for teacher, theirs in zip(teachers, teacher_logits, strict=True)
         ]
         weights = logits.new_tensor([teacher.weight for teacher in teachers])
-        targets = aggregate(self.aggregation, answers, scaled, weights, labels)
+        targets = aggregate(self.aggregation, teacher_logits, scaled, weights, labels)
         return term(logits, targets, labels, temperature)

@@ -20,7 +20,7 @@ from lightning_modules.training.classifier import Classifier
 
 
 class Distiller(Classifier):
-    """Fits the student to labels and to what its teachers say.
+    """Fits the student to labels and to the outputs of its teachers.
 
     The teachers are no submodules: they stay out of the checkpoint and of the optimizer. The
     projections of feature losses are submodules, beside the network.
@@ -30,7 +30,7 @@ class Distiller(Classifier):
         teachers: in eval mode, frozen.
         distillation: the losses, and how they are put together.
         pairs: the modules that are compared.
-        stored: the teachers' logits, where they were computed beforehand; else each is asked.
+        stored: the teachers' logits, where they were computed beforehand; else each runs live.
     """
 
     def __init__(
@@ -76,37 +76,36 @@ class Distiller(Classifier):
             keys: int64 N x 2, (view, index) of each image; needed for stored logits.
         """
         # The teachers go first: what they need on the way is free again before the student runs.
-        answers, theirs = self._ask(images, keys)
+        teacher_logits, teacher_features = self._run_teachers(images, keys)
         with Features(self.network, self.pairs.student_paths) as features:
             logits = self(images)
             label_loss = self.loss(logits, labels)
             with torch.autocast(self.device.type, enabled=False):
                 losses = {
-                    **self._logit_losses(logits.float(), answers, labels),
-                    **self.pairs(features.outputs, theirs),
+                    **self._distillation.logit_losses(
+                        logits.float(),
+                        teacher_logits,
+                        labels,
+                        teachers=self._teachers,
+                        temperature=self._temperature,
+                    ),
+                    **self.pairs(features.outputs, teacher_features),
                 }
         return self._combine(label_loss, losses, size=len(images))
 
-    def _ask(
+    def _run_teachers(
         self, images: Tensor, keys: np.ndarray | None
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """Each teacher's logits N x C, and the outputs of its compared modules."""
         if self._stored:
             return [stored.read(keys).to(self.device) for stored in self._stored], []
-        answers, outputs = [], []
+        logits, outputs = [], []
         for number, teacher in enumerate(self._teachers):
             with Features(teacher.network, self.pairs.teacher_paths(number)) as features:
-                answers.append(teacher(images))
+                logits.append(teacher(images))
                 found = features.outputs.items()
                 outputs.append({path: output[: len(images)] for path, output in found})
-        return answers, outputs
-
-    def _logit_losses(
-        self, logits: Tensor, answers: Sequence[Tensor], labels: Tensor
-    ) -> dict[str, Tensor]:
-        return self._distillation.logit_losses(
-            logits, answers, labels, teachers=self._teachers, temperature=self._temperature
-        )
+        return logits, outputs
 
     def _combine(self, label_loss: Tensor, losses: dict[str, Tensor], *, size: int) -> Tensor:
         terms = {**self._distillation.logit_terms, **self._distillation.feature_terms}

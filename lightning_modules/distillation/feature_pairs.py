@@ -14,13 +14,21 @@ from lightning_modules.networks.features import feature_shapes
 
 
 class Pair(NamedTuple):
-    """One comparison: which term, of which teacher, of which modules, and what it counts."""
+    """One comparison.
+
+    Attributes:
+        term: name of the distillation term.
+        teacher: number of the teacher.
+        student_path: of the student's module.
+        teacher_path: of the teacher's.
+        weight: of the teacher among all that this term compares with.
+    """
 
     term: str
     teacher: int
     student_path: str
     teacher_path: str
-    share: float
+    weight: float
 
 
 class FeaturePairs(nn.Module):
@@ -71,12 +79,12 @@ class FeaturePairs(nn.Module):
         shapes: Sequence[dict[str, tuple[Size, Size]]],
     ) -> None:
         term = distillation.feature_terms[name]
-        looked = [[path for path in t.features if term.looks_at(path)] for t in teachers]
-        numbers = [number for number, paths in enumerate(looked) if paths]
-        shares = distillation.shares([teachers[number] for number in numbers])
-        for number, share in zip(numbers, shares, strict=True):
+        compared = [[path for path in t.features if term.looks_at(path)] for t in teachers]
+        numbers = [number for number, paths in enumerate(compared) if paths]
+        weights = distillation.weights([teachers[number] for number in numbers])
+        for number, weight in zip(numbers, weights, strict=True):
             teacher = teachers[number]
-            for path in looked[number]:
+            for path in compared[number]:
                 try:
                     comparison = term.comparison(*shapes[number][path])
                 except ConfigError as error:
@@ -86,7 +94,7 @@ class FeaturePairs(nn.Module):
                         f"{{{pair}}}: {error}"
                     ) from None
                 self.comparisons.append(comparison)
-                self.pairs.append(Pair(name, number, path, teacher.features[path], share))
+                self.pairs.append(Pair(name, number, path, teacher.features[path], weight))
 
     @property
     def student_paths(self) -> list[str]:
@@ -110,7 +118,7 @@ class FeaturePairs(nn.Module):
         losses: dict[str, Tensor] = {}
         for pair, comparison in zip(self.pairs, self.comparisons, strict=True):
             theirs = teachers[pair.teacher][pair.teacher_path].float()
-            loss = pair.share * comparison(student[pair.student_path].float(), theirs)
+            loss = pair.weight * comparison(student[pair.student_path].float(), theirs)
             losses[pair.term] = losses[pair.term] + loss if pair.term in losses else loss
         return losses
 

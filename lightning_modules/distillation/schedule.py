@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import is_number, require_choice
 
 KINDS = ("constant", "linear", "cosine")
 
@@ -43,14 +44,13 @@ def schedule_of(setting: Any, key: str) -> Schedule:
     Raises:
         ConfigError: it is neither.
     """
-    if _is_number(setting):
+    if _is_finite(setting):
         return Schedule("constant", setting, setting)
     known = isinstance(setting, Mapping) and set(setting) <= {"schedule", "from", "to"}
-    if not known or not all(_is_number(setting.get(end, 0)) for end in ("from", "to")):
+    if not known or not all(_is_finite(setting.get(end, 0)) for end in ("from", "to")):
         raise ConfigError(f"{key}={setting} is neither a number nor {{schedule:,from:,to:}}.")
     kind = setting.get("schedule")
-    if kind not in KINDS:
-        raise ConfigError(f"{key}.schedule={kind} does not exist; there are {', '.join(KINDS)}.")
+    require_choice(f"{key}.schedule", kind, KINDS)
     needed = ("from",) if kind == "constant" else ("from", "to")
     for end in needed:
         if end not in setting:
@@ -58,5 +58,5 @@ def schedule_of(setting: Any, key: str) -> Schedule:
     return Schedule(kind, setting["from"], setting.get("to", setting["from"]))
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_finite(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)

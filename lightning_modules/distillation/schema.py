@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.distillation.schedule import Schedule, schedule_of
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import is_number, is_whole, require_choice
 
 AGGREGATIONS = (
     "mean_probabilities",
@@ -49,10 +50,7 @@ def alpha_schedule(setting: Any) -> Schedule:
 
 def check_aggregation(name: str) -> None:
     """Refuses an unknown way to make several teachers speak as one."""
-    if name not in AGGREGATIONS:
-        raise ConfigError(
-            f"distillation.aggregation={name} does not exist; there are {', '.join(AGGREGATIONS)}."
-        )
+    require_choice("distillation.aggregation", name, AGGREGATIONS)
 
 
 def views_of(cache: int | None, views: int | None) -> int | None:
@@ -62,8 +60,7 @@ def views_of(cache: int | None, views: int | None) -> int | None:
         ConfigError: a number is not whole or below 1, or the two contradict each other.
     """
     for key, value in {"cache": cache, "views": views}.items():
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        if value is not None and not whole:
+        if value is not None and not is_whole(value):
             raise ConfigError(
                 f"distillation.{key}={value}; it must be a whole number >= 1 of views of each "
                 "image, or null."
@@ -84,8 +81,7 @@ def check_term_weights(weights: Mapping[str, Any]) -> None:
             "with distillation=soft_targets."
         )
     for name, weight in weights.items():
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not weight >= 0:
+        if not is_number(weight) or not weight >= 0:
             raise ConfigError(f"distillation.terms.{name}.weight={weight}; it must be >= 0.")
     if sum(weights.values()) == 0:
         raise ConfigError(
@@ -132,12 +128,7 @@ def _check_teacher(name: str, node: Mapping[str, Any]) -> None:
         if key not in TEACHER_KEYS:
             near = get_close_matches(str(key), TEACHER_KEYS, n=1, cutoff=0.0)[0]
             raise ConfigError(f"There is no key teacher.{name}.{key}; did you mean {near}?")
-    precision = str(node.get("precision") or 32)
-    if precision not in PRECISIONS:
-        raise ConfigError(
-            f"teacher.{name}.precision={precision} does not exist; there are "
-            f"{', '.join(PRECISIONS)}."
-        )
+    require_choice(f"teacher.{name}.precision", str(node.get("precision") or 32), PRECISIONS)
     features = node.get("features") or {}
     if not isinstance(features, dict) or not all(isinstance(v, str) for v in features.values()):
         raise ConfigError(

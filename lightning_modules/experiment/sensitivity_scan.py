@@ -14,9 +14,8 @@ from compression.step import Step, Trial
 from datamodules.workers.progress import report_progress
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.experiment import initial_network
-from lightning_modules.experiment.run_context import RunContext
+from lightning_modules.experiment.run_context import RunContext, step_context
 from lightning_modules.experiment.stages import stages_of
-from lightning_modules.experiment.step_context import step_context
 from lightning_modules.runs.data import make_data
 
 

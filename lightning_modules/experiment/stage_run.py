@@ -15,9 +15,8 @@ from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.metrics import cost_metrics
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import RunContext, validation_metrics
+from lightning_modules.experiment.run_context import RunContext, step_context, validation_metrics
 from lightning_modules.experiment.stages import Stage
-from lightning_modules.experiment.step_context import step_context
 from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file

@@ -5,6 +5,7 @@ import os
 from omegaconf import DictConfig, ListConfig
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import is_whole
 
 ALL = ("auto", -1, "-1")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
@@ -71,11 +72,11 @@ def _check_cpu(trainer: DictConfig) -> None:
 def _counts(devices: object) -> bool:
     """Whether it is a number of devices above 0, or a list of different ones."""
     if isinstance(devices, ListConfig):
-        whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in devices)
+        whole = all(is_whole(n, 0) for n in devices)
         return whole and 0 < len(devices) == len(set(devices))
     if isinstance(devices, str):
         return devices.isdigit() and int(devices) > 0
-    return isinstance(devices, int) and not isinstance(devices, bool) and devices > 0
+    return is_whole(devices)
 
 
 def _number(devices: int | str | ListConfig) -> int:

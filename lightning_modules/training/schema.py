@@ -1,7 +1,5 @@
 """What the configuration alone shows of a training that cannot work; torch is not imported."""
 
-import difflib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +7,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs.saved_run import read_config
+from lightning_modules.schema import (
+    BETWEEN_0_AND_1,
+    FRACTION,
+    POSITIVE,
+    at_least,
+    require_choice,
+    require_number,
+    whole,
+)
 from lightning_modules.training.device_schema import several_devices
 
 # What is measured in each epoch; a larger value is better where it is no loss.
@@ -77,22 +84,24 @@ def chosen_callbacks(cfg: DictConfig) -> dict[str, DictConfig]:
 
 
 def _check_trainer(trainer: DictConfig) -> None:
-    _among("trainer.accelerator", trainer.accelerator, ACCELERATORS)
-    _among("trainer.precision", trainer.precision, PRECISIONS)
-    _number("trainer.accumulate_grad_batches", trainer.accumulate_grad_batches, _whole(1))
+    require_choice("trainer.accelerator", trainer.accelerator, ACCELERATORS)
+    require_choice("trainer.precision", trainer.precision, PRECISIONS)
+    require_number("trainer.accumulate_grad_batches", trainer.accumulate_grad_batches, whole(1))
     if trainer.gradient_clip_val is not None:
-        _number("trainer.gradient_clip_val", trainer.gradient_clip_val, _above(0))
+        require_number("trainer.gradient_clip_val", trainer.gradient_clip_val, POSITIVE)
     for key in ("limit_train_batches", "limit_val_batches"):
         value = trainer[key]
         fits = lambda x: (isinstance(x, int) and x >= 1) or 0 < x <= 1  # noqa: E731
-        _number(f"trainer.{key}", value, (fits, "a share in 0..1 or a number of batches >= 1"))
+        require_number(
+            f"trainer.{key}", value, (fits, "a share in 0..1 or a number of batches >= 1")
+        )
 
 
 def _check_optimizer(optimizer: DictConfig) -> None:
-    _number("optimizer.lr", optimizer.get("lr"), _above(0))
-    _number("optimizer.weight_decay", optimizer.get("weight_decay", 0), _at_least(0))
+    require_number("optimizer.lr", optimizer.get("lr"), POSITIVE)
+    require_number("optimizer.weight_decay", optimizer.get("weight_decay", 0), at_least(0))
     decay = (lambda x: 0 < x <= 1, "above 0 and at most 1")
-    _number("optimizer.layer_decay", optimizer.get("layer_decay", 1.0), decay)
+    require_number("optimizer.layer_decay", optimizer.get("layer_decay", 1.0), decay)
     factors = optimizer.get("lr_factors")
     if factors is not None and not OmegaConf.is_dict(factors):
         raise ConfigError(
@@ -100,35 +109,35 @@ def _check_optimizer(optimizer: DictConfig) -> None:
             "'optimizer.lr_factors={*:0.1,head:1}'."
         )
     for pattern, factor in (factors or {}).items():
-        _number(f"optimizer.lr_factors[{pattern}]", factor, _at_least(0))
+        require_number(f"optimizer.lr_factors[{pattern}]", factor, at_least(0))
 
 
 def _check_scheduler(scheduler: DictConfig) -> None:
-    share, whole = (lambda x: 0 < x < 1, "between 0 and 1"), _whole(1)
+    between, positive, from_0, steps = BETWEEN_0_AND_1, POSITIVE, at_least(0), whole(1)
     limits = {
-        "pct_start": share, "factor": share, "gamma": _above(0), "step_size": whole,
-        "cycle_epochs": _above(0), "cycle_factor": whole, "warmup_epochs": _at_least(0),
-        "final_fraction": (lambda x: 0 <= x <= 1, "in 0..1"), "patience": _whole(0),
-        "div_factor": _above(0), "final_div_factor": _above(0), "min_lr": _at_least(0),
+        "pct_start": between, "factor": between, "gamma": positive, "step_size": steps,
+        "cycle_epochs": positive, "cycle_factor": steps, "warmup_epochs": from_0,
+        "final_fraction": FRACTION, "patience": whole(0),
+        "div_factor": positive, "final_div_factor": positive, "min_lr": from_0,
     }  # fmt: skip
     for key, limit in limits.items():
         if key in scheduler:
-            _number(f"scheduler.{key}", scheduler[key], limit)
+            require_number(f"scheduler.{key}", scheduler[key], limit)
     if "interval" in scheduler:
-        _among("scheduler.interval", scheduler.interval, ("step", "epoch"))
+        require_choice("scheduler.interval", scheduler.interval, ("step", "epoch"))
     _check_monitor("scheduler", scheduler)
 
 
 def _check_callback(place: str, node: DictConfig) -> None:
     if node.get("_target_") == EMA:
-        _number(f"{place}.decay", node.decay, (lambda x: 0 < x < 1, "between 0 and 1"))
+        require_number(f"{place}.decay", node.decay, BETWEEN_0_AND_1)
     if node.get("_target_") == FREEZING:
-        _number(f"{place}.epochs", node.epochs, _whole(0))
+        require_number(f"{place}.epochs", node.epochs, whole(0))
         patterns = node.get("patterns")
         if patterns is not None and not OmegaConf.is_list(patterns):
             raise ConfigError(f"{place}.patterns={patterns} must be a list, as ['body.*'].")
     if "patience" in node:
-        _number(f"{place}.patience", node.patience, _whole(0))
+        require_number(f"{place}.patience", node.patience, whole(0))
     _check_monitor(place, node)
 
 
@@ -136,7 +145,7 @@ def _check_monitor(place: str, node: DictConfig) -> None:
     """What is watched must be measured, and watched in the direction in which it improves."""
     if node.get("monitor") is None:
         return
-    _among(f"{place}.monitor", node.monitor, MONITORS)
+    require_choice(f"{place}.monitor", node.monitor, MONITORS)
     better = "min" if node.monitor.endswith("loss") else "max"
     if node.get("mode", better) != better:
         raise ConfigError(
@@ -171,31 +180,3 @@ def _weight_changing(cfg: DictConfig) -> dict[str, Any]:
     nodes = OmegaConf.to_container(cfg.callbacks, resolve=False)
     chosen = {name: nodes[name] for name in chosen_callbacks(cfg)}
     return {name: node for name, node in chosen.items() if node.get("_target_") in WEIGHT_CHANGING}
-
-
-Limit = tuple[Callable[[Any], bool], str]
-
-
-def _above(bound: float) -> Limit:
-    return (lambda x: x > bound, f"above {bound}")
-
-
-def _at_least(bound: float) -> Limit:
-    return (lambda x: x >= bound, f"at least {bound}")
-
-
-def _whole(bound: int) -> Limit:
-    return (lambda x: int(x) == x and x >= bound, f"a whole number >= {bound}")
-
-
-def _number(key: str, value: Any, limit: Limit) -> None:
-    fits, wanted = limit
-    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
-        raise ConfigError(f"{key}={value} is not allowed; it must be {wanted}.")
-
-
-def _among(key: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
-        raise ConfigError(f"{key}={value} does not exist{guess}; there are {', '.join(choices)}.")

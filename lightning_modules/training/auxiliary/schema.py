@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import is_number, require_choice, require_whole
 from lightning_modules.training.losses.schema import check_limits
 
 ERRORS = ("mse", "l1")
@@ -37,14 +38,9 @@ def check_decoder(settings: Mapping[str, Any], place: str = "auxiliary.reconstru
     Raises:
         ConfigError: names the key.
     """
-    if settings["error"] not in ERRORS:
-        raise ConfigError(
-            f"{place}.error={settings['error']} does not exist; there are {', '.join(ERRORS)}."
-        )
+    require_choice(f"{place}.error", settings["error"], ERRORS)
     for key in ("downsample", "channels"):
-        value = settings[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{place}.{key}={value} is not allowed; it must be a number from 1.")
+        require_whole(f"{place}.{key}", settings[key])
 
 
 def _check_places(key: str, places: Any) -> None:
@@ -55,8 +51,7 @@ def _check_places(key: str, places: Any) -> None:
             f"'{key}={{features.stage2: 0.3}}' (python scripts/describe.py lists the modules)."
         )
     for path, weight in places.items():
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not 0 <= weight < math.inf:
+        if not is_number(weight) or not 0 <= weight < math.inf:
             raise ConfigError(
                 f"{key}: the weight {weight} of {path} is not allowed; it must be at least 0."
             )

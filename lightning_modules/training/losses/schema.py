@@ -1,17 +1,15 @@
 """What the numbers of a loss may be; read without torch, so that a mistake costs a second."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from datamodules.loading.class_balance import SCHEMES
-from lightning_modules.errors import ConfigError
+from lightning_modules.schema import Limit, require_choice, require_number
 
-Test = tuple[Callable[[float], bool], str]
-
-AT_LEAST_0: Test = (lambda x: 0 <= x < math.inf, "a number of at least 0")
-ABOVE_0: Test = (lambda x: 0 < x < math.inf, "a number above 0")
-LIMITS: dict[str, Test] = {
+AT_LEAST_0: Limit = (lambda x: 0 <= x < math.inf, "a number of at least 0")
+ABOVE_0: Limit = (lambda x: 0 < x < math.inf, "a number above 0")
+LIMITS: dict[str, Limit] = {
     "label_smoothing": (lambda x: 0 <= x <= 1, "a share in 0..1"),
     "beta": (lambda x: 0 <= x < 1, "a number of at least 0 and below 1"),
     "gamma": AT_LEAST_0,
@@ -34,16 +32,7 @@ def check_limits(settings: Mapping[str, Any], place: str = "loss") -> None:
     Raises:
         ConfigError: names the key, its value and what it may be.
     """
-    for key, (fits, wanted) in LIMITS.items():
-        value = settings.get(key)
-        if key in settings and (not _is_number(value) or not fits(value)):
-            raise ConfigError(f"{place}.{key}={value} is not allowed; it must be {wanted}.")
-    scheme = settings.get("class_weights", "none")
-    if scheme not in SCHEMES:
-        raise ConfigError(
-            f"{place}.class_weights={scheme} does not exist; there are {', '.join(SCHEMES)}."
-        )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    for key, limit in LIMITS.items():
+        if key in settings:
+            require_number(f"{place}.{key}", settings[key], limit)
+    require_choice(f"{place}.class_weights", settings.get("class_weights", "none"), SCHEMES)

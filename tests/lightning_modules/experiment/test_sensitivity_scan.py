@@ -8,9 +8,8 @@ from compression.factorization.tucker import Tucker
 from compression.pruning.prune_weights import PruneWeights
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.metrics import evaluate
-from lightning_modules.experiment.run_context import RunContext
+from lightning_modules.experiment.run_context import RunContext, scans_folder
 from lightning_modules.experiment.sensitivity_scan import as_plain, require_trials, scan_run
-from lightning_modules.experiment.step_context import scans_folder
 from lightning_modules.networks import build_network, load_network, save_network
 from lightning_modules.runs.data import make_data
 
