@@ -70,7 +70,8 @@ def _parser() -> ScriptParser:
         usage="RUN|FILE [RUN|FILE ...] [host=127.0.0.1] [port=7860] [key=value ...]",
         keys=KEYS,
         epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2, .xml, "
-        ".pte). key=value: Hydra overrides over the runs' configurations, such as data.fit=pad.",
+        ".pte). key=value: Hydra overrides over the runs' configurations, such as "
+        "data.resize_mode=pad.",
     )
 
 

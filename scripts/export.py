@@ -121,7 +121,7 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
         network,
         form,
         out,
-        resize_mode=cfg.data.fit,
+        resize_mode=cfg.data.resize_mode,
         images=images,
         image_source=source,
         int8=judged,

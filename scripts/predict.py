@@ -52,7 +52,8 @@ def _parser() -> ScriptParser:
         "or an exported file.",
         usage="RUN|FILE FOLDER [key=value ...] [--flags]",
         epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2, .xml, "
-        ".pte). key=value: Hydra overrides over the run's configuration, such as data.fit=pad.",
+        ".pte). key=value: Hydra overrides over the run's configuration, such as "
+        "data.resize_mode=pad.",
     )
     parser.add_argument("--all", action="store_true", help="a column for each class as well")
     parser.add_argument(

@@ -87,7 +87,9 @@ def _spread(pictures: Sequence[Picture], count: int) -> Iterator[Picture]:
 
 
 def _tile(audit: Audit, picture: Picture, what: str = "", *, frame: Color | None = None) -> Tile:
-    crop = decode_crops(picture.item.path, [picture.item.box], size=(SIDE, SIDE), fit="pad")[0]
+    crop = decode_crops(
+        picture.item.path, [picture.item.box], size=(SIDE, SIDE), resize_mode="pad"
+    )[0]
     box = picture.item.box
     size = f"{picture.width} x {picture.height}" + (f" at {box[0]}, {box[1]}" if box else "")
     place = _place(audit, picture.split, picture.item)

@@ -20,7 +20,7 @@ import numpy as np
 import PIL
 
 from datamodules.cache.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
-from datamodules.decoding.crops import Fit
+from datamodules.decoding.crops import ResizeMode
 from datamodules.decoding.decoding import decode_crops
 from datamodules.errors import DataError
 from datamodules.files import build_once
@@ -76,7 +76,7 @@ def open_cache(
     *,
     name: str,
     size: Size,
-    fit: Fit,
+    resize_mode: ResizeMode,
     cache_dir: Path,
     keep_pixels: bool = True,
 ) -> CachedSplit:
@@ -86,7 +86,7 @@ def open_cache(
         items: What is cached, in this order; those of one file best side by side.
         name: Of the split, for people who look into `cache_dir`.
         size: Height and width of the cached pixels.
-        fit: What happens to the aspect ratio: stretch, pad or crop.
+        resize_mode: What happens to the aspect ratio: stretch, pad or crop.
         cache_dir: Where caches are kept.
         keep_pixels: Store the pixels; else they are decoded at each use.
 
@@ -94,8 +94,8 @@ def open_cache(
         DataError: no image can be read, or the cache cannot be written or is damaged.
     """
     kind = "pixels" if keep_pixels else "list"
-    folder = cache_dir / f"{name}_{size[0]}x{size[1]}_{kind}_{_key(items, size, fit)}"
-    settings = {"name": name, "size": size, "fit": fit, "keep_pixels": keep_pixels}
+    folder = cache_dir / f"{name}_{size[0]}x{size[1]}_{kind}_{_key(items, size, resize_mode)}"
+    settings = {"name": name, "size": size, "resize_mode": resize_mode, "keep_pixels": keep_pixels}
     build_once(folder, partial(_build, items=items, **settings))
     images = json.loads((folder / "images.json").read_text())
     kept = [items[number] for number in images["kept"]]
@@ -105,7 +105,7 @@ def open_cache(
     if keep_pixels:
         pixels = StoredPixels(folder / "pixels", (len(kept), *size, 3))
     else:
-        pixels = DecodedPixels(kept, size=size, fit=fit)
+        pixels = DecodedPixels(kept, size=size, resize_mode=resize_mode)
     return CachedSplit(kept, pixels, images["bad"], folder.name)
 
 
@@ -129,9 +129,9 @@ def allow_bad_images(bad: Mapping[str, str], limit: int) -> None:
         log.warning("Skipped: %s", sentence)
 
 
-def _key(items: Sequence[Item], size: Size, fit: Fit) -> str:
+def _key(items: Sequence[Item], size: Size, resize_mode: ResizeMode) -> str:
     """Changes with whatever changes the pixels."""
-    digest = hashlib.sha256(repr((FORMAT_VERSION, PIL.__version__, size, fit)).encode())
+    digest = hashlib.sha256(repr((FORMAT_VERSION, PIL.__version__, size, resize_mode)).encode())
     for path, group in groupby(items, key=lambda item: item.path):
         file = Path(path)
         # A listed file that is absent is found when it is decoded.
@@ -144,11 +144,17 @@ def _key(items: Sequence[Item], size: Size, fit: Fit) -> str:
 
 
 def _build(
-    folder: Path, *, items: Sequence[Item], name: str, size: Size, fit: Fit, keep_pixels: bool
+    folder: Path,
+    *,
+    items: Sequence[Item],
+    name: str,
+    size: Size,
+    resize_mode: ResizeMode,
+    keep_pixels: bool,
 ) -> None:
     kept, bad = [], {}
     with (folder / "pixels").open("wb") as file:
-        for path, numbers, crops in _decoded(items, name, size, fit):
+        for path, numbers, crops in _decoded(items, name, size, resize_mode):
             if isinstance(crops, DataError):
                 bad[path] = str(crops)
                 continue
@@ -159,9 +165,13 @@ def _build(
     (folder / "images.json").write_text(json.dumps({"kept": kept, "bad": bad}))
 
 
-def _decoded(items: Sequence[Item], name: str, size: Size, fit: Fit) -> Iterator[_File]:
+def _decoded(
+    items: Sequence[Item], name: str, size: Size, resize_mode: ResizeMode
+) -> Iterator[_File]:
     files = sum(1 for _ in groupby(items, key=lambda item: item.path))
-    decoded = map_in_processes(partial(_decode, size=size, fit=fit), _jobs(items), count=files)
+    decoded = map_in_processes(
+        partial(_decode, size=size, resize_mode=resize_mode), _jobs(items), count=files
+    )
     job = f"Reading {files} {name} images at {size[0]} x {size[1]}"
     return report_progress(decoded, total=files, job=job)
 
@@ -172,9 +182,11 @@ def _jobs(items: Sequence[Item]) -> Iterator[_Job]:
         yield _Job(path, numbers, [items[n].box for n in numbers], items[numbers[0]].size)
 
 
-def _decode(job: _Job, *, size: Size, fit: Fit) -> _File:
+def _decode(job: _Job, *, size: Size, resize_mode: ResizeMode) -> _File:
     try:
-        crops = decode_crops(job.path, job.boxes, size=size, fit=fit, annotated=job.annotated)
+        crops = decode_crops(
+            job.path, job.boxes, size=size, resize_mode=resize_mode, annotated=job.annotated
+        )
     except DataError as error:
         return _File(job.path, job.numbers, error)
     return _File(job.path, job.numbers, crops)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from datamodules.decoding.crops import Fit
+from datamodules.decoding.crops import ResizeMode
 from datamodules.decoding.decoding import decode_crops
 from datamodules.errors import DataError
 from datamodules.schema import Size
@@ -40,15 +40,15 @@ class StoredPixels:
 class DecodedPixels:
     """Decodes item `index` whenever it is asked for."""
 
-    def __init__(self, items: Sequence[Item], *, size: Size, fit: Fit) -> None:
+    def __init__(self, items: Sequence[Item], *, size: Size, resize_mode: ResizeMode) -> None:
         self.items = items
         self.size = size
-        self.fit = fit
+        self.resize_mode = resize_mode
 
     def __getitem__(self, index: int) -> np.ndarray:
         item = self.items[index]
         (crop,) = decode_crops(
-            item.path, [item.box], size=self.size, fit=self.fit, annotated=item.size
+            item.path, [item.box], size=self.size, resize_mode=self.resize_mode, annotated=item.size
         )
         return crop
 

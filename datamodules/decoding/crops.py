@@ -1,6 +1,6 @@
 """Cutting boxes out of an image: fitted to an aspect ratio, resized, padded outside."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -8,20 +8,21 @@ from PIL import Image
 from datamodules.schema import Size
 from datamodules.sources.source import Box
 
-Fit = Literal["stretch", "pad", "crop"]
+ResizeMode = Literal["stretch", "pad", "crop"]
+RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 
 # What a crop shows beyond the image: no edge that looks like an object.
 PADDING_COLOR = (128, 128, 128)
 
 
-def match_aspect_ratio(box: Box, size: Size, fit: Fit) -> Box:
+def match_aspect_ratio(box: Box, size: Size, resize_mode: ResizeMode) -> Box:
     """The box with the aspect ratio of `size`, unless it may be stretched."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
-    if fit == "stretch" or width * size[0] == height * size[1]:
+    if resize_mode == "stretch" or width * size[0] == height * size[1]:
         return box
     ratio = size[1] / size[0]
-    choose = {"pad": max, "crop": min}[fit]
+    choose = {"pad": max, "crop": min}[resize_mode]
     new_width = max(1, round(choose(width, height * ratio)))
     new_height = max(1, round(choose(height, width / ratio)))
     left, top = x0 + (width - new_width) // 2, y0 + (height - new_height) // 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from datamodules.decoding.crops import Fit, crop_and_resize, match_aspect_ratio
+from datamodules.decoding.crops import ResizeMode, crop_and_resize, match_aspect_ratio
 from datamodules.decoding.rgb import to_rgb
 from datamodules.errors import DataError
 from datamodules.schema import Size
@@ -26,7 +26,7 @@ def decode_crops(
     boxes: Sequence[Box | None],
     *,
     size: Size,
-    fit: Fit,
+    resize_mode: ResizeMode,
     annotated: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Decode a file once and cut all its boxes.
@@ -38,8 +38,8 @@ def decode_crops(
         path: The image file.
         boxes: Each a box, padded with grey where it reaches outside, or None for the whole image.
         size: Height and width of every crop.
-        fit: What gives when a box has another aspect ratio: `stretch` distorts it, `pad` widens
-            the box (showing what is around it), `crop` narrows it; both about its centre.
+        resize_mode: What gives when a box has another aspect ratio: `stretch` distorts it, `pad`
+            widens the box (showing what is around it), `crop` narrows it; both about its centre.
         annotated: Width and height that the upright image must have, where they are known.
 
     Returns:
@@ -49,10 +49,10 @@ def decode_crops(
         DataError: the file cannot be decoded, or has another size than the annotated one.
     """
     whole = all(box is None for box in boxes)
-    image, scale = _decode(path, (size, fit) if whole else None)
+    image, scale = _decode(path, (size, resize_mode) if whole else None)
     width, height = image.width * scale, image.height * scale
     _require_size(path, (width, height), annotated)
-    areas = [match_aspect_ratio(box or (0, 0, width, height), size, fit) for box in boxes]
+    areas = [match_aspect_ratio(box or (0, 0, width, height), size, resize_mode) for box in boxes]
     return np.stack([crop_and_resize(image, area, size, scale) for area in areas])
 
 
@@ -74,12 +74,12 @@ def decode_image(path: str, *, annotated: tuple[int, int] | None = None) -> Imag
     return image
 
 
-def _decode(path: str, whole: tuple[Size, Fit] | None = None) -> tuple[Image.Image, int]:
+def _decode(path: str, whole: tuple[Size, ResizeMode] | None = None) -> tuple[Image.Image, int]:
     """An image, and how many pixels of the file, in each direction, one of its pixels stands for.
 
     Args:
         path: The image file.
-        whole: The size and fit of a picture of the whole image, if nothing else is wanted.
+        whole: The size and resize mode of a picture of the whole image, if nothing else is wanted.
     """
     try:
         _require_regular(path)
@@ -117,7 +117,7 @@ def _require_size(path: str, found: tuple[int, int], annotated: tuple[int, int] 
         )
 
 
-def _reduce(image: Image.Image, size: Size, fit: Fit) -> int:
+def _reduce(image: Image.Image, size: Size, resize_mode: ResizeMode) -> int:
     """Let a JPEG be decoded at 1/8, 1/4 or 1/2 of its scale if enough pixels remain.
 
     Only at a scale that divides both sides: then no edge falls within a pixel.
@@ -125,7 +125,7 @@ def _reduce(image: Image.Image, size: Size, fit: Fit) -> int:
     width, height = image.size
     if image.getexif().get(ExifTags.Base.Orientation) in TURNED:
         width, height = height, width
-    x0, y0, x1, y1 = match_aspect_ratio((0, 0, width, height), size, fit)
+    x0, y0, x1, y1 = match_aspect_ratio((0, 0, width, height), size, resize_mode)
     surplus = min((x1 - x0) / size[1], (y1 - y0) / size[0]) / OVERSAMPLING
     for scale in (8, 4, 2):
         if scale <= surplus and width % scale == height % scale == 0:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
@@ -12,7 +11,7 @@ from torch.utils.data import DataLoader
 from datamodules.audit.leakage import warn_of_leakage
 from datamodules.cache.cache import CachedSplit, allow_bad_images, open_cache
 from datamodules.cache.pixels import Pixels
-from datamodules.decoding.crops import Fit
+from datamodules.decoding.crops import RESIZE_MODES, ResizeMode
 from datamodules.errors import DataError
 from datamodules.loading.class_balance import class_weights
 from datamodules.loading.data_loader import make_loader, worker_count
@@ -44,7 +43,7 @@ class ImageData(pl.LightningDataModule):
         cache: Keep decoded pixels on disk; else files are decoded for every batch.
         cache_dir: Where caches are kept, shared by all runs.
         cache_scale: Size of cached training images relative to `image_size`.
-        fit: What happens to another aspect ratio: stretch, pad or crop.
+        resize_mode: What happens to another aspect ratio: stretch, pad or crop.
         max_bad_images: Unreadable files that are skipped with a warning, over all splits.
         seed: Of the order.
         audit_command: What a person types to see the duplicates that a warning of leakage is about.
@@ -69,7 +68,7 @@ class ImageData(pl.LightningDataModule):
         cache: bool = True,
         cache_dir: str,
         cache_scale: float = 1.25,
-        fit: Fit = "stretch",
+        resize_mode: ResizeMode = "stretch",
         max_bad_images: int = 0,
         seed: int = 0,
         audit_command: str = "python scripts/audit_data.py data=...",
@@ -86,8 +85,8 @@ class ImageData(pl.LightningDataModule):
         self.cache = cache
         self.cache_dir = Path(cache_dir)
         self.cache_scale = cache_scale
-        choice("fit", fit, get_args(Fit))
-        self.fit = fit
+        choice("resize_mode", resize_mode, RESIZE_MODES)
+        self.resize_mode = resize_mode
         self.max_bad_images = max_bad_images
         self.seed = seed
         self.audit_command = audit_command
@@ -208,7 +207,7 @@ class ImageData(pl.LightningDataModule):
             items,
             name=name,
             size=self._cached_size(split),
-            fit=self.fit,
+            resize_mode=self.resize_mode,
             cache_dir=self.cache_dir,
             keep_pixels=self.cache,
         )

@@ -55,7 +55,7 @@ def open_model(path: Path, overrides: list[str], *, threads: int) -> InferenceMo
 
 
 def load_run_network(run: Path, overrides: list[str]) -> tuple[Network, str]:
-    """The network of a run and its `data.fit`, as the overrides would have them.
+    """The network of a run and its `data.resize_mode`, as the overrides would have them.
 
     Raises:
         ConfigError: it cannot be loaded.
@@ -65,4 +65,4 @@ def load_run_network(run: Path, overrides: list[str]) -> tuple[Network, str]:
     if "data.image_size" in map(key_of, overrides):
         size = cfg.data.image_size
         network.image_size = height_width(size if isinstance(size, int) else list(size))
-    return network, cfg.data.fit
+    return network, cfg.data.resize_mode

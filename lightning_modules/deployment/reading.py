@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.decoding.decoding import Fit, Size, decode_crops
+from datamodules.decoding.decoding import ResizeMode, Size, decode_crops
 from datamodules.errors import DataError
 from datamodules.sources.image_folder import IMAGE_SUFFIXES, image_files
 from datamodules.workers.threads import map_in_order, prefetch
@@ -48,7 +48,7 @@ def list_images(folder: Path) -> list[str]:
 
 
 def read_batches(
-    paths: Iterable[str], *, size: Size, resize_mode: Fit, batch_size: int
+    paths: Iterable[str], *, size: Size, resize_mode: ResizeMode, batch_size: int
 ) -> Iterator[ReadBatch]:
     """Batches of files, decoded in threads a few batches in advance.
 
@@ -77,9 +77,11 @@ def _batches(
             yield ReadBatch([path for path, _ in good], images, unreadable)
 
 
-def _decode(path: str, *, size: Size, resize_mode: Fit) -> tuple[str, np.ndarray | DataError]:
+def _decode(
+    path: str, *, size: Size, resize_mode: ResizeMode
+) -> tuple[str, np.ndarray | DataError]:
     try:
-        return path, decode_crops(path, [None], size=size, fit=resize_mode)[0]
+        return path, decode_crops(path, [None], size=size, resize_mode=resize_mode)[0]
     except DataError as error:
         return path, error
 

@@ -156,7 +156,8 @@ def _limits(metrics: dict[str, Any], cfg: DictConfig, size: Sequence[int]) -> It
     )
     yield (
         f"It was trained and judged on images made {size[0]} x {size[1]} pixels by "
-        f"`data.fit={cfg.data.fit}`; what cannot be told at that size, it cannot tell."
+        f"`data.resize_mode={cfg.data.resize_mode}`; what cannot be told at that size, it cannot "
+        "tell."
     )
     confusion = metrics["confusion"]
     split = "test" if "test" in confusion else "val"

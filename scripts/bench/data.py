@@ -64,7 +64,7 @@ def report_single_images(overrides: list[str], data: "ImageData", repeats: int) 
 
     def decode() -> None:
         for item in items:
-            decode_crops(item.path, [item.box], size=size, fit=data.fit)
+            decode_crops(item.path, [item.box], size=size, resize_mode=data.resize_mode)
 
     jobs = {
         "decode and resize": decode,
@@ -108,10 +108,10 @@ def report_building(data: "ImageData", count: int) -> None:
 
     def decode() -> None:
         for item in sample:
-            decode_crops(item.path, [item.box], size=data.image_size, fit=data.fit)
+            decode_crops(item.path, [item.box], size=data.image_size, resize_mode=data.resize_mode)
 
     alone = [seconds(decode) / len(sample)]
-    settings = {"size": data.image_size, "fit": data.fit}
+    settings = {"size": data.image_size, "resize_mode": data.resize_mode}
     with tempfile.TemporaryDirectory() as folder:
         build = partial(open_cache, items, name="bench", cache_dir=Path(folder), **settings)
         building = seconds(build) / count
@@ -133,7 +133,7 @@ def report_memory(data: "ImageData", count: int) -> None:
     context = get_context("spawn")  # a fork would have this process's memory as well
     start, peak = context.Value("d", 0.0), context.Value("d", 0.0)
     items = repeated(data.items("train"), count)
-    settings = {"size": data.image_size, "fit": data.fit}
+    settings = {"size": data.image_size, "resize_mode": data.resize_mode}
     process = context.Process(target=build_and_watch, args=(items, settings, start, peak))
     process.start()
     process.join()

@@ -63,7 +63,7 @@ def test_a_coco_detection_set(homes):
     make_detection_set(root)
     words = [
         "run.py", "data=coco", f"data.root={root}", "data.source.annotations=instances.json",
-        "data.source.square=false", "data.fit=pad", "data.image_size=32", "debug=fast",
+        "data.source.square=false", "data.resize_mode=pad", "data.image_size=32", "debug=fast",
         "logger=none", "latency.backend=null", f"hydra.run.dir={homes}/run",
     ]  # fmt: skip
     refused = run_command(*words, check=False)

@@ -12,7 +12,9 @@ def saved(homes, folder, compose_config):
     from lightning_modules.networks import build_network, save_network
 
     overrides = ["data=image_folder", f"data.root={folder}", "data.image_size=[20,28]"]
-    cfg = compose_config(*overrides, "data.fit=pad", "model=blocks/diet_found", "logger=none")
+    cfg = compose_config(
+        *overrides, "data.resize_mode=pad", "model=blocks/diet_found", "logger=none"
+    )
     cfg.model.blocks = {
         "b1": [1, "Conv", [8, 3, 2]],
         "b2": [1, "GlobalAvgPool", []],

@@ -100,7 +100,7 @@ def test_an_exported_file_gives_the_same_classes(
     chances = [np.array([float(r["probability"]) for r in some]) for some in (ours, theirs)]
     np.testing.assert_allclose(*chances, atol=2e-6)
     with pytest.raises(USER_ERRORS, match="an exported file has no configuration to change"):
-        call(file, folder / "val", "data.fit=crop")
+        call(file, folder / "val", "data.resize_mode=crop")
 
 
 def test_data_that_is_gone_is_said(saved, folder):
@@ -143,7 +143,7 @@ def test_a_folder_that_fills(saved, folder, tmp_path, monkeypatch, capsys):
         (["RUN"], "1 given"),
         (["RUN", "VAL", "--batch", "0"], "--batch 0"),
         (["RUN", "VAL", "--watch", "--format", "submission"], "only --format csv can"),
-        (["RUN", "VAL", "data.fitt=pad"], "fitt"),
+        (["RUN", "VAL", "data.resize_modes=pad"], "resize_modes"),
         (["BROKEN", "VAL"], "cannot be run by onnxruntime"),
         (["RUN", "UNREADABLE"], "None of the images can be read"),
     ],

@@ -22,7 +22,7 @@ def open_splits(make_index, tmp_path):
                 items,
                 name=name,
                 size=SIZES.get(name, (64, 64)),
-                fit="stretch",
+                resize_mode="stretch",
                 cache_dir=tmp_path / "cache",
             )
             for name, items in splits.items()

@@ -24,12 +24,17 @@ def items(make_folder):
 
 
 def _open(items, tmp_path, **changes):
-    settings = {"name": "train", "size": (8, 12), "fit": "stretch", "cache_dir": tmp_path / "cache"}
+    settings = {
+        "name": "train",
+        "size": (8, 12),
+        "resize_mode": "stretch",
+        "cache_dir": tmp_path / "cache",
+    }
     return open_cache(items, **{**settings, **changes})
 
 
 def _direct(item, size=(8, 12)):
-    return decoding.decode_crops(item.path, [item.box], size=size, fit="stretch")[0]
+    return decoding.decode_crops(item.path, [item.box], size=size, resize_mode="stretch")[0]
 
 
 def test_pixels_are_those_of_the_files(items, tmp_path):
@@ -52,7 +57,7 @@ def test_second_opening_decodes_nothing(items, tmp_path, monkeypatch):
     assert _open(items, tmp_path).items == items
 
 
-@pytest.mark.parametrize("changes", [{"size": (8, 8)}, {"fit": "pad"}])
+@pytest.mark.parametrize("changes", [{"size": (8, 8)}, {"resize_mode": "pad"}])
 def test_settings_are_part_of_the_key(items, tmp_path, changes):
     _open(items, tmp_path)
     _open(items, tmp_path, **changes)

@@ -56,7 +56,9 @@ def test_every_orientation_is_turned_upright(tmp_path, orientation, suffix):
     lossless = {"lossless": True} if suffix == "webp" else {}
     path = oriented(tmp_path / f"a.{suffix}", upright, orientation, **lossless)
     assert np.array_equal(_pixels(path), upright)
-    (crop,) = decode_crops(path, [(1, 0, 4, 2)], size=(2, 3), fit="stretch", annotated=(6, 4))
+    (crop,) = decode_crops(
+        path, [(1, 0, 4, 2)], size=(2, 3), resize_mode="stretch", annotated=(6, 4)
+    )
     assert np.array_equal(crop, upright[:2, 1:4])
 
 
@@ -131,7 +133,7 @@ def test_a_large_photo_is_decoded_without_a_word(tmp_path):
 
 def _refused(path: Path, **settings) -> str:
     with at_most(20), pytest.raises(DataError) as caught:
-        decode_crops(str(path), [None], size=(4, 4), fit="stretch", **settings)
+        decode_crops(str(path), [None], size=(4, 4), resize_mode="stretch", **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value).replace(str(path), "PATH")
 
@@ -179,37 +181,37 @@ def halves(tmp_path):
 
 def test_boxes_are_cut_exactly(halves):
     boxes = [None, (0, 0, 4, 4), (4, 0, 8, 4)]
-    whole, left, right = decode_crops(halves, boxes, size=(4, 4), fit="stretch")
+    whole, left, right = decode_crops(halves, boxes, size=(4, 4), resize_mode="stretch")
     assert whole.shape == (4, 4, 3) and whole.dtype == np.uint8
     assert (left == (200, 0, 0)).all() and (right == (0, 200, 0)).all()
 
 
 def test_outside_is_grey(halves):
-    (crop,) = decode_crops(halves, [(-2, -2, 4, 4)], size=(6, 6), fit="stretch")
+    (crop,) = decode_crops(halves, [(-2, -2, 4, 4)], size=(6, 6), resize_mode="stretch")
     assert (crop[:2] == PADDING_COLOR).all() and (crop[:, :2] == PADDING_COLOR).all()
     assert (crop[2:, 2:] == (200, 0, 0)).all()
 
 
 def test_box_beyond_the_image_is_all_grey(halves):
-    (crop,) = decode_crops(halves, [(50, 50, 60, 60)], size=(3, 3), fit="stretch")
+    (crop,) = decode_crops(halves, [(50, 50, 60, 60)], size=(3, 3), resize_mode="stretch")
     assert (crop == PADDING_COLOR).all()
 
 
 def test_pad_shows_the_whole_image_between_grey(halves):
-    (crop,) = decode_crops(halves, [None], size=(8, 8), fit="pad")
+    (crop,) = decode_crops(halves, [None], size=(8, 8), resize_mode="pad")
     assert np.array_equal(crop[2:6], HALVES)
     assert (crop[:2] == PADDING_COLOR).all() and (crop[6:] == PADDING_COLOR).all()
 
 
 def test_crop_keeps_the_middle(halves):
-    (crop,) = decode_crops(halves, [None], size=(4, 4), fit="crop")
+    (crop,) = decode_crops(halves, [None], size=(4, 4), resize_mode="crop")
     assert np.array_equal(crop, HALVES[:, 2:6])
 
 
 def test_shrinking_is_antialiased(tmp_path):
     checks = np.indices((64, 64)).sum(0) % 2 * np.uint8(255)
     path = _saved(tmp_path / "a.png", Image.fromarray(checks.astype(np.uint8)))
-    (crop,) = decode_crops(path, [None], size=(8, 8), fit="stretch")
+    (crop,) = decode_crops(path, [None], size=(8, 8), resize_mode="stretch")
     assert np.abs(crop.astype(int) - 127).max() <= 4
 
 
@@ -219,13 +221,13 @@ def test_resize_keeps_what_fits():
 
 
 def test_the_annotated_size_must_be_that_of_the_upright_image(tmp_path, halves):
-    (crop,) = decode_crops(halves, [None], size=(4, 8), fit="stretch", annotated=(8, 4))
+    (crop,) = decode_crops(halves, [None], size=(4, 8), resize_mode="stretch", annotated=(8, 4))
     assert np.array_equal(crop, HALVES)
     assert _refused(Path(halves), annotated=(8, 5)) == (
         "The image PATH is 8 x 4 pixels and annotated as 8 x 5: its boxes would be wrong."
     )
     turned = oriented(tmp_path / "turned.png", HALVES, 6)
-    decode_crops(turned, [None], size=(4, 8), fit="stretch", annotated=(8, 4))
+    decode_crops(turned, [None], size=(4, 8), resize_mode="stretch", annotated=(8, 4))
     assert _refused(Path(turned), annotated=(4, 8)) == (
         "The image PATH is 8 x 4 pixels and annotated as 4 x 8, as if its EXIF orientation were "
         "ignored: its boxes would be wrong."

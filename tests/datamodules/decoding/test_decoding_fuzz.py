@@ -73,7 +73,7 @@ def _try(path, data: bytes, boxes=BOXES, **annotated) -> np.ndarray | None:
     path.write_bytes(data)
     try:
         with at_most(20):
-            crops = decode_crops(str(path), boxes, size=(6, 8), fit="pad", **annotated)
+            crops = decode_crops(str(path), boxes, size=(6, 8), resize_mode="pad", **annotated)
     except DataError as error:
         assert str(error).startswith(f"The image {path} ") and "\n" not in str(error)
         return None

@@ -27,10 +27,12 @@ def _photo(height: int, width: int) -> np.ndarray:
     return np.clip(image + rng.standard_normal((height, width, 1)) * 4, 0, 255).astype(np.uint8)
 
 
-def _fully_decoded(path: str, box, size, fit) -> np.ndarray:
+def _fully_decoded(path: str, box, size, resize_mode) -> np.ndarray:
     """The same picture without any reduction, by way of `crops.crop_and_resize`."""
     image = decode_image(path)
-    return crop_and_resize(image, match_aspect_ratio(box or (0, 0, *image.size), size, fit), size)
+    return crop_and_resize(
+        image, match_aspect_ratio(box or (0, 0, *image.size), size, resize_mode), size
+    )
 
 
 @pytest.fixture
@@ -47,14 +49,14 @@ def scales(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
+@pytest.mark.parametrize("resize_mode", ["stretch", "pad", "crop"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_large_photos_are_decoded_at_a_reduced_scale(tmp_path, scales, orientation, fit):
+def test_large_photos_are_decoded_at_a_reduced_scale(tmp_path, scales, orientation, resize_mode):
     path = oriented(tmp_path / "a.jpg", _photo(1200, 1600), orientation, quality=92)
     size = (40, 48)
-    (crop,) = decode_crops(path, [None], size=size, fit=fit, annotated=(1600, 1200))
+    (crop,) = decode_crops(path, [None], size=size, resize_mode=resize_mode, annotated=(1600, 1200))
     assert scales == [8]
-    expected = _fully_decoded(path, None, size, fit).astype(int)
+    expected = _fully_decoded(path, None, size, resize_mode).astype(int)
     difference = np.abs(crop - expected)
     assert difference.mean() < 0.5 and difference.max() <= 6
     sharpness = [np.abs(np.diff(image.astype(int), axis=1)).mean() for image in (crop, expected)]
@@ -75,7 +77,7 @@ def test_large_photos_are_decoded_at_a_reduced_scale(tmp_path, scales, orientati
 )
 def test_the_scale_leaves_pixels_to_spare(tmp_path, scales, height, width, size, scale):
     path = _saved(tmp_path / "a.jpg", Image.fromarray(_photo(height, width)))
-    (crop,) = decode_crops(path, [None], size=size, fit="stretch")
+    (crop,) = decode_crops(path, [None], size=size, resize_mode="stretch")
     assert scales == ([scale] if scale else [])
     expected = _fully_decoded(path, None, size, "stretch")
     if scale is None:
@@ -87,7 +89,7 @@ def test_the_scale_leaves_pixels_to_spare(tmp_path, scales, height, width, size,
 def test_grey_and_cmyk_photos_are_reduced_too(tmp_path, scales, mode):
     image = Image.fromarray(_photo(640, 800)).filter(ImageFilter.BLUR).convert(mode)
     path = _saved(tmp_path / "a.jpg", image, progressive=True)
-    (crop,) = decode_crops(path, [None], size=(20, 20), fit="stretch")
+    (crop,) = decode_crops(path, [None], size=(20, 20), resize_mode="stretch")
     assert scales == [8]
     expected = _fully_decoded(path, None, (20, 20), "stretch")
     assert np.abs(crop.astype(int) - expected).mean() < 0.5
@@ -97,9 +99,9 @@ def test_boxes_and_small_pictures_are_those_of_the_full_image(tmp_path, scales):
     path = _saved(tmp_path / "a.jpg", Image.fromarray(_photo(400, 480)))
     for boxes in ([(0, 0, 480, 400)], [(-9, 5, 400, 390), None], [(7, 9, 31, 40)]):
         for size in ((4, 4), (64, 64)):
-            crops = decode_crops(path, boxes, size=size, fit="pad")
+            crops = decode_crops(path, boxes, size=size, resize_mode="pad")
             for crop, box in zip(crops, boxes, strict=True):
                 assert np.array_equal(crop, _fully_decoded(path, box, size, "pad"))
-    (crop,) = decode_crops(path, [None], size=(80, 80), fit="stretch")
+    (crop,) = decode_crops(path, [None], size=(80, 80), resize_mode="stretch")
     assert np.array_equal(crop, _fully_decoded(path, None, (80, 80), "stretch"))
     assert scales == []

@@ -68,7 +68,7 @@ def test_evaluation_images_are_resized_once(make_data):
     items = data.source.read().splits["val"]
     images = torch.cat([images for images, _ in data.val_dataloader()])
     for item, image in zip(items, images, strict=True):
-        (expected,) = decode_crops(item.path, [None], size=(8, 12), fit="stretch")
+        (expected,) = decode_crops(item.path, [None], size=(8, 12), resize_mode="stretch")
         assert np.array_equal(image.numpy().transpose(1, 2, 0), expected)
 
 
@@ -79,7 +79,7 @@ def test_training_images_are_augmented_by_epoch_and_index(make_data):
     (image, *_), _ = next(iter(loader))
     epoch, index = next(iter(loader.sampler))[0]
     item = data.source.read().splits["train"][index]
-    (cached,) = decode_crops(item.path, [None], size=(10, 15), fit="stretch")
+    (cached,) = decode_crops(item.path, [None], size=(10, 15), resize_mode="stretch")
     expected = data.augmentation(cached, epoch, index)
     assert epoch == 2 and np.array_equal(image.numpy().transpose(1, 2, 0), expected)
 
@@ -208,7 +208,8 @@ def test_test_split(make_data, make_folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "word"),
-    [({"fit": "squash"}, "stretch, pad, crop"), ({"num_workers": "many"}, "num_workers=many"),
+    [({"resize_mode": "squash"}, "stretch, pad, crop"),
+     ({"num_workers": "many"}, "num_workers=many"),
      ({"image_size": 0}, "image_size=0")],
 )  # fmt: skip
 def test_wrong_settings(make_data, changes, word):
@@ -260,7 +261,7 @@ def test_folds_share_their_caches(make_data, make_folder, tmp_path):
         assert data.class_counts == {"train": [8, 8], "val": [4, 4]}
         for split, size in (("train", (10, 15)), ("val", (8, 12))):
             for item, number in zip(data.items(split), range(16), strict=False):
-                (expected,) = decode_crops(item.path, [None], size=size, fit="stretch")
+                (expected,) = decode_crops(item.path, [None], size=size, resize_mode="stretch")
                 assert np.array_equal(data.pixels(split)[number], expected)
         validated += data.items("val")
         assert _equal(_epochs(data), _epochs(make_data(root, cache=False, splits=data.splits)))

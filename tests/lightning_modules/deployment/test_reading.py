@@ -33,7 +33,9 @@ def pictures(tmp_path):
 def test_the_pixels_are_those_of_the_cache(mode, pictures, tmp_path):
     paths = list_images(pictures)
     items = [Item(path, 0, None, path) for path in paths]
-    cached = open_cache(items, name="val", size=(24, 32), fit=mode, cache_dir=tmp_path / "cache")
+    cached = open_cache(
+        items, name="val", size=(24, 32), resize_mode=mode, cache_dir=tmp_path / "cache"
+    )
     batches = list(read_batches(paths, size=(24, 32), resize_mode=mode, batch_size=3))
     images = np.concatenate([batch.images for batch in batches])
     expected = np.stack([cached.pixels[n].transpose(2, 0, 1) for n in range(len(cached.items))])

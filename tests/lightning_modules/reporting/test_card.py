@@ -27,7 +27,7 @@ def write(tmp_path):
         text = yaml.safe_dump({**saved, "model": {"name": "net"}})
         (folder / "model" / "network.yaml").write_text(text)
         card = {"license": None, "intended_use": None, **card}
-        data = {"name": "bins", "license": "MIT", "fit": "pad"}
+        data = {"name": "bins", "license": "MIT", "resize_mode": "pad"}
         write_card(
             folder, metrics or METRICS, OmegaConf.create({"card": card, "data": data}), COUNTS
         )
@@ -60,7 +60,7 @@ def test_limits_follow_from_the_metrics(write):
     limits = write().split("## Limits")[1].split("## How")[0]
     # F1 of can is 60 / 72, of cup 16 / 28.
     assert "weakest class on val is cup, with an F1 of 0.571." in limits
-    assert "uncertain: cup (10)." in limits and "32 x 48 pixels by `data.fit=pad`" in limits
+    assert "uncertain: cup (10)." in limits and "32 x 48 pixels by `data.resize_mode=pad`" in limits
     assert "flatters" not in limits and "latency" not in limits
 
 
