@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,6 +34,14 @@ class Runner:
     image_size: tuple[int, int]
     file_bytes: int
     file: Path | None = None
+
+
+class Backend(Protocol):
+    """Makes a network ready to run in one backend."""
+
+    def __call__(
+        self, network: Network, *, resize_mode: str, threads: int, file: Path
+    ) -> Runner: ...
 
 
 def run_eagerly(network: Network, *, resize_mode: str, threads: int, file: Path) -> Runner:
@@ -83,7 +92,7 @@ def compiled_call(network: Network) -> Call:
     return call
 
 
-BACKENDS = {
+BACKENDS: dict[str, Backend] = {
     "eager": run_eagerly,
     "compile": run_compiled,
     **{runtime: partial(run_exported, name) for runtime, name in RUNTIMES.items()},

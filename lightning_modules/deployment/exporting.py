@@ -1,8 +1,7 @@
 """`export`: writes a network to a file, tries the file, and keeps it only if both agree."""
 
 import hashlib
-import os
-import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,7 @@ from lightning_modules.deployment.comparison import (
 from lightning_modules.deployment.formats import Format
 from lightning_modules.deployment.inference_model import eager_model, metadata_of
 from lightning_modules.deployment.int8_export import Int8Export
-from lightning_modules.files import write_json
+from lightning_modules.files import write_bytes, write_json
 from lightning_modules.networks import Network
 
 
@@ -59,10 +58,9 @@ def export(
         ConfigError, CompressionError: the network cannot be exported, or the file disagrees.
     """
     code, metadata = form.load(), metadata_of(network, resize_mode=resize_mode)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.mkdir(parents=True)
-    try:
-        part = beside / f"network{form.suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / f"network{form.suffix}"
         start = perf_counter()
         if int8 is not None and int8.calibration is not None:
             code.write_int8(network, part, metadata, int8.calibration)
@@ -88,10 +86,8 @@ def export(
             "torch": torch.__version__,
         }
         for written, target in zip(form.files(part), targets, strict=True):
-            written.replace(target)
+            write_bytes(target, written.read_bytes())
         write_json(path.with_name(f"{path.name}.json"), report)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return report
 
 

@@ -15,10 +15,10 @@ from lightning_modules.deployment.predictions import (
     CsvTable,
     Prediction,
     PredictionStats,
+    output_file,
     predict,
     relative,
     unreadable_lines,
-    whole_or_absent,
     write_submission,
 )
 from lightning_modules.deployment.reading import ReadBatch, new_images, read_batches
@@ -59,20 +59,22 @@ def predict_folder(
         total=-(-len(paths) // batch_size),
         job=f"Classifying {len(paths)} images",
     )
-    with whole_or_absent(out) as file:
-        table = CsvTable(file, model.metadata, folder, all_classes=all_classes)
+    with output_file(out) as file:
+        table = None
+        if form == "csv":
+            table = CsvTable(file, model.metadata, folder, all_classes=all_classes)
         for predictions in predict(model, batches, stats):
             first += predictions[: SHOWN - len(first)]
             counts.update(names[one.top_class] for one in predictions)
-            if form == "csv":
+            if table is not None:
                 table.add(predictions)
             else:
                 classes |= {relative(one.file, folder): names[one.top_class] for one in predictions}
         if not stats.images:
             reasons = stats.unreadable.values()
             raise ConfigError("\n".join(["None of the images can be read.", *reasons]))
-    if form == "submission":
-        write_submission(out, classes, seconds=stats.seconds, metadata=model.metadata)
+        if table is None:
+            write_submission(file, classes, seconds=stats.seconds, metadata=model.metadata)
     _show(first, counts, names, folder)
     for line in unreadable_lines(stats, folder):
         print(line)
@@ -89,7 +91,7 @@ def watch_folder(
         DataError: there is no such folder, at the start or later.
     """
     stats, names = PredictionStats(), model.metadata.class_names
-    with whole_or_absent(out, at_once=True) as file:
+    with output_file(out, at_once=True) as file:
         table = CsvTable(file, model.metadata, folder, all_classes=all_classes)
         print(f"watching    {folder}; rows go to {out}; Ctrl-C ends", flush=True)
         try:

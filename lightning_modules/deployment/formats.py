@@ -48,7 +48,7 @@ class Format:
 
     def require(self) -> None:
         """Refuses a format whose package is not installed."""
-        if self.package is not None:
+        if self.package is not None and self.extra is not None:
             require_extra(self.extra, self.package, what=self.name)
 
 

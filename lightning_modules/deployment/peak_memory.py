@@ -42,28 +42,7 @@ def peak_memory(
     return int(done.stdout.split()[-1])
 
 
-def _measure(source: Path, backend: str, batch: int, threads: int, overrides: list[str]) -> int:
-    import numpy as np
-
-    from compression.latency.threads import torch_threads
-    from lightning_modules.deployment import backends
-    from lightning_modules.deployment import load_model as opening
-
-    before = _peak()
-    with torch_threads(threads):
-        if backend == "compile":
-            network, _ = opening.load_run_network(source, overrides)
-            call, size = backends.compiled_call(network), network.image_size
-        else:
-            call = opening.open_model(source, overrides, threads=threads)
-            size = call.metadata.image_size
-        images = np.zeros((batch, 3, *size), np.uint8)
-        for _ in range(3):
-            call(images)
-    return _peak() - before
-
-
-def _peak() -> int:
+def process_peak() -> int:
     """Bytes of this process at most so far."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux's ru_maxrss begins with what the process's parent held
@@ -71,6 +50,27 @@ def _peak() -> int:
         return 1024 * int(lines["VmHWM"].split()[0])
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _measure(source: Path, backend: str, batch: int, threads: int, overrides: list[str]) -> int:
+    import numpy as np
+
+    from compression.latency.threads import torch_threads
+    from lightning_modules.deployment import backends
+    from lightning_modules.deployment.load_model import load_run_network, open_model
+
+    before = process_peak()
+    with torch_threads(threads):
+        if backend == "compile":
+            network, _ = load_run_network(source, overrides)
+            call, size = backends.compiled_call(network), network.image_size
+        else:
+            call = open_model(source, overrides, threads=threads)
+            size = call.metadata.image_size
+        images = np.zeros((batch, 3, *size), np.uint8)
+        for _ in range(3):
+            call(images)
+    return process_peak() - before
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ A CSV table, or the competition's JSON.
 """
 
 import csv
-import os
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +18,7 @@ from lightning_modules.deployment.inference_model import InferenceModel
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.deployment.reading import ReadBatch
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import write_json
+from lightning_modules.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -97,34 +97,31 @@ class CsvTable:
 
 
 @contextmanager
-def whole_or_absent(path: Path, *, at_once: bool = False) -> Iterator[IO[str]]:
-    """A text file that is renamed to `path` when all is written; `at_once` writes there directly.
+def output_file(path: Path, *, at_once: bool = False) -> Iterator[IO[str]]:
+    """A text file that is whole or absent; `at_once` lets others read what is there so far.
 
     Raises:
         ConfigError: the file cannot be written.
     """
-    beside = path if at_once else path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8", newline="") as file:
+        written = nullcontext(path) if at_once else whole_file(path)
+        with written as part, part.open("w", encoding="utf-8", newline="") as file:
             yield file
-        beside.replace(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror or error}).") from error
-    finally:
-        if beside != path:
-            beside.unlink(missing_ok=True)
 
 
 def write_submission(
-    path: Path, classes: dict[str, str], *, seconds: float, metadata: ModelMetadata
+    file: IO[str], classes: dict[str, str], *, seconds: float, metadata: ModelMetadata
 ) -> None:
     """`{"inference": {file: class}, "time": seconds, "macs": of one image}`.
 
     The MACs are counted as the 2021 leaderboard counted.
     """
     macs = metadata.macs["leaderboard2021"]
-    write_json(path, {"inference": classes, "time": seconds, "macs": macs})
+    json.dump({"inference": classes, "time": seconds, "macs": macs}, file, indent=2)
+    file.write("\n")
 
 
 def relative(file: str, folder: Path) -> str:
