@@ -11,6 +11,7 @@ import torch
 
 from compression.cost.file_size import file_bytes
 from compression.onnx import is_onnx_network
+from datamodules.decoding.crops import ResizeMode
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.deployment.inference_model import eager_model, metadata_of
 from lightning_modules.errors import ConfigError
@@ -40,17 +41,17 @@ class Backend(Protocol):
     """Makes a network ready to run in one backend."""
 
     def __call__(
-        self, network: Network, *, resize_mode: str, threads: int, file: Path
+        self, network: Network, *, resize_mode: ResizeMode, threads: int, file: Path
     ) -> Runner: ...
 
 
-def run_eagerly(network: Network, *, resize_mode: str, threads: int, file: Path) -> Runner:
+def run_eagerly(network: Network, *, resize_mode: ResizeMode, threads: int, file: Path) -> Runner:
     """PyTorch, one operation after the other."""
     call = eager_model(network, name="eager", resize_mode=resize_mode).call
     return Runner(call, network.image_size, file_bytes(network))
 
 
-def run_compiled(network: Network, *, resize_mode: str, threads: int, file: Path) -> Runner:
+def run_compiled(network: Network, *, resize_mode: ResizeMode, threads: int, file: Path) -> Runner:
     """PyTorch after `torch.compile`, for any batch; needs a C++ compiler."""
     if is_onnx_network(network):
         raise ConfigError(
@@ -60,7 +61,7 @@ def run_compiled(network: Network, *, resize_mode: str, threads: int, file: Path
 
 
 def run_exported(
-    name: str, network: Network, *, resize_mode: str, threads: int, file: Path
+    name: str, network: Network, *, resize_mode: ResizeMode, threads: int, file: Path
 ) -> Runner:
     """The file of `scripts/export.py` in what runs files of that format, such as onnx."""
     form = FORMATS[name]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from datamodules.decoding.crops import ResizeMode
 from lightning_modules.deployment.comparison import (
     MAX_DIFFERENCE,
     MAX_HALF_DIFFERENCE,
@@ -30,7 +31,7 @@ def export(
     form: Format,
     path: Path,
     *,
-    resize_mode: str,
+    resize_mode: ResizeMode,
     images: np.ndarray,
     image_source: str,
     int8: Int8Export | None = None,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from compression.cost.macs import CONVENTIONS, count_macs, count_params
+from datamodules.decoding.crops import ResizeMode
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.networks import Network
 
@@ -35,7 +36,7 @@ class InferenceModel:
         self.call(np.zeros((1, 3, *self.metadata.image_size), np.uint8))
 
 
-def eager_model(network: Network, *, name: str | Path, resize_mode: str) -> InferenceModel:
+def eager_model(network: Network, *, name: str | Path, resize_mode: ResizeMode) -> InferenceModel:
     """A network as it is, run by PyTorch on the CPU.
 
     Args:
@@ -51,7 +52,7 @@ def eager_model(network: Network, *, name: str | Path, resize_mode: str) -> Infe
     return InferenceModel(str(name), metadata_of(network, resize_mode=resize_mode), call)
 
 
-def metadata_of(network: Network, *, resize_mode: str) -> ModelMetadata:
+def metadata_of(network: Network, *, resize_mode: ResizeMode) -> ModelMetadata:
     """What an exported file of a network has to say."""
     names = network.class_names or [str(number) for number in range(network.num_classes)]
     size = network.image_size

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compression.schema import height_width
+from datamodules.decoding.crops import ResizeMode
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import format_of
 from lightning_modules.deployment.inference_model import InferenceModel, eager_model
@@ -54,7 +55,7 @@ def open_model(path: Path, overrides: list[str], *, threads: int) -> InferenceMo
     return eager_model(network, name=path, resize_mode=resize_mode)
 
 
-def load_run_network(run: Path, overrides: list[str]) -> tuple[Network, str]:
+def load_run_network(run: Path, overrides: list[str]) -> tuple[Network, ResizeMode]:
     """The network of a run and its `data.resize_mode`, as the overrides would have them.
 
     Raises:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from datamodules.decoding.crops import ResizeMode
 from lightning_modules.errors import ConfigError
 
 SCHEMA = 2
@@ -32,7 +33,7 @@ class ModelMetadata:
 
     class_names: tuple[str, ...]
     image_size: tuple[int, int]
-    resize_mode: str
+    resize_mode: ResizeMode
     macs: dict[str, int]
     params: int
     max_batch: int | None = None

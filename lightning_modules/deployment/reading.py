@@ -1,7 +1,7 @@
 """Pictures of a folder: those that are there, decoded in the background, and those that come."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.decoding.decoding import ResizeMode, Size, decode_crops
+from datamodules.decoding.crops import ResizeMode
+from datamodules.decoding.decoding import decode_crops
 from datamodules.errors import DataError
+from datamodules.schema import Size
 from datamodules.sources.image_folder import IMAGE_SUFFIXES, image_files
 from datamodules.workers.threads import map_in_order, prefetch
 
@@ -65,7 +67,7 @@ def read_batches(
 
 
 def _batches(
-    decoded: Iterator[tuple[str, np.ndarray | DataError]], size: Size, batch_size: int
+    decoded: Generator[tuple[str, np.ndarray | DataError], None, None], size: Size, batch_size: int
 ) -> Iterator[ReadBatch]:
     with closing(decoded):
         while group := list(islice(decoded, batch_size)):

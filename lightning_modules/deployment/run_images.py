@@ -44,7 +44,8 @@ def training_images(cfg: DictConfig, count: int) -> np.ndarray:
     Raises:
         DataError: the run's data is not there.
     """
-    return calibration_images(_ready(cfg).train_eval_batches(), count)
+    batches = _ready(cfg).train_eval_batches()
+    return calibration_images(((batch[0], batch[1]) for batch in batches), count)
 
 
 def validation_images(
