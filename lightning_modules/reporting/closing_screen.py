@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lightning_modules.networks.description import INT8, weights_file
 
-PAYS = 0.95  # of the float network's time, at most: what is nearer to 1 may be noise
+PAYS = 0.95  # maximum of the float network's time: what is nearer to 1 may be noise
 REPORT = "report.html"  # in a run's directory, where it was asked for
 COLUMNS = {
     "val/f1": ("macro-F1", "{:.4f}"),

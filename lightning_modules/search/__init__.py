@@ -1,4 +1,4 @@
-"""Searches: what `-m hydra/sweeper=optuna` does from the space to the answer."""
+"""Searches: what `-m hydra/sweeper=optuna` does from the space to the winner."""
 
 import logging
 

@@ -15,15 +15,15 @@ from lightning_modules.search.custom_space import Draw
 if TYPE_CHECKING:  # it loads torch
     from compression.factorization.candidate import Candidate
 
-# The key of a step that is its one knob; factorisations have `ratio`.
-KNOBS = {"prune": "target.macs", "prune_layers": "target.macs", "prune_weights": "sparsity"}
+# The one parameter of a step that is searched; factorisations have `ratio`.
+PARAMETERS = {"prune": "target.macs", "prune_layers": "target.macs", "prune_weights": "sparsity"}
 
 
 def suggest(root: DictConfig, trial: Trial) -> list[str]:
     """Draws what each step of the command line keeps; returns the overrides.
 
     With `sweep.space.by=layer` a factorisation's rank is drawn for each layer that it could change
-    and the units of each stage for `prune_layers`; other steps have one knob in any case.
+    and the units of each stage for `prune_layers`; other steps have one parameter in any case.
 
     Raises:
         ConfigError: no step was chosen, or `by` is neither `step` nor `layer`.
@@ -41,20 +41,20 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
             _units(draw, place, _stages(root))
         else:
             kind = node._target_.rpartition(".")[0].rpartition(".")[2]
-            draw(f"{place}.{'ratio' if factorises else KNOBS.get(kind, 'ratio')}", space.keep)
+            draw(f"{place}.{'ratio' if factorises else PARAMETERS.get(kind, 'ratio')}", space.keep)
     return draw.overrides
 
 
 def _ranks(draw: Draw, place: str, layers: "Sequence[Candidate]", keep: Any) -> None:
-    """A share of the full rank for each layer; the parameters are called as the layers."""
+    """A ratio of the full rank for each layer; the parameters are called as the layers."""
     from compression.factorization.ranks.ratio import Ratio
 
     if f"{place}.ranks" in draw.taken:
         return
     ranks = {}
     for layer in layers:
-        share = draw.parameter(f"{place}.ranks.{layer.name}", keep)
-        rank = layer.raised(Ratio(share).rank(layer, 0, 1))
+        ratio = draw.parameter(f"{place}.ranks.{layer.name}", keep)
+        rank = layer.raised(Ratio(ratio).rank(layer, 0, 1))
         ranks[layer.name] = rank[0] if len(rank) == 1 else rank
     draw.overrides.append(f"++{place}.ranks={_as_dict(ranks)}")
 
@@ -63,7 +63,7 @@ def _units(draw: Draw, place: str, stages: list[tuple[int, int]]) -> None:
     """How many units each stage keeps, from as many as must stay to all."""
     if f"{place}.keep" in draw.taken:
         return
-    ranges = [f"range({least},{most})" for least, most in stages]
+    ranges = [f"range({low},{high})" for low, high in stages]
     kept = [draw.parameter(f"{place}.keep.{n}", one) for n, one in enumerate(ranges)]
     draw.overrides += [f"{place}.keep=[{','.join(map(str, kept))}]", f"{place}.target=null"]
 
@@ -85,7 +85,7 @@ def _layers(root: DictConfig, name: str) -> "list[Candidate]":
 
 
 def _stages(root: DictConfig) -> list[tuple[int, int]]:
-    """The least and the most units that each stage of the network can have."""
+    """The smallest and largest number of units that each stage of the network can have."""
     from compression.pruning.units import unit_stages
 
     network = _network(root)

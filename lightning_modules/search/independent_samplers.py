@@ -56,7 +56,7 @@ class FixedValuesSampler(IndependentSampler):
 def default_value(root: DictConfig, name: str) -> Any:
     """The value that a parameter's key has without a search, or the option chosen of a group.
 
-    A study's first trial has these, so that nothing worse is the answer; None where there is none.
+    A study's first trial has these, so that nothing worse wins; None where there is none.
     """
     key, choices = bare(name), root.hydra.runtime.choices
     return choices[key] if key in choices else OmegaConf.select(root, key)

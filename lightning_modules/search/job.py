@@ -57,7 +57,7 @@ def objectives(names: str | ListConfig, metrics: dict[str, Any]) -> float | list
 
 
 def _penalised(cfg: DictConfig, hydra: DictConfig, over: float) -> float | list[float]:
-    given = hydra.sweeper.direction
-    words = list(given) if isinstance(given, ListConfig) else [given]
+    directions = hydra.sweeper.direction
+    words = list(directions) if isinstance(directions, ListConfig) else [directions]
     found = penalties([getattr(word, "name", word) for word in words], over)
     return found[0] if isinstance(cfg.objective, str) else found

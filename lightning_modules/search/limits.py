@@ -33,7 +33,7 @@ def limits_of(cfg: DictConfig) -> dict[str, float]:
 
 
 def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:
-    """By how much costs (`cost/macs`, ...) exceed their limits: the sum of the excess shares.
+    """By how much costs (`cost/macs`, ...) exceed their limits: the sum of the excess ratios.
 
     0 where all are met; 0.5 where the MACs are half as many again as allowed.
     """

@@ -52,8 +52,8 @@ def directions_of(root: DictConfig) -> list[str]:
     Raises:
         ConfigError: another word, or not one for each objective.
     """
-    given = OmegaConf.select(root, "hydra.sweeper.direction") or root.sweep.direction
-    words = list(given) if isinstance(given, ListConfig) else [given]
+    directions = OmegaConf.select(root, "hydra.sweeper.direction") or root.sweep.direction
+    words = list(directions) if isinstance(directions, ListConfig) else [directions]
     found = [getattr(word, "name", word) for word in words]  # the plugin has an enum of them
     names = objectives_of(root)
     for word in found:

@@ -52,7 +52,7 @@ def _point(trial: FrozenTrial) -> TrialPoint:
 
 
 def importances(trials: Sequence[FrozenTrial], objective: int = 0) -> dict[str, float]:
-    """The ratio of variance that lies between a parameter's values, largest first.
+    """The fraction of variance that lies between a parameter's values, largest first.
 
     The correlation ratio with Kelley's correction for the number of groups (epsilon squared;
     Kelley 1935, PNAS 21): 0 for a parameter that does nothing, 1 for one that decides alone; joint
@@ -84,9 +84,9 @@ def _groups(name: str, trials: Sequence[FrozenTrial]) -> np.ndarray:
 
 def _explained(groups: np.ndarray, values: np.ndarray) -> float:
     total = float(((values - values.mean()) ** 2).sum())
-    kinds, count = len(np.unique(groups)), len(values)
-    if total == 0 or kinds < 2 or count <= kinds:
+    levels, count = len(np.unique(groups)), len(values)
+    if total == 0 or levels < 2 or count <= levels:
         return 0.0
     members = [values[groups == group] for group in np.unique(groups)]
     within = sum(float(((one - one.mean()) ** 2).sum()) for one in members)
-    return max(0.0, 1 - (within / (count - kinds)) / (total / (count - 1)))
+    return max(0.0, 1 - (within / (count - levels)) / (total / (count - 1)))

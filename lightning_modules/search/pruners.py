@@ -21,13 +21,13 @@ def check_pruner(cfg: DictConfig, objectives: Sequence[str]) -> None:
     Raises:
         ConfigError: of several objectives, or of one that is not known after each epoch.
     """
-    kind, least = cfg.sweep.pruner, cfg.sweep.pruner_epochs
+    kind, min_epochs = cfg.sweep.pruner, cfg.sweep.pruner_epochs
     if kind is None:
         return
     require_choice("sweep.pruner", kind, KINDS)
-    if least is not None and not is_whole(least):
+    if min_epochs is not None and not is_whole(min_epochs):
         raise ConfigError(
-            f"sweep.pruner_epochs={least}; it must be a whole number above 0, or null."
+            f"sweep.pruner_epochs={min_epochs}; it must be a whole number above 0, or null."
         )
     if len(objectives) > 1:
         raise ConfigError(
@@ -48,13 +48,15 @@ def make_pruner(cfg: DictConfig, epochs: int) -> optuna.pruners.BasePruner:
         cfg: of a trial.
         epochs: of a whole trial.
     """
-    kind, least = cfg.sweep.pruner, cfg.sweep.pruner_epochs
-    least = least or math.ceil(epochs / 3)
+    kind, min_epochs = cfg.sweep.pruner, cfg.sweep.pruner_epochs
+    min_epochs = min_epochs or math.ceil(epochs / 3)
     if kind == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=least)
+        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=min_epochs)
     if kind == "successive_halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=least, reduction_factor=3)
-    return SteadyHyperband(min_resource=least, max_resource=max(epochs, least), reduction_factor=3)
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=min_epochs, reduction_factor=3)
+    return SteadyHyperband(
+        min_resource=min_epochs, max_resource=max(epochs, min_epochs), reduction_factor=3
+    )
 
 
 class SteadyHyperband(optuna.pruners.HyperbandPruner):

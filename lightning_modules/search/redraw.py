@@ -64,14 +64,14 @@ def draw_again(
     trials = study.get_trials(deepcopy=False)
     known = [trial.params for trial in trials if counts(trial) and trial._trial_id != trial_id]
     best: dict[str, Any] = {}
-    least = math.inf
+    smallest = math.inf
     for _ in range(tries):
         candidate = Candidate(study, trial_id)
         over = excess(candidate)
         if candidate.params in known:
             over = math.inf
-        if over < least or not best:
-            best, least = candidate.params, over
+        if over < smallest or not best:
+            best, smallest = candidate.params, over
         if not over:
             break
     return best

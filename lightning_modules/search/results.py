@@ -169,13 +169,15 @@ def _stopped(trials: list[FrozenTrial]) -> bool:
 def _why_nothing(trials: list[FrozenTrial], limits: dict[str, float | None]) -> str:
     refused = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if refused:
-        told = []
-        for name, limit in ((n, most) for n, most in limits.items() if most is not None):
+        reasons = []
+        for name, limit in ((n, limit) for n, limit in limits.items() if limit is not None):
             costs = [t.user_attrs.get(METRICS, {}).get(f"cost/{name}") for t in refused]
             costs = [cost for cost in costs if cost is not None]
             if costs and min(costs) > limit:
-                told.append(f"the smallest {name} seen is {min(costs):,.0f}, allowed {limit:,.0f}")
-        why = "; ".join(told) or "each trial exceeds one of them"
+                reasons.append(
+                    f"the smallest {name} seen is {min(costs):,.0f}, allowed {limit:,.0f}"
+                )
+        why = "; ".join(reasons) or "each trial exceeds one of them"
         return f"No trial met the limits: {why}. Raise sweep.limits or widen the space."
     reasons = [trial.user_attrs[FAILURE] for trial in trials if FAILURE in trial.user_attrs]
     if reasons:

@@ -127,16 +127,16 @@ def _describe(study: optuna.Study, names: list[str], about: dict[str, Any]) -> N
 
     A worker that was faster may still be at it, or was killed at it.
     """
-    told = {"objectives": names, **{f"{k}, digest": digest(v) for k, v in about.items()}}
+    attributes = {"objectives": names, **{f"{k}, digest": digest(v) for k, v in about.items()}}
     if not study.get_trials(deepcopy=False):
-        for key in told.keys() - study.user_attrs.keys():
-            study.set_user_attr(key, told[key])
+        for key in attributes.keys() - study.user_attrs.keys():
+            study.set_user_attr(key, attributes[key])
 
 
 def _check_same(study: optuna.Study, about: dict[str, Any], directions: list[str]) -> None:
-    told = study.user_attrs
+    stored = study.user_attrs
     other = [
-        part for part, content in about.items() if told.get(f"{part}, digest") != digest(content)
+        part for part, content in about.items() if stored.get(f"{part}, digest") != digest(content)
     ]
     theirs = [direction.name.lower() for direction in study.directions]
     if "directions" not in other and theirs != directions:

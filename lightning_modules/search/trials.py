@@ -32,7 +32,7 @@ def counts(trial: FrozenTrial) -> bool:
 
 
 def violation_of(trial: FrozenTrial) -> float:
-    """How far a trial's network is over the limits, as a share of them; 0 within."""
+    """How far a trial's network is over the limits, as a fraction of them; 0 within."""
     return float(trial.user_attrs.get(VIOLATION, 0.0))
 
 

@@ -29,7 +29,7 @@ MAX_BARS = 60  # classes that have a bar
 
 
 def draw_confusion(classes: Sequence[str], matrix: Matrix, *, title: str) -> "Figure":
-    """Each cell's colour is its share of the true class, its number the count of images.
+    """Each cell's colour is its fraction of the true class, its number the count of images.
 
     Of more than 60 classes some are named, and the cells have no numbers.
 
@@ -46,12 +46,12 @@ def draw_confusion(classes: Sequence[str], matrix: Matrix, *, title: str) -> "Fi
     figure = Figure(figsize=(side + 2.4, side + 2.2), layout="constrained")
     axes = figure.subplots()
     edges = np.arange(len(classes) + 1) - 0.5
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ratios = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     lines: dict[str, Any] = {"edgecolor": LINES, "linewidth": 0.5} if len(classes) <= MANY else {}
-    picture = axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1, **lines)
+    picture = axes.pcolormesh(edges, edges, ratios, cmap="Blues", vmin=0, vmax=1, **lines)
     axes.set(aspect="equal", xlim=edges[[0, -1]], ylim=edges[[-1, 0]])
     if len(classes) <= MANY:
-        _write_counts(axes, counts, shares, letters)
+        _write_counts(axes, counts, ratios, letters)
     every = -(-len(classes) // MANY)
     write_names(axes.xaxis, classes, every=every, rotation=90, fontsize=letters)
     write_names(axes.yaxis, classes, every=every, fontsize=letters)
@@ -59,7 +59,7 @@ def draw_confusion(classes: Sequence[str], matrix: Matrix, *, title: str) -> "Fi
     axes.set_ylabel("true class")
     write_title(figure, title)
     bar = figure.colorbar(picture, cax=axes.inset_axes((1 + 0.15 / side, 0, 0.18 / side, 1)))
-    bar.set_label("share of the true class")
+    bar.set_label("fraction of the true class")
     return figure
 
 
@@ -69,7 +69,7 @@ def _sizes(classes: int) -> tuple[float, float]:
     return float(cell), float(letters)
 
 
-def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray, letters: float) -> None:
+def _write_counts(axes: "Axes", counts: np.ndarray, ratios: np.ndarray, letters: float) -> None:
     """Zeros stay empty, so that one sees the others."""
     for row, column in np.argwhere(counts):
         count = int(counts[row, column])
@@ -80,7 +80,7 @@ def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray, letters:
             ha="center",
             va="center",
             fontsize=letters if count < 1000 else 0.75 * letters,
-            color="white" if shares[row, column] > DARK else "black",
+            color="white" if ratios[row, column] > DARK else "black",
             in_layout=False,  # else the layout measures each of them, which takes seconds
         )
 

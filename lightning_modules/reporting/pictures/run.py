@@ -35,8 +35,8 @@ def draw_pictures(
     """
     files = []
     with fonts():
-        for split, given in predictions.items():
-            files += _of_split(split, given, data, folder / FOLDER, name)
+        for split, one in predictions.items():
+            files += _of_split(split, one, data, folder / FOLDER, name)
     return files
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 TICKS = (-0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.4, 0.8)  # where losses are drawn by their logarithm
 LINE, MARGINS = 0.24, 1.6  # inches: height of a layer, of title, scale and legend
-MOST = 60  # layers that are shown
+MAX_LAYERS = 60  # layers that are shown
 LETTERS = 40  # of a layer's name
 FINE = 0.1  # F1 lost that is drawn to scale; more is drawn by its logarithm
 
@@ -27,17 +27,17 @@ def draw_sensitivity(scan: Scan, *, title: str) -> "Figure":
     from matplotlib.figure import Figure
 
     layers = _layers(scan)
-    shares = sorted({point.share for points in layers.values() for point in points})
+    ratios = sorted({point.share for points in layers.values() for point in points})
     under = f"macro-F1 {scan.f1:.3f} and {scan.macs:,} MACs before; each layer treated alone"
     if len(layers) < len({point.layer for point in scan.points}):
-        under += f"; the {MOST} that save most"
+        under += f"; the {MAX_LAYERS} that save most"
     figure = Figure(figsize=(9, LINE * len(layers) + MARGINS), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     for place, points in enumerate(layers.values()):
         losses = [scan.lost(point) for point in points]
         left.plot([min(losses), max(losses)], [place, place], color=LIGHT, linewidth=1, zorder=1)
-    for number, share in enumerate(shares):
-        _draw_share(left, right, scan, layers, share, _color(number, len(shares)))
+    for number, ratio in enumerate(ratios):
+        _draw_ratio(left, right, scan, layers, ratio, _color(number, len(ratios)))
     left.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     write_names(left.yaxis, _without_home(list(layers)), longest=LETTERS, fontsize=8)
     left.set(xlabel="macro-F1 lost", ylim=(len(layers) - 0.4, -0.6))
@@ -58,8 +58,8 @@ def _layers(scan: Scan) -> dict[str, list[Point]]:
     found: dict[str, list[Point]] = {}
     for point in scan.points:
         found.setdefault(point.layer, []).append(point)
-    most = {name: max(map(scan.saved, points)) for name, points in found.items()}
-    shown = set(sorted(most, key=lambda name: most[name], reverse=True)[:MOST])
+    saved = {name: max(map(scan.saved, points)) for name, points in found.items()}
+    shown = set(sorted(saved, key=lambda name: saved[name], reverse=True)[:MAX_LAYERS])
     return {name: points for name, points in found.items() if name in shown}
 
 
@@ -84,23 +84,23 @@ def _spread(axes: "Axes", losses: list[float]) -> None:
         axes.set_xlim(low, high)
 
 
-def _draw_share(
+def _draw_ratio(
     left: "Axes",
     right: "Axes",
     scan: Scan,
     layers: dict[str, list[Point]],
-    share: float,
+    ratio: float,
     color: tuple[float, ...],
 ) -> None:
     own = [
         (place, point)
         for place, points in enumerate(layers.values())
         for point in points
-        if point.share == share
+        if point.share == ratio
     ]
     places = [place for place, _ in own]
     lost = [scan.lost(point) for _, point in own]
-    left.scatter(lost, places, color=[color], s=26, zorder=2, label=f"{share:g} kept")
+    left.scatter(lost, places, color=[color], s=26, zorder=2, label=f"{ratio:g} kept")
     saved = [100 * scan.saved(point) for _, point in own]
     right.barh(places, saved, color=[color], height=0.7)
 

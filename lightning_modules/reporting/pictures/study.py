@@ -59,7 +59,7 @@ class StudyPlots:
         lower: whether less is better, of each objective.
         trials: those with a value, by number.
         without: numbers of trials that failed or were over the limits.
-        importances: of each objective, its parameters' ratios of variance, largest first.
+        importances: of each objective, its parameters' fractions of variance, largest first.
         logarithmic: parameters that were drawn by their logarithm.
         winner: number of the trial that won; None without one.
         score: constants of `score/macs`.
@@ -206,24 +206,24 @@ def draw_history(
     return figure
 
 
-def draw_importances(shares: Mapping[str, float], *, objective: str, title: str) -> "Figure":
+def draw_importances(ratios: Mapping[str, float], *, objective: str, title: str) -> "Figure":
     """A bar for each parameter, the most important first.
 
     Args:
-        shares: of the objective's variance, by parameter.
+        ratios: of the objective's variance, by parameter.
         objective: its name.
         title: above it.
     """
     from matplotlib.figure import Figure
 
-    names = list(shares)[:MAX_BARS]
+    names = list(ratios)[:MAX_BARS]
     figure = Figure(figsize=(6.8, 0.28 * len(names) + 1.3), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(range(len(names)), [shares[name] for name in names], color=BLUE)
+    bars = axes.barh(range(len(names)), [ratios[name] for name in names], color=BLUE)
     axes.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=8)
     short, common = without_common(names)
     write_names(axes.yaxis, short, fontsize=9)
     axes.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6))
-    axes.set_xlabel(f"share of the variance of {objective} that it explains alone")
+    axes.set_xlabel(f"fraction of the variance of {objective} that it explains alone")
     write_title(figure, f"{title} ({common[:-1]})" if common else title)
     return figure

@@ -87,7 +87,7 @@ def _range(rows: list[ClassRow]) -> str:
     return f"from {worst} with F1 {low:.3f} to {best} with {high:.3f}"
 
 
-def _mistakes(classes: list[str], matrix: list[list[int]], most: int = 3) -> str:
+def _mistakes(classes: list[str], matrix: list[list[int]], shown: int = 3) -> str:
     wrong = [
         (count, classes[true], classes[seen])
         for true, row in enumerate(matrix)
@@ -95,5 +95,5 @@ def _mistakes(classes: list[str], matrix: list[list[int]], most: int = 3) -> str
         if count and true != seen
     ]
     wrong.sort(key=lambda one: -one[0])
-    told = ", ".join(f"{true} as {seen} ({count})" for count, true, seen in wrong[:most])
-    return f"Most often mistaken: {told}." if told else "Nothing was mistaken."
+    listed = ", ".join(f"{true} as {seen} ({count})" for count, true, seen in wrong[:shown])
+    return f"Most often mistaken: {listed}." if listed else "Nothing was mistaken."

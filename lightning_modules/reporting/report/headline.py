@@ -57,9 +57,9 @@ def verdict(run: FinishedRun) -> str:
         if key in first and key in last
     ]
     quality = f"macro-F1 changed by {change('val/f1', first, last)}"
-    gave = f"From {', from '.join(costs)}; {quality}." if costs else f"{quality}."
+    summary = f"From {', from '.join(costs)}; {quality}." if costs else f"{quality}."
     worth = int8_worth(run.folder, run.metrics, run=str(run.folder))
-    return gave if worth is None else f"{gave} {worth[0].upper()}{worth[1:]}"
+    return summary if worth is None else f"{summary} {worth[0].upper()}{worth[1:]}"
 
 
 def before_after(run: FinishedRun) -> Table:

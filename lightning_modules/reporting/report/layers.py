@@ -47,8 +47,8 @@ def table_of(rows: "Sequence[Row]") -> Table:
         if row.macs
     ]
     if free := [row for row in rows if row.params and not row.macs]:
-        kinds = ", ".join(dict.fromkeys(row.kind for row in free))
-        cells.append(["(without MACs)", kinds, "", f"{sum(r.params for r in free):,}", "0", ""])
+        types = ", ".join(dict.fromkeys(row.kind for row in free))
+        cells.append(["(without MACs)", types, "", f"{sum(r.params for r in free):,}", "0", ""])
     headings = ("layer", "what", "output", "parameters", "MACs", "share")
     last = ("all", "", "", f"{params:,}", f"{macs:,}", "100.0%")
     return Table("Layers of the final network", headings, cells, frozenset({0, 1}), last)
@@ -71,10 +71,10 @@ def _savings(step: str, layers: Sequence[dict[str, Any]]) -> tuple[Table, str]:
     words = frozenset({0, 1, len(headings) - 1})
     table = Table(f"{step}: milliseconds saved layer by layer", headings, rows, words, last)
     alone = [row["ms"][1] for row in layers if row["change"] == "none"]
-    left = sum(row["ms"][1] for row in layers)
+    rest = sum(row["ms"][1] for row in layers)
     note = (
         f"Each layer was timed alone. {len(alone)} layers were left alone; they take "
-        f"{sum(alone):.3g} of the {left:.3g} ms that are left ({sum(alone) / (left or 1):.0%})."
+        f"{sum(alone):.3g} of the {rest:.3g} ms that are left ({sum(alone) / (rest or 1):.0%})."
     )
     return table, note
 

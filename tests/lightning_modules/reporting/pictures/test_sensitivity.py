@@ -4,7 +4,7 @@ import numpy as np
 
 from compression.sensitivity.scan import Point, Scan
 from lightning_modules.reporting.pictures.drawing import save
-from lightning_modules.reporting.pictures.sensitivity import MOST, draw_sensitivity
+from lightning_modules.reporting.pictures.sensitivity import MAX_LAYERS, draw_sensitivity
 
 
 def scan_of(losses: dict[str, dict[float, float]], *, saved: float = 0.1) -> Scan:
@@ -39,8 +39,8 @@ def test_one_great_loss_leaves_room_for_the_small_ones():
 
 
 def test_of_too_many_layers_those_that_save_most():
-    losses = {f"layer{n}": {0.9 - n / 100: 0.1} for n in range(MOST + 5)}
+    losses = {f"layer{n}": {0.9 - n / 100: 0.1} for n in range(MAX_LAYERS + 5)}
     figure = draw_sensitivity(scan_of(losses), title="")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert names == [f"layer{n}" for n in range(5, MOST + 5)]
-    assert f"the {MOST} that save most" in figure.get_suptitle()
+    assert names == [f"layer{n}" for n in range(5, MAX_LAYERS + 5)]
+    assert f"the {MAX_LAYERS} that save most" in figure.get_suptitle()
