@@ -186,8 +186,7 @@ def draw(rows: "list[Row]", path: Path, settings: Settings) -> Path:
     Raises:
         ConfigError: no F1 is known, or the picture cannot be written.
     """
-    from lightning_modules.reporting.pictures.drawing import fonts, save
-    from lightning_modules.reporting.pictures.tradeoff import Point, draw_tradeoff
+    from lightning_modules.reporting.pictures import Point, draw_tradeoff, fonts, save
 
     points = [
         Point(f"{Path(row.network).name}, {row.backend}", row.timing.one_ms, row.f1)

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for line in totals(network, found, cfg, f1=flags.f1):
         print(line)
     if flags.figure:
-        from lightning_modules.reporting.pictures.bars import save_bars
+        from lightning_modules.reporting.pictures import save_bars
 
         print(f"figure      {save_bars(rows, flags.figure, title=f'MACs of {title}')}")
 

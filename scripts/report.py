@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise ConfigError(f"--top {flags.top} is not allowed; give a number from 1.")
     searches = [folder for name in names if (folder := search_folder(name)) is not None]
     if searches:
-        from lightning_modules.search.results import show_results  # Optuna
+        from lightning_modules.search import show_results  # Optuna
     for folder in searches:
         show_results(folder, top=flags.top)
     if others := [name for name in names if search_folder(name) is None]:
@@ -64,10 +64,8 @@ def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
     Raises:
         ConfigError: none of them has metrics, one is damaged, or it cannot be written.
     """
-    from lightning_modules.reporting.closing_screen import REPORT
-    from lightning_modules.reporting.report.page import write_report
-    from lightning_modules.reporting.report.report_input import read_input
-    from lightning_modules.search.results import study_report
+    from lightning_modules.reporting import REPORT, read_input, write_report
+    from lightning_modules.search import study_report
 
     inputs = read_input(words, over=over, read_study=study_report)
     return write_report(inputs, inputs.home / REPORT if html is None else Path(html))

@@ -45,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = step_config(name, step, typed.overrides)
 
     from lightning_modules.experiment.sensitivity_scan import as_plain, scan_run
-    from lightning_modules.reporting.pictures.drawing import (  # torch: once the checks passed
+    from lightning_modules.reporting.pictures import (  # torch: once the checks passed
+        draw_sensitivity,
         fonts,
         save,
     )
-    from lightning_modules.reporting.pictures.sensitivity import draw_sensitivity
 
     try:
         found = scan_run(run.cfg, run.path, ratios)

@@ -32,15 +32,20 @@ from lightning_modules.experiment.stages import Stage, stages_of
 from lightning_modules.files import whole_folder, write_json
 from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.registry import build
-from lightning_modules.reporting import closing_screen as closing
-from lightning_modules.reporting.card import write_card
-from lightning_modules.reporting.loggers.wandb import log_results, run_title, wandb_run
-from lightning_modules.reporting.pictures.run import draw_pictures
-from lightning_modules.reporting.report.page import write_report
-from lightning_modules.reporting.report.report_input import read_input
+from lightning_modules.reporting import (
+    REPORT,
+    log_results,
+    read_input,
+    run_title,
+    show_closing_screen,
+    wandb_run,
+    write_card,
+    write_report,
+)
+from lightning_modules.reporting.pictures import draw_pictures
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.data import make_data
-from lightning_modules.search.job import objectives, run_trial
+from lightning_modules.search import objective_values, run_trial
 from lightning_modules.training.auxiliary.building import check_auxiliary
 from lightning_modules.training.devices import device_count
 from lightning_modules.training.losses.building import check_loss
@@ -55,13 +60,13 @@ def run(cfg: DictConfig) -> float | list[float]:
     folder = Path(hydra.runtime.output_dir)
     work = partial(run_experiment, cfg, folder, title=title, group=group, is_main_run=not trial)
     if trial and is_search(hydra):
-        from lightning_modules.search.storage import trial_facts  # Optuna: only for a search
+        from lightning_modules.search import trial_facts  # Optuna: only for a search
 
         return run_trial(cfg, hydra, partial(work, search=partial(trial_facts, cfg, hydra)))
     metrics = work()
     if not trial:
         _require_accepted(metrics)
-    return objectives(cfg.objective, metrics)
+    return objective_values(cfg.objective, metrics)
 
 
 def _require_accepted(metrics: dict[str, Any]) -> None:
@@ -124,10 +129,10 @@ def run_experiment(
             run_directory.point(run_directory.FINISHED, folder)
         if _wants_drawing(cfg.report, trial=not is_main_run):
             trust = saved_run.trusted_packages(cfg)
-            write_report(read_input([str(folder)]), folder / closing.REPORT, trust=trust)
+            write_report(read_input([str(folder)]), folder / REPORT, trust=trust)
         if logged is not None:
             log_results(logged, metrics, pictures, folder / "model")
-    closing.show(folder, metrics, network.recipe.summary())
+    show_closing_screen(folder, metrics, network.recipe.summary())
     return metrics
 
 

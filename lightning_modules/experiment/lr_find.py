@@ -14,7 +14,7 @@ from datamodules.loading.dataset import Batch
 from datamodules.loading.image_data import ImageData
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.files import read_json, write_json
-from lightning_modules.reporting.pictures.drawing import save
+from lightning_modules.reporting.pictures import save
 from lightning_modules.runs.overrides import key_of
 from lightning_modules.training.devices import device_count
 from lightning_modules.training.losses.building import build_loss

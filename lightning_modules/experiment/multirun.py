@@ -49,7 +49,7 @@ def close_search(folder: Path) -> None:
     Raises:
         SystemExit: it has none.
     """
-    from lightning_modules.search.results import show_results  # Optuna: only for a search
+    from lightning_modules.search import show_results  # Optuna: only for a search
 
     try:
         show_results(folder)
@@ -74,10 +74,7 @@ def close(study: Path, config: DictConfig) -> None:
     Raises:
         SystemExit: trials of a plain multirun failed. A search goes on without its failed trials.
     """
-    from lightning_modules.reporting import (
-        card,
-        spread_table,  # rich: not before it is needed
-    )
+    from lightning_modules.reporting import spread_table, tell_spread  # rich: once needed
     from lightning_modules.runs.summary import summarise
 
     objective = config.objective if isinstance(config.objective, str) else config.objective[0]
@@ -88,7 +85,7 @@ def close(study: Path, config: DictConfig) -> None:
         spread_table.show(summary)
         for row in summary.rows:
             if row.repetitions > 1:
-                card.tell_spread(row)
+                tell_spread(row)
         print(f"summary  {study}: summary.csv, summary.md")
     if searches(config):
         close_search(study)

@@ -79,11 +79,11 @@ def _pruning(run: RunContext) -> list[pl.Callback]:
     """Of a trial whose search ends trials early."""
     if run.cfg.trial is None or run.cfg.sweep.pruner is None:
         return []
-    from lightning_modules.search.trial_pruning import trial_pruning  # Optuna
+    from lightning_modules.search import pruning_callbacks  # Optuna
 
     stages = stages_of(run.cfg)
     epochs = sum(s.epochs * s.rounds + s.prepare_epochs for s in stages)
-    return trial_pruning(run.cfg, run.folder, epochs)
+    return pruning_callbacks(run.cfg, run.folder, epochs)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ COLUMNS = {
 }
 
 
-def show(folder: Path, metrics: dict[str, Any], notes: list[str]) -> None:
+def show_closing_screen(folder: Path, metrics: dict[str, Any], notes: list[str]) -> None:
     """Prints the table of stages, what was done to the network, and the next commands."""
     console = Console(width=None if Console().is_terminal else 110)
     console.print()

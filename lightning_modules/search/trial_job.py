@@ -35,10 +35,10 @@ def run_trial(
     if over := violation(metrics, limits):
         refuse(folder, metrics, over)
         return _penalised(cfg, hydra, over)
-    return objectives(cfg.objective, metrics)
+    return objective_values(cfg.objective, metrics)
 
 
-def objectives(names: str | ListConfig, metrics: dict[str, Any]) -> float | list[float]:
+def objective_values(names: str | ListConfig, metrics: dict[str, Any]) -> float | list[float]:
     """The metrics that a search improves.
 
     Raises:

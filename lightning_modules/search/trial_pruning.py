@@ -47,7 +47,7 @@ class TrialPruning(pl.Callback):
             trainer.should_stop = True
 
 
-def trial_pruning(cfg: DictConfig, folder: Path, epochs: int) -> list[TrialPruning]:
+def pruning_callbacks(cfg: DictConfig, folder: Path, epochs: int) -> list[TrialPruning]:
     """The callback of a trial's own run; none for a teacher that it trains on the way.
 
     Args:

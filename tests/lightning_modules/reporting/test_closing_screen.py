@@ -13,9 +13,9 @@ STEP = {"name": "00_train", "before": {}, "after": {"val/f1": 0.5}}
 
 def test_a_fold_is_in_the_title(tmp_path, capsys):
     metrics = {"val/f1": 0.5, "steps": [STEP]}
-    closing.show(tmp_path, metrics, [])
+    closing.show_closing_screen(tmp_path, metrics, [])
     assert "before and after, " not in capsys.readouterr().out
-    closing.show(tmp_path, {**metrics, "fold": 1, "num_folds": 5}, [])
+    closing.show_closing_screen(tmp_path, {**metrics, "fold": 1, "num_folds": 5}, [])
     title = " ".join(capsys.readouterr().out.split("┏")[0].split())
     assert title == "before and after, fold 1 of 0..4"
 

@@ -10,11 +10,11 @@ from omegaconf import OmegaConf, open_dict
 from compression.cost.macs import count_macs
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
-from lightning_modules.search.job import objectives, run_trial
 from lightning_modules.search.limits import violation
 from lightning_modules.search.objectives import checked_values, penalties
 from lightning_modules.search.pruners import SteadyHyperband, make_pruner
 from lightning_modules.search.samplers import violations
+from lightning_modules.search.trial_job import objective_values, run_trial
 from lightning_modules.search.trials import VIOLATION
 
 COSTS = {"cost/macs": 3000, "cost/params": 50}
@@ -88,9 +88,9 @@ def test_a_compressed_network_is_judged_when_it_is_there(trial, tmp_path):
 
 
 def test_objectives_that_a_run_did_not_measure():
-    assert objectives("val/f1", {"val/f1": 0.5}) == 0.5
+    assert objective_values("val/f1", {"val/f1": 0.5}) == 0.5
     with pytest.raises(ConfigError, match="objective test/f1 was not measured"):
-        objectives(OmegaConf.create(["val/f1", "test/f1"]), {"val/f1": 0.5})
+        objective_values(OmegaConf.create(["val/f1", "test/f1"]), {"val/f1": 0.5})
     with pytest.raises(ConfigError, match="the objective val/loss is inf"):
         checked_values(float("inf"), ["val/loss"])
 

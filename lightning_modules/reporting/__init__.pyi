@@ -1,0 +1,11 @@
+from .card import tell_spread as tell_spread
+from .card import write_card as write_card
+from .closing_screen import REPORT as REPORT
+from .closing_screen import show_closing_screen as show_closing_screen
+from .loggers.wandb import log_results as log_results
+from .loggers.wandb import run_title as run_title
+from .loggers.wandb import wandb_run as wandb_run
+from .report.page import write_report as write_report
+from .report.report_input import ReportInput as ReportInput
+from .report.report_input import read_input as read_input
+from .report.study_report import StudyReport as StudyReport
