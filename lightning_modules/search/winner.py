@@ -9,8 +9,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from lightning_modules.config.command_line import CONF
 from lightning_modules.config.composing import fresh_config
+from lightning_modules.config.former_words import CONF
 from lightning_modules.files import write_text
 from lightning_modules.runs.configurations import NEUTRAL
 from lightning_modules.runs.overrides import leaves, removed
