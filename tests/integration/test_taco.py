@@ -31,8 +31,10 @@ def make_images(root):
         made[size] = path
 
 
-def make_detection_set(root):
-    """Thirty pictures with two boxes each; some things are odd, and the last image is too small."""
+def make_detection_set(root, *, whole=False):
+    """Thirty pictures with two boxes each; some things are odd, and unless `whole` the last image
+    is too small.
+    """
     rng = np.random.default_rng(0)
     images, annotations = [], []
     for n in range(30):
@@ -45,9 +47,9 @@ def make_detection_set(root):
         exif = Image.Exif()
         if n % 2:  # as a phone held upright writes it
             pixels, exif[0x0112] = np.rot90(pixels), 6
-        if n == 29:
+        if n == 29 and not whole:
             pixels = pixels[:-1]
-        (root / "photos").mkdir(exist_ok=True)
+        (root / "photos").mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.ascontiguousarray(pixels)).save(root / name, exif=exif)
     annotations[4]["iscrowd"] = 1
     names = ("bottle", "can", "cup", "toy")
