@@ -56,7 +56,7 @@ class Decoupled(LogitTerm):
         weight: of this term in the sum of all terms.
         target_weight: of the labelled class against the rest (the paper's alpha).
         other_weight: of the other classes among themselves (the paper's beta).
-        standardised: compare z-scores of the logits (Sun et al. 2024), on both sides.
+        normalize_logits: compare z-scores of the logits (Sun et al. 2024), on both sides.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Decoupled(LogitTerm):
         weight: float,
         target_weight: float,
         other_weight: float,
-        standardised: bool = False,
+        normalize_logits: bool = False,
     ) -> None:
-        super().__init__(weight=weight, standardised=standardised)
+        super().__init__(weight=weight, normalize_logits=normalize_logits)
         self.target_weight = target_weight
         self.other_weight = other_weight
 

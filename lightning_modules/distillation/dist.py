@@ -25,7 +25,7 @@ class Dist(LogitTerm):
         weight: of this term in the sum of all terms.
         inter_weight: of the relations between classes (the paper's beta).
         intra_weight: of the relations between images (the paper's gamma).
-        standardised: compare z-scores of the logits (Sun et al. 2024), on both sides.
+        normalize_logits: compare z-scores of the logits (Sun et al. 2024), on both sides.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class Dist(LogitTerm):
         weight: float,
         inter_weight: float,
         intra_weight: float,
-        standardised: bool = False,
+        normalize_logits: bool = False,
     ) -> None:
-        super().__init__(weight=weight, standardised=standardised)
+        super().__init__(weight=weight, normalize_logits=normalize_logits)
         self.inter_weight = inter_weight
         self.intra_weight = intra_weight
 

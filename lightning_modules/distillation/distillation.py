@@ -11,10 +11,10 @@ from lightning_modules.distillation.feature_term import FeatureTerm
 from lightning_modules.distillation.logit_term import LogitTerm
 from lightning_modules.distillation.schema import (
     alpha_schedule,
+    augmentation_repeats_of,
     check_aggregation,
     check_term_weights,
     temperature_schedule,
-    views_of,
 )
 from lightning_modules.distillation.teachers import Teacher
 
@@ -28,8 +28,9 @@ class Distillation:
         aggregation: how several teachers become one target (see `aggregation`), or `sum_of_losses`:
             each teacher's own loss, at its own temperature, times its weight, added up.
         terms: the losses, by name.
-        cache: keep the teachers' logits for this many views of each image; None asks them anew.
-        views: live teachers, but only this many augmented views of each image.
+        cache: keep the teachers' logits for this many augmentations of each image; None runs them
+            live.
+        augmentation_repeats: live teachers, but only this many augmentations of each image.
 
     Raises:
         ConfigError: a setting is impossible.
@@ -43,14 +44,14 @@ class Distillation:
         terms: Mapping[str, LogitTerm | FeatureTerm],
         aggregation: str = "mean_probabilities",
         cache: int | None = None,
-        views: int | None = None,
+        augmentation_repeats: int | None = None,
     ) -> None:
         self.temperature = temperature_schedule(temperature)
         self.alpha = alpha_schedule(alpha)
         check_aggregation(aggregation)
         check_term_weights({name: term.weight for name, term in terms.items()})
         self.aggregation = aggregation
-        self.views = views_of(cache, views)
+        self.augmentation_repeats = augmentation_repeats_of(cache, augmentation_repeats)
         self.cached = cache is not None
         self.logit_terms = {n: t for n, t in terms.items() if isinstance(t, LogitTerm)}
         self.feature_terms = {n: t for n, t in terms.items() if isinstance(t, FeatureTerm)}

@@ -73,7 +73,7 @@ class Distiller(Classifier):
         Args:
             images: N x 3 x H x W.
             labels: class indices N, or probabilities N x C.
-            keys: int64 N x 2, (view, index) of each image; needed for stored logits.
+            keys: int64 N x 2, (repeat, index) of each image; needed for stored logits.
         """
         # The teachers go first: what they need on the way is free again before the student runs.
         teacher_logits, teacher_features = self._run_teachers(images, keys)
@@ -144,7 +144,9 @@ def make_distiller(
     seed: Sequence[int],
     **classifier: Any,
 ) -> Distiller:
-    """The Distiller that `cfg.distillation` describes; the data repeats the views that it wants.
+    """The Distiller that `cfg.distillation` describes.
+
+    The data is told how many augmentations of each image it is to repeat.
 
     Args:
         network: the student.
@@ -162,15 +164,15 @@ def make_distiller(
     """
     distillation = build(cfg.distillation)
     pairs = FeaturePairs(distillation, teachers, network, image_size=data.image_size, seed=seed)
-    data.augmentation_repeats, stored = distillation.views, []
+    data.augmentation_repeats, stored = distillation.augmentation_repeats, []
     if distillation.cached:
-        # Where images are drawn by weight, a second time in an epoch shows another view.
-        once = data.sampling == "natural"
+        # Where images are drawn by weight, a second time in an epoch shows another augmentation.
+        repeats, once = distillation.augmentation_repeats, data.sampling == "natural"
         stored = store_logits(
             teachers,
             data,
             OmegaConf.to_container(cfg.augment, resolve=True),
-            views=min(distillation.views, epochs) if once else distillation.views,
+            repeats=min(repeats, epochs) if once else repeats,
             cache_dir=Path(cfg.cache_dir),
             device=device,
         )

@@ -12,16 +12,16 @@ class LogitTerm(ABC):
 
     Args:
         weight: of this term in the sum of all terms.
-        standardised: compare z-scores of the logits (Sun et al. 2024), on both sides.
+        normalize_logits: compare z-scores of the logits (Sun et al. 2024), on both sides.
     """
 
-    def __init__(self, *, weight: float, standardised: bool = False) -> None:
+    def __init__(self, *, weight: float, normalize_logits: bool = False) -> None:
         self.weight = weight
-        self.standardised = standardised
+        self.normalize_logits = normalize_logits
 
     def scaled(self, logits: Tensor, temperature: float) -> Tensor:
         """Logits N x C as they go into the softmax, of student and teachers alike."""
-        return (normalize_logits(logits) if self.standardised else logits) / temperature
+        return (normalize_logits(logits) if self.normalize_logits else logits) / temperature
 
     def __call__(
         self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float

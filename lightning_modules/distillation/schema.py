@@ -53,24 +53,25 @@ def check_aggregation(name: str) -> None:
     require_choice("distillation.aggregation", name, AGGREGATIONS)
 
 
-def views_of(cache: int | None, views: int | None) -> int | None:
-    """How many augmented views of each image training repeats; None means a new one each epoch.
+def augmentation_repeats_of(cache: int | None, repeats: int | None) -> int | None:
+    """How many augmentations of each image training repeats; None means a new one each epoch.
 
     Raises:
         ConfigError: a number is not whole or below 1, or the two contradict each other.
     """
-    for key, value in {"cache": cache, "views": views}.items():
+    for key, value in {"cache": cache, "augmentation_repeats": repeats}.items():
         if value is not None and not is_whole(value):
             raise ConfigError(
-                f"distillation.{key}={value}; it must be a whole number >= 1 of views of each "
-                "image, or null."
+                f"distillation.{key}={value}; it must be a whole number >= 1 of augmentations "
+                "of each image, or null."
             )
-    if None not in (cache, views) and cache != views:
+    if None not in (cache, repeats) and cache != repeats:
         raise ConfigError(
-            f"distillation.cache={cache} stores {cache} views and distillation.views={views} "
-            "trains on another number; leave views out."
+            f"distillation.cache={cache} stores {cache} augmentations and "
+            f"distillation.augmentation_repeats={repeats} trains on another number; leave "
+            "augmentation_repeats out."
         )
-    return views if cache is None else cache
+    return repeats if cache is None else cache
 
 
 def check_term_weights(weights: Mapping[str, Any]) -> None:
@@ -99,7 +100,7 @@ def check_distillation(cfg: DictConfig) -> None:
     temperature_schedule(node["temperature"])
     alpha_schedule(node["alpha"])
     check_aggregation(node["aggregation"])
-    views_of(node["cache"], node["views"])
+    augmentation_repeats_of(node["cache"], node["augmentation_repeats"])
     terms = node["terms"]
     for name, term in terms.items():
         if "_target_" not in term:

@@ -1,9 +1,9 @@
-"""`StoredLogits`: what a teacher says of each augmented view of each image, computed once.
+"""`StoredLogits`: a teacher's logits of each augmentation of each image, computed once.
 
-Below `cache_dir/teacher_logits/<teacher>/<images>/` lies one folder a view with `logits` (float32
+Below `cache_dir/teacher_logits/<teacher>/<images>/` lies one folder a repeat with `logits` (float32
 N x C, raw). Both names are digests, of all that the logits follow from, so every epoch, run and
-trial of a sweep that means the same logits finds them; a view is whole or absent, so a killed run
-loses at most the view it was at.
+trial of a sweep that means the same logits finds them; a repeat is whole or absent, so a killed run
+loses at most the repeat it was at.
 """
 
 import hashlib
@@ -37,11 +37,11 @@ def store_logits(
     data: ImageData,
     augmentation: Mapping[str, Any],
     *,
-    views: int,
+    repeats: int,
     cache_dir: Path,
     device: torch.device,
 ) -> list["StoredLogits"]:
-    """Each teacher's logits for the first `views` views of the training images.
+    """Each teacher's logits for the first `repeats` augmentations of the training images.
 
     Computed where they are not there yet, by one process while others wait, in batches of the
     training's size: so they are bit for bit what live teachers would say.
@@ -50,7 +50,7 @@ def store_logits(
         teachers: are on the CPU, before and after.
         data: prepared; the student's.
         augmentation: what it was built from; all its numbers, its seed too.
-        views: number of augmented views.
+        repeats: number of augmentations of each image.
         cache_dir: keeps them, shared by all runs.
         device: where the teachers run.
 
@@ -69,9 +69,9 @@ def store_logits(
         stored = StoredLogits(
             folder, images=sum(data.class_counts["train"]), classes=data.num_classes
         )
-        for view in range(views):
-            build = partial(stored.compute, view, views, teacher, data, device)
-            build_once(stored.folder_of(view), build)
+        for repeat in range(repeats):
+            build = partial(stored.compute, repeat, repeats, teacher, data, device)
+            build_once(stored.folder_of(repeat), build)
         found.append(stored)
     return found
 
@@ -80,7 +80,7 @@ class StoredLogits:
     """Memory-mapped logits of one teacher.
 
     Args:
-        folder: holds one folder a view.
+        folder: holds one folder a repeat.
         images: N, of the training split.
         classes: C.
     """
@@ -88,35 +88,36 @@ class StoredLogits:
     def __init__(self, folder: Path, *, images: int, classes: int) -> None:
         self.folder = folder
         self.shape = (images, classes)
-        self._views: dict[int, np.ndarray] = {}
+        self._repeats: dict[int, np.ndarray] = {}
 
-    def folder_of(self, view: int) -> Path:
-        """Where the logits of one view lie."""
-        return self.folder / f"view_{view:04d}"
+    def folder_of(self, repeat: int) -> Path:
+        """Where the logits of one repeat lie."""
+        return self.folder / f"view_{repeat:04d}"  # as it was always called: the cache is shared
 
     def read(self, keys: np.ndarray) -> Tensor:
-        """Logits float32 n x C for (view, index) keys int64 n x 2."""
+        """Logits float32 n x C for (repeat, index) keys int64 n x 2."""
         logits = np.empty((len(keys), self.shape[1]), np.float32)
-        for view in np.unique(keys[:, 0]).tolist():
-            if view not in self._views:
-                self._views[view] = self._open(view)
-            rows = keys[:, 0] == view
-            logits[rows] = self._views[view][keys[rows, 1]]
+        for repeat in np.unique(keys[:, 0]).tolist():
+            if repeat not in self._repeats:
+                self._repeats[repeat] = self._open(repeat)
+            rows = keys[:, 0] == repeat
+            logits[rows] = self._repeats[repeat][keys[rows, 1]]
         return torch.from_numpy(logits)
 
     def compute(
         self,
-        view: int,
-        views: int,
+        repeat: int,
+        repeats: int,
         teacher: Teacher,
         data: ImageData,
         device: torch.device,
         folder: Path,
     ) -> None:
-        """Writes one view's logits into `folder`, which is not yet where they will lie."""
-        batches = data.repeat_batches(view)
+        """Writes one repeat's logits into `folder`, which is not yet where they will lie."""
+        batches = data.repeat_batches(repeat)
         job = (
-            f"Teacher {teacher.name} looks at view {view + 1} of {views} of {self.shape[0]} images"
+            f"Teacher {teacher.name} looks at augmentation {repeat + 1} of {repeats} of "
+            f"{self.shape[0]} images"
         )
         teacher.network.to(device)
         left = self.shape[0]
@@ -127,8 +128,8 @@ class StoredLogits:
                 left -= len(logits)
         teacher.network.cpu()
 
-    def _open(self, view: int) -> np.ndarray:
-        path = self.folder_of(view) / "logits"
+    def _open(self, repeat: int) -> np.ndarray:
+        path = self.folder_of(repeat) / "logits"
         if path.stat().st_size != 4 * self.shape[0] * self.shape[1]:
             raise DataError(f"The teacher's logits in {path.parent} are damaged: delete it.")
         return np.memmap(path, np.float32, mode="r", shape=self.shape)
@@ -156,7 +157,7 @@ def teacher_key(teacher: Teacher, device: torch.device) -> str:
 
 
 def images_key(data: ImageData, augmentation: Mapping[str, Any]) -> str:
-    """A digest of all that shapes the views of the training images."""
+    """A digest of all that shapes the augmentations of the training images."""
     facts = {
         "images": data.key("train"),
         "size": data.image_size,

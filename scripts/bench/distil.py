@@ -60,7 +60,7 @@ def main() -> None:
     data.prepare_data()
     data.setup()
     teachers = [untrained(name, data) for name in TEACHERS]
-    kinds = {"no teachers": {}, "live": {"views": 2}, "stored": {"cache": 2}}
+    kinds = {"no teachers": {}, "live": {"augmentation_repeats": 2}, "stored": {"cache": 2}}
     seconds: dict[str, list[float]] = {kind: [] for kind in [*kinds, "teachers alone"]}
     for _ in range(arguments.repeats):
         for kind, settings in kinds.items():

@@ -54,7 +54,7 @@ def test_stored_logits_make_the_same_student_as_live_teachers(homes, folder, tea
     aggregation = "distillation.aggregation=confidence_weighted"
     words = [*teachers, aggregation, "+teacher.b.temperature=2"]
     stored = start(folder, homes / "stored", *words, "distillation.cache=2")
-    start(folder, homes / "live", *words, "distillation.views=2")
+    start(folder, homes / "live", *words, "distillation.augmentation_repeats=2")
     assert weights(homes / "stored") == weights(homes / "live")
     for view in (1, 2):
         for name in "ab":

@@ -112,8 +112,14 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
             "aggregation=median does not exist; there are mean_probabilities, mean_logits",
         ),
         (["distillation.cache=0"], "distillation.cache=0; it must be a whole number >= 1"),
-        (["distillation.views=1.5"], "distillation.views=1.5; it must be a whole number >= 1"),
-        (["distillation.cache=2", "distillation.views=3"], "cache=2 stores 2 views and"),
+        (
+            ["distillation.augmentation_repeats=1.5"],
+            "augmentation_repeats=1.5; it must be a whole number >= 1",
+        ),
+        (
+            ["distillation.cache=2", "distillation.augmentation_repeats=3"],
+            "cache=2 stores 2 augmentations and",
+        ),
         (["~distillation.terms.soft_targets"], "distillation.terms is empty"),
         (["distillation.terms.soft_targets.weight=-1"], "soft_targets.weight=-1; it must be >= 0"),
         (["distillation.terms.soft_targets.weight=0"], r"\(soft_targets\) are 0"),

@@ -48,7 +48,7 @@ def test_standardised_soft_targets_compare_z_scores(t):
 
     np.testing.assert_allclose(normalize_logits(torch.tensor(STUDENT)), z(STUDENT), rtol=1e-6)
     expected = t**2 * kl(softmax(z(TEACHER), t), softmax(z(STUDENT), t)).mean()
-    term = SoftTargets(weight=1.0, standardised=True)
+    term = SoftTargets(weight=1.0, normalize_logits=True)
     assert found(term, t) == pytest.approx(expected, rel=1e-6)
     assert found(term, t, student=7 * TEACHER + 2) == pytest.approx(0, abs=1e-9)
 
@@ -122,7 +122,7 @@ def test_dist_does_not_see_scale_and_shift(scale, shift):
     "term",
     [
         SoftTargets(weight=1.0),
-        SoftTargets(weight=1.0, standardised=True),
+        SoftTargets(weight=1.0, normalize_logits=True),
         Decoupled(weight=1.0, target_weight=1.0, other_weight=8.0),
         Dist(weight=1.0, inter_weight=2.0, intra_weight=2.0),
     ],

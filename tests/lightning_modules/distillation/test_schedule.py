@@ -10,7 +10,9 @@ from lightning_modules.distillation.schedule import schedule_of
 from lightning_modules.distillation.schema import (
     alpha_schedule,
     temperature_schedule,
-    views_of,
+)
+from lightning_modules.distillation.schema import (
+    augmentation_repeats_of as repeats_of,
 )
 from lightning_modules.errors import ConfigError
 
@@ -62,9 +64,9 @@ def test_impossible_settings_are_refused(read, setting, sentence):
         read(setting)
 
 
-def test_views():
-    assert views_of(None, None) is None
-    assert views_of(3, None) == views_of(None, 3) == views_of(3, 3) == 3
-    for cache, views in [(0, None), (None, 0), (True, None), (1.5, None), (2, 3)]:
+def test_augmentation_repeats():
+    assert repeats_of(None, None) is None
+    assert repeats_of(3, None) == repeats_of(None, 3) == repeats_of(3, 3) == 3
+    for cache, repeats in [(0, None), (None, 0), (True, None), (1.5, None), (2, 3)]:
         with pytest.raises(ConfigError):
-            views_of(cache, views)
+            repeats_of(cache, repeats)

@@ -13,9 +13,9 @@ CPU = torch.device("cpu")
 AUGMENTATION = {"crop_scale": [0.5, 1.0], "seed": 0}
 
 
-def store(teachers, data, tmp_path, *, views=2, augmentation=AUGMENTATION):
+def store(teachers, data, tmp_path, *, repeats=2, augmentation=AUGMENTATION):
     return store_logits(
-        teachers, data, augmentation, views=views, cache_dir=tmp_path / "cache", device=CPU
+        teachers, data, augmentation, repeats=repeats, cache_dir=tmp_path / "cache", device=CPU
     )
 
 
@@ -40,17 +40,17 @@ def test_every_batch_gets_what_live_teachers_would_say(
             seen |= {tuple(key) for key in keys}
             for teacher, stored in zip(teachers, found, strict=True):
                 assert torch.equal(stored.read(keys), teacher(images))
-    assert len(seen) == 72  # all images of both views came by, those of last batches too
+    assert len(seen) == 72  # all images of both repeats came by, those of last batches too
     assert not any(p.is_cuda for t in teachers for p in t.network.parameters())
 
 
-def test_views_are_computed_once_and_shared(make_data, make_teacher, tmp_path, capsys):
+def test_repeats_are_computed_once_and_shared(make_data, make_teacher, tmp_path, capsys):
     data, teacher = make_data(), make_teacher()
     store([teacher], data, tmp_path)
-    assert capsys.readouterr().out.count("Teacher a looks at view") == 2
+    assert capsys.readouterr().out.count("Teacher a looks at augmentation") == 2
     made = [(folder / "logits").stat().st_ctime_ns for folder in view_folders(tmp_path)]
-    store([make_teacher("renamed")], make_data(), tmp_path, views=3)
-    assert "view 3 of 3" in (said := capsys.readouterr().out)
+    store([make_teacher("renamed")], make_data(), tmp_path, repeats=3)
+    assert "augmentation 3 of 3" in (said := capsys.readouterr().out)
     assert said.count("looks at") == 1
     folders = view_folders(tmp_path)
     assert [(folder / "logits").stat().st_ctime_ns for folder in folders][:2] == made
@@ -91,14 +91,14 @@ def test_keys_follow_from_content(make_data, make_teacher, folder):
     assert images_key(make_data(), AUGMENTATION) != images
 
 
-def test_a_killed_build_leaves_whole_views_only(make_data, make_teacher, tmp_path, monkeypatch):
+def test_a_killed_build_leaves_whole_repeats_only(make_data, make_teacher, tmp_path, monkeypatch):
     data, teacher = make_data(), make_teacher()
     batches = data.repeat_batches
 
-    def dies(view):
-        if view == 1:
+    def dies(repeat):
+        if repeat == 1:
             raise KeyboardInterrupt
-        return batches(view)
+        return batches(repeat)
 
     monkeypatch.setattr(data, "repeat_batches", dies)
     with pytest.raises(KeyboardInterrupt):
