@@ -75,6 +75,19 @@ def build(node: "DictConfig | dict[str, Any]", **extra: Any) -> Any:
         raise ConfigError(f"{target} cannot be built: {error}") from error
 
 
+def plain(node: "DictConfig", *, resolve: bool = True) -> dict[str, Any]:
+    """A configuration node as plain Python values, its interpolations resolved unless told not to.
+
+    Raises:
+        OmegaConfBaseException: an interpolation names nothing.
+    """
+    from omegaconf import OmegaConf  # not for a user of plain networks
+
+    content = OmegaConf.to_container(node, resolve=resolve)
+    assert isinstance(content, dict), node
+    return {str(key): value for key, value in content.items()}
+
+
 def takes(node: Mapping[str, Any], argument: str) -> bool:
     """Whether the target of `node` has an argument of that name.
 
