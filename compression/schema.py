@@ -21,14 +21,14 @@ def require(fits: bool, key: str, value: Any, wanted: str) -> None:
         raise CompressionError(f"{key} is {wanted}, not {value!r}.")
 
 
-def require_share(key: str, value: Any) -> None:
+def require_ratio(key: str, value: Any) -> None:
     """Refuses all but numbers above 0, up to 1."""
-    require(is_number(value) and 0 < value <= 1, key, value, "a share in (0, 1]")
+    require(is_number(value) and 0 < value <= 1, key, value, "a ratio in (0, 1]")
 
 
-def require_count(key: str, value: Any, *, least: int = 1) -> None:
-    """Refuses all but whole numbers from `least`."""
-    require(type(value) is int and value >= least, key, value, f"a number from {least}")
+def require_count(key: str, value: Any, *, minimum: int = 1) -> None:
+    """Refuses all but whole numbers from `minimum`."""
+    require(type(value) is int and value >= minimum, key, value, f"a number from {minimum}")
 
 
 def require_choice(key: str, value: Any, choices: Iterable[str]) -> None:

@@ -18,13 +18,13 @@ Batches = Iterable[tuple[Tensor, Tensor]]  # (uint8 N x 3 x H x W, int64 N)
 
 
 class RelativeLatency(Protocol):
-    """Latencies as shares of one network's, such as `compression.latency.RelativeLatency`."""
+    """Latencies as ratios of one network's, such as `compression.latency.RelativeLatency`."""
 
     @property
     def reference_ms(self) -> float:
         """Median milliseconds of the network whose latency is 1."""
 
-    def share(self, network: nn.Module) -> float:
+    def ratio(self, network: nn.Module) -> float:
         """Median time of `network` over that of the reference."""
 
 
@@ -48,19 +48,19 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class Treatment:
     """One layer treated, all others as they are: a point of a sensitivity scan.
 
     Attributes:
         layer: its name; of a group of layers, of the one that makes their channels.
-        share: of its channels or rank that was to be kept, in (0, 1).
-        kept: the share that is kept, as sizes are rounded.
+        ratio: of its channels or rank that was to be kept, in (0, 1).
+        kept: the ratio that is kept, as sizes are rounded.
         what: is done to it, in words that tell it from every other treatment of that layer.
         plan: makes the step's plan of it; None where the network does not work in these sizes.
     """
 
     layer: str
-    share: float
+    ratio: float
     kept: float
     what: str
     plan: Callable[[], Plan | None]
@@ -80,7 +80,7 @@ class CompressionStep(Protocol):
     def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
         """A smaller copy of the network with the weights carried over."""
 
-    def follow(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
+    def prune_optimizer_state(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
         """What becomes of a tensor of the shape of parameter `name`, such as a moment of it."""
 
     def penalty(self, network: nn.Module) -> Tensor | None:
@@ -97,7 +97,7 @@ class Step:
     version = 1  # of the plan's meaning; a recipe of another version is refused
     rounds = 1
     last = False  # whether no step may follow this one
-    scanned: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)  # shares in a sensitivity scan
+    scan_ratios: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)  # ratios in a sensitivity scan
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         raise NotImplementedError
@@ -116,8 +116,10 @@ class Step:
         """What was done to each layer it looked at, and why, by the layer's name."""
         return {}
 
-    def trials(self, network: nn.Module, context: Context, shares: Sequence[float]) -> list[Trial]:
-        """Each layer that the step can treat, alone, at each of the shares that differ there.
+    def treatments(
+        self, network: nn.Module, context: Context, ratios: Sequence[float]
+    ) -> list[Treatment]:
+        """Each layer that the step can treat, alone, at each of the ratios that differ there.
 
         Raises:
             CompressionError: this step does not treat layers one by one.
@@ -128,13 +130,13 @@ class Step:
         """Restructure a copy, then carry the weights over; `network` stays as it is."""
         smaller = self.restructure(copy.deepcopy(network), plan)
         with torch.no_grad():
-            self.carry(network, smaller, plan)
+            self.transfer_weights(network, smaller, plan)
         return smaller
 
-    def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
         """Fill the new layers of `smaller`; the untouched ones came along with the copy."""
 
-    def follow(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
+    def prune_optimizer_state(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
         """The same; it is only used where the parameter still has its shape."""
         return value
 
@@ -145,7 +147,7 @@ class Step:
         return network
 
 
-def chosen(names: Sequence[str], include: Iterable[str], exclude: Iterable[str]) -> set[str]:
+def match_layers(names: Sequence[str], include: Iterable[str], exclude: Iterable[str]) -> set[str]:
     """The `names` that match a pattern of `include` and none of `exclude`.
 
     Raises:

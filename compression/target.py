@@ -1,37 +1,45 @@
-"""The target of a step: a share of the MACs, parameters or latency that it was entered with."""
+"""The target of a step: a ratio of the MACs, parameters or latency that it was entered with.
+
+It is met by bisection over the step's own parameter.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from compression.errors import CompressionError
-from compression.schema import require_share
+from compression.schema import require_ratio
 
 TOLERANCE = 0.02  # a cost this near to the goal, relative to the goal, meets it
-FINEST = 1e-4  # of the knob's range: settings nearer to each other count as the same
+FINEST = 1e-4  # of the parameter's range: settings nearer to each other count as the same
 MEASURES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A setting of the knob.
+    """A setting of the parameter.
 
     Attributes:
-        knob: the setting.
+        parameter: the setting.
         cost: of the network at this setting, in the goal's unit.
         reached: whether that is within the tolerance of the goal.
     """
 
-    knob: float
+    parameter: float
     cost: float
     reached: bool
 
 
-class Unreachable(CompressionError):
-    """Even the cheapest setting costs too much; `least` and `most` are the reachable costs."""
+class UnreachableTargetError(CompressionError):
+    """No setting meets the target.
 
-    def __init__(self, goal: float, least: float, most: float) -> None:
-        super().__init__(f"{goal:,.6g} is not in the reachable range {least:,.6g}-{most:,.6g}.")
-        self.least, self.most = least, most
+    Attributes:
+        minimum: cost of the cheapest setting, in the unit of what was asked for.
+        maximum: cost of the dearest one.
+    """
+
+    def __init__(self, sentence: str, minimum: float, maximum: float) -> None:
+        super().__init__(sentence)
+        self.minimum, self.maximum = minimum, maximum
 
 
 def solve(
@@ -51,39 +59,31 @@ def solve(
         goal: the cost wanted.
         low: the setting with the cheapest network.
         high: the setting that changes the least.
-        tolerance: a cost within this share of the goal, above or below, meets it.
+        tolerance: a cost within this ratio of the goal, above or below, meets it.
 
     Raises:
-        Unreachable: even the cheapest network costs more.
+        UnreachableTargetError: even the cheapest network costs more.
     """
 
-    def at(knob: float) -> Solution:
-        cost = cost_at(knob)
-        return Solution(knob, cost, abs(cost - goal) <= tolerance * goal)
+    def at(parameter: float) -> Solution:
+        cost = cost_at(parameter)
+        return Solution(parameter, cost, abs(cost - goal) <= tolerance * goal)
 
     gentlest = at(high)
     if gentlest.reached or gentlest.cost < goal:
         return gentlest
     best = at(low)
     if not best.reached and best.cost > goal:
-        raise Unreachable(goal, best.cost, gentlest.cost)
+        reach = f"{best.cost:,.6g}-{gentlest.cost:,.6g}"
+        sentence = f"{goal:,.6g} is not in the reachable range {reach}."
+        raise UnreachableTargetError(sentence, best.cost, gentlest.cost)
     finest = FINEST * abs(high - low)
     while not best.reached and abs(high - low) > finest:
         found = at((low + high) / 2)
-        low, high = (low, found.knob) if found.cost > goal else (found.knob, high)
+        low, high = (low, found.parameter) if found.cost > goal else (found.parameter, high)
         if found.reached or best.cost < found.cost <= goal:
             best = found
     return best
-
-
-class OutOfReach(CompressionError):
-    """No setting of the step meets the target; it can go from `least` to `most`, shares of what
-    it was entered with.
-    """
-
-    def __init__(self, sentence: str, least: float, most: float) -> None:
-        super().__init__(sentence)
-        self.least, self.most = least, most
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class Target:
 
     Attributes:
         measure: `macs`, `params` or `latency`.
-        share: of that cost of the network entering the step, in (0, 1].
+        ratio: of that cost of the network entering the step, in (0, 1].
     """
 
     measure: str
-    share: float
+    ratio: float
 
     @classmethod
     def of(
@@ -105,7 +105,7 @@ class Target:
         """Read what a user wrote, such as `{"macs": 0.5}`; None if it asks for nothing.
 
         Args:
-            setting: one measure and its share; others may be there as None.
+            setting: one measure and its ratio; others may be there as None.
             place: the key that it stands under, for the error.
 
         Raises:
@@ -113,20 +113,20 @@ class Target:
         """
         if setting is not None and not isinstance(setting, Mapping):
             raise CompressionError(
-                f"{place} is a measure and a share as {{macs: 0.5}}, not {setting!r}."
+                f"{place} is a measure and a ratio as {{macs: 0.5}}, not {setting!r}."
             )
-        asked = {key: share for key, share in (setting or {}).items() if share is not None}
+        asked = {key: ratio for key, ratio in (setting or {}).items() if ratio is not None}
         if not asked:
             return None
         if len(asked) > 1:
             raise CompressionError(f"{place} names {' and '.join(asked)}; one can be solved for.")
-        ((measure, share),) = asked.items()
+        ((measure, ratio),) = asked.items()
         if measure not in MEASURES:
             raise CompressionError(
                 f"{place} knows no {measure!r}; there are {', '.join(MEASURES)}."
             )
-        require_share(f"{place}.{measure}", share)
-        return cls(measure, float(share))
+        require_ratio(f"{place}.{measure}", ratio)
+        return cls(measure, float(ratio))
 
     def solve(
         self,
@@ -139,7 +139,7 @@ class Target:
         high: float = 1.0,
         tolerance: float = TOLERANCE,
     ) -> Solution:
-        """The setting of a step's knob that meets this target, or a round's part of the way.
+        """The setting of a step's parameter that meets this target, or a round's part of the way.
 
         Args:
             cost_at: MACs (of one image) or parameters of the *whole* network at a setting.
@@ -151,15 +151,15 @@ class Target:
             tolerance: see the function `solve`.
 
         Raises:
-            OutOfReach: says how far this step can go.
+            UnreachableTargetError: says how far this step can go.
         """
         entered = entry_cost[self.measure]
-        share = round_target(self.share, round, rounds)
+        ratio = round_ratio(self.ratio, round, rounds)
         try:
-            return solve(cost_at, share * entered, low=low, high=high, tolerance=tolerance)
-        except Unreachable as error:
-            reach = error.least / entered, error.most / entered
-            raise self.out_of_reach(*reach, round=round, rounds=rounds) from None
+            return solve(cost_at, ratio * entered, low=low, high=high, tolerance=tolerance)
+        except UnreachableTargetError as error:
+            reach = error.minimum / entered, error.maximum / entered
+            raise self.unreachable(*reach, round=round, rounds=rounds) from None
 
     def report(self, solution: Solution, entry_cost: Mapping[str, float]) -> str:
         """`50.3% of the MACs`, and a word where the goal could not be met."""
@@ -168,55 +168,54 @@ class Target:
         text += ", measured" if self.measure == "latency" else ""
         return text if solution.reached else f"{text}, the nearest that can be had below the target"
 
-    def out_of_reach(
-        self, least: float, most: float, *, round: int = 0, rounds: int = 1
-    ) -> OutOfReach:
-        """The refusal of a step that can only go from `least` to `most` of what it entered with."""
-        asked = f"target.{self.measure}={self.share:.4g}"
+    def unreachable(
+        self, minimum: float, maximum: float, *, round: int = 0, rounds: int = 1
+    ) -> UnreachableTargetError:
+        """The refusal of a step that can only reach `minimum` to `maximum`, as ratios."""
+        asked = f"target.{self.measure}={self.ratio:.4g}"
         if rounds > 1:
-            share = round_target(self.share, round, rounds)
-            asked += f" (in round {round + 1} of {rounds}: {share:.4g})"
+            ratio = round_ratio(self.ratio, round, rounds)
+            asked += f" (in round {round + 1} of {rounds}: {ratio:.4g})"
         what = f"of the {MEASURES[self.measure]} it entered with"
-        reach = f"this step can bring the network to between {least:.4f} and {most:.4f} {what}"
-        if least >= most:
+        reach = f"this step can bring the network to between {minimum:.4f} and {maximum:.4f} {what}"
+        if minimum >= maximum:
             better = "faster" if self.measure == "latency" else "cheaper"
-            reach = (
-                f"no setting of this step makes the network {better}; it stays at {most:.4g} {what}"
-            )
-        return OutOfReach(f"{asked} cannot be reached: {reach}.", least, most)
+            reach = f"no setting of this step makes the network {better}; it stays at {maximum:.4g}"
+            reach = f"{reach} {what}"
+        return UnreachableTargetError(f"{asked} cannot be reached: {reach}.", minimum, maximum)
 
 
 @dataclass(frozen=True)
-class Aim:
+class RoundTarget:
     """A target, and where on the way to it a round is.
 
     Attributes:
         target: of the step.
-        entered: cost of the network as it entered the step, see `Context`.
+        entry_cost: of the network as it entered the step, see `Context`.
         round: from 0.
         rounds: of the step.
     """
 
     target: Target
-    entered: Mapping[str, float]
+    entry_cost: Mapping[str, float]
     round: int = 0
     rounds: int = 1
 
     @property
-    def goal(self) -> float:
+    def cost(self) -> float:
         """The cost to reach in this round."""
-        share = round_target(self.target.share, self.round, self.rounds)
-        return share * self.entered[self.target.measure]
+        ratio = round_ratio(self.target.ratio, self.round, self.rounds)
+        return ratio * self.entry_cost[self.target.measure]
 
     def solve(self, cost_at: Callable[[float], float]) -> Solution:
         """See `Target.solve`."""
-        return self.target.solve(cost_at, self.entered, round=self.round, rounds=self.rounds)
+        return self.target.solve(cost_at, self.entry_cost, round=self.round, rounds=self.rounds)
 
     def report(self, solution: Solution) -> str:
         """See `Target.report`."""
-        return self.target.report(solution, self.entered)
+        return self.target.report(solution, self.entry_cost)
 
 
-def round_target(target: float, round: int, rounds: int) -> float:
-    """What round `round` of `rounds` (from 0) aims at, so that the last one reaches `target`."""
-    return 1 - (1 - target) * (round + 1) / rounds
+def round_ratio(ratio: float, round: int, rounds: int) -> float:
+    """What round `round` of `rounds` (from 0) aims at, so that the last one reaches `ratio`."""
+    return 1 - (1 - ratio) * (round + 1) / rounds

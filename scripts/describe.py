@@ -21,7 +21,7 @@ from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.overrides import key_of
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from compression.cost.profile import Survey
+    from compression.cost.profile import Profile
     from lightning_modules.networks import Network
     from lightning_modules.networks.overview import Row
 
@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         network, size, cfg = planned(typed.overrides, own)
 
-    from compression.cost.profile import survey
+    from compression.cost.profile import profile_network
     from compression.onnx import counted_network
     from lightning_modules.networks.overview import overview
 
     counted = counted_network(network)
-    found = survey(counted, size)
+    found = profile_network(counted, size)
     rows = overview(counted, found, convention=flags.convention, layers=flags.layers)
     title = f"{_title(cfg)}, {size[0]} x {size[1]} pixels, {network.num_classes} classes"
     print_table(rows, title)
@@ -122,7 +122,7 @@ def saved(
     return network, height_width(_size(own, run.cfg)), run.cfg
 
 
-def totals(network: "Network", found: "Survey", cfg: DictConfig, *, f1: float | None) -> list[str]:
+def totals(network: "Network", found: "Profile", cfg: DictConfig, *, f1: float | None) -> list[str]:
     """The lines below the table: parameters, MACs in both conventions, memory, file, score."""
     from compression.cost.file_size import file_bytes
     from compression.cost.macs import count_params

@@ -22,7 +22,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from compression.sensitivity.scan import Point, Scan
+    from compression.sensitivity.sensitivity_scan import Point, Scan
 
 KEYS = {
     "step": OwnKey("prune|tucker|svd|spatial_svd|cp", "what is done to each layer"),
@@ -127,14 +127,14 @@ def step_config(name: str, step: str, overrides: list[str]) -> NamedRun:
 
 def show(found: "Scan", title: str) -> None:
     """Prints one row for each layer: what it loses and saves at each ratio."""
-    ratios = sorted({point.share for point in found.points})
+    ratios = sorted({point.ratio for point in found.points})
     table = Table(title=Text(title), title_justify="left")
     table.add_column("layer", overflow="fold")
     for ratio in ratios:
         table.add_column(f"F1 lost, MACs saved at {ratio:g}", justify="right")
     rows: dict[str, dict[float, Point]] = {}
     for point in found.points:
-        rows.setdefault(point.layer, {})[point.share] = point
+        rows.setdefault(point.layer, {})[point.ratio] = point
     for layer, points in rows.items():
         cells = (_cell(found, points[r]) if r in points else "" for r in ratios)
         table.add_row(Text(layer), *cells)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from compression.cost.macs import forward_shapes
-from compression.cost.meta_copy import meta_copy
+from compression.cost.meta_pass import forward_shapes, meta_copy
 
 
 def activation_bytes(network: nn.Module, image_size: int | Sequence[int]) -> int:

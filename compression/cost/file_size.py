@@ -1,6 +1,7 @@
 """The size of a network's weights file, without writing it."""
 
 import json
+import zlib
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,14 @@ def file_bytes(network: nn.Module) -> int:
         }
     text = json.dumps(header, separators=(",", ":"))
     return 8 + -(-len(text) // 8) * 8 + end  # the header's length, the header padded, the data
+
+
+def compressed_bytes(network: nn.Module) -> int:
+    """Bytes of all tensors after zlib, as a compressed download has them."""
+    packer, total = zlib.compressobj(6), 0
+    for tensor in network.state_dict().values():
+        total += len(packer.compress(tensor.detach().cpu().contiguous().numpy().tobytes()))
+    return total + len(packer.flush())
 
 
 def _dtype(tensor: Tensor) -> str:

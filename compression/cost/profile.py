@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from compression.cost.activations import watch_memory
-from compression.cost.leaderboard import count_as_leaderboard
-from compression.cost.macs import forward_shapes
-from compression.cost.meta_copy import meta_copy
-from compression.cost.standard_macs import count_as_standard
+from compression.cost.conventions import count_as_leaderboard, count_as_standard
+from compression.cost.meta_pass import forward_shapes, meta_copy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class Profile:
     """What one image costs.
 
     Attributes:
@@ -33,7 +31,7 @@ class Survey:
     activation_bytes: int
 
 
-def survey(network: nn.Module, image_size: int | Sequence[int]) -> Survey:
+def profile_network(network: nn.Module, image_size: int | Sequence[int]) -> Profile:
     """Pass one image of `image_size` (an int, or [height, width] in pixels) through a copy.
 
     Raises:
@@ -48,7 +46,7 @@ def survey(network: nn.Module, image_size: int | Sequence[int]) -> Survey:
     ):
         forward_shapes(copy, image_size)
     macs = {"standard": standard, "leaderboard2021": leaderboard}
-    return Survey(shapes=shapes, macs=macs, activation_bytes=memory.peak)
+    return Profile(shapes=shapes, macs=macs, activation_bytes=memory.peak)
 
 
 @contextmanager

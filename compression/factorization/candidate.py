@@ -1,17 +1,16 @@
-"""A layer that may be factorised, as the rules for ranks see it."""
+"""The layers that may be factorised, as the rules for ranks see them, and why others may not."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
 import torch
 from torch import nn
 
-from compression.cost.geometry import Geometry, Layer
-from compression.cost.layer_macs import layer_macs
+from compression.cost.geometry import Geometry, Layer, layer_macs
 from compression.cost.macs import count_params
-from compression.factorization.form import Form
-from compression.factorization.kernels import kernel_of
-from compression.factorization.spectrum import Spectrum
+from compression.factorization.decomposition import Decomposition
+from compression.factorization.kernels import Spectrum, kernel_of
 
 
 class Candidate:
@@ -21,13 +20,13 @@ class Candidate:
         name: of the module in the network.
         layer: stays as it is.
         calls: shapes of its inputs, one for each time that it is called.
-        form: of the product that it may become.
+        decomposition: of the product that it may become.
         head: whether it is the network's last layer, which gives the logits.
 
     Attributes:
-        fresh: whether it is still one layer.
-        full: the largest rank it can be given, see `Form.full_rank`.
-        least: the smallest that a rule gives it, see `Form.least`.
+        not_factorized: whether it is still one layer.
+        max_rank: the largest rank it can be given, see `Decomposition.max_rank`.
+        min_rank: the smallest that a rule gives it, see `Decomposition.min_ranks`.
     """
 
     def __init__(
@@ -35,27 +34,27 @@ class Candidate:
         name: str,
         layer: Layer,
         calls: Sequence[torch.Size],
-        form: type[Form],
+        decomposition: type[Decomposition],
         *,
         head: bool = False,
     ) -> None:
-        self.name, self.layer, self.calls, self.form = name, layer, calls, form
+        self.name, self.layer, self.calls, self.decomposition = name, layer, calls, decomposition
         self.geometry = Geometry.of(layer, device="meta")
-        self.fresh = not isinstance(layer, nn.Sequential)
-        self.full = form.full_rank(layer)
-        least = form.least(self.geometry, head=head)
-        self.least = [min(pair) for pair in zip(least, self.full, strict=True)]
+        self.not_factorized = not isinstance(layer, nn.Sequential)
+        self.max_rank = decomposition.max_rank(layer)
+        min_ranks = decomposition.min_ranks(self.geometry, head=head)
+        self.min_rank = [min(pair) for pair in zip(min_ranks, self.max_rank, strict=True)]
         self._costs: dict[tuple[int, ...], dict[str, int]] = {}
 
     @cached_property
     def spectra(self) -> list[Spectrum]:
         """Of each unfolding; computed when first asked for."""
-        unfoldings = self.form.unfoldings(kernel_of(self.layer))
-        return [Spectrum.of(*pair) for pair in zip(unfoldings, self.full, strict=True)]
+        unfoldings = self.decomposition.unfoldings(kernel_of(self.layer))
+        return [Spectrum.of(*pair) for pair in zip(unfoldings, self.max_rank, strict=True)]
 
-    def raised(self, rank: Sequence[int]) -> list[int]:
-        """`rank`, where it is below `least` raised to that."""
-        return [max(pair) for pair in zip(self.least, rank, strict=True)]
+    def clamp_min_rank(self, rank: Sequence[int]) -> list[int]:
+        """`rank`, where it is below `min_rank` raised to that."""
+        return [max(pair) for pair in zip(self.min_rank, rank, strict=True)]
 
     @cached_property
     def cost(self) -> dict[str, int]:
@@ -65,9 +64,64 @@ class Candidate:
     def cost_at(self, rank: Sequence[int]) -> dict[str, int]:
         """The same once it is factorised at `rank`."""
         if tuple(rank) not in self._costs:
-            self._costs[tuple(rank)] = self._cost_of(self.form.structure(self.geometry, rank))
+            self._costs[tuple(rank)] = self._cost_of(
+                self.decomposition.structure(self.geometry, rank)
+            )
         return self._costs[tuple(rank)]
 
     def _cost_of(self, layer: Layer) -> dict[str, int]:
         macs = sum(layer_macs(layer, shape) for shape in self.calls)
         return {"macs": macs, "params": count_params(layer)}
+
+
+def find_layers(network: nn.Module, decomposition: type[Decomposition]) -> dict[str, Layer]:
+    """Every layer that a decomposition concerns; a product that it made counts as one."""
+    found: dict[str, Layer] = {}
+    for name, module in network.named_modules():
+        inside = name.rpartition(".")[0] in found  # one of a product
+        if name and not inside and decomposition.concerns(module):
+            found[name] = module
+    return found
+
+
+def unsupported_layers(
+    network: nn.Module, layers: dict[str, Layer], decomposition: type[Decomposition], *, split: bool
+) -> dict[str, str]:
+    """Why some of the `layers` cannot be factorised, by name.
+
+    Args:
+        network: that has the layers.
+        layers: of `find_layers`.
+        decomposition: of the product.
+        split: whether grouped convolutions are split.
+    """
+    uses = Counter(
+        id(parameter)
+        for module in dict(network.named_modules(remove_duplicate=False)).values()
+        for parameter in module._parameters.values()
+    )
+    reasons = {
+        name: _unsupported_reason(layer, decomposition, uses, split=split)
+        for name, layer in layers.items()
+    }
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _unsupported_reason(
+    layer: Layer, decomposition: type[Decomposition], uses: Counter[int], *, split: bool
+) -> str | None:
+    if isinstance(layer, nn.Sequential):
+        geometry = Geometry.of(layer)
+        return "grouped" if geometry.groups > 1 and not split else None
+    if (
+        type(layer) not in decomposition.layers
+    ):  # its own forward may do something else with the weights
+        return type(layer).__name__
+    if not isinstance(layer._parameters.get("weight"), nn.Parameter):
+        return "computed-weight"
+    if uses[id(layer.weight)] > 1:
+        return "shared"
+    geometry = Geometry.of(layer)
+    if geometry.groups > 1 and not split:
+        return "grouped"
+    return decomposition.unsupported_reason(geometry)

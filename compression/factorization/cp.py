@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from compression.cost.geometry import HEIGHT, WIDTH, Geometry
+from compression.factorization.decomposition import Decomposition
 from compression.factorization.factorization import Factorization
-from compression.factorization.form import Form
-from compression.factorization.spectrum import leading
+from compression.factorization.kernels import leading
 
 ITERATIONS = 60  # of the alternating least squares at most
 ENOUGH = 1e-3  # an iteration that takes off less than this share of the error is the last
 RIDGE = 1e-10  # added to the least squares, for a kernel of norm 1: terms may be alike
 
 
-class CPForm(Form):
+class CPDecomposition(Decomposition):
     """A sum of R outer products of a channel in, a column, a row and a channel out; rank [R].
 
     The rank of a tensor is no less than that of any of its unfoldings, so R is chosen on the one
@@ -28,11 +28,11 @@ class CPForm(Form):
     """
 
     @staticmethod
-    def unfit(geometry: Geometry) -> str | None:
+    def unsupported_reason(geometry: Geometry) -> str | None:
         return "1x1" if geometry.kernel == (1, 1) else None
 
     @staticmethod
-    def sides(geometry: Geometry) -> list[int]:
+    def full_ranks(geometry: Geometry) -> list[int]:
         height, width = geometry.kernel
         return [min(geometry.group_outputs * height, geometry.group_inputs * width)]
 
@@ -67,7 +67,7 @@ class CP(Factorization):
     """Factorise kxk convolutions by CP; see `Factorization` for the settings."""
 
     name = "cp"
-    form = CPForm
+    decomposition = CPDecomposition
 
 
 def cp(kernel: Tensor, rank: int) -> list[Tensor]:

@@ -6,25 +6,26 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from compression.cost.geometry import Geometry, Layer
-from compression.cost.macs import forward_shapes, layer_calls, network_cost
-from compression.cost.meta_copy import meta_copy
+from compression.cost.geometry import Geometry
+from compression.cost.macs import network_cost
+from compression.cost.meta_pass import forward_shapes, layer_calls, meta_copy
 from compression.errors import CompressionError
-from compression.factorization.candidate import Candidate
-from compression.factorization.clock import Clock
-from compression.factorization.decision import decide, described
-from compression.factorization.form import Form
-from compression.factorization.kernels import kernel_of
-from compression.factorization.layers import find_layers, unfit_layers
-from compression.factorization.ranks.choice import rule_of
-from compression.factorization.ranks.rule import Rule
+from compression.factorization.candidate import Candidate, find_layers, unsupported_layers
+from compression.factorization.decomposition import Decomposition, fill
+from compression.factorization.rank_rules import Rule, make_rule
+from compression.factorization.rank_selection import (
+    LayerTimer,
+    described,
+    layer_treatments,
+    rule_for,
+    select_ranks,
+)
 from compression.factorization.settings import check_settings
-from compression.factorization.trials import trials_of
 from compression.latency.latency_target import plan_for_latency
 from compression.latency.threads import torch_threads
-from compression.sensitivity.scan import Scan, scan
-from compression.step import Context, Plan, Step, Trial, chosen
-from compression.target import Aim, Target
+from compression.sensitivity.sensitivity_scan import Scan, scan
+from compression.step import Context, Plan, Step, Treatment, match_layers
+from compression.target import RoundTarget, Target
 
 # A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
 # wait for each other made the SVDs of an EfficientNet twenty times slower.
@@ -60,7 +61,7 @@ class Factorization(Step):
         CompressionError: a setting out of range.
     """
 
-    form: ClassVar[type[Form]]
+    decomposition: ClassVar[type[Decomposition]]
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Factorization(Step):
         words = {"ranks": ranks, "groups": groups, "prefer": prefer}
         check_settings(self.name, {**strengths, **words, "target": target, "rounds": rounds})
         self.target = Target.of(target)
-        self.rule = rule_of(ranks, solves=self.target is not None, step=self.name, **strengths)
+        self.rule = make_rule(ranks, solves=self.target is not None, step=self.name, **strengths)
         self.rounds, self.groups, self.prefer = rounds, groups, prefer
         self.include, self.exclude = list(include), list(exclude)
 
@@ -95,11 +96,11 @@ class Factorization(Step):
         candidates, skipped = self.candidates(network, context.image_size)
 
         def measured() -> Scan:
-            trials = self._trials(candidates, network, context, self.scanned)
-            return scan(self, trials, network, context)
+            treatments = self._treatments(candidates, network, context, self.scan_ratios)
+            return scan(self, treatments, network, context)
 
         return self._plan(
-            self.rule.informed(measured), candidates, skipped, network, context, round
+            self.rule.with_sensitivity(measured), candidates, skipped, network, context, round
         )
 
     @torch_threads(DECOMPOSING)
@@ -113,14 +114,14 @@ class Factorization(Step):
         round: int,
     ) -> Plan:
         measured = self.target is not None and self.target.measure == "latency"
-        clock = Clock() if measured or self.prefer == "latency" else None
+        timer = LayerTimer() if measured or self.prefer == "latency" else None
         if self.target is None:
             rule.check(candidates)
-            plan = decide(candidates, rule, clock, round, self.rounds)
+            plan = select_ranks(candidates, rule, timer, round, self.rounds)
         elif measured:
-            plan = self._fast_enough(rule, network, context, candidates, clock, round)
+            plan = self._fast_enough(rule, network, context, candidates, timer, round)
         else:
-            plan = self._solved(rule, network, context, candidates, clock, round)
+            plan = self._solved(rule, network, context, candidates, timer, round)
         plan["skipped"] = {**skipped, **plan["skipped"]}
         last = round == self.rounds - 1
         if not plan["layers"] and (not candidates or (last and not _begun(network, context))):
@@ -135,43 +136,45 @@ class Factorization(Step):
         Raises:
             CompressionError: the plan was made for another architecture.
         """
-        layers = find_layers(network, cls.form)
+        layers = find_layers(network, cls.decomposition)
         other = f"The {cls.name} plan was made for another architecture:"
         for name, choice in plan["layers"].items():
             if name not in layers:
                 raise CompressionError(f"{other} there is no layer for it called {name!r}.")
             layer = layers[name]
-            full = cls.form.full_rank(layer)
+            full = cls.decomposition.max_rank(layer)
             if full != list(choice["channels"]):
                 raise CompressionError(
                     f"{other} {name!r} has {full} channels instead of {choice['channels']}."
                 )
-            product = cls.form.structure(Geometry.of(layer), choice["rank"])
+            product = cls.decomposition.structure(Geometry.of(layer), choice["rank"])
             network.set_submodule(name, product.train(layer.training))
         return network
 
     @torch_threads(DECOMPOSING)
-    def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
         for name, choice in plan["layers"].items():
             product = smaller.get_submodule(name)
-            fill(product, network.get_submodule(name), self.form, choice["rank"])
+            fill(product, network.get_submodule(name), self.decomposition, choice["rank"])
 
-    def trials(self, network: nn.Module, context: Context, shares: Sequence[float]) -> list[Trial]:
+    def treatments(
+        self, network: nn.Module, context: Context, ratios: Sequence[float]
+    ) -> list[Treatment]:
         """Each layer factorised alone; only where it gets cheaper.
 
         Raises:
             CompressionError: a pattern matches nothing.
         """
         candidates, _ = self.candidates(network, context.image_size)
-        return self._trials(candidates, network, context, shares)
+        return self._treatments(candidates, network, context, ratios)
 
-    def _trials(
+    def _treatments(
         self,
         candidates: list[Candidate],
         network: nn.Module,
         context: Context,
-        shares: Sequence[float],
-    ) -> list[Trial]:
+        ratios: Sequence[float],
+    ) -> list[Treatment]:
         def running(plan: Plan) -> Plan | None:
             try:
                 self._require_running(network, plan, context)
@@ -179,7 +182,7 @@ class Factorization(Step):
                 return None
             return plan
 
-        return trials_of(candidates, shares, running)
+        return layer_treatments(candidates, ratios, running)
 
     @staticmethod
     def describe(plan: Plan) -> list[str]:
@@ -205,16 +208,18 @@ class Factorization(Step):
         Raises:
             CompressionError: a pattern matches nothing.
         """
-        found = find_layers(network, self.form)
-        unfit = unfit_layers(network, found, self.form, split=self.groups == "split")
+        found = find_layers(network, self.decomposition)
+        unsupported_reason = unsupported_layers(
+            network, found, self.decomposition, split=self.groups == "split"
+        )
         calls = layer_calls(network, image_size)
         idle = {name: "unused" for name in found if name not in calls}
-        wanted = chosen(list(found), self.include, self.exclude)
+        wanted = match_layers(list(found), self.include, self.exclude)
         spared = {name: "excluded" for name in found if name not in wanted}
-        skipped = {**idle, **spared, **unfit}
+        skipped = {**idle, **spared, **unsupported_reason}
         head = next((name for name in reversed(calls) if name in found), None)
         candidates = [
-            Candidate(name, layer, calls[name], self.form, head=name == head)
+            Candidate(name, layer, calls[name], self.decomposition, head=name == head)
             for name, layer in found.items()
             if name not in skipped
         ]
@@ -226,16 +231,16 @@ class Factorization(Step):
         network: nn.Module,
         context: Context,
         candidates: list[Candidate],
-        clock: Clock | None,
+        timer: LayerTimer | None,
         round: int,
     ) -> Plan:
         """The plan that meets the target, found by turning the rule's share."""
         measure = self.target.measure
         now = network_cost(network, measure, context.image_size)
         entered = context.entry_cost or {measure: now}
-        aim = Aim(self.target, entered, round, self.rounds)
-        rule, report = _rule_for(rule, aim, now, candidates, clock)
-        return {**decide(candidates, rule, clock), "target": report}
+        goal = RoundTarget(self.target, entered, round, self.rounds)
+        rule, report = rule_for(rule, goal, now, candidates, timer)
+        return {**select_ranks(candidates, rule, timer), "target": report}
 
     def _fast_enough(
         self,
@@ -243,14 +248,14 @@ class Factorization(Step):
         network: nn.Module,
         context: Context,
         candidates: list[Candidate],
-        clock: Clock,
+        timer: LayerTimer,
         round: int,
     ) -> Plan:
         """The plan that meets a latency target; layers that measure slower are left alone."""
 
-        def plan_at(aim: Aim) -> Plan:
-            now = aim.entered["macs"]
-            return decide(candidates, _rule_for(rule, aim, now, candidates, None)[0], clock)
+        def plan_at(goal: RoundTarget) -> Plan:
+            now = goal.entry_cost["macs"]
+            return select_ranks(candidates, rule_for(rule, goal, now, candidates, None)[0], timer)
 
         way = {"round": round, "rounds": self.rounds}
         return plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
@@ -270,7 +275,7 @@ class Factorization(Step):
         reasons = _counted(plan["skipped"]) or "there are none of its kind"
         return (
             f"{self.name} by {self.rule.why()} changes no layer of this network ({reasons}); it is "
-            f"for {self.form.kinds}, so choose lower ranks or another step."
+            f"for {self.decomposition.kinds}, so choose lower ranks or another step."
         )
 
 
@@ -281,30 +286,6 @@ def _begun(network: nn.Module, context: Context) -> bool:
         for measure in ("macs", "params")
         if measure in context.entry_cost
     )
-
-
-def _rule_for(
-    rule: Rule, aim: Aim, now: float, candidates: list[Candidate], clock: Clock | None
-) -> tuple[Rule, str]:
-    """A rule at the setting that meets an aim, and how near; `now` is the network's cost."""
-    measure = aim.target.measure
-
-    def cost_at(knob: float) -> float:
-        layers = decide(candidates, rule.at(knob), clock)["layers"].values()
-        return now + sum(after - before for before, after in (c[measure] for c in layers))
-
-    found = aim.solve(cost_at)
-    return rule.at(found.knob), aim.report(found)
-
-
-def fill(product: nn.Sequential, layer: Layer, form: type[Form], rank: Sequence[int]) -> None:
-    """Give `product`, made by `form.structure`, the weights for what `layer` computes."""
-    factors = form.factors(kernel_of(layer), rank)
-    for new, weight in zip(product, factors, strict=True):
-        new.weight.copy_(weight.reshape(new.weight.shape))
-    last = layer[-1] if isinstance(layer, nn.Sequential) else layer
-    if last.bias is not None:
-        product[-1].bias.copy_(last.bias)
 
 
 def _counted(skipped: Mapping[str, str]) -> str:

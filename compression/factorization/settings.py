@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from compression.errors import CompressionError
-from compression.schema import require_count, require_share
+from compression.schema import require_count, require_ratio
 from compression.target import Target
 
 RULES = ("ratio", "energy", "vbmf", "sensitivity")
@@ -27,7 +27,7 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
         CompressionError: says which setting, its value and what is allowed.
     """
     for key in RULES:
-        require_share(f"{place}.{key}", settings.get(key, 1))
+        require_ratio(f"{place}.{key}", settings.get(key, 1))
     require_count(f"{place}.rounds", settings.get("rounds", 1))
     for key, choices in {"groups": GROUPS, "prefer": PREFERENCES}.items():
         value = settings.get(key, choices[0])

@@ -11,22 +11,22 @@ from typing import Any
 from torch import Tensor, nn
 
 from compression.cost.geometry import HEIGHT, WIDTH, Geometry
+from compression.factorization.decomposition import Decomposition
 from compression.factorization.factorization import Factorization
-from compression.factorization.form import Form
-from compression.factorization.spectrum import halves
+from compression.factorization.kernels import halves
 
 
-class SpatialSVDForm(Form):
+class SpatialSVDDecomposition(Decomposition):
     """A kh x 1 convolution to few channels, then a 1 x kw one; rank [r]."""
 
     @staticmethod
-    def unfit(geometry: Geometry) -> str | None:
+    def unsupported_reason(geometry: Geometry) -> str | None:
         return (
             f"{geometry.kernel[HEIGHT]}x{geometry.kernel[WIDTH]}" if 1 in geometry.kernel else None
         )
 
     @staticmethod
-    def sides(geometry: Geometry) -> list[int]:
+    def full_ranks(geometry: Geometry) -> list[int]:
         height, width = geometry.kernel
         return [min(geometry.group_inputs * height, geometry.group_outputs * width)]
 
@@ -49,7 +49,7 @@ class SpatialSVDForm(Form):
     @staticmethod
     def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
         groups, outputs, inputs, height, width = kernel.shape
-        column, row = halves(SpatialSVDForm.unfoldings(kernel)[0], rank[0])
+        column, row = halves(SpatialSVDDecomposition.unfoldings(kernel)[0], rank[0])
         return [
             column.mT.reshape(groups, rank[0], inputs, height, 1),
             row.reshape(groups, rank[0], outputs, 1, width).transpose(1, 2),
@@ -63,8 +63,8 @@ class SpatialSVD(Factorization):
     """
 
     name = "spatial_svd"
-    scanned = (0.125, 0.25, 0.375)  # a square layer is cheaper below half of its rank only
-    form = SpatialSVDForm
+    scan_ratios = (0.125, 0.25, 0.375)  # a square layer is cheaper below half of its rank only
+    decomposition = SpatialSVDDecomposition
 
     def __init__(self, *, groups: str = "split", **settings: Any) -> None:
         super().__init__(groups=groups, **settings)

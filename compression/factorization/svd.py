@@ -9,29 +9,29 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from compression.cost.geometry import HEIGHT, WIDTH, Geometry
+from compression.factorization.decomposition import Decomposition
 from compression.factorization.factorization import Factorization
-from compression.factorization.form import Form
-from compression.factorization.spectrum import halves
+from compression.factorization.kernels import halves
 
 CLASSES = 32  # the least rank of a head; one of so many classes or fewer is left alone
 
 
-class SVDForm(Form):
+class SVDDecomposition(Decomposition):
     """Down to few channels or features and back up; rank [r]."""
 
     layers = (nn.Conv2d, nn.Linear)
     kinds = "Linear layers and 1x1 convolutions"
 
     @staticmethod
-    def unfit(geometry: Geometry) -> str | None:
+    def unsupported_reason(geometry: Geometry) -> str | None:
         return None if geometry.kernel == (1, 1) else "kxk"
 
     @staticmethod
-    def sides(geometry: Geometry) -> list[int]:
+    def full_ranks(geometry: Geometry) -> list[int]:
         return [min(geometry.group_inputs, geometry.group_outputs)]
 
     @classmethod
-    def least(cls, geometry: Geometry, *, head: bool) -> list[int]:
+    def min_ranks(cls, geometry: Geometry, *, head: bool) -> list[int]:
         # Rank 3 for the logits of six classes saved 0.001 % of a ResNet's MACs and cost 0.04 of F1.
         return [CLASSES if head else 1]
 
@@ -68,5 +68,5 @@ class SVD(Factorization):
     """
 
     name = "svd"
-    scanned = (0.125, 0.25, 0.375)  # a square layer is cheaper below half of its rank only
-    form = SVDForm
+    scan_ratios = (0.125, 0.25, 0.375)  # a square layer is cheaper below half of its rank only
+    decomposition = SVDDecomposition

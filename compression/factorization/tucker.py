@@ -10,24 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from compression.cost.geometry import HEIGHT, WIDTH, Geometry
+from compression.factorization.decomposition import Decomposition
 from compression.factorization.factorization import Factorization
-from compression.factorization.form import Form
-from compression.factorization.spectrum import leading
+from compression.factorization.kernels import leading
 
 SWEEPS = 6  # of the iteration at most: later ones gain next to nothing on trained kernels
 COLOURS = 3  # channels of an image, which are left apart
 ENOUGH = 1e-4  # a sweep that gains less than this share of the squared norm is the last
 
 
-class TuckerForm(Form):
+class TuckerDecomposition(Decomposition):
     """1x1 down to few channels, the kxk kernel between them, 1x1 back up; rank [out, in]."""
 
     @staticmethod
-    def unfit(geometry: Geometry) -> str | None:
+    def unsupported_reason(geometry: Geometry) -> str | None:
         return "1x1" if geometry.kernel == (1, 1) else None
 
     @staticmethod
-    def sides(geometry: Geometry) -> list[int]:
+    def full_ranks(geometry: Geometry) -> list[int]:
         return [geometry.group_outputs, geometry.group_inputs]
 
     @staticmethod
@@ -35,10 +35,10 @@ class TuckerForm(Form):
         return [kernel.flatten(2), kernel.transpose(1, 2).flatten(2)]
 
     @classmethod
-    def least(cls, geometry: Geometry, *, head: bool) -> list[int]:
+    def min_ranks(cls, geometry: Geometry, *, head: bool) -> list[int]:
         # The layer that sees the image would mix its colours into one for all that follow: that
         # saves little, and at rank 1 cost a ResNet 0.18 of macro-F1.
-        _, inner = cls.sides(geometry)
+        _, inner = cls.full_ranks(geometry)
         return [1, inner if geometry.inputs <= COLOURS else 1]
 
     @staticmethod
@@ -75,7 +75,7 @@ class Tucker(Factorization):
     """
 
     name = "tucker"
-    form = TuckerForm
+    decomposition = TuckerDecomposition
 
 
 def tucker2(kernel: Tensor, rank: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """Meeting a latency target: whole networks are measured, and each measurement guides the next.
 
-MACs are the knob: a step knows by arithmetic how to reach a share of them, and latency grows with
-them, if not in proportion. So a few networks are measured, with ever better guesses between them.
+MACs are the parameter: a step knows by arithmetic how to reach a ratio of them, and latency grows
+with them, if not in proportion. So a few networks are measured, with ever better guesses between
+them.
 """
 
 import copy
@@ -16,7 +17,7 @@ from compression.cost.macs import count_macs
 from compression.errors import CompressionError
 from compression.latency.relative_latency import RelativeLatency, structure_of
 from compression.step import Context, Plan
-from compression.target import Aim, OutOfReach, Solution, Target
+from compression.target import RoundTarget, Solution, Target, UnreachableTargetError
 
 TOLERANCE = 0.1  # a latency this near to the goal, relative to the goal, meets it
 NEAR = 0.05  # the search goes on until it is this near, for a measurement is noisy
@@ -24,14 +25,14 @@ MEASUREMENTS = 6  # of whole networks: each is exported first, which takes secon
 GUESSES = 14  # several may lead to the same network
 FINEST = 0.004  # guesses this near to each other count as the same
 OUTWARD = 0.25  # of the fewest MACs so far: no guess without a bracket goes below it
-INWARD = 0.15  # how far a guess stays inside its bracket, as a share of it
+INWARD = 0.15  # how far a guess stays inside its bracket, as a ratio of it
 
-PlanAt = Callable[[Aim], Plan]
+PlanAt = Callable[[RoundTarget], Plan]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One candidate: at a share of the MACs, and what it measures as a share of the latency."""
+    """One candidate: at a ratio of the MACs, and what it measures as a ratio of the latency."""
 
     macs: float
     latency: float
@@ -52,8 +53,8 @@ def plan_for_latency(
     """The plan that meets a latency target, with what was measured as `latency_ms` and `target`.
 
     Args:
-        target: a share of the latency.
-        plan_at: the step's plan for a share of the MACs that `network` has.
+        target: a ratio of the latency.
+        plan_at: the step's plan for a ratio of the MACs that `network` has.
         restructure: of the step.
         network: as it enters the round.
         context: its `relative_latency` compares with the network that entered the step.
@@ -61,27 +62,30 @@ def plan_for_latency(
         rounds: of the step.
 
     Raises:
-        OutOfReach: no network of this step is fast enough; says how far it can go.
+        UnreachableTargetError: no network of this step is fast enough; says how far it can go.
         CompressionError: a network cannot be exported.
     """
-    clock = _clock(network, context, round)
+    relative = _relative_latency(network, context, round)
     macs = {"macs": count_macs(network, context.image_size)}
 
-    def candidate_at(share: float) -> tuple[Plan, nn.Module]:
-        plan = plan_at(Aim(Target("macs", share), macs))
-        return plan, stand_in(network, restructure, plan)
+    def candidate_at(ratio: float) -> tuple[Plan, nn.Module]:
+        plan = plan_at(RoundTarget(Target("macs", ratio), macs))
+        return plan, random_weight_copy(network, restructure, plan)
 
-    entered = {"latency": context.entry_cost.get("latency") or clock.reference_ms}
-    aim = Aim(target, entered, round, rounds)
-    goal = aim.goal / entered["latency"]
+    entry_cost = {"latency": context.entry_cost.get("latency") or relative.reference_ms}
+    round_target = RoundTarget(target, entry_cost, round, rounds)
+    goal = round_target.cost / entry_cost["latency"]
     try:
-        found = search(candidate_at, clock.share, goal, start=clock.share(network))
-    except OutOfReach as error:
-        raise target.out_of_reach(error.least, error.most, round=round, rounds=rounds) from None
-    milliseconds = found.latency * entered["latency"]
+        found = search(candidate_at, relative.ratio, goal, start=relative.ratio(network))
+    except UnreachableTargetError as error:
+        raise target.unreachable(error.minimum, error.maximum, round=round, rounds=rounds) from None
+    entry_ms = entry_cost["latency"]
+    milliseconds = found.latency * entry_ms
     solution = Solution(found.macs, milliseconds, _met(found.latency, goal, TOLERANCE))
-    report = f"{aim.report(solution)} ({entered['latency']:.3g} -> {milliseconds:.3g} ms)"
-    return {**found.plan, "latency_ms": [entered["latency"], milliseconds], "target": report}
+    report = (
+        f"{round_target.report(solution)} ({entry_cost['latency']:.3g} -> {milliseconds:.3g} ms)"
+    )
+    return {**found.plan, "latency_ms": [entry_ms, milliseconds], "target": report}
 
 
 def search(
@@ -97,28 +101,28 @@ def search(
     however the measurements come out.
 
     Args:
-        candidate_at: the plan and the network for a share of the MACs; `OutOfReach` where the
-            step cannot go so far.
-        latency_of: a network's latency, a share of the one that entered the step.
-        goal: the latency wanted, such a share too.
+        candidate_at: the plan and the network for a ratio of the MACs;
+            `UnreachableTargetError` where the step cannot go so far.
+        latency_of: a network's latency, a ratio of the one that entered the step.
+        goal: the latency wanted, such a ratio too.
         start: latency at all of the MACs.
 
     Raises:
-        OutOfReach: even the smallest network takes longer.
+        UnreachableTargetError: even the smallest network takes longer.
     """
     known: dict[Any, float] = {}
 
-    def at(share: float) -> Point:
+    def at(ratio: float) -> Point:
         lowest = False
         try:
-            plan, network = candidate_at(share)
-        except OutOfReach as error:
-            share, lowest = error.least, True
-            plan, network = candidate_at(share)
+            plan, network = candidate_at(ratio)
+        except UnreachableTargetError as error:
+            ratio, lowest = error.minimum, True
+            plan, network = candidate_at(ratio)
         structure = structure_of(network)
         if structure not in known:
             known[structure] = latency_of(network)
-        return Point(share, known[structure], plan, lowest)
+        return Point(ratio, known[structure], plan, lowest)
 
     if start <= goal * (1 + NEAR):  # an earlier round went further than it had to
         return Point(1.0, start, candidate_at(1.0)[0])
@@ -137,7 +141,7 @@ def search(
 
 
 @torch.no_grad()
-def stand_in(
+def random_weight_copy(
     network: nn.Module, restructure: Callable[[nn.Module, Plan], nn.Module], plan: Plan
 ) -> nn.Module:
     """The network that a plan leads to, with noise for weights: its latency is the same.
@@ -158,7 +162,7 @@ def stand_in(
 
 
 def _guess(above: Point, below: Point | None, goal: float, start: float, number: int) -> float:
-    """The share of the MACs to try next."""
+    """The ratio of the MACs to try next."""
     if below is not None:
         inner = (goal - below.latency) / (above.latency - below.latency)
         inner = min(max(inner, INWARD), 1 - INWARD) if number < 4 else 0.5
@@ -179,8 +183,8 @@ def _best(found: list[Point], goal: float, start: float) -> Point:
     under = [point for point in found if not _slow(point, goal)]
     if under:
         return max(under, key=lambda point: point.latency)
-    least = min(point.latency for point in found)
-    raise OutOfReach("No network is as fast as that.", min(least, start), start)
+    fastest = min(point.latency for point in found)
+    raise UnreachableTargetError("No network is as fast as that.", min(fastest, start), start)
 
 
 def _met(latency: float, goal: float, tolerance: float) -> bool:
@@ -191,7 +195,7 @@ def _slow(point: Point, goal: float) -> bool:
     return point.latency > goal * (1 + TOLERANCE)
 
 
-def _clock(network: nn.Module, context: Context, round: int) -> RelativeLatency:
+def _relative_latency(network: nn.Module, context: Context, round: int) -> RelativeLatency:
     if context.relative_latency is not None:
         return context.relative_latency
     if round > 0:

@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import nn
 
-from compression.cost.layer_macs import output_shape
+from compression.cost.geometry import output_shape
 from compression.latency.layer_latency import Layer
 
 FOLLOWS = 0.6  # a layer whose time fell by this share of what its MACs fell by needs no advice

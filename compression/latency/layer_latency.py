@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from compression.latency.measure import take_turns
+from compression.latency.measure import interleaved_times
 from compression.onnx.network import onnx_session
 
 Layer = nn.Conv2d | nn.Linear | nn.Sequential  # of convolutions or Linear layers
@@ -38,7 +38,7 @@ def compare_layers(
     for call in calls:
         call()
     repeats = round(SECONDS / (perf_counter() - start))
-    times = take_turns(calls, min(max(repeats, LEAST), MOST))
+    times = interleaved_times(calls, min(max(repeats, LEAST), MOST))
     return [1e3 * float(median) for median in np.median(times, axis=1)]
 
 

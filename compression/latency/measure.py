@@ -67,7 +67,7 @@ def measure_latency(
     make = onnx_call if backend == "onnxruntime" else _eager_call
     calls = [make(network, images, threads) for network in networks]
     with torch_threads(threads):
-        times = enough_turns(calls) if repeats is None else take_turns(calls, repeats)
+        times = stable_times(calls) if repeats is None else interleaved_times(calls, repeats)
     conditions = {"device": processor(), "threads": threads, "batch": batch, "backend": backend}
     low, median, high = 1e3 * np.percentile(times, (25, 50, 75), axis=1)
     return [
@@ -76,7 +76,7 @@ def measure_latency(
     ]
 
 
-def take_turns(calls: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
+def interleaved_times(calls: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
     """Seconds of each call, calls x repeats; one run of each in turn, after a few to warm up."""
     times = np.empty((len(calls), repeats))
     for turn in range(-WARMUP, repeats):
@@ -88,12 +88,12 @@ def take_turns(calls: Sequence[Callable[[], object]], repeats: int) -> np.ndarra
     return times
 
 
-def enough_turns(calls: Sequence[Callable[[], object]]) -> np.ndarray:
+def stable_times(calls: Sequence[Callable[[], object]]) -> np.ndarray:
     """Seconds of each call, calls x turns; the shorter they are, the more turns they take."""
-    times = take_turns(calls, LEAST)
+    times = interleaved_times(calls, LEAST)
     turns = int(SECONDS / np.median(times, axis=1).sum())
     if turns > LEAST:
-        times = np.hstack([times, take_turns(calls, min(turns, MOST) - LEAST)])
+        times = np.hstack([times, interleaved_times(calls, min(turns, MOST) - LEAST)])
     return times
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from compression.latency.measure import enough_turns, onnx_call, random_images
+from compression.latency.measure import onnx_call, random_images, stable_times
 
 Structure = tuple[str, tuple[torch.Size, ...]]
 
@@ -32,7 +32,7 @@ class RelativeLatency:
         """Median milliseconds of the reference."""
         return 1e3 * float(_medians([self._reference_call])[0])
 
-    def share(self, network: nn.Module) -> float:
+    def ratio(self, network: nn.Module) -> float:
         """Median time of `network` over that of the reference.
 
         Raises:
@@ -51,7 +51,7 @@ class RelativeLatency:
 
 
 def _medians(calls: Sequence[Callable[[], object]]) -> np.ndarray:
-    return np.median(enough_turns(calls), axis=1)
+    return np.median(stable_times(calls), axis=1)
 
 
 def structure_of(network: nn.Module) -> Structure:

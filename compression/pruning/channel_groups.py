@@ -21,26 +21,28 @@ class ChannelGroup:
 
     Attributes:
         name: of the layer that makes most of them.
-        cells: by axis, how many positions of each of its runs are of this group.
-        steps: the group can be cut to k / `steps` for k from 1.
+        axis_counts: by axis, how many positions of each of its runs are of this group.
+        granularity: into how many equal parts it can be cut: k / `granularity` of it for k from 1.
         signatures: of the channels in it.
     """
 
     name: str
-    cells: dict[Key, Counter[int]]
-    steps: int
+    axis_counts: dict[Key, Counter[int]]
+    granularity: int
     signatures: tuple[Signature, ...]
 
     @cached_property
     def width(self) -> int:
         """How many channels the layer that names the group makes of it."""
-        made = [n.total() for (name, _), n in self.cells.items() if name == f"{self.name}.weight"]
-        return max(made or [n.total() for n in self.cells.values()])
+        made = [
+            n.total() for (name, _), n in self.axis_counts.items() if name == f"{self.name}.weight"
+        ]
+        return max(made or [n.total() for n in self.axis_counts.values()])
 
     @property
     def coarse(self) -> bool:
         """Whether the smallest cut takes more than a quarter, as layers of odd sizes hang on it."""
-        return self.steps < 4
+        return self.granularity < 4
 
 
 class Channels:
@@ -61,18 +63,18 @@ class Channels:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         channel = _components(trace)
-        stuck = np.zeros(len(channel), dtype=bool)
+        frozen = np.zeros(len(channel), dtype=bool)
         for variables in trace.frozen:
-            stuck[channel[variables]] = True
+            frozen[channel[variables]] = True
         self.of_key = {
             key: channel[first : first + size] for key, (first, size) in trace.keys.items()
         }
         self._unused_axes()
         self.signatures = self._signatures()
-        self.stuck = {c for c in self.signatures if stuck[c]}
+        self.frozen = {c for c in self.signatures if frozen[c]}
         self.members: dict[tuple[Signature, bool], list[int]] = defaultdict(list)
         for number, signature in self.signatures.items():
-            self.members[signature, number in self.stuck].append(number)
+            self.members[signature, number in self.frozen].append(number)
         self.groups = self._groups(channel)
 
     def _unused_axes(self) -> None:
@@ -94,29 +96,31 @@ class Channels:
         for key, count in self.trace.groups.items():
             if count > 1 and key in self.of_key:
                 together.unite([self.signatures[c] for c in self.of_key[key].tolist()])
-        for variables in self.trace.couples:
+        for variables in self.trace.tied_ratios:
             numbers = {int(c) for c in channel[variables[variables > 0]]}
             found = [self.signatures[c] for c in numbers if c in self.signatures]
             if 0 in variables:  # some that are dealt out must stay
                 found.append(())
             together.unite(found)
-        held = {together.find(self.signatures[c]) for c in self.stuck} | {together.find(())}
+        fixed = {together.find(self.signatures[c]) for c in self.frozen} | {together.find(())}
         sets: dict[Signature, list[Signature]] = defaultdict(list)
-        for signature, stuck in self.members:
-            if not stuck and together.find(signature) not in held:
+        for signature, frozen in self.members:
+            if not frozen and together.find(signature) not in fixed:
                 sets[together.find(signature)].append(signature)
         groups = (self._group(tuple(found)) for found in sets.values())
-        return [group for group in groups if group.steps > 1]
+        return [group for group in groups if group.granularity > 1]
 
     def _group(self, signatures: tuple[Signature, ...]) -> ChannelGroup:
-        cells: dict[Key, Counter[int]] = defaultdict(Counter)
+        axis_counts: dict[Key, Counter[int]] = defaultdict(Counter)
         for signature in signatures:
             for key, run in signature:
-                cells[key][run] += len(self.members[signature, False])
-        steps = gcd(*(n for counts in cells.values() for n in counts.values()))
-        makers = [key for key in cells if key[1] == 0 and len(self.trace.shapes[key[0]]) > 1]
-        name = max(makers or cells, key=lambda key: cells[key].total())[0].rpartition(".")[0]
-        return ChannelGroup(name, dict(cells), steps, signatures)
+                axis_counts[key][run] += len(self.members[signature, False])
+        granularity = gcd(*(n for counts in axis_counts.values() for n in counts.values()))
+        makers = [key for key in axis_counts if key[1] == 0 and len(self.trace.shapes[key[0]]) > 1]
+        name = max(makers or axis_counts, key=lambda key: axis_counts[key].total())[0].rpartition(
+            "."
+        )[0]
+        return ChannelGroup(name, dict(axis_counts), granularity, signatures)
 
 
 def _components(trace: Trace) -> np.ndarray:

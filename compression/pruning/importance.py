@@ -1,13 +1,17 @@
-"""How much a channel matters: scores by which the least important ones are found."""
+"""How much a channel matters: scores by which the least important ones are found, and penalties
+under which they fade away before they are taken out.
+"""
 
 from collections.abc import Callable
 from itertools import islice
+from math import sqrt
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from compression.errors import CompressionError
 from compression.pruning.channel_groups import Channels
@@ -176,3 +180,29 @@ def _sums(values: Tensor, name: str, axis: int | str, channels: Channels) -> Ten
         runs = values.reshape(groups, values.shape[0] // groups, values.shape[1], -1)
         return runs.sum((1, 3)).flatten()
     return values.movedim(axis, 0).reshape(values.shape[axis], -1).sum(1)
+
+
+def bn_scales(network: nn.Module) -> Tensor:
+    """The sum of all absolute BatchNorm scales (Liu et al. 2017, network slimming, equation 1)."""
+    found = [
+        module.weight.abs().sum()
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.weight is not None
+    ]
+    return torch.stack(found).sum() if found else torch.zeros(())
+
+
+def group_norms(network: nn.Module) -> Tensor:
+    """The norms of all filters, each times the root of its size (Wen et al. 2016, equation 4)."""
+    found = [
+        sqrt(module.weight[0].numel()) * module.weight.flatten(1).norm(dim=1).sum()
+        for module in network.modules()
+        if isinstance(module, _ConvNd | nn.Linear)
+    ]
+    return torch.stack(found).sum() if found else torch.zeros(())
+
+
+PENALTIES: dict[str, Callable[[nn.Module], Tensor]] = {
+    "bn_scale": bn_scales,
+    "group_norm": group_norms,
+}

@@ -20,14 +20,14 @@ def _convolution(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     macs = (x if call["transposed"] else out).shape[2:].numel() * w.numel()
     if name is None:
         trace.other_macs += macs
-        return tracer.give_up("convolution", [x, w, bias])
+        return tracer.freeze_unknown_op("convolution", [x, w, bias])
     trace.macs[name] += macs
     if out.shape[1] == x.shape[1] == 1 and out.shape == x.shape:  # along the channels, as in ECA
-        for layer in tracer.layers(w):
-            trace.freeze(layer)
-        return tracer.set(out, tracer.layers(x))
+        for label_map in tracer.label_maps(w):
+            trace.freeze(label_map)
+        return tracer.set(out, tracer.label_maps(x))
     if call["transposed"] and groups > 1:
-        return tracer.give_up("conv_transpose", [x, w, bias])
+        return tracer.freeze_unknown_op("conv_transpose", [x, w, bias])
     incoming = _channel_labels(tracer, x)
     outer, inner = (1, 0) if call["transposed"] else (0, 1)
     produced = _axis_labels(tracer, w, outer)
@@ -46,20 +46,20 @@ def _convolution(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
 
 def _axis_labels(tracer: Tracer, tensor: Tensor, axis: int) -> Tensor:
     """The labels along one axis of a weight; zeros where it has none, or is one long."""
-    found = [la for la in tracer.layers(tensor) if varying(la) == {axis}]
+    found = [la for la in tracer.label_maps(tensor) if varying(la) == {axis}]
     if not found:
         return torch.zeros(tensor.shape[axis], dtype=torch.int64)
     return found[0].movedim(axis, 0).reshape(tensor.shape[axis], -1)[:, 0]
 
 
 def _channel_labels(tracer: Tracer, x: Tensor) -> Tensor:
-    """The labels of the channels of a map; other layers cannot pass a convolution."""
+    """The labels of the channels of a map; other maps cannot pass a convolution."""
     found = torch.zeros(x.shape[1], dtype=torch.int64)
-    for layer in tracer.layers(x):
-        if varying(layer) == {1}:
-            found = layer.movedim(1, 0).reshape(x.shape[1], -1)[:, 0]
+    for label_map in tracer.label_maps(x):
+        if varying(label_map) == {1}:
+            found = label_map.movedim(1, 0).reshape(x.shape[1], -1)[:, 0]
         else:
-            tracer.trace.freeze(layer)
+            tracer.trace.freeze(label_map)
     return found
 
 
@@ -83,7 +83,7 @@ def _group_norm(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
     x, weight = call["input"], call["weight"]
     if call["group"] > 1:
         if weight is None or tracer.weight(weight) is None:
-            return tracer.give_up("group_norm without weights", [x])
+            return tracer.freeze_unknown_op("group_norm without weights", [x])
         tracer.trace.groups[tracer.weight(weight), 0] = call["group"]
     own = [call[n] for n in ("weight", "bias") if call.get(n) is not None]
     along = (x.shape[1],) + (1,) * (x.ndim - 2)
@@ -109,7 +109,7 @@ def _baddbmm(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
 
 def _add_bias(tracer: Tracer, bias: Tensor, out: Tensor) -> None:
     twin = torch.empty_like(out)
-    tracer.set(twin, tracer.layers(out))
+    tracer.set(twin, tracer.label_maps(out))
     join(tracer, [twin, bias], out)
 
 
@@ -132,20 +132,20 @@ def _product(tracer: Tracer, a: Tensor, b: Tensor, out: Tensor) -> None:
         flat_a = zeros.expand(shape) if flat_a is None else flat_a
         flat_b = zeros.expand(shape) if flat_b is None else flat_b
         tracer.trace.tie(flat_a, flat_b)
-    layers = [layer.narrow(k_of_a, 0, 1).expand(out.shape) for layer in kept]
-    layers += [layer.narrow(k_of_b, 0, 1).expand(out.shape) for layer in kept_b]
-    tracer.set(out, layers)
+    label_maps = [label_map.narrow(k_of_a, 0, 1).expand(out.shape) for label_map in kept]
+    label_maps += [label_map.narrow(k_of_b, 0, 1).expand(out.shape) for label_map in kept_b]
+    tracer.set(out, label_maps)
 
 
 def _sorted_out(tracer: Tracer, tensor: Tensor, k: int) -> tuple[list[Tensor], Tensor | None]:
     """Layers that do not vary along k, and the one that does."""
     free = 2 * tensor.ndim - 3 - k  # the other one of the last two dimensions
     kept, summed = [], None
-    for layer in tracer.layers(tensor):
-        if k not in varying(layer):
-            kept.append(layer)
-        elif free in varying(layer) or summed is not None:
-            tracer.trace.freeze(layer)
+    for label_map in tracer.label_maps(tensor):
+        if k not in varying(label_map):
+            kept.append(label_map)
+        elif free in varying(label_map) or summed is not None:
+            tracer.trace.freeze(label_map)
         else:
-            summed = layer
+            summed = label_map
     return kept, summed

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compression.pruning.labels import normalised, varying
+from compression.pruning.labels import normalized, varying
 from compression.pruning.rules import rule
 from compression.pruning.trace import Tracer
 
@@ -18,33 +18,33 @@ def _create(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
 @rule("as_strided")
 def _as_strided(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     """Pooling of channels-last maps ends in one that changes nothing but the strides."""
-    if all(layer.shape == out.shape for layer in tracer.layers(call["self"])):
-        tracer.set(out, tracer.layers(call["self"]))
+    if all(label_map.shape == out.shape for label_map in tracer.label_maps(call["self"])):
+        tracer.set(out, tracer.label_maps(call["self"]))
     else:
-        tracer.give_up("as_strided", [call["self"]])
+        tracer.freeze_unknown_op("as_strided", [call["self"]])
 
 
 @rule("constant_pad_nd")
 def _pad(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     source, pad = call["self"], call["pad"]
     padded = {source.ndim - 1 - i // 2 for i, n in enumerate(pad) if n}
-    layers = []
-    for layer in tracer.layers(source):
-        if varying(layer) & padded:  # channels of nothing but zeros come in
-            layers.append(torch.constant_pad_nd(layer, pad, 0))
+    label_maps = []
+    for label_map in tracer.label_maps(source):
+        if varying(label_map) & padded:  # channels of nothing but zeros come in
+            label_maps.append(torch.constant_pad_nd(label_map, pad, 0))
         else:
             for dim in padded:
-                layer = layer.narrow(dim, 0, 1)
-            layers.append(layer.expand(out.shape))
-    tracer.set(out, layers)
+                label_map = label_map.narrow(dim, 0, 1)
+            label_maps.append(label_map.expand(out.shape))
+    tracer.set(out, label_maps)
 
 
 @rule("cat")
 def _cat(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     tensors, dim = call["tensors"], call.get("dim", 0) % out.ndim
     tensors = [t for t in tensors if t.numel()]
-    stacks = [sorted(tracer.layers(t), key=lambda la: sorted(varying(la))) for t in tensors]
-    layers = []
+    stacks = [sorted(tracer.label_maps(t), key=lambda la: sorted(varying(la))) for t in tensors]
+    label_maps = []
     for depth in range(max(map(len, stacks))):
         parts = [
             own[depth] if depth < len(own) else torch.zeros((), dtype=torch.int64).expand(t.shape)
@@ -55,10 +55,10 @@ def _cat(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
             firsts = [part.narrow(dim, 0, 1) for part in parts]
             for other in firsts[1:]:
                 tracer.trace.tie(firsts[0], other)
-            layers.append(firsts[0].expand(out.shape))
+            label_maps.append(firsts[0].expand(out.shape))
         else:
-            layers.append(normalised(torch.cat(parts, dim)))
-    tracer.set(out, layers)
+            label_maps.append(normalized(torch.cat(parts, dim)))
+    tracer.set(out, label_maps)
 
 
 @rule("stack")
@@ -67,7 +67,7 @@ def _stack(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     raised = []
     for tensor in call["tensors"]:
         twin = tensor.unsqueeze(dim)
-        tracer.set(twin, [layer.unsqueeze(dim) for layer in tracer.layers(tensor)])
+        tracer.set(twin, [label_map.unsqueeze(dim) for label_map in tracer.label_maps(tensor)])
         raised.append(twin)
     _cat(tracer, {"tensors": raised, "dim": dim}, out)
 
@@ -82,23 +82,23 @@ def _index(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     looked_up = {d for d, index in enumerate(chosen) if index is not None}
     masks = any(i is not None and i.dtype == torch.bool for i in chosen)
     zeros = [i if i is None else torch.zeros(i.shape, dtype=torch.int64) for i in chosen]
-    layers = []
-    for layer in tracer.layers(source):
-        if varying(layer) & looked_up or masks:
-            tracer.trace.freeze(layer)
+    label_maps = []
+    for label_map in tracer.label_maps(source):
+        if varying(label_map) & looked_up or masks:
+            tracer.trace.freeze(label_map)
         else:
-            layers.append(normalised(torch.ops.aten.index(layer, zeros)))
-    tracer.set(out, [layer for layer in layers if layer.shape == out.shape])
+            label_maps.append(normalized(torch.ops.aten.index(label_map, zeros)))
+    tracer.set(out, [label_map for label_map in label_maps if label_map.shape == out.shape])
 
 
 @rule("glu")
 def _glu(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     source, dim = call["self"], call.get("dim", -1) % out.ndim
-    layers = []
-    for layer in tracer.layers(source):
-        value, gate = layer.chunk(2, dim)
-        tracer.trace.couple(layer)
-        if dim in varying(layer):
+    label_maps = []
+    for label_map in tracer.label_maps(source):
+        value, gate = label_map.chunk(2, dim)
+        tracer.trace.tie_ratio(label_map)
+        if dim in varying(label_map):
             tracer.trace.tie(value, gate)
-        layers.append(normalised(value))
-    tracer.set(out, layers)
+        label_maps.append(normalized(value))
+    tracer.set(out, label_maps)

@@ -10,32 +10,29 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.latency.latency_target import plan_for_latency
-from compression.pruning.budget import (
-    Shares,
-    global_shares,
+from compression.pruning.allocation import (
+    Ratios,
+    global_ratios,
     meet_target,
-    sensitivity_shares,
-    uniform_shares,
+    sensitivity_ratios,
+    uniform_ratios,
 )
-from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.channel_budget import ChannelBudget
+from compression.pruning.channel_counts import ChannelCounts, group_treatments, solve_channel_counts
+from compression.pruning.channel_groups import Channels
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
-from compression.pruning.feasibility import Rehearsal, cuttable
-from compression.pruning.importance import score_channels
+from compression.pruning.importance import PENALTIES
+from compression.pruning.pruning_state import PruningState
 from compression.pruning.settings import SENSITIVITY, check_settings
-from compression.pruning.settling import Ground, Settled, settle
-from compression.pruning.sizing import Sizing
-from compression.pruning.sparsity import PENALTIES
-from compression.pruning.trace import IN, Key, trace_channels
-from compression.pruning.trials import trials_of
-from compression.sensitivity.loss_bound import LossBounds
-from compression.sensitivity.scan import scan
-from compression.step import Context, Plan, Step, Trial, chosen
-from compression.target import Aim, OutOfReach, Target, round_target
+from compression.pruning.trace import IN, Key
+from compression.sensitivity.curves import SensitivityCurves
+from compression.sensitivity.sensitivity_scan import scan
+from compression.step import Context, Plan, Step, Treatment
+from compression.target import RoundTarget, Target, UnreachableTargetError, round_ratio
 
 SCALED = ("l1", "l2", "fpgm")  # importances whose scale differs from layer to layer
 DEFAULT_TARGET = {"macs": 0.6}
@@ -59,7 +56,7 @@ class Prune(Step):
         rounds: in how many rounds to get there.
         round_to: numbers of channels are multiples of this; where a layer is narrower than four of
             them, of a half, a quarter... of it.
-        least: share of its channels that every group keeps at least.
+        least: of its channels that every group keeps at least.
         ignore: name patterns of layers whose outputs stay as they are.
         sparsity: one of `settings.PENALTIES`, added to the loss before the first round (in the
             step's `prepare_epochs`) and between rounds, so that channels become dispensable.
@@ -88,14 +85,15 @@ class Prune(Step):
     ) -> None:
         words = {"importance": importance, "scope": scope, "ratios": ratios, "sparsity": sparsity}
         numbers = {"ratio": ratio, "rounds": rounds, "round_to": round_to, "least": least}
-        check_settings(self.name, {**words, **numbers, "strength": strength, "target": target})
+        others = {"strength": strength, "target": target}
+        check_settings(self.name, {**words, **numbers, **others})
         self.target = Target.of(target, "prune.target")
         if ratio is None and self.target is None:
             self.target = Target.of(DEFAULT_TARGET)
-        self.sparsity, self.strength = sparsity, strength
+        self.penalty_name, self.penalty_strength = sparsity, strength
         self.ratio, self.importance, self.scope = ratio, importance, ratios or scope
-        self.rounds, self.round_to, self.least = rounds, round_to, least
-        self.ignore = list(ignore)
+        self.rounds, self.round_to, self.min_ratio = rounds, round_to, least
+        self.exclude = list(ignore)
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         """Which indices of which tensors survive, and why.
@@ -104,12 +102,12 @@ class Prune(Step):
             CompressionError: nothing can be cut, the target is out of reach, a pattern matches
                 nothing, or the importance or sensitivity cannot be measured.
         """
-        ground = self._ground(network, context, round)
-        shares = self._shares(ground, network, context)
+        state = self._state(network, context, round)
+        ratios = self._ratios(state, network, context)
 
-        def plan_at(aim: Aim | float) -> Plan:
-            found = self._sized(aim, ground, shares)
-            return {**found, "left": ground.left, "unknown": ground.channels.trace.unknown}
+        def plan_at(goal: RoundTarget | float) -> Plan:
+            found = self._sized(goal, state, ratios)
+            return {**found, "left": state.skipped, "unknown": state.channels.trace.unknown}
 
         plan = self._reach(plan_at, network, context, round)
         cut = any(after < before for _, after, before in plan["layers"])
@@ -122,109 +120,81 @@ class Prune(Step):
 
     def _reach(
         self,
-        plan_at: Callable[[Aim | float], Plan],
+        plan_at: Callable[[RoundTarget | float], Plan],
         network: nn.Module,
         context: Context,
         round: int,
     ) -> Plan:
         """The plan for what this round aims at."""
-        way = {"round": round, "rounds": self.rounds}
+        progress = {"round": round, "rounds": self.rounds}
         if self.target is None:
-            share = round_target(self.ratio, round, self.rounds)
-            return plan_at(share / round_target(self.ratio, round - 1, self.rounds))
+            ratio = round_ratio(self.ratio, round, self.rounds)
+            return plan_at(ratio / round_ratio(self.ratio, round - 1, self.rounds))
         if self.target.measure != "latency":
-            return plan_at(Aim(self.target, context.entry_cost, **way))
-        plan = plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
+            return plan_at(RoundTarget(self.target, context.entry_cost, **progress))
+        plan = plan_for_latency(
+            self.target, plan_at, self.restructure, network, context, **progress
+        )
         return {**plan, "why": self._why(plan["target"])}
 
-    def _sized(self, aim: Aim | float, ground: Ground, shares: Shares) -> Plan:
+    def _sized(self, goal: RoundTarget | float, state: PruningState, ratios: Ratios) -> Plan:
         """The part of the plan that follows from an aim, or from a share of the channels."""
-        settled = settle(ground, lambda sizing: self._steps(aim, sizing, shares))
-        return self._planned(ground, settled)
+        counts = solve_channel_counts(state, lambda budget: self._choose(goal, budget, ratios))
+        return self._planned(state, counts)
 
-    def _planned(self, ground: Ground, settled: Settled) -> Plan:
-        steps, kept, report = settled
-        layers = ground.rehearsal.sizing.layers(steps)
+    def _planned(self, state: PruningState, counts: ChannelCounts) -> Plan:
+        layers = state.shape_trial.budget.layers(counts.counts)
         return {
-            **_compact(ground.channels, kept),
-            "layers": [layer for number, layer in enumerate(layers) if number in ground.free],
-            "why": self._why(report),
+            **_compact(state.channels, counts.kept),
+            "layers": [layer for number, layer in enumerate(layers) if number in state.prunable],
+            "why": self._why(counts.report),
         }
 
-    def trials(self, network: nn.Module, context: Context, shares: Sequence[float]) -> list[Trial]:
+    def treatments(
+        self, network: nn.Module, context: Context, ratios: Sequence[float]
+    ) -> list[Treatment]:
         """Each group of layers cut alone.
 
         Raises:
             CompressionError: nothing can be cut.
         """
-        return self._trials(self._ground(network, context, 0), shares)
+        return self._treatments(self._state(network, context, 0), ratios)
 
-    def _trials(self, ground: Ground, shares: Sequence[float]) -> list[Trial]:
-        return trials_of(ground, shares, self.importance, partial(self._planned, ground))
+    def _treatments(self, state: PruningState, ratios: Sequence[float]) -> list[Treatment]:
+        return group_treatments(state, ratios, self.importance, partial(self._planned, state))
 
     def _why(self, report: str) -> str:
         return f"{self.importance}, {self.scope}: {report}"
 
-    def _ground(self, network: nn.Module, context: Context, round: int) -> Ground:
-        """What is known of the network before sizes are chosen.
+    def _state(self, network: nn.Module, context: Context, round: int) -> PruningState:
+        settings = {"importance": self.importance, "exclude": self.exclude}
+        sizes = {"round_to": self.round_to, "min_ratio": self.min_ratio}
+        return PruningState.of(network, context, round, **settings, **sizes)
 
-        Raises:
-            CompressionError: nothing can be cut.
-        """
-        channels = Channels(trace_channels(network, context.image_size))
-        scores = score_channels(self.importance, network, channels, context, round)
-        groups, left = self._free(network, channels, scores)
-        sizing = Sizing(network, channels, groups, round_to=self.round_to, least=self.least)
-        rehearsal = Rehearsal(network, sizing, context.image_size)
-        free, held = cuttable(rehearsal)
-        for number, place in held.items():
-            left[sizing.names[number]] = f"fixed by the code of {_class(network, place)}"
-            sizing.allowed[number] = [groups[number].steps]
-        if not free:
-            raise CompressionError(_nothing(left, channels.trace.unknown))
-        return Ground(channels, scores, rehearsal, free, left)
-
-    def _free(
-        self, network: nn.Module, channels: Channels, scores: np.ndarray
-    ) -> tuple[list[ChannelGroup], dict[str, str]]:
-        """The groups that may be cut, and why others may not, by name."""
-        left: dict[str, str] = {}
-        makers = {name.rpartition(".")[0] for name, axis in channels.of_key if axis == 0}
-        ignored = chosen(sorted(makers), self.ignore, []) if self.ignore else set()
-        free = []
-        for group in channels.groups:
-            made = {name.rpartition(".")[0] for name, axis in group.cells if axis == 0}
-            numbers = [channels.members[s, False][0] for s in group.signatures]
-            if made & ignored:
-                left[group.name] = "ignored"
-            elif np.isnan(scores[numbers]).any():
-                left[group.name] = f"without {self.importance}"
-            else:
-                free.append(group)
-        return free, left
-
-    def _shares(self, ground: Ground, network: nn.Module, context: Context) -> Shares:
-        """How a setting of the knob is shared out among the groups."""
-        sizing = ground.rehearsal.sizing
+    def _ratios(self, state: PruningState, network: nn.Module, context: Context) -> Ratios:
+        """How a setting of the parameter becomes ratios among the groups."""
+        budget = state.shape_trial.budget
         if self.scope == SENSITIVITY:
-            trials = self._trials(ground, self.scanned)
-            return sensitivity_shares(sizing, LossBounds(scan(self, trials, network, context)))
+            treatments = self._treatments(state, self.scan_ratios)
+            return sensitivity_ratios(
+                budget, SensitivityCurves(scan(self, treatments, network, context))
+            )
         if self.scope == "uniform":
-            return uniform_shares(sizing)
-        normalise = self.importance in SCALED
-        return global_shares(sizing, ground.channels, ground.scores, normalise=normalise)
+            return uniform_ratios(budget)
+        normalize = self.importance in SCALED
+        return global_ratios(budget, state.channels, state.scores, normalize=normalize)
 
-    def _steps(
-        self, aim: Aim | float, sizing: Sizing, shares: Shares
+    def _choose(
+        self, goal: RoundTarget | float, budget: ChannelBudget, ratios: Ratios
     ) -> tuple[dict[int, int], str]:
-        if not isinstance(aim, Aim):
-            steps = {n: sizing.nearest(n, share) for n, share in enumerate(shares(aim))}
-            return steps, f"{aim:.3g} of the channels"
+        if not isinstance(goal, RoundTarget):
+            counts = {n: budget.nearest(n, ratio) for n, ratio in enumerate(ratios(goal))}
+            return counts, f"{goal:.3g} of the channels"
         try:
-            steps, solution = meet_target(sizing.without_coarse(), shares, aim)
-        except OutOfReach:  # only as far as it must be, layers are cut in large steps
-            steps, solution = meet_target(sizing, shares, aim)
-        return steps, aim.report(solution)
+            counts, solution = meet_target(budget.without_coarse(), ratios, goal)
+        except UnreachableTargetError:  # only as far as it must be, layers are cut in large parts
+            counts, solution = meet_target(budget, ratios, goal)
+        return counts, goal.report(solution)
 
     @staticmethod
     def restructure(network: nn.Module, plan: Plan) -> nn.Module:
@@ -235,20 +205,22 @@ class Prune(Step):
         """
         return cut_structure(network, plan)
 
-    def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
         before = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         after = {**dict(smaller.named_parameters()), **dict(smaller.named_buffers())}
         for name in plan["axes"]:
             groups = plan["groups"].get(name, 1)
             after[name].copy_(cut_tensor(before[name], tensor_axes(plan, name), groups))
 
-    def follow(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
+    def prune_optimizer_state(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
         if name not in plan["axes"]:
             return value
         return cut_tensor(value, tensor_axes(plan, name), plan["groups"].get(name, 1))
 
     def penalty(self, network: nn.Module) -> Tensor | None:
-        return self.strength * PENALTIES[self.sparsity](network) if self.sparsity else None
+        if self.penalty_name is None:
+            return None
+        return self.penalty_strength * PENALTIES[self.penalty_name](network)
 
     @staticmethod
     def describe(plan: Plan) -> list[str]:
@@ -289,14 +261,3 @@ def _compact(channels: Channels, kept: dict[Key, list[int]]) -> dict[str, Any]:
         "shapes": {name: list(channels.trace.shapes[name]) for name in axes},
         "groups": {n: channels.trace.groups[n, IN] for n in axes if (n, IN) in kept},
     }
-
-
-def _class(network: nn.Module, place: str) -> str:
-    return type(network.get_submodule(place)).__name__
-
-
-def _nothing(left: Mapping[str, str], unknown: Mapping[str, str]) -> str:
-    reasons = [f"{n} groups of layers {reason}" for reason, n in Counter(left.values()).items()]
-    reasons += [f"the operation {op} in {place or 'it'}" for op, place in unknown.items()]
-    told = f" ({', '.join(reasons)})" if reasons else ""
-    return f"prune can take no channels out of this network{told}; nothing was changed."

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 
 from torch import nn
@@ -9,11 +10,11 @@ from torch import nn
 from compression.cost.macs import macs_per_layer, network_cost
 from compression.errors import CompressionError
 from compression.latency.latency_target import plan_for_latency
-from compression.pruning.skipping import loss_increase
+from compression.pruning.ablation import loss_increase
 from compression.pruning.units import UnitStage, unit_stages
 from compression.schema import require_choice, require_count
-from compression.step import Context, Plan, Step, chosen
-from compression.target import Aim, Target
+from compression.step import Context, Plan, Step, match_layers
+from compression.target import RoundTarget, Target
 
 CHOICES = ("first", "last", "importance")
 DEFAULT_TARGET = {"macs": 0.7}
@@ -30,6 +31,7 @@ class PruneLayers(Step):
         remove: name patterns of the units to remove.
         target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
             entering the step; `{macs: 0.7}` where none of the three is given.
+        exclude: name patterns of units that are never removed.
         choose: with `keep` and `target`: the `first` or `last` units of a stage, or by
             `importance`: those without which the loss on validation images grows least.
         rounds: in how many rounds to get there.
@@ -46,6 +48,7 @@ class PruneLayers(Step):
         keep: Sequence[int] | None = None,
         remove: Sequence[str] | None = None,
         target: Mapping[str, float | None] | None = None,
+        exclude: Sequence[str] = (),
         choose: str = "last",
         rounds: int = 1,
     ) -> None:
@@ -64,6 +67,7 @@ class PruneLayers(Step):
             raise CompressionError(f"prune_layers.keep is a list of numbers, not {keep!r}.")
         self.keep = None if keep is None else list(keep)
         self.remove = None if remove is None else list(remove)
+        self.exclude = list(exclude)
         self.choose, self.rounds = choose, rounds
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
@@ -78,6 +82,7 @@ class PruneLayers(Step):
                 "This network has no unit that prune_layers could remove: none of those it is "
                 "stacked from keeps the shape of its input."
             )
+        stages = self._spared(network, stages)
         free = [name for stage in stages for name in stage.removable]
         losses = None
         if self.choose == "importance" and self.remove is None:
@@ -113,30 +118,49 @@ class PruneLayers(Step):
         costs = _unit_costs(network, context, order, measure)
         total = network_cost(network, measure, context.image_size)
 
-        def count(knob: float) -> int:
-            return round_half_up((1 - knob) * len(order))
+        def count(parameter: float) -> int:
+            return round_half_up((1 - parameter) * len(order))
 
-        def plan_at(aim: Aim) -> Plan:
-            found = aim.solve(lambda knob: total - sum(costs[: count(knob)]))
-            return {**plan_of(set(order[: count(found.knob)])), "target": aim.report(found)}
+        def plan_at(goal: RoundTarget) -> Plan:
+            found = goal.solve(lambda parameter: total - sum(costs[: count(parameter)]))
+            return {**plan_of(set(order[: count(found.parameter)])), "target": goal.report(found)}
 
         if measured:
             return plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
-        return plan_at(Aim(self.target, context.entry_cost, **way))
+        return plan_at(RoundTarget(self.target, context.entry_cost, **way))
 
     def _named(
         self, network: nn.Module, round: int, stages: list[UnitStage], order: list[str]
     ) -> set[str]:
         """Those to remove in this round of what `keep` or `remove` says."""
         if self.remove is not None:
-            wanted = self._by_name(network, order)
+            wanted = self._by_name(network, order, self.remove)
         else:
-            wanted = _surplus(stages, order, self.keep)
+            wanted = _surplus(stages, order, self.keep or [])
         return set(wanted[: ceil(len(wanted) / (self.rounds - round))])
 
-    def _by_name(self, network: nn.Module, free: list[str]) -> list[str]:
-        gone = [n for n, m in network.named_modules() if isinstance(m, nn.Identity)]
-        found = chosen([*free, *gone], self.remove, [])
+    def _spared(self, network: nn.Module, stages: list[UnitStage]) -> list[UnitStage]:
+        """The stages without the excluded units among those that may go.
+
+        Raises:
+            CompressionError: a pattern matches no unit, or none may go.
+        """
+        if not self.exclude:
+            return stages
+        units = [name for stage in stages for name in stage.units]
+        spared = match_layers([*units, *_removed(network)], self.exclude, [])
+        left = [
+            replace(stage, removable=tuple(n for n in stage.removable if n not in spared))
+            for stage in stages
+        ]
+        if not any(stage.removable for stage in left):
+            raise CompressionError(
+                f"prune_layers.exclude={self.exclude} leaves no unit that could be removed."
+            )
+        return left
+
+    def _by_name(self, network: nn.Module, free: list[str], patterns: list[str]) -> list[str]:
+        found = match_layers([*free, *_removed(network)], patterns, [])
         return [name for name in free if name in found]
 
     @staticmethod
@@ -173,6 +197,11 @@ class PruneLayers(Step):
         return {name: f"removed ({plan['choose']}){grew.get(name, '')}" for name in plan["removed"]}
 
 
+def _removed(network: nn.Module) -> list[str]:
+    """Names of the identities, some of which stand for units removed before."""
+    return [n for n, m in network.named_modules() if isinstance(m, nn.Identity)]
+
+
 def round_half_up(value: float) -> int:
     return int(value + 0.5)
 
@@ -201,11 +230,11 @@ def _surplus(stages: list[UnitStage], order: list[str], keep: list[int]) -> list
         )
     surplus: Counter[int] = Counter()
     for number, (stage, left) in enumerate(zip(stages, keep, strict=True)):
-        least = len(stage.units) - len(stage.removable)
-        if not least <= left <= len(stage.units):
+        fewest = len(stage.units) - len(stage.removable)
+        if not fewest <= left <= len(stage.units):
             raise CompressionError(
                 f"prune_layers.keep asks for {left} units in stage {number + 1}, which can have "
-                f"{least} to {len(stage.units)}: its first unit changes the shape of the feature "
+                f"{fewest} to {len(stage.units)}: its first unit changes the shape of the feature "
                 f"map, or there are no more."
             )
         surplus[number] = len(stage.units) - left

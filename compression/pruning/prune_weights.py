@@ -4,7 +4,6 @@ Dense hardware multiplies zeros as it does all numbers. What is gained is a file
 well, and a measure of how redundant a network is (Han et al. 2015; Zhu and Gupta 2018).
 """
 
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import L1Unstructured
 
-from compression.cost.file_size import file_bytes
+from compression.cost.file_size import compressed_bytes, file_bytes
 from compression.errors import CompressionError
 from compression.schema import require_count
-from compression.step import Context, Plan, Step, chosen
+from compression.step import Context, Plan, Step, match_layers
 
 SCOPES = ("global", "layer")
 
@@ -34,7 +33,7 @@ class PruneWeights(Step):
         sparsity: share of the weights that are zero in the end, in (0, 1).
         scope: `global`: the smallest of all layers together, each squared weight as a share of
             those that are no smaller in its layer (Lee et al. 2021, LAMP), so that no layer is
-            emptied; `layer`: the same share of each layer.
+            emptied; `layer`: the same ratio of each layer.
         rounds: in how many rounds to get there, by the cubic schedule of Zhu and Gupta 2018.
         include: name patterns of the layers.
         exclude: name patterns of layers to leave alone.
@@ -56,7 +55,7 @@ class PruneWeights(Step):
     ) -> None:
         if not isinstance(sparsity, int | float) or not 0 < sparsity < 1:
             raise CompressionError(
-                f"prune_weights.sparsity is a share in (0, 1), not {sparsity!r}."
+                f"prune_weights.sparsity is a ratio in (0, 1), not {sparsity!r}."
             )
         if scope not in SCOPES:
             raise CompressionError(f"prune_weights.scope is global or layer, not {scope!r}.")
@@ -71,12 +70,12 @@ class PruneWeights(Step):
             CompressionError: a pattern matches nothing.
         """
         layers = _layers(network)
-        wanted = chosen(list(layers), self.include, self.exclude)
+        wanted = match_layers(list(layers), self.include, self.exclude)
         sizes = {n: layer.weight.detach().abs() for n, layer in layers.items() if n in wanted}
         if not sizes:
             raise CompressionError("prune_weights finds no convolution or linear layer to prune.")
-        share = self.sparsity * (1 - (1 - (round + 1) / self.rounds) ** 3)
-        plan: Plan = {"layers": _zeros(sizes, share, self.scope), "scope": self.scope}
+        ratio = self.sparsity * (1 - (1 - (round + 1) / self.rounds) ** 3)
+        plan: Plan = {"layers": _zeros(sizes, ratio, self.scope), "scope": self.scope}
         folded = self.finish(self.apply(network, plan))
         return {**plan, "bytes": [file_bytes(folded), compressed_bytes(folded)]}
 
@@ -96,7 +95,7 @@ class PruneWeights(Step):
                 )
         return network
 
-    def carry(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
         for name, (zeros, _) in plan["layers"].items():
             _mask(smaller.get_submodule(name), zeros)
 
@@ -132,13 +131,13 @@ def _layers(network: nn.Module) -> dict[str, Any]:
     return {name: m for name, m in network.named_modules() if isinstance(m, kinds)}
 
 
-def _zeros(sizes: dict[str, Tensor], share: float, scope: str) -> dict[str, list[int]]:
+def _zeros(sizes: dict[str, Tensor], ratio: float, scope: str) -> dict[str, list[int]]:
     """Zeros and number of weights by layer; at least one weight of each layer stays."""
-    counts = {name: round(share * size.numel()) for name, size in sizes.items()}
+    counts = {name: round(ratio * size.numel()) for name, size in sizes.items()}
     if scope == "global":
         scores = {name: _layer_adaptive(size) for name, size in sizes.items()}
         everything = torch.cat([*scores.values()])
-        count = max(1, round(share * len(everything)))
+        count = max(1, round(ratio * len(everything)))
         threshold = everything.kthvalue(count).values
         counts = {name: int((score <= threshold).sum()) for name, score in scores.items()}
     return {n: [min(counts[n], size.numel() - 1), size.numel()] for n, size in sizes.items()}
@@ -160,11 +159,3 @@ def _mask(module: nn.Module, zeros: int) -> None:
     mask = L1Unstructured(zeros).compute_mask(weight, torch.ones_like(weight))
     module.register_buffer("weight_mask", mask)
     module.weight.data.mul_(mask)
-
-
-def compressed_bytes(network: nn.Module) -> int:
-    """Bytes of all tensors after zlib, as a compressed download has them."""
-    packer, total = zlib.compressobj(6), 0
-    for tensor in network.state_dict().values():
-        total += len(packer.compress(tensor.detach().cpu().contiguous().numpy().tobytes()))
-    return total + len(packer.flush())

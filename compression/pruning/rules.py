@@ -1,15 +1,48 @@
-"""How the operators of PyTorch pass channels on: the list of rules, and the commonest one."""
+"""How the operators of PyTorch pass channels on.
+
+Operators with weights and those that change the layout have rules of their own (`layer_rules`,
+`layout_rules`); here is the list of rules, and what all others do. An operator that has no rule,
+and is neither a view nor done element by element, makes all channels that enter it stay as they
+are: what cannot be followed is never cut.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from compression.pruning.labels import aligned, reshaped, varying
+from compression.pruning.labels import aligned, compact, normalized, reshaped, varying
 from compression.pruning.trace import Tracer
 
 Rule = Callable[[Tracer, dict[str, Any], Any], None]  # (tracer, call by argument name, result)
 RULES: dict[str, Rule] = {}
+
+# Where an output element belongs to the channel of the input element at the same place.
+ELEMENTWISE = {
+    "_softmax", "_log_softmax", "cumsum", "hardswish", "native_dropout", "_prelu_kernel", "copy",
+    "_to_copy", "clone", "alias", "detach", "zeros_like", "ones_like", "empty_like", "new_empty",
+    "rand_like", "bernoulli", "softplus", "log_sigmoid_forward", "lift_fresh", "rsub",
+    "_safe_softmax",
+}  # fmt: skip
+MOVES = {
+    "_unsafe_view",
+    "repeat",
+    "roll",
+    "flip",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+}
+REDUCTIONS = {
+    "mean", "sum", "amax", "amin", "max", "min", "var_mean", "var", "std", "linalg_vector_norm",
+    "norm", "logsumexp", "std_mean",
+}  # fmt: skip
+SPATIAL = {
+    "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d",
+    "_adaptive_avg_pool3d", "avg_pool3d", "avg_pool1d", "reflection_pad2d", "replication_pad2d",
+    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa",
+    "_upsample_bicubic2d_aa",
+}  # fmt: skip
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -39,22 +72,25 @@ def join(
     padded = [(1,) * (first.ndim - len(shape)) + tuple(shape) for shape in shapes]
     found = []
     for tensor, shape in zip(inputs, shapes, strict=True):
-        layers = (aligned(reshaped(layer, shape), first.shape) for layer in tracer.layers(tensor))
-        found.append({varying(layer): layer for layer in layers})
+        label_maps = (
+            aligned(reshaped(label_map, shape), first.shape)
+            for label_map in tracer.label_maps(tensor)
+        )
+        found.append({varying(label_map): label_map for label_map in label_maps})
     for own in found:
-        for dims, layer in own.items():
+        for dims, label_map in own.items():
             if dims in joined:
-                tracer.trace.tie(joined[dims], layer)
+                tracer.trace.tie(joined[dims], label_map)
             else:
-                joined[dims] = layer
-    for dims, layer in joined.items():
+                joined[dims] = label_map
+    for dims, label_map in joined.items():
         # A tensor with values of its own along these dimensions would have to be cut as well.
         if any(
             dims not in own and any(shape[d] > 1 for d in dims)
             for own, shape in zip(found, padded, strict=True)
         ):
-            tracer.trace.freeze(layer)
-    weights = [tracer.weight(tensor) for tensor in inputs if tracer.layers(tensor)]
+            tracer.trace.freeze(label_map)
+    weights = [tracer.weight(tensor) for tensor in inputs if tracer.label_maps(tensor)]
     weight = weights[0] if weights and None not in weights else None  # as standardised ones
     for tensor in tensors_of(out):
         if tensor.shape == first.shape:
@@ -69,3 +105,105 @@ def tensors_of(out: Any) -> list[Tensor]:
 def first_of(out: Any) -> Tensor:
     """The first of them."""
     return tensors_of(out)[0]
+
+
+def propagate(
+    tracer: Tracer,
+    func: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    inputs: Sequence[Tensor],
+    out: Any,
+) -> None:
+    """Give the results of one call their labels.
+
+    Args:
+        tracer: knows the labels of the inputs.
+        func: the operator.
+        args: of the call, in order.
+        kwargs: of the call.
+        inputs: all tensors among them.
+        out: what came out.
+    """
+    name = func._schema.name.partition("::")[2]
+    name = name.removesuffix("_") if func._schema.is_mutable else name
+    names = [argument.name for argument in func._schema.arguments]
+    call = {**dict(zip(names, args, strict=False)), **kwargs}
+    if name in RULES:
+        RULES[name](tracer, call, out)
+    elif torch.Tag.pointwise in func.tags or name in ELEMENTWISE:
+        join(tracer, inputs, out)
+    elif name in REDUCTIONS:
+        _reduce(tracer, call, out)
+    elif name in SPATIAL:
+        _spatial(tracer, call["self"] if "self" in call else call["input"], out)
+    elif (func.is_view and name != "as_strided") or name in MOVES:
+        _move(tracer, func, args, kwargs, out)
+    else:
+        tracer.freeze_unknown_op(name, inputs)
+
+
+def _move(tracer: Tracer, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
+    """A view or a copy in another order: the same is done to the labels."""
+    source = args[0]
+    results = tensors_of(out)
+    moved: list[list[Tensor]] = [[] for _ in results]
+    for label_map in tracer.label_maps(source):
+        try:
+            found = tensors_of(func(label_map, *args[1:], **kwargs))
+        except RuntimeError:  # no view of an expanded tensor
+            found = [label_map.reshape(results[0].shape)]
+        found = [normalized(part) for part in found]
+        dealt = any(len(varying(part)) > len(varying(label_map)) for part in found)
+        if dealt or any(_lacks(part, label_map) for part in found):
+            tracer.trace.tie_ratio(label_map)
+        for own, part in zip(moved, found, strict=True):
+            own.append(part)
+    for tensor, own in zip(results, moved, strict=True):
+        tracer.set(tensor, own, tracer.weight(source))
+
+
+def _lacks(part: Tensor, label_map: Tensor) -> bool:
+    """Whether labels of the map are not in its part."""
+    return part.numel() < label_map.numel() and len(_labels(part)) < len(_labels(label_map))
+
+
+def _labels(label_map: Tensor) -> Tensor:
+    return compact([label_map])[0].unique()
+
+
+def _reduce(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
+    source = call["self"] if "self" in call else call["x"]
+    dims = call.get("dim")
+    dims = [dims] if isinstance(dims, int) else dims
+    dims = [d % source.ndim for d in dims] if dims else list(range(source.ndim))
+    label_maps = []
+    for label_map in tracer.label_maps(source):
+        along = varying(label_map) & set(dims)
+        if along == varying(label_map):  # over all channels: they are mixed, and no longer channels
+            continue
+        for dim in along:  # over channels of several parts, such as the branches of an attention
+            firsts = label_map.narrow(dim, 0, 1).expand(label_map.shape)
+            tracer.trace.tie(firsts, label_map)
+            label_map = firsts
+        for dim in dims:
+            label_map = label_map.narrow(dim, 0, 1)
+        label_maps.append(label_map)
+    for tensor in tensors_of(out):
+        fitting = [la for la in label_maps if la.numel() <= max(tensor.numel(), 1)]
+        tracer.set(tensor, [reshaped(la, tensor.shape) for la in fitting])
+
+
+def _spatial(tracer: Tracer, source: Tensor, out: Any) -> None:
+    """Pooling, resizing and padding of the map: N and C stay."""
+    for tensor in tensors_of(out):
+        shape = tensor.shape
+        label_maps = []
+        for label_map in tracer.label_maps(source):
+            if max(varying(label_map)) <= 1 and shape[:2] == source.shape[:2]:
+                for dim in range(2, label_map.ndim):
+                    label_map = label_map.narrow(dim, 0, 1)
+                label_maps.append(label_map.expand(shape))
+            else:
+                tracer.trace.freeze(label_map)
+        tracer.set(tensor, label_maps)

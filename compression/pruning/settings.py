@@ -9,7 +9,7 @@ from compression.schema import (
     require,
     require_choice,
     require_count,
-    require_share,
+    require_ratio,
 )
 from compression.target import Target
 
@@ -40,7 +40,7 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
     for key, value in given.items():
         name = f"{place}.{key}"
         if key in ("ratio", "least"):
-            require_share(name, value)
+            require_ratio(name, value)
         elif key in ("rounds", "round_to"):
             require_count(name, value)
         elif key in CHOICES:

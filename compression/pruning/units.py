@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compression.cost.macs import forward_shapes
-from compression.cost.meta_copy import meta_copy
+from compression.cost.meta_pass import forward_shapes, meta_copy
 
 
 @dataclass(frozen=True)

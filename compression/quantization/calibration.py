@@ -13,7 +13,7 @@ from torch import Tensor
 
 from compression.errors import CompressionError
 from compression.onnx import suppress_output
-from compression.quantization.settings import LEAST
+from compression.quantization.settings import MIN_IMAGES
 
 BATCH = 16  # images that are looked at together
 
@@ -27,7 +27,7 @@ def activation_ranges(
 
     Args:
         model: with one input `images`.
-        images: uint8 N x 3 x H x W, at least `LEAST`.
+        images: uint8 N x 3 x H x W, at least `MIN_IMAGES`.
         method: `minmax`, or `percentile`: the outermost values are cut off, equally many below
             and above.
         percentile: in 0..100.
@@ -63,12 +63,13 @@ def calibration_images(batches: Iterable[tuple[Tensor, Tensor]], count: int) -> 
     """The first `count` images of batches, uint8 N x 3 x H x W.
 
     Raises:
-        CompressionError: there are fewer than `LEAST`.
+        CompressionError: there are fewer than `MIN_IMAGES`.
     """
     found = list(islice((image for images, _ in batches for image in images), count))
-    if len(found) < LEAST:
+    if len(found) < MIN_IMAGES:
         raise CompressionError(
-            f"quantize calibrates on at least {LEAST} training images, and there are {len(found)}."
+            f"quantize calibrates on at least {MIN_IMAGES} training images, and there are "
+            f"{len(found)}."
         )
     return np.stack([image.cpu().numpy() for image in found])
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from compression.onnx import export_onnx, suppress_output
 from compression.quantization.calibration import Ranges, as_tensors_data
-from compression.step import chosen
+from compression.step import match_layers
 
 WEIGHT = ".weight"
 
@@ -49,7 +49,7 @@ def excluded_layers(model: onnx.ModelProto, patterns: Iterable[str]) -> list[str
     Raises:
         CompressionError: a pattern matches no layer; says the nearest names.
     """
-    return sorted(chosen(list(layer_nodes(model)), patterns, []))
+    return sorted(match_layers(list(layer_nodes(model)), patterns, []))
 
 
 def nodes_of(model: onnx.ModelProto, layers: Iterable[str]) -> list[str]:

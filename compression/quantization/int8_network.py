@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compression.cost.meta_copy import meta_copy
+from compression.cost.meta_pass import meta_copy
 from compression.errors import CompressionError
 from compression.onnx.network import onnx_session, stored_content
 

@@ -17,9 +17,12 @@ from compression.quantization.graph import (
     nodes_of,
 )
 from compression.quantization.int8_network import Int8Network
-from compression.quantization.sensitive import harms, kept_floating
+from compression.quantization.layer_sensitivity import (
+    quantization_sensitivity,
+    select_float_layers,
+)
 from compression.quantization.settings import SENSITIVE, check_settings
-from compression.sensitivity.scan import evaluation, scan_key
+from compression.sensitivity.sensitivity_scan import evaluation, scan_key
 from compression.step import Context, Plan, Step
 
 
@@ -104,7 +107,7 @@ class Quantize(Step):
         """The layers left floating, with those that the scan found, and what it measured."""
         macro_f1 = evaluation(context)
         folder = context.scans and context.scans / scan_key(self, network, context)
-        harm = harms(model, plan, images, folder)
+        harm = quantization_sensitivity(model, plan, images, folder)
         given = plan["floating"]
         free = {layer: value for layer, value in harm.items() if layer not in given}
 
@@ -113,7 +116,7 @@ class Quantize(Step):
             return macro_f1(Int8Network(network, planned_graph(copy.deepcopy(model), tried)))
 
         before = macro_f1(network)
-        kept, f1 = kept_floating(free, quantised, before - self.max_f1_drop)
+        kept, f1 = select_float_layers(free, quantised, before - self.max_f1_drop)
         scan = {"harm": harm, "f1": [before, *f1], "kept": kept}
         floating = sorted([*given, *kept])
         return {"floating": floating, "excluded": nodes_of(model, floating), "sensitive": scan}

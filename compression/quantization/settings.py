@@ -8,7 +8,7 @@ from compression.errors import CompressionError
 from compression.schema import is_number, require, require_choice, require_count
 
 METHODS = ("percentile", "minmax")
-LEAST = 16  # images to calibrate on
+MIN_IMAGES = 16  # images to calibrate on
 SENSITIVE = "sensitive"  # among the patterns of `exclude`: what a scan finds
 
 
@@ -31,11 +31,11 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
             fits = is_number(value) and 50 <= value <= 100
             require(fits, name, value, "a percentage in 50..100")
         elif key == "images":
-            require_count(name, value, least=LEAST)
+            require_count(name, value, minimum=MIN_IMAGES)
         elif key == "max_f1_drop" and value is not None:
-            require(is_number(value) and 0 <= value <= 1, name, value, "a share in 0..1 or null")
+            require(is_number(value) and 0 <= value <= 1, name, value, "a ratio in 0..1 or null")
         elif key == "averaging":
-            require(is_number(value) and 0 <= value <= 1, name, value, "a share in 0..1")
+            require(is_number(value) and 0 <= value <= 1, name, value, "a ratio in 0..1")
         elif key == "reduce_range":
             require(isinstance(value, bool), name, value, "true or false")
         elif key == "exclude":

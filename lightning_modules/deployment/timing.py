@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compression.latency.measure import take_turns
+from compression.latency.measure import interleaved_times
 from compression.latency.threads import torch_threads
 from lightning_modules.deployment.backends import Call
 
@@ -82,4 +82,4 @@ def _percentiles(
     for call, size, batch in zip(calls, sizes, batches, strict=True):
         images = rng.integers(0, 256, (batch, 3, *size), dtype=np.uint8)
         bound.append(lambda call=call, images=images: call(images))
-    return 1e3 * np.percentile(take_turns(bound, repeats), (25, 50, 75), axis=1).T
+    return 1e3 * np.percentile(interleaved_times(bound, repeats), (25, 50, 75), axis=1).T

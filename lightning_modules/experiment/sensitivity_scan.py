@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from compression.cost.macs import count_macs, count_params
 from compression.latency.relative_latency import RelativeLatency
-from compression.sensitivity.scan import Scan, scan
-from compression.step import Step, Trial
+from compression.sensitivity.sensitivity_scan import Scan, scan
+from compression.step import Step, Treatment
 from datamodules.workers.progress import report_progress
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.experiment import initial_network
@@ -33,7 +33,7 @@ def scan_run(cfg: DictConfig, folder: Path, shares: Sequence[float] | None) -> S
     """
     (stage,) = stages_of(cfg)
     step = stage.step
-    require_trials(step)
+    require_treatments(step)
     data = make_data(cfg)
     network = initial_network(cfg, data).eval()
     data.prepare_data()
@@ -42,31 +42,31 @@ def scan_run(cfg: DictConfig, folder: Path, shares: Sequence[float] | None) -> S
     costs = {"cost/macs": count_macs(network, size), "cost/params": count_params(network)}
     run = RunContext(cfg, data, folder)
     context = step_context(step, run, costs, RelativeLatency(network, size))
-    trials = step.trials(network, context, shares or step.scanned)
-    if not trials:
+    treatments = step.treatments(network, context, shares or step.scan_ratios)
+    if not treatments:
         raise ConfigError(
             f"{step.name} finds no layer in {folder} that it could make cheaper at these ratios; "
             "give smaller ones, as ratios=0.1,0.2."
         )
-    found = scan(step, _shown(trials, step), network, context)
+    found = scan(step, _shown(treatments, step), network, context)
     if not found.points:
         raise ConfigError(f"{folder}: the network works with none of its layers treated alone.")
     return found
 
 
-def require_trials(step: Step) -> None:
-    """Refuses a step that has no trials, before any data is read."""
-    if type(step).trials is Step.trials:
+def require_treatments(step: Step) -> None:
+    """Refuses a step that has no treatments, before any data is read."""
+    if type(step).treatments is Step.treatments:
         raise ConfigError(
             f"step={step.name} does not treat layers one by one, so there is nothing to scan; take "
             "prune, tucker, svd, spatial_svd or cp."
         )
 
 
-def _shown(trials: list[Trial], step: Step) -> Iterable[Trial]:
-    layers = len({trial.layer for trial in trials})
-    job = f"{step.name}: {len(trials)} points of {layers} layers"
-    return report_progress(trials, total=len(trials), job=job)
+def _shown(treatments: list[Treatment], step: Step) -> Iterable[Treatment]:
+    layers = len({treatment.layer for treatment in treatments})
+    job = f"{step.name}: {len(treatments)} points of {layers} layers"
+    return report_progress(treatments, total=len(treatments), job=job)
 
 
 def as_plain(found: Scan, step: str) -> dict[str, Any]:

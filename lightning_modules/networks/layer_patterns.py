@@ -3,7 +3,7 @@
 from torch import nn
 
 from compression.errors import CompressionError
-from compression.step import chosen
+from compression.step import match_layers
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 from lightning_modules.networks.weights import head_keys
@@ -36,7 +36,7 @@ def matching_layers(network: Network, pattern: str, *, strict: bool = True) -> s
         return head_layers(network)
     names = [name for name, _ in network.named_modules() if name]
     try:
-        roots = chosen(names, [pattern], [])
+        roots = match_layers(names, [pattern], [])
     except CompressionError as error:
         if strict:
             raise ConfigError(str(error)) from None

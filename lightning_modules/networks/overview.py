@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from compression.cost.macs import count_params
-from compression.cost.profile import Survey
+from compression.cost.profile import Profile
 
 WIDTH = 44  # characters of a block's arguments
 PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # containers: their children are the blocks
@@ -34,7 +34,7 @@ class Row:
 
 
 def overview(
-    network: nn.Module, survey: Survey, *, convention: str = "standard", layers: bool = False
+    network: nn.Module, survey: Profile, *, convention: str = "standard", layers: bool = False
 ) -> list[Row]:
     """The rows of a network, in the order of being called; params and MACs add up to its totals.
 
@@ -78,7 +78,7 @@ def _blocks(
             yield path, child
 
 
-def _row(name: str, module: nn.Module, survey: Survey, macs: int) -> Row:
+def _row(name: str, module: nn.Module, survey: Profile, macs: int) -> Row:
     written = getattr(module, "row", None)  # a block of the block language
     shape = survey.shapes.get(name)
     return Row(

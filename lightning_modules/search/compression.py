@@ -47,7 +47,7 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
 
 def _ranks(draw: Draw, place: str, layers: "Sequence[Candidate]", keep: Any) -> None:
     """A ratio of the full rank for each layer; the parameters are called as the layers."""
-    from compression.factorization.ranks.ratio import Ratio
+    from compression.factorization.rank_rules import Ratio
 
     if f"{place}.ranks" in draw.taken:
         return

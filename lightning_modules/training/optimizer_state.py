@@ -35,7 +35,7 @@ class OptimizerState:
         for name, state in self.states.items():
             own = name.removeprefix(PREFIX)
             after = {
-                key: step.follow(plan, own, value) if _is_moment(value) else value
+                key: step.prune_optimizer_state(plan, own, value) if _is_moment(value) else value
                 for key, value in state.items()
             }
             if all(value is not None for value in after.values()):

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from compression import Context
-from compression.latency.measure import enough_turns, processor
+from compression.latency.measure import processor, stable_times
 from compression.latency.threads import torch_threads
-from compression.quantization.calibration import BATCH, LEAST
+from compression.quantization.calibration import BATCH, MIN_IMAGES
 from compression.quantization.quantize import Quantize
 from lightning_modules.config.command_line import CONF, report_errors
 from lightning_modules.deployment.backends import Runner, run_file
@@ -92,7 +92,7 @@ def quantised(network: Network, images: np.ndarray) -> Network:
     context = Context(
         sample=sample, image_size=network.image_size, train_batches=lambda: [(sample, None)]
     )
-    step = Quantize(images=LEAST, method="minmax")
+    step = Quantize(images=MIN_IMAGES, method="minmax")
     return step.apply(network, step.plan(network, context, 0))
 
 
@@ -101,7 +101,7 @@ def _times(pair: list[Runner], images: np.ndarray) -> list[str]:
     for batch in BATCHES:
         some = np.ascontiguousarray(images[:batch])
         calls = [lambda runner=runner, some=some: runner.call(some) for runner in pair]
-        cells += _ratio(list(1e3 * np.median(enough_turns(calls), axis=1)), ".3f")
+        cells += _ratio(list(1e3 * np.median(stable_times(calls), axis=1)), ".3f")
     return cells
 
 

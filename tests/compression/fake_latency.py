@@ -25,25 +25,25 @@ def fake_latency(monkeypatch) -> list[float]:
         exported.append(8 * (OVERHEAD + (1 - OVERHEAD) * macs / whole[0]))
         return exported[-1]
 
-    def take_turns(calls: list[float], repeats: int) -> np.ndarray:
+    def interleaved_times(calls: list[float], repeats: int) -> np.ndarray:
         assert len(calls) <= 2 and repeats > 0
         return np.array(calls)[:, None] / 1e3
 
     monkeypatch.setattr(relative_latency, "onnx_call", onnx_call)
-    monkeypatch.setattr(latency, "take_turns", take_turns)
+    monkeypatch.setattr(latency, "interleaved_times", interleaved_times)
     return exported
 
 
 def scripted(latency_at: Callable[[float], float], least: float = 0.0):
     """`candidate_at` and `latency_of` for a search, and the shares that were measured."""
-    from compression.target import OutOfReach
+    from compression.target import UnreachableTargetError
 
     asked: list[float] = []
 
-    def candidate_at(share: float) -> tuple[str, nn.Module]:
-        if share < least:
-            raise OutOfReach("no further", least, 1.0)
-        return f"plan {share:.4f}", nn.Linear(1, max(1, round(1e6 * share)), device="meta")
+    def candidate_at(ratio: float) -> tuple[str, nn.Module]:
+        if ratio < least:
+            raise UnreachableTargetError("no further", least, 1.0)
+        return f"plan {ratio:.4f}", nn.Linear(1, max(1, round(1e6 * ratio)), device="meta")
 
     def latency_of(network: nn.Module) -> float:
         asked.append(network.out_features / 1e6)

@@ -3,7 +3,7 @@ from torch import nn
 
 from compression.cost.macs import count_params, network_cost
 from compression.errors import CompressionError
-from compression.target import Target, round_target
+from compression.target import Target, round_ratio
 
 ENTRY = {"macs": 1000, "params": 200}
 
@@ -17,12 +17,12 @@ def test_reads_a_setting():
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"macs": 0}, r"there.macs is a share in \(0, 1\], not 0"),
+        ({"macs": 0}, r"there.macs is a ratio in \(0, 1\], not 0"),
         ({"macs": 1.5}, "not 1.5"),
         ({"macs": "half"}, "not 'half'"),
         ({"macs": True}, "not True"),
         ({"flops": 0.5}, "no 'flops'; there are macs, params, latency"),
-        ({"latency": 0}, r"there.latency is a share in \(0, 1\], not 0"),
+        ({"latency": 0}, r"there.latency is a ratio in \(0, 1\], not 0"),
         ({"macs": 0.5, "params": 0.5}, "names macs and params"),
         (0.5, "as {macs: 0.5}, not 0.5"),
     ],
@@ -34,15 +34,17 @@ def test_refuses_what_is_no_target(setting, says):
 
 def test_solves_for_a_share_of_the_entering_network():
     target = Target("macs", 0.5)
-    assert target.solve(lambda knob: 1000 * knob, ENTRY).cost == pytest.approx(500, rel=0.02)
-    first = target.solve(lambda knob: 1000 * knob, ENTRY, round=0, rounds=2)
+    assert target.solve(lambda parameter: 1000 * parameter, ENTRY).cost == pytest.approx(
+        500, rel=0.02
+    )
+    first = target.solve(lambda parameter: 1000 * parameter, ENTRY, round=0, rounds=2)
     assert first.cost == pytest.approx(750, rel=0.02)
     assert target.report(first, ENTRY) == "75.0% of the MACs"
 
 
 def test_says_what_was_not_met():
     target = Target("params", 0.5)
-    found = target.solve(lambda knob: 200 if knob > 0.7 else 80, ENTRY)
+    found = target.solve(lambda parameter: 200 if parameter > 0.7 else 80, ENTRY)
     assert target.report(found, ENTRY) == (
         "40.0% of the parameters, the nearest that can be had below the target"
     )
@@ -51,9 +53,17 @@ def test_says_what_was_not_met():
 @pytest.mark.parametrize(
     ("cost_at", "rounds", "says"),
     [
-        (lambda knob: 600 + 400 * knob, 1, r"macs=0.5 cannot.*between 0.6000 and 1.0000 of the MA"),
-        (lambda knob: 1000, 1, "no setting of this step makes the network cheaper; it stays at 1 "),
-        (lambda knob: 1000, 4, r"macs=0.5 \(in round 1 of 4: 0.875\) cannot be reached"),
+        (
+            lambda parameter: 600 + 400 * parameter,
+            1,
+            r"macs=0.5 cannot.*between 0.6000 and 1.0000 of the MA",
+        ),
+        (
+            lambda parameter: 1000,
+            1,
+            "no setting of this step makes the network cheaper; it stays at 1 ",
+        ),
+        (lambda parameter: 1000, 4, r"macs=0.5 \(in round 1 of 4: 0.875\) cannot be reached"),
     ],
 )
 def test_out_of_reach(cost_at, rounds, says):
@@ -66,5 +76,5 @@ def test_measures(network):
     assert network_cost(nn.Conv2d(3, 4, 3), "macs", (5, 4)) == 3 * 4 * 9 * 3 * 2
 
 
-def test_round_target():
-    assert [round_target(0.4, r, 3) for r in range(3)] == pytest.approx([0.8, 0.6, 0.4])
+def test_round_ratio():
+    assert [round_ratio(0.4, r, 3) for r in range(3)] == pytest.approx([0.8, 0.6, 0.4])

@@ -21,8 +21,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from compression import compress
-from compression.cost.macs import count_macs, forward_shapes
-from compression.cost.meta_copy import meta_copy
+from compression.cost.macs import count_macs
+from compression.cost.meta_pass import forward_shapes, meta_copy
 from compression.errors import CompressionError
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD

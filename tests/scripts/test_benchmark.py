@@ -17,7 +17,7 @@ from tests.conftest import needs_extra
 def test_all_calls_take_turns_and_the_best_batch_is_chosen(monkeypatch):
     asked = []
 
-    def take_turns(calls, repeats):
+    def interleaved_times(calls, repeats):
         asked.append(repeats)
         return np.stack([np.full(repeats, call()) for call in calls])
 
@@ -29,7 +29,7 @@ def test_all_calls_take_turns_and_the_best_batch_is_chosen(monkeypatch):
 
         return seconds
 
-    monkeypatch.setattr(timing, "take_turns", take_turns)
+    monkeypatch.setattr(timing, "interleaved_times", interleaved_times)
     steady = call(0.004, 0.001)
 
     def crowded(images):  # slower an image beyond two

@@ -36,7 +36,7 @@ def test_scan_then_compress_by_it(homes, folder):
     assert "stage1.unit2.compress_conv1" in done.stdout
     kept = homes / run / "sensitivity"
     scan = json.loads((kept / "prune.json").read_text())
-    assert {p["share"] for p in scan["points"]} == {0.25, 0.5, 0.75}
+    assert {p["ratio"] for p in scan["points"]} == {0.25, 0.5, 0.75}
     assert all(p["macs"] < scan["macs"] and 0 <= p["f1"] <= 1 for p in scan["points"])
     assert Image.open(kept / "prune.png").width > 500
     (file,) = (homes / "cache" / "sensitivity").glob("*/*/figures.json")

@@ -3,7 +3,7 @@
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from compression.sensitivity.scan import Point, Scan
+from compression.sensitivity.sensitivity_scan import Point, Scan
 from lightning_modules.reporting.pictures.drawing import GREY, LIGHT, write_names, write_title
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def draw_sensitivity(scan: Scan, *, title: str) -> "Figure":
     from matplotlib.figure import Figure
 
     layers = _layers(scan)
-    ratios = sorted({point.share for points in layers.values() for point in points})
+    ratios = sorted({point.ratio for points in layers.values() for point in points})
     under = f"macro-F1 {scan.f1:.3f} and {scan.macs:,} MACs before; each layer treated alone"
     if len(layers) < len({point.layer for point in scan.points}):
         under += f"; the {MAX_LAYERS} that save most"
@@ -96,7 +96,7 @@ def _draw_ratio(
         (place, point)
         for place, points in enumerate(layers.values())
         for point in points
-        if point.share == ratio
+        if point.ratio == ratio
     ]
     places = [place for place, _ in own]
     lost = [scan.lost(point) for _, point in own]

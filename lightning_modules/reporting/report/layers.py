@@ -18,7 +18,7 @@ def layer_costs(run: FinishedRun, *, trust: Iterable[str] = ()) -> Table | str:
         run: its network is loaded.
         trust: packages outside this one whose networks and steps may be run.
     """
-    from compression.cost.profile import survey  # torch
+    from compression.cost.profile import profile_network  # torch
     from compression.onnx import counted_network
     from lightning_modules.networks import load_network
     from lightning_modules.networks.overview import overview
@@ -28,7 +28,9 @@ def layer_costs(run: FinishedRun, *, trust: Iterable[str] = ()) -> Table | str:
     except (*USER_ERRORS, OSError) as error:
         return f"The cost of each layer is left out, for the network does not load: {error}"
     counted = counted_network(network)
-    return table_of(overview(counted, survey(counted, run.saved["image_size"]), layers=True))
+    return table_of(
+        overview(counted, profile_network(counted, run.saved["image_size"]), layers=True)
+    )
 
 
 def table_of(rows: "Sequence[Row]") -> Table:

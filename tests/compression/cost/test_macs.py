@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from compression.cost.macs import count_macs, count_params, layer_calls, macs_per_layer, module_macs
+from compression.cost.macs import count_macs, count_params, macs_per_layer, module_macs
+from compression.cost.meta_pass import layer_calls
 from compression.errors import CompressionError
 
 

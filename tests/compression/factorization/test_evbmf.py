@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from compression.factorization.ranks.evbmf import _threshold, evbmf_rank
+from compression.factorization.evbmf import _threshold, evbmf_rank
 
 
 def planted(rows, columns, rank, noise, seed=0):

@@ -1,11 +1,7 @@
 import pytest
 
 from compression.errors import CompressionError
-from compression.factorization.ranks.energy import Energy
-from compression.factorization.ranks.given import Given
-from compression.factorization.ranks.ratio import Ratio
-from compression.factorization.ranks.sensitivity import Sensitivity
-from compression.factorization.ranks.vbmf import VBMF
+from compression.factorization.rank_rules import VBMF, Energy, FixedRanks, Ratio, Sensitivity
 from compression.factorization.settings import check_settings, read_ranks
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.tucker import Tucker
@@ -22,7 +18,7 @@ from compression.factorization.tucker import Tucker
         ({"target": {"macs": 0.5}}, Energy, "energy 0.9"),
         ({"target": {"macs": 0.5}, "ranks": "ratio"}, Ratio, "ratio 0.5"),
         ({"target": {"macs": 0.5}, "ranks": "target"}, Energy, "energy 0.9"),
-        ({"ranks": {"a": 3}}, Given, "the ranks given"),
+        ({"ranks": {"a": 3}}, FixedRanks, "the ranks given"),
         ({"ranks": {}}, Ratio, "ratio 0.5"),
     ],
 )
@@ -34,13 +30,13 @@ def test_which_rule_is_meant(settings, rule, why):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"ratio": 0}, r"there.ratio is a share in \(0, 1\], not 0"),
-        ({"energy": 1.01}, "there.energy is a share"),
-        ({"vbmf": True}, "there.vbmf is a share"),
+        ({"ratio": 0}, r"there.ratio is a ratio in \(0, 1\], not 0"),
+        ({"energy": 1.01}, "there.energy is a ratio"),
+        ({"vbmf": True}, "there.vbmf is a ratio"),
         ({"ratio": "x"}, "not 'x'"),
         ({"rounds": 0}, "there.rounds is a number from 1"),
         ({"groups": "merge"}, "there.groups=merge does not exist; leave or split"),
-        ({"target": {"macs": 2}}, "there.target.macs is a share"),
+        ({"target": {"macs": 2}}, "there.target.macs is a ratio"),
         ({"ranks": "target"}, "there.ranks=target needs a target"),
         ({"ranks": "vbmf", "target": {"macs": 0.5}}, "there.ranks chooses the ranks in another"),
         (
@@ -69,4 +65,4 @@ def test_ranks_from_a_file(tmp_path):
 
 def test_depthwise_layers_are_split_by_default():
     assert SpatialSVD().groups == "split" and Tucker().groups == "leave"
-    assert SpatialSVD(groups="leave", ratio=0.2).rule.share == 0.2
+    assert SpatialSVD(groups="leave", ratio=0.2).rule.ratio == 0.2

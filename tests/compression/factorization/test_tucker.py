@@ -12,7 +12,7 @@ from torch import nn
 from compression import Context, Recipe, compress
 from compression.cost.macs import count_macs, module_macs
 from compression.errors import CompressionError
-from compression.factorization.tucker import Tucker, TuckerForm, tucker2
+from compression.factorization.tucker import Tucker, TuckerDecomposition, tucker2
 
 
 def same(a: dict, b: dict) -> bool:
@@ -99,7 +99,7 @@ def test_rounds_shrink_on_the_way_to_the_ratio(network, sample):
 def test_a_later_run_shrinks_what_an_earlier_one_made(network, sample):
     once, _ = compress(network, [Tucker(ratio=0.5, include=["3"])], sample=sample)
     twice, recipe = compress(once, [Tucker(ratio=0.5, include=["3"])], sample=sample)
-    assert TuckerForm.is_product(twice[3]) and twice[3][1].weight.shape[:2] == (6, 4)
+    assert TuckerDecomposition.is_product(twice[3]) and twice[3][1].weight.shape[:2] == (6, 4)
     assert recipe.entries[0].plan["layers"]["3"]["channels"] == [12, 8]
     assert torch.equal(twice[3][2].bias, network[3].bias)
 

@@ -33,20 +33,20 @@ def factorised(name, step, classes=4):
 
 
 @pytest.mark.parametrize(
-    ("name", "step", "share"),
+    ("name", "step", "ratio"),
     [
         ("squeezenet1_1", Tucker, 0.7),
         ("shufflenet_v2_x0_5", SVD, 0.6),
         ("squeezenet1_1", SpatialSVD, 0.7),
     ],
 )
-def test_to_a_share_of_the_macs(name, step, share):
-    assert factorised(name, step(target={"macs": share}, **SPLIT)) == pytest.approx(share, rel=0.02)
+def test_to_a_share_of_the_macs(name, step, ratio):
+    assert factorised(name, step(target={"macs": ratio}, **SPLIT)) == pytest.approx(ratio, rel=0.02)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "step", "share"),
+    ("name", "step", "ratio"),
     [
         ("densenet121", SVD, 0.8),
         ("efficientnet_b0", SVD, 0.6),
@@ -63,8 +63,8 @@ def test_to_a_share_of_the_macs(name, step, share):
         ("vit_b_16", SVD, 0.7),
     ],
 )
-def test_more_networks_to_a_share_of_the_macs(name, step, share):
-    assert factorised(name, step(target={"macs": share}, **SPLIT)) == pytest.approx(share, rel=0.02)
+def test_more_networks_to_a_share_of_the_macs(name, step, ratio):
+    assert factorised(name, step(target={"macs": ratio}, **SPLIT)) == pytest.approx(ratio, rel=0.02)
 
 
 def test_tucker_says_how_little_it_can_do_for_a_depthwise_network():

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from compression import compress
-from compression.cost.layer_macs import layer_macs
+from compression.cost.geometry import layer_macs
 from compression.cost.macs import count_macs
 from compression.errors import CompressionError
-from compression.factorization import clock
+from compression.factorization import rank_selection
 from compression.factorization.cp import CP
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
@@ -51,7 +51,7 @@ def blocks():
 
 
 @pytest.fixture
-def fake_clock(monkeypatch):
+def fake_timer(monkeypatch):
     """Layers take as long as they have MACs, and 1000 more for each of their parts."""
 
     def compare(layers):
@@ -59,7 +59,7 @@ def fake_clock(monkeypatch):
         macs = [layer_macs(layer, shape) for layer, shape in layers]
         return [1e-6 * (n + 1000 * p) for n, p in zip(macs, parts, strict=True)]
 
-    monkeypatch.setattr(clock, "compare_layers", compare)
+    monkeypatch.setattr(rank_selection, "compare_layers", compare)
 
 
 def latency_share(smaller, network):
@@ -78,17 +78,17 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("step", "settings"), STEPS)
-def test_a_latency_is_met_and_replayed(step, settings, blocks, fake_latency, fake_clock):
+def test_a_latency_is_met_and_replayed(step, settings, blocks, fake_latency, fake_timer):
     target = {SVD: 0.95, CP: 0.7}.get(step, 0.7)
     before = copy.deepcopy(blocks.state_dict())
     steps = [step(target={"latency": target}, **settings)]
     smaller, recipe = compress(blocks, steps, sample=SAMPLE)
-    share = latency_share(smaller, blocks)
-    assert share == pytest.approx(target, rel=0.1)
+    ratio = latency_share(smaller, blocks)
+    assert ratio == pytest.approx(target, rel=0.1)
     (entry,) = recipe.entries
     assert json.loads(json.dumps(entry.plan)) == entry.plan
-    assert entry.plan["target"] == f"{share:.1%} of the latency, measured (8 -> {8 * share:.3g} ms)"
-    assert entry.plan["latency_ms"] == pytest.approx([8, 8 * share])
+    assert entry.plan["target"] == f"{ratio:.1%} of the latency, measured (8 -> {8 * ratio:.3g} ms)"
+    assert entry.plan["latency_ms"] == pytest.approx([8, 8 * ratio])
     assert entry.plan["target"] in "\n".join(step.describe(entry.plan))
     assert all(torch.equal(before[key], value) for key, value in blocks.state_dict().items())
     measured = len(fake_latency)
@@ -100,7 +100,7 @@ def test_a_latency_is_met_and_replayed(step, settings, blocks, fake_latency, fak
 
 
 @pytest.mark.parametrize("step", [Prune, PruneLayers, Tucker])
-def test_rounds_end_at_the_target(step, blocks, fake_latency, fake_clock):
+def test_rounds_end_at_the_target(step, blocks, fake_latency, fake_timer):
     steps = [step(target={"latency": 0.6}, rounds=2)]
     smaller, recipe = compress(blocks, steps, sample=SAMPLE)
     first, second = (entry.plan["latency_ms"] for entry in recipe.entries)
@@ -110,7 +110,7 @@ def test_rounds_end_at_the_target(step, blocks, fake_latency, fake_clock):
 
 
 @pytest.mark.parametrize("step", [Prune, PruneLayers, Tucker])
-def test_out_of_reach_says_how_far_it_can_go(step, blocks, fake_latency, fake_clock):
+def test_out_of_reach_says_how_far_it_can_go(step, blocks, fake_latency, fake_timer):
     says = (
         r"target.latency=0.2 cannot be reached: this step can bring the network to between 0.[23]\d"
     )
@@ -122,7 +122,7 @@ def test_layers_that_measure_slower_are_left_alone(blocks, fake_latency, monkeyp
     def compare(layers):
         return [1.0, 1.5]
 
-    monkeypatch.setattr(clock, "compare_layers", compare)
+    monkeypatch.setattr(rank_selection, "compare_layers", compare)
     says = "latency=0.9 cannot be reached: no setting of this step makes the network faster"
     with pytest.raises(CompressionError, match=says):
         compress(blocks, [SVD(target={"latency": 0.9})], sample=SAMPLE)
@@ -166,5 +166,5 @@ def test_a_real_measurement(step, target):
     before, after = recipe.entries[0].plan["latency_ms"]
     # Units are coarse: the nearest below may be a unit's time away.
     assert (0.6 if step is PruneLayers else 0.9) * target <= after / before <= 1.1 * target
-    again = RelativeLatency(network, 64).share(smaller)
+    again = RelativeLatency(network, 64).ratio(smaller)
     assert 0.5 * target < again < 1.4 * target

@@ -9,7 +9,7 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.latency.latency_target import GUESSES, MEASUREMENTS, plan_for_latency, search
 from compression.step import Context
-from compression.target import OutOfReach, Target
+from compression.target import Target, UnreachableTargetError
 from tests.compression.fake_latency import scripted
 
 
@@ -47,9 +47,9 @@ def test_the_network_stays_where_an_earlier_round_went_far_enough():
 )
 def test_out_of_reach_only_after_the_smallest_was_measured(latency_at, least, reach):
     candidate_at, latency_of, asked = scripted(latency_at, least)
-    with pytest.raises(OutOfReach) as error:
+    with pytest.raises(UnreachableTargetError) as error:
         search(candidate_at, latency_of, 0.4)
-    assert (error.value.least, error.value.most) == pytest.approx(reach, abs=1e-4)
+    assert (error.value.minimum, error.value.maximum) == pytest.approx(reach, abs=1e-4)
     assert min(asked) == pytest.approx(least, abs=1e-5)
 
 
@@ -71,7 +71,7 @@ def test_any_noise_ends_soon_with_a_truthful_answer(goal, overhead, power, noise
 
     try:
         found = search(candidate_at, remembered, goal)
-    except OutOfReach:
+    except UnreachableTargetError:
         assert min(measured.values()) > 1.1 * goal
         assert min(asked) == pytest.approx(0.02)
     else:
@@ -93,11 +93,11 @@ def test_a_smooth_latency_is_met(goal, overhead, power):
 def test_few_networks_are_planned_where_they_are_all_alike():
     planned = []
 
-    def candidate_at(share):
-        planned.append(share)
+    def candidate_at(ratio):
+        planned.append(ratio)
         return "plan", nn.Linear(1, 2)
 
-    with pytest.raises(OutOfReach):
+    with pytest.raises(UnreachableTargetError):
         search(candidate_at, lambda network: 0.9, 0.5)
     assert len(planned) <= GUESSES + 1
 

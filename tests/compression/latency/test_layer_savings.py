@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from compression.cost.layer_macs import layer_macs
+from compression.cost.geometry import layer_macs
 from compression.latency.layer_advice import advise, elements_moved
 from compression.latency.layer_savings import layer_savings
 from compression.pruning.prune import Prune

@@ -85,10 +85,10 @@ def test_unknown_backend():
 def test_short_passes_take_more_turns(seconds, turns, monkeypatch):
     taken = []
 
-    def take_turns(calls, repeats):
+    def interleaved_times(calls, repeats):
         taken.append(repeats)
         return np.full((len(calls), repeats), seconds)
 
-    monkeypatch.setattr(latency, "take_turns", take_turns)
-    times = latency.enough_turns([print, print])
+    monkeypatch.setattr(latency, "interleaved_times", interleaved_times)
+    times = latency.stable_times([print, print])
     assert sum(taken) == turns == times.shape[1]

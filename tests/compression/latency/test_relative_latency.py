@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from compression.latency.latency_target import stand_in
+from compression.latency.latency_target import random_weight_copy
 from compression.latency.relative_latency import RelativeLatency, structure_of
 from tests.compression.fake_latency import OVERHEAD, fake_latency
 
@@ -14,12 +14,12 @@ __all__ = ["fake_latency"]
 def test_networks_are_compared_with_the_reference(fake_latency):
     network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 1))
     latency = RelativeLatency(network, (8, 8))
-    assert latency.share(copy.deepcopy(network)) == 1.0 and fake_latency == []
+    assert latency.ratio(copy.deepcopy(network)) == 1.0 and fake_latency == []
     half = nn.Conv2d(3, 8, 1)
-    share = latency.share(half)
+    ratio = latency.ratio(half)
     macs = 8 * 8 * 24, 8 * 8 * 24 + 6 * 6 * (8 * 8 * 9 + 32)
-    assert share == pytest.approx(OVERHEAD + (1 - OVERHEAD) * macs[0] / macs[1])
-    assert latency.share(nn.Conv2d(3, 8, 1)) == share and len(fake_latency) == 2
+    assert ratio == pytest.approx(OVERHEAD + (1 - OVERHEAD) * macs[0] / macs[1])
+    assert latency.ratio(nn.Conv2d(3, 8, 1)) == ratio and len(fake_latency) == 2
     assert latency.reference_ms == 8 and len(fake_latency) == 2
 
 
@@ -40,7 +40,7 @@ def test_a_stand_in_has_the_structure_and_finite_outputs(network, sample):
         return twin
 
     before = copy.deepcopy(network.state_dict())
-    twin = stand_in(network, restructure, {"width": 5})
+    twin = random_weight_copy(network, restructure, {"width": 5})
     assert twin[3].out_channels == 5 and not twin.training
     assert twin(sample).isfinite().all()
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
@@ -56,5 +56,5 @@ def test_a_real_measurement():
             return super().forward(images.float() / 255).mean((2, 3))
 
     latency = RelativeLatency(Pixels(*wide), 48)
-    assert 0.02 < latency.share(Pixels(*narrow)) < 0.6
+    assert 0.02 < latency.ratio(Pixels(*narrow)) < 0.6
     assert latency.reference_ms > 0

@@ -9,7 +9,8 @@ from compression import Context, Recipe, compress
 from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
-from compression.pruning import importance, settings, sparsity
+from compression.pruning import importance, settings
+from compression.pruning import importance as sparsity
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
 from lightning_modules.networks import load_network, save_network
@@ -238,7 +239,7 @@ def test_refusals():
         ({"ratio": 0.5, "least": 2}, "least"),
         ({"rounds": True}, "rounds is a number from 1, not True"),
         ({"importance": None}, "one of l1"),
-        ({"least": None}, "least is a share"),
+        ({"least": None}, "least is a ratio"),
         ({"strength": 0}, "strength is a number above 0"),
         ({"sparsity": "l1"}, "bn_scale, group_norm"),
     ]:

@@ -7,8 +7,8 @@ from torch import nn
 from compression import Context, Recipe, compress
 from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
+from compression.pruning.ablation import loss_increase
 from compression.pruning.prune_layers import PruneLayers
-from compression.pruning.skipping import loss_increase
 from compression.pruning.units import unit_stages
 from lightning_modules.networks import build_network, load_network, save_network
 

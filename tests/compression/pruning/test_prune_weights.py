@@ -6,8 +6,8 @@ from torch import nn
 
 from compression import Recipe, compress
 from compression.errors import CompressionError
+from compression.pruning.importance import bn_scales, group_norms
 from compression.pruning.prune_weights import PruneWeights
-from compression.pruning.sparsity import bn_scales, group_norms
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from compression.quantization import calibration, quantize
 from compression.quantization.calibration import calibration_images
 from compression.quantization.graph import excluded_layers, float_graph
 from compression.quantization.int8_network import Int8Network
+from compression.quantization.layer_sensitivity import select_float_layers
 from compression.quantization.quantize import Quantize
-from compression.quantization.sensitive import kept_floating
-from compression.sensitivity.macro_f1 import macro_f1
+from compression.sensitivity.sensitivity_scan import macro_f1
 
 
 class Small(nn.Module):
@@ -195,7 +195,7 @@ def test_sensitive_layers_stay_floating(network, batches, exported, tmp_path, mo
     told = step.describe_layers(plan)
     assert told["second"].startswith("left floating as too sensitive (alone changes logits by")
     # What was measured once is only read.
-    monkeypatch.setattr("compression.quantization.sensitive.int8_graph", None)
+    monkeypatch.setattr("compression.quantization.layer_sensitivity.int8_graph", None)
     assert step.plan(network, context(), 0)["sensitive"] == scan
 
 
@@ -218,9 +218,9 @@ def test_sensitive_needs_a_bound():
 def test_where_no_number_is_enough_the_best_is_taken():
     harm = {"a": 1.0, "b": 3.0, "c": 2.0}
     f1 = {0: 0.1, 1: 0.4, 2: 0.6, 3: 0.5}
-    kept, found = kept_floating(harm, lambda layers: f1[len(layers)], 0.7)
+    kept, found = select_float_layers(harm, lambda layers: f1[len(layers)], 0.7)
     assert kept == ["b", "c"] and found == [0.1, 0.4, 0.6, 0.5]
-    assert kept_floating(harm, lambda layers: f1[len(layers)], 0.1) == ([], [0.1])
+    assert select_float_layers(harm, lambda layers: f1[len(layers)], 0.1) == ([], [0.1])
 
 
 def test_too_few_images(batches):

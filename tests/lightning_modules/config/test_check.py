@@ -168,7 +168,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["+compression=tucker", "compression.tucker.teacher=x"], "names x, which this run"),
         (
             ["+compression=tucker", "+compression.tucker.target={macs: 1.2}"],
-            r"compression.tucker.target.macs is a share in \(0, 1\], not 1.2",
+            r"compression.tucker.target.macs is a ratio in \(0, 1\], not 1.2",
         ),
         (["+compression=[quantize,tucker]"], "compression.quantize must be the last step"),
         (
@@ -193,7 +193,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (
             ["+compression=quantize_aware", "compression.quantize_aware.averaging=2"],
-            "compression.quantize_aware.averaging is a share in 0..1, not 2",
+            "compression.quantize_aware.averaging is a ratio in 0..1, not 2",
         ),
         (["+compression=quantize_aware", "trainer=ddp_sim"], "quantize_aware trains on one device"),
         (

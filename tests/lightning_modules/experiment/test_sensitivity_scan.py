@@ -9,7 +9,7 @@ from compression.pruning.prune_weights import PruneWeights
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.metrics import evaluate
 from lightning_modules.experiment.run_context import RunContext, scans_folder
-from lightning_modules.experiment.sensitivity_scan import as_plain, require_trials, scan_run
+from lightning_modules.experiment.sensitivity_scan import as_plain, require_treatments, scan_run
 from lightning_modules.networks import build_network, load_network, save_network
 from lightning_modules.runs.data import make_data
 
@@ -69,8 +69,8 @@ def test_scans_are_of_one_data_set(entered):
 
 def test_refusals(entered):
     cfg, run = entered("+compression=tucker")
-    with pytest.raises(ConfigError, match="finds no layer in .* cheaper at these shares"):
+    with pytest.raises(ConfigError, match="finds no layer in .* cheaper at these ratios"):
         scan_run(cfg, run, [0.99])
     with pytest.raises(ConfigError, match="step=prune_weights does not treat layers one by one"):
-        require_trials(PruneWeights())
-    require_trials(Tucker())
+        require_treatments(PruneWeights())
+    require_treatments(Tucker())

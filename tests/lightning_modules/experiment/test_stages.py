@@ -2,10 +2,7 @@
 
 import pytest
 
-from compression.factorization.ranks.energy import Energy
-from compression.factorization.ranks.given import Given
-from compression.factorization.ranks.ratio import Ratio
-from compression.factorization.ranks.vbmf import VBMF
+from compression.factorization.rank_rules import VBMF, Energy, FixedRanks, Ratio
 from lightning_modules.experiment.stages import stages_of
 
 
@@ -15,8 +12,8 @@ from lightning_modules.experiment.stages import stages_of
         (["+compression=tucker", "compression.tucker.ratio=0.3"], Ratio),
         (["+compression=cp", "compression.cp.ranks=energy", "compression.cp.energy=0.8"], Energy),
         (["+compression=svd", "compression.svd.target.params=0.5"], Energy),
-        (["+compression=svd", "compression.svd.ranks={body.*.conv: 8, head: 3}"], Given),
-        (["+compression=tucker", "+compression.tucker.ranks.body.a=[4,2]"], Given),
+        (["+compression=svd", "compression.svd.ranks={body.*.conv: 8, head: 3}"], FixedRanks),
+        (["+compression=tucker", "+compression.tucker.ranks.body.a=[4,2]"], FixedRanks),
         (["+compression=spatial_svd", "compression.spatial_svd.ranks=vbmf"], VBMF),
         (["experiment=multi_teacher_tucker"], Ratio),
         (["experiment=mnasnet_vbmf"], VBMF),
@@ -34,10 +31,10 @@ def test_settings_reach_the_step(compose_config):
         "+compression.svd.ranks.body.a=[4]", "compression.svd.epochs=3",
     ]  # fmt: skip
     _, tucker, svd = stages_of(compose_config(*words))
-    assert (tucker.step.target.measure, tucker.step.target.share) == ("macs", 0.5)
+    assert (tucker.step.target.measure, tucker.step.target.ratio) == ("macs", 0.5)
     assert (tucker.step.prefer, tucker.step.groups) == ("latency", "leave")
     assert (svd.name, svd.epochs, svd.step.groups) == ("02_svd", 3, "split")
     assert svd.step.rule.ranks == {"body.a": [4]}
     assert stages_of(compose_config("+compression=spatial_svd"))[-1].step.groups == "split"
     whole = stages_of(compose_config("experiment=multi_teacher_tucker"))[-1]
-    assert (whole.step.rule.share, whole.epochs) == (0.4, 80)
+    assert (whole.step.rule.ratio, whole.epochs) == (0.4, 80)

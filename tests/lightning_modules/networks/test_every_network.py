@@ -13,7 +13,7 @@ import torch
 
 from compression.cost.activations import activation_bytes
 from compression.cost.macs import count_macs, count_params
-from compression.cost.profile import survey
+from compression.cost.profile import profile_network
 from compression.engine import recalibrate
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, outline_network, save_network
@@ -137,7 +137,7 @@ def check(node, table, folder, *, trained=True):
     start = perf_counter()
     torch.manual_seed(0)
     outline, size = smallest(node)
-    rows = overview(outline, survey(outline, size))
+    rows = overview(outline, profile_network(outline, size))
     params, macs = count_params(outline), count_macs(outline, size)
     assert sum(row.params for row in rows) == params and sum(row.macs for row in rows) == macs > 0
     loss = None

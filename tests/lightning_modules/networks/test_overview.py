@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from compression.cost.macs import count_macs, count_params, layer_calls, macs_per_layer
-from compression.cost.profile import survey
+from compression.cost.macs import count_macs, count_params, macs_per_layer
+from compression.cost.meta_pass import layer_calls
+from compression.cost.profile import profile_network
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import outline_network
 from lightning_modules.networks.overview import overview
@@ -18,7 +19,7 @@ MEASURED = """
 import sys, time
 from omegaconf import OmegaConf
 from compression.cost.macs import count_macs
-from compression.cost.profile import survey
+from compression.cost.profile import profile_network
 from lightning_modules.networks import outline_network
 from lightning_modules.networks.overview import overview
 import lightning_modules.networks.zoo
@@ -32,7 +33,8 @@ node.variant = variant
 before = resident()
 network = outline_network(node, num_classes=1000, image_size=224)
 times = [time.process_time()]
-for measure in (lambda: overview(network, survey(network, 224)), lambda: count_macs(network, 224)):
+profiled = lambda: overview(network, profile_network(network, 224))
+for measure in (profiled, lambda: count_macs(network, 224)):
     for _ in range(2):  # the first time imports
         found = measure()
         times.append(time.process_time())
@@ -46,7 +48,7 @@ print(ratio, (resident() - before) / 1e6)
 @pytest.mark.parametrize("layers", [False, True])
 def test_rows_add_up_to_the_totals(option, convention, layers, model_cfg):
     network = outline_network(model_cfg(option), num_classes=5, image_size=64)
-    rows = overview(network, survey(network, 64), convention=convention, layers=layers)
+    rows = overview(network, profile_network(network, 64), convention=convention, layers=layers)
     assert sum(row.macs for row in rows) == count_macs(network, 64, convention=convention)
     assert sum(row.params for row in rows) == count_params(network)
     assert len({row.name for row in rows}) == len(rows)
@@ -54,7 +56,7 @@ def test_rows_add_up_to_the_totals(option, convention, layers, model_cfg):
 
 def test_rows_by_hand(model_cfg):
     network = outline_network(model_cfg("resnet"), num_classes=5, image_size=64)
-    rows = {row.name: row for row in overview(network, survey(network, 64))}
+    rows = {row.name: row for row in overview(network, profile_network(network, 64))}
     assert list(rows)[:3] == ["pixels", "conv1", "bn1"] and list(rows)[-1] == "fc"
     assert rows["conv1"].arguments == "3 -> 64, 7x7/2"
     assert rows["conv1"].shape == (64, 32, 32)
@@ -70,13 +72,13 @@ def test_a_block_says_the_row_that_it_was_built_from():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU()))
     kind = SimpleNamespace(name="Conv")
     network[1].row = SimpleNamespace(kind=kind, repeat=2, arguments={"out": 4, "k": 1})
-    row = overview(network, survey(network, 8))[-1]
+    row = overview(network, profile_network(network, 8))[-1]
     assert (row.name, row.kind, row.arguments) == ("1", "Conv", "2 x out=4, k=1")
 
 
 def test_the_survey_agrees_with_the_single_counts(model_cfg):
     network = outline_network(model_cfg("squeezenet"), num_classes=5, image_size=64)
-    found = survey(network, [64, 48])
+    found = profile_network(network, [64, 48])
     for convention, counts in found.macs.items():
         single = macs_per_layer(network, [64, 48], convention)
         assert {name: macs for name, macs in counts.items() if macs} == single
@@ -86,7 +88,7 @@ def test_the_survey_agrees_with_the_single_counts(model_cfg):
 
 def test_the_picture(model_cfg, tmp_path):
     network = outline_network(model_cfg(), num_classes=5, image_size=64)
-    rows = overview(network, survey(network, 64))
+    rows = overview(network, profile_network(network, 64))
     path = save_bars(rows, tmp_path / "new" / "bars.png", title="a title")
     picture = Image.open(path)
     bars = sum(1 for row in rows if row.macs)

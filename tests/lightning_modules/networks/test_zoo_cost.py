@@ -9,7 +9,8 @@ from torch import nn
 from torchvision import models
 from torchvision.models.swin_transformer import ShiftedWindowAttention
 
-from compression.cost.macs import count_macs, forward_shapes
+from compression.cost.macs import count_macs
+from compression.cost.meta_pass import forward_shapes
 from lightning_modules.networks.outline import Outline
 from lightning_modules.networks.variants import FAMILIES
 

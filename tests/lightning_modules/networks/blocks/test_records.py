@@ -8,7 +8,8 @@ import torchvision
 from omegaconf import OmegaConf
 from torch import nn
 
-from compression.cost.macs import count_macs, count_params, layer_calls
+from compression.cost.macs import count_macs, count_params
+from compression.cost.meta_pass import layer_calls
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import BlockNetwork, build_network, load_network, save_network
 from lightning_modules.networks.blocks.writing import to_rows

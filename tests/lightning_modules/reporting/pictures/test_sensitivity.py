@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from compression.sensitivity.scan import Point, Scan
+from compression.sensitivity.sensitivity_scan import Point, Scan
 from lightning_modules.reporting.pictures.drawing import save
 from lightning_modules.reporting.pictures.sensitivity import MAX_LAYERS, draw_sensitivity
 
 
 def scan_of(losses: dict[str, dict[float, float]], *, saved: float = 0.1) -> Scan:
     points = [
-        Point(layer=layer, share=s, kept=s, what="", f1=0.8 - lost, params=1,
+        Point(layer=layer, ratio=s, kept=s, what="", f1=0.8 - lost, params=1,
               macs=round(1000 * (1 - saved * (1 - s))))
         for layer, own in losses.items()
         for s, lost in own.items()

@@ -11,13 +11,13 @@ import onnx
 
 from compression.onnx.network import onnx_session
 from compression.quantization.graph import int8_graph, layer_nodes, nodes_of
-from compression.sensitivity.stored_figures import stored_figures
+from compression.sensitivity.stored_metrics import stored_metrics
 from compression.step import Plan
 
 log = logging.getLogger(__name__)
 
 
-def harms(
+def quantization_sensitivity(
     model: onnx.ModelProto, plan: Plan, images: np.ndarray, folder: Path | None
 ) -> dict[str, float]:
     """Layer -> mean squared change of the logits where of all layers just that one is int8.
@@ -41,13 +41,13 @@ def harms(
         content = int8_graph(copy.deepcopy(model), plan["ranges"], **settings)
         return {"harm": float(np.square(_logits(content, images) - expected).mean())}
 
-    with stored_figures(folder) as stored:
+    with stored_metrics(folder) as stored:
         return {
             layer: stored.get(f"{layer}: {how}", partial(harm, layer))["harm"] for layer in layers
         }
 
 
-def kept_floating(
+def select_float_layers(
     harm: Mapping[str, float], macro_f1: Callable[[list[str]], float], least: float
 ) -> tuple[list[str], list[float]]:
     """As few layers as it takes, those with the most harm first, and macro-F1 with 0, 1, ... kept.

@@ -11,14 +11,14 @@ from collections import defaultdict
 
 import numpy as np
 
-from compression.sensitivity.scan import Scan
+from compression.sensitivity.sensitivity_scan import Scan
 
 # F1 that taking all of a layer is thought to cost where the scan sees no loss: what one cannot
 # measure on some hundred images. So layers that all seem free are cut alike and bit by bit.
-UNSEEN = 0.005
+PRIOR_DROP = 0.005
 
 
-class LossBounds:
+class SensitivityCurves:
     """The share of each layer at a bound.
 
     Args:
@@ -35,14 +35,14 @@ class LossBounds:
         self._curves = {layer: _curve(losses) for layer, losses in points.items()}
         self.worst = max((losses[-1] for losses, _ in self._curves.values()), default=0.0)
 
-    def bound_at(self, knob: float) -> float:
+    def bound_at(self, parameter: float) -> float:
         """A bound at a setting in 0..1, where 0 is the worst one and 1 leaves all layers whole.
 
         Squared, so that small bounds, at which most layers change, are told apart.
         """
-        return self.worst * (1 - knob) ** 2
+        return self.worst * (1 - parameter) ** 2
 
-    def share(self, layer: str, bound: float) -> float:
+    def ratio(self, layer: str, bound: float) -> float:
         """Of its channels or rank; 1 for a layer that the scan does not have."""
         if layer not in self._curves:
             return 1.0
@@ -54,9 +54,9 @@ def _curve(losses: dict[float, float]) -> tuple[list[float], list[float]]:
 
     Less of a layer is never taken to be better than more of it: that is the chance of few images.
     """
-    rising, shares, most = [0.0], [1.0], 0.0
-    for share in sorted(losses, reverse=True):
-        most = max(most, losses[share])
-        rising.append(most + UNSEEN * (1 - share))
-        shares.append(share)
-    return rising, shares
+    rising, ratios, most = [0.0], [1.0], 0.0
+    for ratio in sorted(losses, reverse=True):
+        most = max(most, losses[ratio])
+        rising.append(most + PRIOR_DROP * (1 - ratio))
+        ratios.append(ratio)
+    return rising, ratios

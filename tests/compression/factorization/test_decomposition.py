@@ -10,19 +10,17 @@ from hypothesis import strategies as st
 from tensorly.decomposition import parafac
 from torch import nn
 
-from compression.cost.geometry import Geometry
-from compression.cost.layer_macs import layer_macs
+from compression.cost.geometry import Geometry, layer_macs
 from compression.cost.macs import module_macs
 from compression.errors import CompressionError
-from compression.factorization.cp import CPForm, cp
+from compression.factorization.cp import CPDecomposition, cp
 from compression.factorization.factorization import fill
-from compression.factorization.kernels import kernel_of
-from compression.factorization.spatial_svd import SpatialSVDForm
-from compression.factorization.spectrum import Spectrum
-from compression.factorization.svd import SVDForm
-from compression.factorization.tucker import TuckerForm
+from compression.factorization.kernels import Spectrum, kernel_of
+from compression.factorization.spatial_svd import SpatialSVDDecomposition
+from compression.factorization.svd import SVDDecomposition
+from compression.factorization.tucker import TuckerDecomposition
 
-FORMS = [TuckerForm, CPForm, SVDForm, SpatialSVDForm]
+FORMS = [TuckerDecomposition, CPDecomposition, SVDDecomposition, SpatialSVDDecomposition]
 WINDOWS = [
     nn.Conv2d(5, 7, 3, padding=1),
     nn.Conv2d(4, 6, (5, 3), stride=(2, 3), padding=2, dilation=(1, 2), bias=False),
@@ -39,10 +37,10 @@ POINTS = [
 ]
 DEPTHWISE = nn.Conv2d(6, 12, 5, groups=6, padding=2, stride=2)
 CASES = [
-    *((TuckerForm, layer) for layer in WINDOWS),
-    *((CPForm, layer) for layer in WINDOWS),
-    *((SpatialSVDForm, layer) for layer in [*WINDOWS, DEPTHWISE]),
-    *((SVDForm, layer) for layer in POINTS),
+    *((TuckerDecomposition, layer) for layer in WINDOWS),
+    *((CPDecomposition, layer) for layer in WINDOWS),
+    *((SpatialSVDDecomposition, layer) for layer in [*WINDOWS, DEPTHWISE]),
+    *((SVDDecomposition, layer) for layer in POINTS),
 ]
 
 
@@ -53,39 +51,41 @@ def input_of(layer, *sizes):
     return torch.randn(2, layer.in_channels, *(sizes or (12, 17)), generator=generator)
 
 
-def product_of(form, layer, rank):
-    product = form.structure(Geometry.of(layer), rank)
+def product_of(decomposition, layer, rank):
+    product = decomposition.structure(Geometry.of(layer), rank)
     with torch.no_grad():
-        fill(product, layer, form, rank)
+        fill(product, layer, decomposition, rank)
     return product
 
 
-def full_rank(form, layer):
-    if form is not CPForm:
-        return form.full_rank(layer)
+def full_rank(decomposition, layer):
+    if decomposition is not CPDecomposition:
+        return decomposition.max_rank(layer)
     sides = kernel_of(layer).shape[1:]  # a tensor may need more terms than any unfolding has rank
     return [prod(sides) // max(sides)]
 
 
-@pytest.mark.parametrize(("form", "layer"), CASES)
-def test_full_rank_is_the_layer(form, layer):
-    rank, x = full_rank(form, layer), input_of(layer)
-    product = product_of(form, layer, rank)
+@pytest.mark.parametrize(("decomposition", "layer"), CASES)
+def test_full_rank_is_the_layer(decomposition, layer):
+    rank, x = full_rank(decomposition, layer), input_of(layer)
+    product = product_of(decomposition, layer, rank)
     torch.testing.assert_close(product(x), layer(x), atol=1e-4, rtol=1e-4)
     assert all(factor.bias is None for factor in product[:-1])
     assert product[-1].bias is None if layer.bias is None else product[-1].bias is not layer.bias
     assert {type(factor) for factor in product} == {type(layer)}
     # It is known again, and its own product is the layer still.
-    assert form.is_product(product) and form.full_rank(product) == rank
-    assert not any(other.is_product(product) for other in FORMS if other is not form)
-    again = product_of(form, product, rank)
+    assert decomposition.is_product(product) and decomposition.max_rank(product) == rank
+    assert not any(other.is_product(product) for other in FORMS if other is not decomposition)
+    again = product_of(decomposition, product, rank)
     torch.testing.assert_close(again(x), layer(x), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("form", "layer"), CASES)
-def test_macs_by_arithmetic_are_those_counted(form, layer):
+@pytest.mark.parametrize(("decomposition", "layer"), CASES)
+def test_macs_by_arithmetic_are_those_counted(decomposition, layer):
     shape = input_of(layer).shape
-    product = form.structure(Geometry.of(layer, device="meta"), [1] * len(form.full_rank(layer)))
+    product = decomposition.structure(
+        Geometry.of(layer, device="meta"), [1] * len(decomposition.max_rank(layer))
+    )
     assert layer_macs(layer, shape) == module_macs(layer, shape)
     assert layer_macs(product, shape) == module_macs(product, shape)
 
@@ -100,12 +100,12 @@ def test_what_is_no_product():
         nn.Sequential(nn.Linear(4, 2, bias=False), nn.ReLU(), nn.Linear(2, 4)),
         nn.Sequential(nn.Conv2d(4, 2, 1, bias=False), nn.Conv2d(2, 4, 3)),
     ]
-    assert not any(form.is_product(other) for form in FORMS for other in others)
+    assert not any(decomposition.is_product(other) for decomposition in FORMS for other in others)
 
 
 @pytest.mark.parametrize("layer", POINTS)
 def test_svd_is_the_best_there_is(layer):
-    product = product_of(SVDForm, layer, [2])
+    product = product_of(SVDDecomposition, layer, [2])
     kernel = kernel_of(layer)[..., 0, 0]
     left, values, right = torch.linalg.svd(kernel, full_matrices=False)
     best = (left[..., :2] * values[:, None, :2]) @ right[:, :2]
@@ -117,7 +117,7 @@ def test_svd_is_the_best_there_is(layer):
 @pytest.mark.parametrize("layer", [*WINDOWS, DEPTHWISE])
 def test_spatial_svd_is_the_best_there_is(layer):
     kernel = kernel_of(layer)
-    product = kernel_of(product_of(SpatialSVDForm, layer, [2]))
+    product = kernel_of(product_of(SpatialSVDDecomposition, layer, [2]))
     for ours, theirs in zip(product, kernel, strict=True):
         outputs, inputs, height, width = theirs.shape
         matrix = torch.einsum("oihw->ihow", theirs).reshape(inputs * height, outputs * width)

@@ -11,10 +11,10 @@ from torch import nn
 from compression.pruning.channel_groups import ChannelGroup, Channels
 from compression.pruning.trace import IN, Key
 
-Steps = Mapping[int, int]  # by number of the group, how many of its steps it keeps
+Counts = Mapping[int, int]  # by number of the group, how many of its equal parts it keeps
 
 
-class Sizing:
+class ChannelBudget:
     """Sizes and costs of a network under every choice.
 
     Args:
@@ -23,7 +23,7 @@ class Sizing:
         groups: that may be cut.
         round_to: widths are multiples of it, or of a half, a quarter... where a group is narrower
             than four of them.
-        least: share of its channels that every group keeps.
+        min_ratio: of its channels that every group keeps.
 
     Attributes:
         names: of the groups; of several that one layer makes, all but the first are numbered.
@@ -36,15 +36,15 @@ class Sizing:
         groups: Sequence[ChannelGroup],
         *,
         round_to: int,
-        least: float,
+        min_ratio: float,
     ) -> None:
         self.trace, self.groups = channels.trace, list(groups)
         self.names = _numbered([group.name for group in groups])
-        self.allowed = [_allowed(group, round_to, least) for group in groups]
+        self.allowed = [_allowed(group, round_to, min_ratio) for group in groups]
         self._parts: dict[Key, list[tuple[int, int]]] = defaultdict(list)
         for number, group in enumerate(groups):
-            for key, counts in group.cells.items():
-                self._parts[key].append((number, counts.total()))
+            for key, per_run in group.axis_counts.items():
+                self._parts[key].append((number, per_run.total()))
         self._names = {name for name, _ in self._parts}
         parameters = dict(network.named_parameters())
         self._counted = {name for name in self._names if name in parameters}
@@ -55,67 +55,67 @@ class Sizing:
 
     def whole(self) -> dict[int, int]:
         """Everything is kept."""
-        return {number: group.steps for number, group in enumerate(self.groups)}
+        return {number: group.granularity for number, group in enumerate(self.groups)}
 
-    def nearest(self, number: int, share: float) -> int:
-        """The allowed number of steps nearest to a share of the group."""
-        wanted = share * self.groups[number].steps
+    def nearest(self, number: int, ratio: float) -> int:
+        """The allowed number of parts nearest to a ratio of the group."""
+        wanted = ratio * self.groups[number].granularity
         return min(self.allowed[number], key=lambda k: (abs(k - wanted), -k))
 
-    def copy(self) -> "Sizing":
+    def copy(self) -> "ChannelBudget":
         """The same; what is allowed can be changed without changing it here."""
         twin = copy.copy(self)
         twin.allowed = list(self.allowed)
         return twin
 
-    def layers(self, steps: Steps) -> list[list[str | int]]:
+    def layers(self, counts: Counts) -> list[list[str | int]]:
         """Of each group its name and its channels, left and before."""
         return [
-            [name, group.width * steps[n] // group.steps, group.width]
+            [name, group.width * counts[n] // group.granularity, group.width]
             for n, (name, group) in enumerate(zip(self.names, self.groups, strict=True))
         ]
 
-    def without_coarse(self) -> "Sizing":
+    def without_coarse(self) -> "ChannelBudget":
         """The same, with all groups whole that can only be cut by much."""
         twin = copy.copy(self)
         twin.allowed = [
-            [group.steps] if group.coarse else allowed
+            [group.granularity] if group.coarse else allowed
             for group, allowed in zip(self.groups, self.allowed, strict=True)
         ]
         return twin
 
-    def shapes(self, steps: Steps) -> dict[str, torch.Size]:
+    def shapes(self, counts: Counts) -> dict[str, torch.Size]:
         """The shapes of all tensors that change."""
-        found = {name: self._shape(name, steps) for name in self._names}
+        found = {name: self._shape(name, counts) for name in self._names}
         return {name: shape for name, shape in found.items() if shape != self.trace.shapes[name]}
 
-    def cost(self, steps: Steps, measure: str) -> int:
+    def cost(self, counts: Counts, measure: str) -> int:
         """MACs of one image or parameters of the whole network."""
         if measure == "params":
             return self._other_params + sum(
-                self._shape(name, steps).numel() for name in self._counted
+                self._shape(name, counts).numel() for name in self._counted
             )
         total = self._other_macs
         for name in self._names & self.trace.macs.keys():
             whole = self.trace.shapes[name].numel()
-            total += self.trace.macs[name] * self._shape(name, steps).numel() // whole
+            total += self.trace.macs[name] * self._shape(name, counts).numel() // whole
         return total
 
-    def _shape(self, name: str, steps: Steps) -> torch.Size:
+    def _shape(self, name: str, counts: Counts) -> torch.Size:
         shape = list(self.trace.shapes[name])
         for axis in range(len(shape)):
             if axis == 1 and (name, IN) in self._parts:
-                shape[1] -= self._loss((name, IN), steps) // self.trace.groups[name, IN]
+                shape[1] -= self._loss((name, IN), counts) // self.trace.groups[name, IN]
             elif (name, axis) in self._parts:
-                shape[axis] -= self._loss((name, axis), steps)
+                shape[axis] -= self._loss((name, axis), counts)
         return torch.Size(shape)
 
-    def _loss(self, key: Key, steps: Steps) -> int:
+    def _loss(self, key: Key, counts: Counts) -> int:
         """How many positions of an axis go."""
         lost = 0
         for number, count in self._parts[key]:
-            whole = self.groups[number].steps
-            lost += count - count * steps.get(number, whole) // whole
+            whole = self.groups[number].granularity
+            lost += count - count * counts.get(number, whole) // whole
         return lost
 
 
@@ -128,12 +128,14 @@ def _numbered(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _allowed(group: ChannelGroup, round_to: int, least: float) -> list[int]:
-    """The numbers of steps that a group may keep, ascending; all of them is always one."""
-    unit = group.width // gcd(group.steps, group.width)
+def _allowed(group: ChannelGroup, round_to: int, min_ratio: float) -> list[int]:
+    """The numbers of parts that a group may keep, ascending; all of them is always one."""
+    unit = group.width // gcd(group.granularity, group.width)
     multiple = round_to
     while multiple > 1 and 4 * lcm(multiple, unit) > group.width:
         multiple = (multiple + 1) // 2
-    widths = {k: k * group.width // group.steps for k in range(1, group.steps + 1)}
-    fitting = [k for k, n in widths.items() if n % multiple == 0 and k >= least * group.steps]
-    return sorted({*fitting, group.steps})
+    widths = {k: k * group.width // group.granularity for k in range(1, group.granularity + 1)}
+    fitting = [
+        k for k, n in widths.items() if n % multiple == 0 and k >= min_ratio * group.granularity
+    ]
+    return sorted({*fitting, group.granularity})

@@ -1,4 +1,4 @@
-"""What the product of a factorisation looks like: one subclass for each kind."""
+"""What the product of a factorisation looks like: one subclass for each kind of decomposition."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -6,9 +6,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from compression.cost.geometry import Geometry, Layer, signature
+from compression.factorization.kernels import kernel_of
 
 
-class Form:
+class Decomposition:
     """The shape of a product and how its weights are found; without state.
 
     Kernels are G x O x I x kh x kw, one per group; ranks are of one group.
@@ -18,12 +19,12 @@ class Form:
     kinds: ClassVar[str] = "kxk convolutions"  # that it is for, in words
 
     @staticmethod
-    def unfit(geometry: Geometry) -> str | None:
+    def unsupported_reason(geometry: Geometry) -> str | None:
         """Why such a layer is not for this form, as `1x1`; or None."""
         raise NotImplementedError
 
     @staticmethod
-    def sides(geometry: Geometry) -> list[int]:
+    def full_ranks(geometry: Geometry) -> list[int]:
         """The full rank of each unfolding."""
         raise NotImplementedError
 
@@ -33,14 +34,14 @@ class Form:
         raise NotImplementedError
 
     @classmethod
-    def least(cls, geometry: Geometry, *, head: bool) -> list[int]:
+    def min_ranks(cls, geometry: Geometry, *, head: bool) -> list[int]:
         """The ranks below which no rule goes; a user may.
 
         Args:
             geometry: of the layer.
             head: whether it is the network's last layer, which gives the logits.
         """
-        return [1] * len(cls.sides(geometry))
+        return [1] * len(cls.full_ranks(geometry))
 
     @staticmethod
     def useful(rank: Sequence[int], geometry: Geometry) -> list[int]:
@@ -63,6 +64,11 @@ class Form:
         raise NotImplementedError
 
     @classmethod
+    def concerns(cls, module: nn.Module) -> bool:
+        """Whether `module` is of the kinds that it looks at, or a product that it made."""
+        return isinstance(module, cls.layers) or cls.is_product(module)
+
+    @classmethod
     def is_product(cls, module: nn.Module) -> bool:
         """Whether `module` is what `structure` makes, of this run or an earlier one."""
         if type(module) is not nn.Sequential or not module:
@@ -72,14 +78,26 @@ class Form:
         if len({type(layer) for layer in module}) > 1:
             return False
         geometry = Geometry.of(module, device="meta")
-        if cls.unfit(geometry) is not None:
+        if cls.unsupported_reason(geometry) is not None:
             return False
         again = cls.structure(geometry, cls.rank_of(module))
         return signature(again) == signature(module)
 
     @classmethod
-    def full_rank(cls, layer: Layer) -> list[int]:
-        """The largest rank that `layer` can be given: of its sides, or the one that it has."""
+    def max_rank(cls, layer: Layer) -> list[int]:
+        """The largest rank that `layer` can be given: of its full ranks, or the one that it has."""
         if isinstance(layer, nn.Sequential):
             return cls.rank_of(layer)
-        return cls.sides(Geometry.of(layer))
+        return cls.full_ranks(Geometry.of(layer))
+
+
+def fill(
+    product: nn.Sequential, layer: Layer, decomposition: type[Decomposition], rank: Sequence[int]
+) -> None:
+    """Give `product`, made by `decomposition.structure`, the weights for what `layer` computes."""
+    factors = decomposition.factors(kernel_of(layer), rank)
+    for new, weight in zip(product, factors, strict=True):
+        new.weight.copy_(weight.reshape(new.weight.shape))
+    last = layer[-1] if isinstance(layer, nn.Sequential) else layer
+    if last.bias is not None:
+        product[-1].bias.copy_(last.bias)

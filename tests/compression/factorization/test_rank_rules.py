@@ -7,7 +7,7 @@ from torch import nn
 from compression import compress
 from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
-from compression.factorization.ranks.energy import energy_rank
+from compression.factorization.rank_rules import energy_rank
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
@@ -53,8 +53,8 @@ def ranks_of(plan):
 
 def test_energy_ranks():
     values = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
-    shares = (0, 0.5, 9 / 14, 0.65, 13 / 14, 0.95, 1)
-    assert [energy_rank(values, share) for share in shares] == [1, 1, 1, 2, 2, 3, 3]
+    ratios = (0, 0.5, 9 / 14, 0.65, 13 / 14, 0.95, 1)
+    assert [energy_rank(values, ratio) for ratio in ratios] == [1, 1, 1, 2, 2, 3, 3]
     assert energy_rank(torch.tensor([[1.0, 1.0], [2.0, 0.0]]), 0.8) == 1  # of both groups: 5 of 6
     assert energy_rank(torch.zeros(1, 3), 0.9) == 1
 
@@ -157,11 +157,11 @@ def test_a_target_is_met(layered, ranks, measure):
     step = SVD(ranks=ranks, target={measure: 0.5})
     smaller, recipe = compress(layered, [step], sample=image())
     count = count_params if measure == "params" else (lambda net: count_macs(net, [4, 5]))
-    share = count(smaller) / count(layered)
-    assert share == pytest.approx(0.5, abs=0.01)
+    ratio = count(smaller) / count(layered)
+    assert ratio == pytest.approx(0.5, abs=0.01)
     what = "MACs" if measure == "macs" else "parameters"
-    assert recipe.entries[0].plan["target"] == f"{share:.1%} of the {what}"
-    assert recipe.summary()[-1] == f"svd: now at {share:.1%} of the {what}"
+    assert recipe.entries[0].plan["target"] == f"{ratio:.1%} of the {what}"
+    assert recipe.summary()[-1] == f"svd: now at {ratio:.1%} of the {what}"
 
 
 def test_a_target_in_rounds(network, sample):

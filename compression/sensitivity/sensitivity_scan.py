@@ -16,15 +16,13 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from compression.cost.macs import count_macs, count_params
 from compression.engine import recalibrate
 from compression.errors import CompressionError
-from compression.sensitivity.fingerprint import digest_weights
-from compression.sensitivity.macro_f1 import macro_f1
-from compression.sensitivity.stored_figures import stored_figures
-from compression.step import CompressionStep, Context, Trial
+from compression.sensitivity.stored_metrics import digest_weights, stored_metrics
+from compression.step import CompressionStep, Context, Treatment
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +36,10 @@ Evaluate = Callable[[nn.Module], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The network with one layer treated; see `Trial` for the first four."""
+    """The network with one layer treated; see `Treatment` for the first four."""
 
     layer: str
-    share: float
+    ratio: float
     kept: float
     what: str
     f1: float  # macro-F1
@@ -68,13 +66,13 @@ class Scan:
 
 
 def scan(
-    step: CompressionStep, trials: Iterable[Trial], network: nn.Module, context: Context
+    step: CompressionStep, treatments: Iterable[Treatment], network: nn.Module, context: Context
 ) -> Scan:
     """What each trial makes of the network; those that do not work are left out.
 
     Args:
         step: whose trials they are.
-        trials: in the order of the points.
+        treatments: in the order of the points.
         network: stays as it is.
         context: says what macro-F1 is by `evaluate`, else it is that on the validation batches, or
             where there are none the training batches. Keeps the points in `scans`.
@@ -84,29 +82,35 @@ def scan(
     """
     evaluate = evaluation(context)
     folder = None if context.scans is None else context.scans / scan_key(step, network, context)
-    with stored_figures(folder) as stored:
-        whole = stored.get(WHOLE, lambda: _figures(copy.deepcopy(network), evaluate, context))
+    with stored_metrics(folder) as stored:
+        whole = stored.get(WHOLE, lambda: _metrics(copy.deepcopy(network), evaluate, context))
         points, told = [], perf_counter()
-        for trial in trials:
-            measure = partial(_try, trial, step, network, evaluate, context)
-            found = stored.get(f"{trial.layer}: {trial.what}", measure)
+        for treatment in treatments:
+            measure = partial(_try, treatment, step, network, evaluate, context)
+            found = stored.get(f"{treatment.layer}: {treatment.what}", measure)
             if found is not None:
-                own = {name: getattr(trial, name) for name in ("layer", "share", "kept", "what")}
+                own = {
+                    name: getattr(treatment, name) for name in ("layer", "ratio", "kept", "what")
+                }
                 points.append(Point(**own, **found))
             if perf_counter() - told > SECONDS:
-                log.info(f"sensitivity of {step.name}: {len(points)} points, now {trial.layer}")
+                log.info(f"sensitivity of {step.name}: {len(points)} points, now {treatment.layer}")
                 told = perf_counter()
     return Scan(**whole, points=points)
 
 
 def _try(
-    trial: Trial, step: CompressionStep, network: nn.Module, evaluate: Evaluate, context: Context
+    treatment: Treatment,
+    step: CompressionStep,
+    network: nn.Module,
+    evaluate: Evaluate,
+    context: Context,
 ) -> dict[str, Any] | None:
-    plan = trial.plan()
-    return None if plan is None else _figures(step.apply(network, plan), evaluate, context)
+    plan = treatment.plan()
+    return None if plan is None else _metrics(step.apply(network, plan), evaluate, context)
 
 
-def _figures(network: nn.Module, evaluate: Evaluate, context: Context) -> dict[str, Any]:
+def _metrics(network: nn.Module, evaluate: Evaluate, context: Context) -> dict[str, Any]:
     """Of a network of our own: its statistics change."""
     if context.train_batches is not None:
         recalibrate(network, context.train_batches())
@@ -132,6 +136,36 @@ def evaluation(context: Context) -> Evaluate:
             "give batches=, or choose another way, such as a target without it."
         )
     return lambda network: macro_f1(network, source())
+
+
+@torch.no_grad()
+def macro_f1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """The mean of the classes' F1, in 0..1; classes that occur nowhere do not count.
+
+    Args:
+        network: images N x 3 x H x W -> logits N x classes; its mode is restored.
+        batches: (images, labels int64 N) pairs.
+
+    Raises:
+        CompressionError: there is no batch.
+    """
+    # Loads much that steps, which import this file, do not need.
+    from torchmetrics.functional.classification import multiclass_f1_score
+
+    mode, device = network.training, next(network.parameters()).device
+    device = torch.device("cpu") if device.type == "meta" else device  # int8: only an outline
+    logits, labels = [], []
+    network.eval()
+    try:
+        for images, true in batches:
+            logits.append(network(images.to(device)).float().cpu())
+            labels.append(true.cpu())
+    finally:
+        network.train(mode)
+    if not logits:
+        raise CompressionError("There is no batch of images to evaluate a network on.")
+    said = torch.cat(logits)
+    return float(multiclass_f1_score(said, torch.cat(labels), said.shape[1], average="macro"))
 
 
 def scan_key(step: CompressionStep, network: nn.Module, context: Context) -> str:

@@ -1,24 +1,26 @@
-"""Figures that take long to find, kept in a file one by one: what was found once is only read."""
+"""Metrics that take long to find, kept in a file one by one: what was found once is only read."""
 
 import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from filelock import FileLock
+from torch import nn
 
 from compression.errors import CompressionError
 from compression.files import write_text
 
 FILE = "figures.json"
 
-Figures = dict[str, Any] | None
+Metrics = dict[str, Any] | None
 
 
-class StoredFigures:
-    """Figures by key; written in one piece after each new one.
+class StoredMetrics:
+    """Metrics by key; written in one piece after each new one.
 
     Args:
         folder: keeps them, or None.
@@ -29,7 +31,7 @@ class StoredFigures:
 
     def __init__(self, folder: Path | None) -> None:
         self.path = None if folder is None else folder / FILE
-        self.known: dict[str, Figures] = {}
+        self.known: dict[str, Metrics] = {}
         if self.path is not None and self.path.is_file():
             try:
                 self.known = dict(json.loads(self.path.read_text(encoding="utf-8")))
@@ -38,7 +40,7 @@ class StoredFigures:
                     f"{self.path} is damaged: delete it, and it is measured again."
                 ) from None
 
-    def get(self, key: str, measure: Callable[[], Figures]) -> Figures:
+    def get(self, key: str, measure: Callable[[], Metrics]) -> Metrics:
         """What is known under a key, else what `measure` finds."""
         if key not in self.known:
             self.known[key] = measure()
@@ -53,14 +55,14 @@ class StoredFigures:
 
 
 @contextlib.contextmanager
-def stored_figures(folder: Path | None) -> Iterator[StoredFigures]:
-    """The figures of a folder for one process, while others that want them wait.
+def stored_metrics(folder: Path | None) -> Iterator[StoredMetrics]:
+    """The metrics of a folder for one process, while others that want them wait.
 
     Raises:
         CompressionError: the folder cannot be written, or is damaged.
     """
     if folder is None:
-        yield StoredFigures(None)
+        yield StoredMetrics(None)
         return
     lock = FileLock(f"{folder}.lock")
     with _writing(folder):
@@ -68,7 +70,7 @@ def stored_figures(folder: Path | None) -> Iterator[StoredFigures]:
         os.utime(folder)  # its last use, by which old ones are found
         lock.acquire()
     try:
-        yield StoredFigures(folder)
+        yield StoredMetrics(folder)
     finally:
         lock.release()
 
@@ -80,3 +82,18 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise CompressionError(f"The folder {folder} cannot be written ({reason}).") from error
+
+
+class Digest(Protocol):
+    """Such as `hashlib.sha256()`."""
+
+    def update(self, content: bytes, /) -> None:
+        """Take in more."""
+
+
+def digest_weights(digest: Digest, network: nn.Module) -> None:
+    """Add the names, types, shapes and values of all parameters and buffers that are saved."""
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        content = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(content.view(torch.uint8).numpy().tobytes())

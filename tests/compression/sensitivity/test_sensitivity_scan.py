@@ -14,10 +14,10 @@ from compression.cost.macs import count_macs, count_params
 from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
+from compression.pruning.channel_budget import _numbered
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
-from compression.pruning.sizing import _numbered
-from compression.sensitivity.scan import WHOLE, scan
+from compression.sensitivity.sensitivity_scan import WHOLE, scan
 from tests.compression.fake_latency import fake_latency
 
 __all__ = ["fake_latency"]
@@ -85,10 +85,10 @@ def by_hand(network: nn.Module, batches) -> float:
 def test_a_factorised_layer_by_hand(network, context, batches):
     before = copy.deepcopy(network.state_dict())
     step = Tucker()
-    found = scan(step, step.trials(network, context, (0.25, 0.5)), network, context)
+    found = scan(step, step.treatments(network, context, (0.25, 0.5)), network, context)
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     assert found.f1 == pytest.approx(by_hand(copy.deepcopy(network), batches))
-    assert [(p.layer, p.share) for p in found.points if p.layer != "0"] == [
+    assert [(p.layer, p.ratio) for p in found.points if p.layer != "0"] == [
         ("2", 0.25), ("2", 0.5), ("5", 0.25), ("5", 0.5)
     ]  # fmt: skip
     twin, _ = compress(network, [Tucker(ranks={"2": [4, 4]})], sample=batches[0][0])
@@ -104,7 +104,7 @@ def test_a_factorised_layer_by_hand(network, context, batches):
 
 def test_a_cut_layer_by_hand(network, context, batches):
     step = Prune(round_to=1)
-    found = scan(step, step.trials(network, context, (0.25,)), network, context)
+    found = scan(step, step.treatments(network, context, (0.25,)), network, context)
     assert [p.layer for p in found.points] == ["0", "2", "5"]
     assert found.points[2].what == "8 of 32 channels by l2"
     twin = copy.deepcopy(network)
@@ -134,21 +134,21 @@ def test_it_goes_on_where_it_broke_off(network, context, tmp_path):
 
     context = replace(context, evaluate=evaluate)
     step = Prune(round_to=1)
-    trials = step.trials(network, context, (0.25, 0.5))
+    treatments = step.treatments(network, context, (0.25, 0.5))
     with pytest.raises(KeyboardInterrupt):
-        scan(step, trials, network, context)
-    found = scan(step, trials, network, context)
+        scan(step, treatments, network, context)
+    found = scan(step, treatments, network, context)
     assert len(asked) == 8  # the whole and six points, one of them twice
     assert [p.f1 for p in found.points] == [1 / n for n in (2, 3, 5, 6, 7, 8)] and found.f1 == 1
-    assert scan(step, trials, network, context) == found and len(asked) == 8
+    assert scan(step, treatments, network, context) == found and len(asked) == 8
     # More shares join the same file; other weights have another one.
-    scan(step, step.trials(network, context, (0.25, 0.75)), network, context)
+    scan(step, step.treatments(network, context, (0.25, 0.75)), network, context)
     assert len(asked) == 11 and len(list(tmp_path.glob("*.lock"))) == 1
     (file,) = tmp_path.glob("*/figures.json")
     assert len(json.loads(file.read_text())) == 10 and WHOLE in file.read_text()
     with torch.no_grad():
         network[0].weight[0, 0, 0, 0] += 1e-3
-    scan(step, step.trials(network, context, (0.5,)), network, context)
+    scan(step, step.treatments(network, context, (0.5,)), network, context)
     assert len(asked) == 15 and len(list(tmp_path.glob("*.lock"))) == 2
 
 
@@ -162,7 +162,7 @@ def test_what_does_not_work_is_left_out(context):
     tail = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3))
     network = nn.Sequential(nn.Conv2d(3, 16, 1), nn.BatchNorm2d(16), Even(), *tail).eval()
     step = Prune(round_to=1)
-    found = scan(step, step.trials(network, context, (0.25, 0.5)), network, context)
+    found = scan(step, step.treatments(network, context, (0.25, 0.5)), network, context)
     assert [point.what for point in found.points] == ["8 of 16 channels by l2"]
 
 
@@ -189,8 +189,8 @@ def test_ranks_meet_a_target(network, batches, measure):
     count = {"macs": lambda n: count_macs(n, SIZE), "params": count_params}[measure]
     assert count(smaller) / count(network) == pytest.approx(0.6, rel=0.06)
     layers = recipe.entries[0].plan["layers"]
-    shares = {n: sum(c["rank"]) / sum(c["channels"]) for n, c in layers.items()}
-    assert shares["5"] < shares.get("2", 1)
+    ratios = {n: sum(c["rank"]) / sum(c["channels"]) for n, c in layers.items()}
+    assert ratios["5"] < ratios.get("2", 1)
     assert "of F1 at most" in layers["5"]["why"]
 
 
@@ -242,12 +242,12 @@ def test_refusals(network, batches):
         with pytest.raises(CompressionError, match="no batch of images"):
             compress(network, [step], sample=sample, batches=[])
     with pytest.raises(CompressionError, match="prune_layers does not treat layers one by one"):
-        PruneLayers().trials(network, context, (0.5,))
+        PruneLayers().treatments(network, context, (0.5,))
     with pytest.raises(CompressionError, match=r"prune.ratios is one of sensitivity, not 'no'"):
         Prune(ratios="no")
     with pytest.raises(CompressionError, match=r"prune.ratios=sensitivity needs a target"):
         Prune(ratios="sensitivity", ratio=0.5)
-    with pytest.raises(CompressionError, match=r"sensitivity is a share in \(0, 1\], not 2"):
+    with pytest.raises(CompressionError, match=r"sensitivity is a ratio in \(0, 1\], not 2"):
         Tucker(sensitivity=2)
     step = Prune(ratios="sensitivity", target={"macs": 0.01}, round_to=1)
     with pytest.raises(CompressionError, match=r"target.macs=0.01 cannot be reached"):

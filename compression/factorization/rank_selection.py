@@ -1,0 +1,145 @@
+"""Which layers are factorised at which rank: only those that get cheaper or faster by it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from compression.cost.geometry import signature
+from compression.factorization.candidate import Candidate
+from compression.factorization.rank_rules import Ratio, Rule
+from compression.latency.layer_latency import compare_layers
+from compression.step import Plan, Treatment
+from compression.target import RoundTarget
+
+GAIN = 0.05  # a product must be faster by this ratio: less is within the noise
+
+
+class LayerTimer:
+    """Measures in onnxruntime, at the input shapes that the network itself gives."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple, tuple[float, float]] = {}
+
+    def compare(self, candidate: Candidate, rank: Sequence[int]) -> tuple[float, float]:
+        """Milliseconds in one pass of the network: of the layer, and of its product at `rank`."""
+        pairs = [self._pair(candidate, rank, shape) for shape in candidate.calls]
+        before, after = (sum(times) for times in zip(*pairs, strict=True))
+        return before, after
+
+    def _pair(
+        self, candidate: Candidate, rank: Sequence[int], shape: torch.Size
+    ) -> tuple[float, float]:
+        product = candidate.decomposition.structure(candidate.geometry, rank)
+        key = (*signature(candidate.layer), *signature(product), shape)
+        if key not in self._seen:
+            before, after = compare_layers([(candidate.layer, shape), (product, shape)])
+            self._seen[key] = before, after
+        return self._seen[key]
+
+
+def select_ranks(
+    candidates: Sequence[Candidate],
+    rule: Rule,
+    timer: LayerTimer | None,
+    number: int = 0,
+    rounds: int = 1,
+) -> Plan:
+    """A choice for each layer that is factorised, and for each other one why it is not.
+
+    Args:
+        candidates: the layers that can be factorised.
+        rule: that chooses ranks.
+        timer: leaves those alone that do not measure faster; None: MACs and parameters decide.
+        number: of the round, from 0.
+        rounds: how many there are.
+    """
+    plan: Plan = {"layers": {}, "skipped": {}}
+    for candidate in candidates:
+        rank = rule.rank(candidate, number, rounds)
+        if not all(rank):
+            plan["skipped"][candidate.name] = rule.nothing
+            continue
+        if not rule.named:
+            rank = candidate.clamp_min_rank(rank)
+        rank = candidate.decomposition.useful(rank, candidate.geometry)
+        before, after = candidate.cost, candidate.cost_at(rank)
+        choice = {"rank": rank, "channels": candidate.max_rank, "why": rule.why()}
+        choice |= {measure: [before[measure], after[measure]] for measure in before}
+        reason = _no_cheaper(choice) or _no_faster(candidate, choice, timer)
+        if reason is None:
+            plan["layers"][candidate.name] = choice
+        else:
+            plan["skipped"][candidate.name] = reason
+    return plan
+
+
+def _no_cheaper(choice: Plan) -> str | None:
+    (macs, fewer_macs), (params, fewer_params) = choice["macs"], choice["params"]
+    if fewer_macs < macs and fewer_params <= params:
+        return None
+    changes = f"{macs:,} -> {fewer_macs:,} MACs, {params:,} -> {fewer_params:,} parameters"
+    return f"no cheaper ({rank_of(choice)}: {changes})"
+
+
+def _no_faster(candidate: Candidate, choice: Plan, timer: LayerTimer | None) -> str | None:
+    if timer is None:
+        return None
+    before, after = timer.compare(candidate, choice["rank"])
+    choice["latency_ms"] = [before, after]
+    if after <= (1 - GAIN) * before:
+        return None
+    return f"no faster ({rank_of(choice)}: {before:.3g} -> {after:.3g} ms)"
+
+
+def described(choice: Plan) -> str:
+    """`rank 12 x 9 of 24 x 16 by energy 0.9, 100 -> 40 MACs`."""
+    full = " x ".join(map(str, choice["channels"]))
+    before, after = choice["macs"]
+    text = f"{rank_of(choice)} of {full} by {choice['why']}, {before:,} -> {after:,} MACs"
+    if "latency_ms" in choice:
+        before, after = choice["latency_ms"]
+        text += f", {before:.3g} -> {after:.3g} ms"
+    return text
+
+
+def rank_of(choice: Plan) -> str:
+    """`rank 12 x 9`."""
+    return "rank " + " x ".join(map(str, choice["rank"]))
+
+
+def rule_for(
+    rule: Rule, goal: RoundTarget, now: float, candidates: list[Candidate], timer: LayerTimer | None
+) -> tuple[Rule, str]:
+    """A rule at the setting that meets an aim, and how near; `now` is the network's cost."""
+    measure = goal.target.measure
+
+    def cost_at(parameter: float) -> float:
+        layers = select_ranks(candidates, rule.at(parameter), timer)["layers"].values()
+        return now + sum(after - before for before, after in (c[measure] for c in layers))
+
+    found = goal.solve(cost_at)
+    return rule.at(found.parameter), goal.report(found)
+
+
+def layer_treatments(
+    candidates: Sequence[Candidate],
+    ratios: Sequence[float],
+    running: Callable[[Plan], Plan | None],
+) -> list[Treatment]:
+    """One for each layer and each ratio of its full rank at which it gets cheaper.
+
+    Args:
+        candidates: the layers that can be factorised.
+        ratios: of the full rank.
+        running: gives a plan back if the network runs with it.
+    """
+    found = []
+    for candidate in candidates:
+        for ratio in ratios:
+            plan = select_ranks([candidate], Ratio(ratio), None)
+            if candidate.name in plan["layers"]:
+                what = rank_of(plan["layers"][candidate.name])
+                asked = {"layer": candidate.name, "ratio": ratio, "kept": ratio}
+                found.append(Treatment(**asked, what=what, plan=partial(running, plan)))
+    return found

@@ -1,1 +1,0 @@
-"""How ranks are chosen: one rule per file."""

@@ -1,0 +1,93 @@
+"""Which ratio of its channels each group keeps: the same one, what one threshold for all channels
+leaves, or what each can lose alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from compression.pruning.channel_budget import ChannelBudget, Counts
+from compression.pruning.channel_groups import Channels
+from compression.sensitivity.curves import SensitivityCurves
+from compression.target import TOLERANCE, RoundTarget, Solution
+
+Ratios = Callable[[float], list[float]]  # of each group, at a setting of the parameter in 0..1
+
+
+def uniform_ratios(budget: ChannelBudget) -> Ratios:
+    """Every group keeps the same ratio."""
+    return lambda parameter: [parameter] * len(budget.groups)
+
+
+def sensitivity_ratios(budget: ChannelBudget, curves: SensitivityCurves) -> Ratios:
+    """Every group keeps what it needs to lose, alone, no more F1 than one bound."""
+
+    def ratios(parameter: float) -> list[float]:
+        bound = curves.bound_at(parameter)
+        return [curves.ratio(name, bound) for name in budget.names]
+
+    return ratios
+
+
+def global_ratios(
+    budget: ChannelBudget, channels: Channels, scores: np.ndarray, *, normalize: bool
+) -> Ratios:
+    """Every channel above one threshold stays, wherever it is.
+
+    Args:
+        budget: has the groups.
+        channels: of the network.
+        scores: by number of the channel.
+        normalize: divide by the group's mean first, for scores whose scale differs by layer.
+    """
+    of_group = []
+    for group in budget.groups:
+        numbers = [c for s in group.signatures for c in channels.members[s, False]]
+        own = scores[numbers]
+        of_group.append(own / max(own.mean(), 1e-30) if normalize else own)
+    everything = np.sort(np.concatenate(of_group))[::-1]
+
+    def ratios(parameter: float) -> list[float]:
+        kept = round(parameter * len(everything))
+        if kept == 0:
+            return [0.0] * len(of_group)
+        threshold = everything[kept - 1]
+        return [float((own >= threshold).mean()) for own in of_group]
+
+    return ratios
+
+
+def meet_target(
+    budget: ChannelBudget, ratios: Ratios, goal: RoundTarget
+) -> tuple[dict[int, int], Solution]:
+    """The parts that each group keeps, and what the network costs then.
+
+    Where the bisection ends below the goal, single groups get a part back, those that were
+    rounded down most first.
+
+    Raises:
+        UnreachableTargetError: even the smallest sizes cost more.
+    """
+
+    def counts_at(parameter: float) -> dict[int, int]:
+        return {n: budget.nearest(n, ratio) for n, ratio in enumerate(ratios(parameter))}
+
+    def cost_of(counts: Counts) -> int:
+        return budget.cost(counts, goal.target.measure)
+
+    solution = goal.solve(lambda parameter: cost_of(counts_at(parameter)))
+    counts, wanted = counts_at(solution.parameter), ratios(solution.parameter)
+    lack = {n: wanted[n] - counts[n] / g.granularity for n, g in enumerate(budget.groups)}
+    order, moved = sorted(lack, key=lambda n: lack[n], reverse=True), True
+    while moved and not solution.reached and solution.cost < goal.cost:
+        moved = False
+        for n in order:
+            above = [k for k in budget.allowed[n] if k > counts[n]]
+            if above and cost_of({**counts, n: above[0]}) <= goal.cost * (1 + TOLERANCE):
+                counts, moved = {**counts, n: above[0]}, True
+                reached = abs(cost_of(counts) - goal.cost) <= TOLERANCE * goal.cost
+                solution = replace(solution, cost=cost_of(counts), reached=reached)
+            if solution.reached:
+                break
+    return counts, solution

@@ -1,0 +1,182 @@
+"""Numbers of channels with which a network works: what was chosen is tried out, and what fails is
+struck off.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from compression.errors import CompressionError
+from compression.pruning.channel_budget import ChannelBudget
+from compression.pruning.channel_groups import ChannelGroup, Channels, Signature
+from compression.pruning.pruning_state import PruningState
+from compression.pruning.trace import Key
+from compression.pruning.tracing import trace_channels
+from compression.step import Plan, Treatment
+
+ATTEMPTS = 40
+
+Choice = tuple[dict[int, int], str]  # counts of each group, and how they were chosen
+
+
+class ChannelCounts(NamedTuple):
+    """Sizes in which the network works.
+
+    Attributes:
+        counts: by number of the group, how many of its equal parts it keeps.
+        kept: the indices that survive on every axis.
+        report: how the counts were chosen.
+    """
+
+    counts: dict[int, int]
+    kept: dict[Key, list[int]]
+    report: str
+
+
+class ChannelMismatchError(Exception):
+    """The smaller network has more channels of some signature than there were."""
+
+    def __init__(self, signatures: list[Signature]) -> None:
+        super().__init__(f"{len(signatures)} kinds of channels do not fit")
+        self.signatures = signatures
+
+
+def solve_channel_counts(
+    state: PruningState, choose: Callable[[ChannelBudget], Choice], *, attempts: int = ATTEMPTS
+) -> ChannelCounts:
+    """Sizes in which the network works and all of its channels are known again.
+
+    Args:
+        state: of the network; stays as it is.
+        choose: counts of each group out of what a budget allows, and how they were chosen. Asked
+            again with less allowed where the network fails.
+        attempts: how often it is asked.
+
+    Raises:
+        CompressionError: there are no such sizes.
+    """
+    offences: Counter[int] = Counter()
+    shape_trial = state.shape_trial.copy()
+    budget = shape_trial.budget
+    for _ in range(attempts):
+        counts, report = choose(budget)
+        module = shape_trial.failing_module(counts)
+        if module is not None:
+            inside = [n for n, g in enumerate(budget.groups) if _in(g, module)]
+            _forbid(budget, counts, inside, offences)
+            continue
+        smaller = Channels(trace_channels(shape_trial.smaller(counts), shape_trial.image_size))
+        try:
+            kept = match_kept_channels(state.channels, smaller, state.scores)
+            return ChannelCounts(counts, kept, report)
+        except ChannelMismatchError as error:
+            keys = {key for signature in error.signatures for key, _ in signature}
+            touched = [n for n, g in enumerate(budget.groups) if keys & g.axis_counts.keys()]
+            _forbid(budget, counts, touched, offences)
+    raise CompressionError(
+        "prune found no sizes in which this network works; name the layers that deal channels "
+        "out in ignore."
+    )
+
+
+def _forbid(
+    budget: ChannelBudget, counts: Mapping[int, int], numbers: Sequence[int], offences: Counter[int]
+) -> None:
+    """These sizes do not work for these groups; those that are dealt out are to blame first.
+
+    Such a group may try two other sizes: some numbers can be dealt out, others cannot.
+    """
+    cut = [n for n in numbers if counts[n] < budget.groups[n].granularity]
+    cut = cut or [n for n in counts if counts[n] < budget.groups[n].granularity]
+    dealt = [n for n in cut if len(budget.groups[n].signatures) > 1]
+    offences.update(dealt or cut)
+    for number in dealt or cut:
+        left = [k for k in budget.allowed[number] if k != counts[number]]
+        again = number in dealt and offences[number] < 3
+        budget.allowed[number] = left if again else [budget.groups[number].granularity]
+
+
+def _in(group: ChannelGroup, module: str) -> bool:
+    return any(name.startswith(f"{module}." if module else "") for name, _ in group.axis_counts)
+
+
+def match_kept_channels(
+    whole: Channels, smaller: Channels, scores: np.ndarray
+) -> dict[Key, list[int]]:
+    """For every axis of the smaller network, the index in the whole one at each position.
+
+    The smaller network has been traced itself, so that each of its channels is known by where it
+    occurs, however its operators deal channels out. It takes the place of the best channel of
+    the same signature.
+
+    Args:
+        whole: channels of the network before.
+        smaller: channels of the same network with smaller sizes.
+        scores: of the channels of `whole`, by their numbers.
+
+    Raises:
+        ChannelMismatchError: no such assignment exists.
+    """
+    twin: dict[int, int] = {}
+    misfits = []
+    for kind, numbers in smaller.members.items():
+        before = whole.members.get(kind, [])
+        if len(before) < len(numbers) or (kind[1] and len(before) != len(numbers)):
+            misfits.append(kind[0])
+            continue
+        best = np.argsort(-scores[before], kind="stable")[: len(numbers)]
+        twin.update(zip(numbers, (before[i] for i in sorted(best)), strict=True))
+    if misfits:
+        raise ChannelMismatchError(misfits)
+    return {key: _indices(key, whole, smaller, twin) for key in smaller.of_key}
+
+
+def _indices(key: Key, whole: Channels, smaller: Channels, twin: dict[int, int]) -> list[int]:
+    places: dict[int, list[int]] = defaultdict(list)
+    for position, channel in enumerate(whole.of_key[key].tolist()):
+        places[channel].append(position)
+    met: dict[int, int] = defaultdict(int)
+    found = []
+    for channel in smaller.of_key[key].tolist():
+        found.append(places[twin[channel]][met[channel]])
+        met[channel] += 1
+    return found
+
+
+def group_treatments(
+    state: PruningState,
+    ratios: Sequence[float],
+    importance: str,
+    plan_of: Callable[[ChannelCounts], Plan],
+) -> list[Treatment]:
+    """One for each group that can be cut and each ratio that cuts it.
+
+    Args:
+        state: of the network.
+        ratios: of a group's channels to keep; the nearest allowed number of them is kept.
+        importance: by which the channels are chosen, in a word.
+        plan_of: makes a plan of the sizes.
+    """
+    budget, found = state.shape_trial.budget, []
+    for number in state.prunable:
+        for ratio in ratios:
+            counts = {**budget.whole(), number: budget.nearest(number, ratio)}
+            name, after, before = budget.layers(counts)[number]
+            if after < before:
+                what = f"{after} of {before} channels by {importance}"
+                plan = partial(_planned_alone, state, counts, plan_of)
+                kept = after / before
+                found.append(Treatment(layer=name, ratio=ratio, kept=kept, what=what, plan=plan))
+    return found
+
+
+def _planned_alone(
+    state: PruningState, counts: dict[int, int], plan_of: Callable[[ChannelCounts], Plan]
+) -> Plan | None:
+    try:
+        return plan_of(solve_channel_counts(state, lambda budget: (counts, "alone"), attempts=1))
+    except CompressionError:
+        return None

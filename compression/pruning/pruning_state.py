@@ -1,0 +1,103 @@
+"""A network as pruning sees it, before any size is chosen."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from compression.errors import CompressionError
+from compression.pruning.channel_budget import ChannelBudget
+from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.importance import score_channels
+from compression.pruning.shape_trial import ShapeTrial, prunable_groups
+from compression.pruning.tracing import trace_channels
+from compression.step import Context, match_layers
+
+
+@dataclass(frozen=True)
+class PruningState:
+    """What is known of a network in one round.
+
+    Attributes:
+        channels: of it.
+        scores: importance of each channel, by its number.
+        shape_trial: has the groups of layers, and tries sizes out.
+        prunable: numbers of the groups that can be cut.
+        skipped: why others cannot, by name.
+    """
+
+    channels: Channels
+    scores: np.ndarray
+    shape_trial: ShapeTrial
+    prunable: list[int]
+    skipped: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        network: nn.Module,
+        context: Context,
+        round: int,
+        *,
+        importance: str,
+        exclude: Sequence[str],
+        round_to: int,
+        min_ratio: float,
+    ) -> "PruningState":
+        """Trace a network, score its channels, and find out which groups of layers can be cut.
+
+        Args:
+            network: stays as it is.
+            context: says the image size, and has the data that some importances want.
+            round: from 0.
+            importance: a key of `IMPORTANCES`.
+            exclude: name patterns of layers whose outputs stay.
+            round_to: see `ChannelBudget`.
+            min_ratio: see `ChannelBudget`.
+
+        Raises:
+            CompressionError: nothing can be cut, a pattern matches nothing, or the importance
+                cannot be measured.
+        """
+        channels = Channels(trace_channels(network, context.image_size))
+        scores = score_channels(importance, network, channels, context, round)
+        groups, skipped = _candidates(channels, scores, importance, exclude)
+        budget = ChannelBudget(network, channels, groups, round_to=round_to, min_ratio=min_ratio)
+        shape_trial = ShapeTrial(network, budget, context.image_size)
+        prunable, fixed = prunable_groups(shape_trial)
+        for number, name in fixed.items():
+            module = type(network.get_submodule(name)).__name__
+            skipped[budget.names[number]] = f"fixed by the code of {module}"
+            budget.allowed[number] = [groups[number].granularity]
+        if not prunable:
+            raise CompressionError(_nothing(skipped, channels.trace.unknown))
+        return cls(channels, scores, shape_trial, prunable, skipped)
+
+
+def _candidates(
+    channels: Channels, scores: np.ndarray, importance: str, exclude: Sequence[str]
+) -> tuple[list[ChannelGroup], dict[str, str]]:
+    """The groups that may be cut, and why others may not, by name."""
+    skipped: dict[str, str] = {}
+    makers = {name.rpartition(".")[0] for name, axis in channels.of_key if axis == 0}
+    excluded = match_layers(sorted(makers), exclude, []) if exclude else set()
+    found = []
+    for group in channels.groups:
+        made = {name.rpartition(".")[0] for name, axis in group.axis_counts if axis == 0}
+        numbers = [channels.members[s, False][0] for s in group.signatures]
+        if made & excluded:
+            skipped[group.name] = "ignored"
+        elif np.isnan(scores[numbers]).any():
+            skipped[group.name] = f"without {importance}"
+        else:
+            found.append(group)
+    return found, skipped
+
+
+def _nothing(skipped: Mapping[str, str], unknown: Mapping[str, str]) -> str:
+    reasons = [f"{n} groups of layers {reason}" for reason, n in Counter(skipped.values()).items()]
+    reasons += [f"the operation {op} in {module or 'it'}" for op, module in unknown.items()]
+    told = f" ({', '.join(reasons)})" if reasons else ""
+    return f"prune can take no channels out of this network{told}; nothing was changed."

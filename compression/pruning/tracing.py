@@ -1,0 +1,98 @@
+"""Tracing: the labels of channels are passed on through all operators of one forward pass."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from compression.cost.meta_pass import forward_shapes, meta_copy
+from compression.pruning import layer_rules, layout_rules  # noqa: F401 - they add their rules
+from compression.pruning.rules import propagate
+from compression.pruning.trace import Trace, Tracer
+
+
+class _Dispatch(TorchDispatchMode):
+    """Passes the labels of every call's inputs on to its results."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if any(self.tracer.label_maps(tensor) for tensor in inputs):
+            propagate(self.tracer, func, args, kwargs or {}, inputs, out)
+        return out
+
+
+def trace_channels(network: nn.Module, image_size: int | Sequence[int]) -> Trace:
+    """Follow all channels of a network through one forward pass on the meta device.
+
+    Raises:
+        CompressionError: the network cannot take images of that size.
+    """
+    copy = meta_copy(network)
+    tracer = Tracer(copy)
+    # The attention kernels as the products that they stand for.
+    with (
+        inside(copy, tracer.where),
+        sdpa_kernel(SDPBackend.MATH),
+        _Dispatch(tracer),
+        torch.no_grad(),
+    ):
+        output = _forward(copy, image_size)
+    for label_map in tracer.label_maps(output):
+        tracer.trace.freeze(label_map)
+    return tracer.trace
+
+
+def _forward(copy: nn.Module, image_size: int | Sequence[int]) -> Tensor:
+    """The logits of one image without values."""
+    kept: list[Tensor] = []
+    hook = copy.register_forward_hook(lambda _, __, output: kept.append(output))
+    try:
+        forward_shapes(copy, image_size)
+    finally:
+        hook.remove()
+    return kept[-1]
+
+
+@contextmanager
+def inside(network: nn.Module, where: list[str]) -> Iterator[None]:
+    """Keep in `where` the names of the modules that the forward pass is inside of.
+
+    After an exception it still says where that was.
+    """
+
+    def leave(*_: Any) -> None:
+        where.pop()
+
+    hooks = []
+    for name, module in network.named_modules():
+        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: where.append(name)))
+        hooks.append(module.register_forward_hook(leave))
+    try:
+        with _plain_attention():
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """nn.MultiheadAttention without its one-kernel form, which hides the products."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
