@@ -62,12 +62,16 @@ def register_sweeper_defaults() -> None:
 
     @dataclass
     class SweepSampler(SamplerConfig):
+        """Node of `hydra/sweeper/sampler=sweep`: the sampler that `sweep.sampler` names."""
+
         _target_: str = "lightning_modules.search.samplers.sampler_for"
         kind: str = "${sweep.sampler}"
         seed: Any = None
 
     @dataclass
     class StudyConf(OptunaSweeperConf):
+        """Node of `hydra/sweeper=optuna`: all settings from `sweep`."""
+
         _target_: str = TARGET
         _recursive_: bool = False  # each trial has a sampler of its own
         defaults: list[Any] = field(default_factory=lambda: [{"sampler": "sweep"}])

@@ -36,6 +36,7 @@ class TrialPruning(pl.Callback):
         self.best = reported.get(self.step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Reports the best value so far, and ends the fit where the pruner says so."""
         self.step += 1
         value = float(trainer.callback_metrics[self.objective])
         self.best = value if self.best is None else self.better(value, self.best)

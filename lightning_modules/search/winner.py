@@ -14,6 +14,7 @@ from lightning_modules.config.former_words import CONF
 from lightning_modules.files import write_text
 from lightning_modules.runs.configurations import NEUTRAL
 from lightning_modules.runs.overrides import leaves, removed
+from lightning_modules.runs.renames import current_option
 from lightning_modules.runs.run_directory import joined
 from lightning_modules.runs.saved_run import read_config
 from lightning_modules.search.trials import METRICS, best_trials
@@ -48,14 +49,15 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
     """
     name = joined([f"found_{study.study_name}", *([str(place)] if place > 1 else [])])
     cfg = read_config(run / ".hydra" / "config.yaml")
-    choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
-    options = _options({str(k): v for k, v in choices.items()}, cfg)
+    stored = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    choices = {str(k): current_option(str(k), str(v)) for k, v in stored.items()}
+    options = _options(choices, cfg)
     searched = {key.lstrip("+") for key in trial.params}
     if "stages" in cfg.model:
         cfg.model = _as_blocks(cfg, name, searched)
         options["model"] = f"blocks/{name}"
-    base = _composed({**options, "model": choices.model})
-    skip = (*NEUTRAL, "model") if options["model"] != choices.model else NEUTRAL
+    base = _composed({**options, "model": choices["model"]})
+    skip = (*NEUTRAL, "model") if options["model"] != choices["model"] else NEUTRAL
     found = _differences(cfg, base, skip)
     gone = removed(_plain(base), _plain(cfg))
     words = [f"'~{'.'.join(key)}'" for key in gone if not _is_within(key, skip)]
@@ -71,11 +73,11 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
     return path
 
 
-def _options(choices: dict[str, Any], cfg: DictConfig) -> dict[str, str]:
+def _options(choices: dict[str, str], cfg: DictConfig) -> dict[str, str]:
     """The option of each group that a metric depends on; lists as `[a,b]`."""
     kept = {k: v for k, v in choices.items() if k in cfg and k not in (*LEFT_OUT, *ADDED)}
     kept |= {group: f"[{','.join(_known(cfg, group))}]" for group in ADDED if _known(cfg, group)}
-    return {group: str(option).replace(" ", "") for group, option in kept.items()}
+    return {group: option.replace(" ", "") for group, option in kept.items()}
 
 
 def _known(cfg: DictConfig, group: str) -> list[str]:

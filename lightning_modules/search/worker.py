@@ -130,13 +130,13 @@ class Worker:
             objectives=len(self.names),
         )
         first = self._began_before(number) == 0
-        standing = partial(default_value, self.root)
-        self.study.sampler = FixedValuesSampler(standing, sampler) if first else sampler
+        defaults = partial(default_value, self.root)
+        self.study.sampler = FixedValuesSampler(defaults, sampler) if first else sampler
 
     def _draw_again(self, trial_id: int) -> None:
         """Lets the sampler draw until the trial is a new one within the limits."""
-        standing = isinstance(self.study.sampler, FixedValuesSampler)  # which would draw the same
-        if self.root.sweep.redraws and not self.grid and not standing:
+        fixed = isinstance(self.study.sampler, FixedValuesSampler)  # which would draw the same
+        if self.root.sweep.redraws and not self.grid and not fixed:
             tries = 1 + self.root.sweep.redraws
             point = draw_again(self.study, trial_id, self._excess, tries)
             self.study.sampler = FixedValuesSampler(point.get, self.study.sampler)

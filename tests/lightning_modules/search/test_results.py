@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import optuna
 import pytest
 import yaml
@@ -13,11 +12,8 @@ from optuna.distributions import CategoricalDistribution, UniformDistribution
 from optuna.trial import TrialState
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation.score import macs_score
-from lightning_modules.reporting.pictures.study import _macs_and_f1
 from lightning_modules.reporting.report.page import render
 from lightning_modules.reporting.report.report_input import read_input
-from lightning_modules.search.plots import importances
 from lightning_modules.search.results import show_results, study_report
 from lightning_modules.search.storage import open_study
 from lightning_modules.search.trials import METRICS, VIOLATION, best_trials
@@ -142,27 +138,6 @@ def test_limits_that_nothing_meets_say_the_smallest_seen(study, homes):
         add(found, [-1.0], **{VIOLATION: 1.0, METRICS: {"cost/macs": macs}})
     with pytest.raises(ConfigError, match="the smallest macs seen is 2,500, allowed 1,000"):
         show_results(homes / "outputs" / "studies" / found.study_name)
-
-
-def test_importances_of_planted_parameters():
-    rng = np.random.default_rng(0)
-    study = optuna.create_study()
-    for _ in range(80):
-        a, b = float(rng.uniform()), float(rng.uniform())
-        params = {"a": a, "b": b, "kind": "x"}
-        if a > 0.5:
-            params["rare"] = b  # only some trials have it
-        add(study, [10 * a + rng.normal() * 0.1], params=params)
-    shares = importances(study.trials)
-    assert next(iter(shares)) == "a" and shares["a"] > 0.85
-    assert shares["b"] < 0.1 and shares["kind"] == 0 and shares["rare"] < 0.2
-
-
-@pytest.mark.parametrize("f1", [0.3, 0.7, 0.9])
-def test_the_macs_that_a_score_counted(f1):
-    metrics = {"val/f1": f1, "score/macs": macs_score(f1=f1, macs=497_033, **SCORE)}
-    macs, quality = _macs_and_f1(metrics, SCORE)
-    assert (macs, quality) == (497_033, f1)
 
 
 def test_what_a_study_leaves_can_be_read_by_other_tools(study, homes):

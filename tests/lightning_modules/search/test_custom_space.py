@@ -140,7 +140,7 @@ def test_ranks_and_units_layer_by_layer(multirun, compose_config):
         ),
         (["sweep.custom_search_space=nowhere.f"], "nowhere.f cannot be loaded"),
         (
-            ["sweep.custom_search_space=tests.lightning_modules.search.test_spaces.odd"],
+            ["sweep.custom_search_space=tests.lightning_modules.search.test_custom_space.odd"],
             "suggests optimizer.no, which is not a key",
         ),
     ],
