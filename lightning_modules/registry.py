@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
@@ -99,6 +100,28 @@ def takes(node: Mapping[str, Any], argument: str) -> bool:
         return argument in inspect.signature(resolve_name(target)).parameters
     except Exception as error:  # whatever the import raises
         raise ConfigError(f"{target} cannot be built: {error}.") from error
+
+
+def require_extra(extra: str, package: str, *, what: str) -> None:
+    """Refuses what needs a package that is not installed, before anything heavy is loaded.
+
+    Args:
+        extra: of this project's `pyproject.toml`, such as `slurm`.
+        package: as imported, such as `hydra_plugins.hydra_submitit_launcher`.
+        what: needs it, as the user typed it.
+
+    Raises:
+        ConfigError: with the command that installs it.
+    """
+    try:
+        found = find_spec(package)
+    except ModuleNotFoundError:  # of the package's parent
+        found = None
+    if found is None:
+        raise ConfigError(
+            f"{what} needs {package.rpartition('.')[2]}, which is not installed; install it with: "
+            f"pip install 'model-diet[{extra}]' (here: pip install '.[{extra}]')."
+        )
 
 
 @functools.cache

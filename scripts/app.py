@@ -5,9 +5,9 @@ import os
 import socket
 from collections.abc import Sequence
 
-from lightning_modules.config.extras import require_extra
 from lightning_modules.config.script_arguments import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import require_extra
 
 KEYS = {
     "host": OwnKey(

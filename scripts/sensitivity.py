@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_modules.config.check import check_step
-from lightning_modules.config.command_line import CONF
+from lightning_modules.config.options import options_of
 from lightning_modules.config.script_arguments import (
     NamedRun,
     OwnKey,
@@ -84,7 +84,7 @@ def step_named(name: str | None) -> str:
     Raises:
         ConfigError: there is none; says the nearest.
     """
-    known = sorted(path.stem for path in (CONF / "compression").glob("*.yaml"))
+    known = options_of("compression")
     if name is None:
         raise ConfigError("No step was named; give one, as step=prune.")
     if name not in known:

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.loading.class_balance import SCHEMES
 from lightning_modules.config.check_compression import check_compression
 from lightning_modules.config.command_line import explain
+from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import rename_composed
-from lightning_modules.config.sweeps import sample_trials, searches
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks.check_model import resolved
 from lightning_modules.registry import build, schema

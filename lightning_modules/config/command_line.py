@@ -4,27 +4,19 @@ import contextlib
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from lightning_modules.config.extras import require_extra
-from lightning_modules.config.former_words import CONF, current_options, current_words
-from lightning_modules.config.help_screen import help_screen
+from lightning_modules.config.former_words import current_options, current_words
+from lightning_modules.config.options import CONF, check_options, help_screen, option_values
 from lightning_modules.errors import COMPOSING, USER_ERRORS, ConfigError
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.overrides import key_of, leaves, quote, removed, select
 
 # What may differ between a run and its continuation: nothing that changes a weight.
 RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose")
-# hydra/launcher -> the extra that brings it, and its package
-LAUNCHERS = {
-    "joblib": ("parallel", "hydra_plugins.hydra_joblib_launcher"),
-    "submitit_local": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
-    "submitit_slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
-}
 
 
 def expand(arguments: list[str]) -> list[str]:
@@ -34,7 +26,7 @@ def expand(arguments: list[str]) -> list[str]:
         ConfigError: R is not a run, a resumed run would change, or an option does not exist.
     """
     if "--help" in arguments or "-h" in arguments:
-        print(help_screen(CONF), end="")
+        print(help_screen(), end="")
         raise SystemExit
     if any(argument.startswith(("--hydra-help", "--shell-completion")) for argument in arguments):
         return arguments
@@ -125,10 +117,9 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     saved = saved_run.saved_config(run, allowed=chosen)[group]
     saved = OmegaConf.to_container(saved, resolve=False)
     option = saved_run.choice(run, group) or saved["name"]
-    path = CONF / group / f"{option}.yaml"
-    if not path.is_file():
+    if not (CONF / group / f"{option}.yaml").is_file():
         raise ConfigError(f"{run} used {group}={option}, which does not exist; give {group}=...")
-    plain = option_values(path)
+    plain = option_values(group, option)
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):
         if value != select(plain, key) and key[0] not in saved_run.WEIGHT_SOURCES:
@@ -136,46 +127,3 @@ def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     if group == "model":  # what data lacks is a key that is younger than the run
         overrides += [f"~model.{'.'.join(key)}" for key in removed(plain, saved)]
     return overrides
-
-
-def option_values(path: Path) -> dict[str, Any]:
-    """The values of an option, over those of the options of its group that it begins with."""
-    own = yaml.safe_load(path.read_text(encoding="utf-8"))
-    names = [name for name in own.pop("defaults", []) if name != "_self_"]
-    nodes = [*(option_values(path.parent / f"{name}.yaml") for name in names), own]
-    return OmegaConf.to_container(OmegaConf.merge(*nodes), resolve=False)
-
-
-def check_options(arguments: list[str]) -> None:
-    """Unknown options of known groups, said with all that exist (sweeps over options too)."""
-    for argument in arguments:
-        group = key_of(argument)
-        if group == "hydra/launcher" and (name := argument.split("=", 1)[1]) in LAUNCHERS:
-            require_extra(*LAUNCHERS[name], what=argument)
-        if not group or not (CONF / group).is_dir():
-            continue
-        folder = CONF / group
-        known = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
-        names = argument.split("=", 1)[1].replace("[", "").replace("]", "").split(",")
-        for name in (name.strip(" '\"") for name in names):
-            if name in ("", "null") or not name.replace("_", "").replace("/", "").isalnum():
-                continue  # a null, or a sweep expression: Hydra's to judge
-            if not (folder / f"{name}.yaml").is_file():
-                raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")
-            _check_acyclic(folder / f"{name}.yaml")
-
-
-def _check_acyclic(path: Path) -> None:
-    """An alias of YAML inside its own anchor, which Hydra would follow for ever."""
-    text = path.read_text(encoding="utf-8")
-    if "&" in text and "*" in text:
-        with contextlib.suppress(yaml.YAMLError):  # Hydra's to say
-            _walk(yaml.safe_load(text), (), path)
-
-
-def _walk(node: Any, above: tuple[int, ...], path: Path) -> None:
-    if id(node) in above:
-        raise ConfigError(f"{path} has an alias (*) that stands inside its own anchor (&).")
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    for child in children:
-        _walk(child, (*above, id(node)), path)

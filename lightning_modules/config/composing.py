@@ -1,13 +1,17 @@
-"""The configuration of a script: overrides over a finished run's own, or over the defaults."""
+"""Composed configurations: a script's, over a run's own or the defaults; a multirun's trials."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.config import command_line
 from lightning_modules.config.former_words import current_words, rename_composed
+from lightning_modules.config.options import CONF, check_options
 from lightning_modules.runs import saved_run
 from lightning_modules.runs.overrides import key_of
 
@@ -19,11 +23,11 @@ def fresh_config(overrides: list[str]) -> DictConfig:
         ConfigError: an option does not exist.
     """
     overrides = current_words(overrides)
-    command_line.check_options(overrides)
+    check_options(overrides)
     if GlobalHydra.instance().is_initialized():  # by run.py, which ends a search
         cfg = compose("config", overrides=overrides)
     else:
-        with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             cfg = compose("config", overrides=overrides)
     rename_composed(cfg)
     return cfg
@@ -31,7 +35,7 @@ def fresh_config(overrides: list[str]) -> DictConfig:
 
 def fresh_choices(overrides: list[str]) -> dict[str, str]:
     """Group -> option in `fresh_config` of the same overrides."""
-    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         words = current_words(overrides, told=False)
         composed = compose("config", overrides=words, return_hydra_config=True)
     return OmegaConf.to_container(composed.hydra.runtime.choices)
@@ -59,3 +63,44 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
             node = node._get_node(part)
         OmegaConf.update(cfg, key, node, merge=False)
     return cfg
+
+
+def searches(root: DictConfig) -> bool:
+    """Whether a sweeper with a search space and a budget (Optuna) chooses the trials."""
+    return is_search(root.hydra)
+
+
+def is_search(hydra: DictConfig) -> bool:
+    """The same of the `hydra` node alone, which is what a job has."""
+    return hydra.runtime.choices["hydra/sweeper"] != "basic"
+
+
+def swept_keys(root: DictConfig) -> list[str]:
+    """The keys to which the command line gives several values."""
+    return [override.key_or_group for override in _overrides(root) if override.is_sweep_override()]
+
+
+def sample_trials(root: DictConfig) -> Iterator[DictConfig]:
+    """Composed trials of a multirun: as few as show each value of each key once.
+
+    Hydra composes the multirun itself with the defaults of all keys that are swept over, which may
+    be a configuration that no trial has. Intervals keep their default here too.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    values = [found for override in _overrides(root, loader) if (found := _values(override))]
+    for number in range(max(map(len, values), default=0)):
+        overrides = [several[number % len(several)] for several in values]
+        yield loader.load_sweep_config(root, overrides)
+
+
+def _overrides(root: DictConfig, loader: ConfigLoader | None = None) -> list[Override]:
+    """The command line, parsed; only with a loader does `model=glob(*)` know its options."""
+    return OverridesParser.create(loader).parse_overrides(list(root.hydra.overrides.task))
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.input_line]
+    if not override.is_discrete_sweep():
+        return []
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]

@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from lightning_modules.config.options import CONF
 from lightning_modules.runs.overrides import key_of, quote, select
 from lightning_modules.runs.renames import (
     Key,
@@ -21,7 +21,6 @@ from lightning_modules.runs.renames import (
     renamed_config,
 )
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 WORD = re.compile(r"(?P<sign>[+~]*)(?P<key>[\w./-]+)(?P<value>=.*)?", re.DOTALL)
 
 _told: set[str] = set()

@@ -5,8 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from lightning_modules.config.extras import require_extra
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import require_extra
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lightning_modules.config.sweeps import searches
+from lightning_modules.config.composing import searches
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.files import write_text
 from lightning_modules.runs.run_records import FAILED, study_records

@@ -11,7 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.config.sweeps import searches, swept_keys
+from lightning_modules.config.composing import searches, swept_keys
 from lightning_modules.runs.run_directory import joined, make_folder
 from lightning_modules.search import identity
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from lightning_modules.config.composing import fresh_config
-from lightning_modules.config.former_words import CONF
+from lightning_modules.config.options import CONF
 from lightning_modules.files import write_text
 from lightning_modules.runs.configurations import NEUTRAL
 from lightning_modules.runs.overrides import leaves, removed

@@ -21,7 +21,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.loading.image_data import ImageData
-from lightning_modules.config import command_line
+from lightning_modules.config.options import CONF
 from lightning_modules.distillation.teachers import Teacher, freeze
 from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.fit import fit
@@ -73,7 +73,7 @@ def main() -> None:
 def composed(*overrides: str) -> DictConfig:
     """The configuration, without logger and progress."""
     run_directory.register_resolvers()
-    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         cfg = compose("config", overrides=[*overrides, "logger=none"])
     cfg.callbacks = {"clock": {"_target_": f"{__name__}.Clock"}}
     return cfg

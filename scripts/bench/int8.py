@@ -21,7 +21,8 @@ from compression.latency.measure import processor, stable_times
 from compression.latency.threads import torch_threads
 from compression.quantization.calibration import BATCH, MIN_IMAGES
 from compression.quantization.quantize import Quantize
-from lightning_modules.config.command_line import CONF, report_errors
+from lightning_modules.config.command_line import report_errors
+from lightning_modules.config.options import option_values
 from lightning_modules.deployment.backends import Runner, run_file
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES
 from lightning_modules.deployment.inference_model import metadata_of
@@ -63,7 +64,7 @@ def main() -> None:
 def rows(name: str, runtimes: list[str], size: int) -> Iterator[list[str]]:
     """The cells of each runtime for one network."""
     option, changes = NETWORKS[name]
-    node = OmegaConf.merge(OmegaConf.load(CONF / "model" / f"{option}.yaml"), changes)
+    node = OmegaConf.merge(option_values("model", option), changes)
     torch.manual_seed(0)
     network = build_network(node, num_classes=6, image_size=size).eval()
     images = np.random.default_rng(0).integers(0, 256, (64, 3, size, size), dtype=np.uint8)

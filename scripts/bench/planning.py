@@ -29,7 +29,7 @@ from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
 from compression.pruning.prune_weights import PruneWeights
 from compression.step import Step
-from lightning_modules.config.command_line import CONF
+from lightning_modules.config.options import option_values
 from lightning_modules.networks import build_network, load_network, save_network
 
 SIZE = 224
@@ -66,7 +66,7 @@ CHAIN = [lambda: Prune(target={"macs": 0.8}), lambda: Tucker(ratio=0.5), lambda:
 def built(option: str, variant: str) -> nn.Module:
     """A network for 224 x 224 pixels; untrained, but for EVBMF there is more than noise in it."""
     torch.manual_seed(0)
-    node = OmegaConf.load(CONF / "model" / f"{option}.yaml")
+    node = OmegaConf.create(option_values("model", option))
     node = OmegaConf.merge(node, {"variant": variant})
     network = build_network(node, num_classes=6, image_size=SIZE).eval()
     for module in network.modules():

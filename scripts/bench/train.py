@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from datamodules.loading.image_data import ImageData
-from lightning_modules.config import command_line
+from lightning_modules.config.options import CONF
 from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.fit import fit
 from lightning_modules.experiment.run_context import RunContext
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     run_directory.register_resolvers()
-    with initialize_config_dir(config_dir=str(command_line.CONF), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         fixed = ["logger=none", f"trainer.max_epochs={arguments.epochs}"]
         cfg = compose("config", overrides=[*arguments.overrides, *fixed])
     cfg.callbacks = {"clock": {"_target_": f"{__name__}.Clock"}}

@@ -28,9 +28,9 @@ from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
 from compression.pruning.prune import Prune
+from lightning_modules.config.options import option_values
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, outline_network, save_network
-from tests.conftest import ROOT
 
 TABLE = Path(__file__).with_name("zoo.csv")
 SHARE = 0.6
@@ -77,7 +77,7 @@ NETWORKS = {
 def test_a_line_of_the_table(name, step, tmp_path):
     torch.manual_seed(0)
     option, changes = NETWORKS[name]
-    node = OmegaConf.load(ROOT / "conf" / "model" / f"{option}.yaml")
+    node = OmegaConf.create(option_values("model", option))
     node = OmegaConf.merge(node, changes, {"input_size": None})
     size = smallest_size(node)
     network = build_network(node, num_classes=3, image_size=size).eval()

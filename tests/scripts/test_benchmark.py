@@ -80,11 +80,11 @@ def test_one_whole_benchmark(saved, tmp_path, capsys):
 
 
 def test_a_backend_that_is_not_installed(homes, monkeypatch):
-    from lightning_modules.config import extras
+    from lightning_modules import registry
     from lightning_modules.config.script_arguments import defaults
     from scripts.benchmark import KEYS, settings_of
 
-    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    monkeypatch.setattr(registry, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match=r"executorch needs executorch.*'\.\[executorch\]'"):
         settings_of({**defaults(KEYS), "backends": "eager,executorch"})
 

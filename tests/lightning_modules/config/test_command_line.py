@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from lightning_modules.config import command_line
+from lightning_modules.config import command_line, options
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import run_directory
 from lightning_modules.runs.overrides import quote
@@ -87,28 +87,28 @@ def test_unknown_options_list_what_exists():
 
 
 def test_a_launcher_that_is_not_installed_is_said_with_its_command(monkeypatch):
-    command_line.check_options(["hydra/launcher=basic"])
-    monkeypatch.setitem(command_line.LAUNCHERS, "joblib", ("parallel", "hydra_plugins.absent"))
+    options.check_options(["hydra/launcher=basic"])
+    monkeypatch.setitem(options.LAUNCHERS, "joblib", ("parallel", "hydra_plugins.absent"))
     sentence = r"hydra/launcher=joblib needs absent, .*: pip install '\.\[parallel\]'"
     with pytest.raises(ConfigError, match=sentence):
-        command_line.check_options(["hydra/launcher=joblib"])
+        options.check_options(["hydra/launcher=joblib"])
 
 
 def test_options_of_subfolders():
-    command_line.check_options(["model=blocks/diet_found", "model=resnet,blocks/cv09_final"])
+    options.check_options(["model=blocks/diet_found", "model=resnet,blocks/cv09_final"])
     with pytest.raises(ConfigError, match=r"no model=diet_found; there are: .*blocks/diet_found"):
-        command_line.check_options(["model=diet_found"])
+        options.check_options(["model=diet_found"])
 
 
 def test_an_alias_inside_its_own_anchor(tmp_path, monkeypatch):
-    monkeypatch.setattr(command_line, "CONF", tmp_path)
+    monkeypatch.setattr(options, "CONF", tmp_path)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "fine.yaml").write_text("a: &a {k: 3}\nb: *a\nc: [*a, *a]\n")
-    command_line.check_options(["model=fine"])
+    options.check_options(["model=fine"])
     for text in ("blocks: &a\n  b1: *a\n", "blocks: &a\n  - [1, *a]\n"):
         (tmp_path / "model" / "loop.yaml").write_text(text)
         with pytest.raises(ConfigError, match=r"loop.yaml has an alias"):
-            command_line.check_options(["model=loop"])
+            options.check_options(["model=loop"])
 
 
 def test_from_run_keeps_changed_and_removed_blocks(homes, compose_config):
@@ -125,11 +125,9 @@ def test_from_run_keeps_changed_and_removed_blocks(homes, compose_config):
 
 @pytest.mark.parametrize("group", ["model", "data"])
 def test_from_run_repeats_every_option(homes, compose_config, group):
-    folder = command_line.CONF / group
     run = homes / "run"
     (run / ".hydra").mkdir(parents=True)
-    for path in folder.rglob("*.yaml"):
-        option = path.relative_to(folder).with_suffix("").as_posix()
+    for option in options.options_of(group):
         cfg = compose_config(f"{group}={option}")
         OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
         choices = {"hydra": {"runtime": {"choices": {group: option}}}}

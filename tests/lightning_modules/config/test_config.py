@@ -7,16 +7,17 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from lightning_modules.config.options import options_of
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.registry import build
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
 OPTIONS = sorted(
-    (group.name, str(path.relative_to(group).with_suffix("")))
+    (group.name, option)
     for group in CONF.iterdir()
     if group.is_dir()
-    for path in group.rglob("*.yaml")
+    for option in options_of(group.name)
 )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from compression.errors import CompressionError
-from lightning_modules.config import extras
+from lightning_modules import registry
 from lightning_modules.deployment import comparison
 from lightning_modules.deployment.comparison import Comparison, compare
 from lightning_modules.deployment.exporting import export
@@ -147,7 +147,7 @@ def test_limits_of_agreement(difference, agreement, kept):
 
 
 def test_what_openvino_and_executorch_are_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    monkeypatch.setattr(registry, "find_spec", lambda package: None)
     for name, suffix in (("openvino", "xml"), ("executorch", "pte")):
         says = rf"{name} needs {name}, which is not.*pip install '\.\[{name}\]'"
         with pytest.raises(ConfigError, match=says):

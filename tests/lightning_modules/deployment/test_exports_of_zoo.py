@@ -25,10 +25,11 @@ from compression.pruning.prune_layers import PruneLayers
 from compression.pruning.prune_weights import PruneWeights
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
+from lightning_modules.config.options import option_values
 from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.formats import FORMATS
 from lightning_modules.networks import build_network
-from tests.conftest import ROOT, SHARED, needs_shared
+from tests.conftest import SHARED, needs_shared
 
 IMAGES, SIZE, CLASSES = 200, 80, 6
 DEVIATION = 4.0  # of each logit, over the images
@@ -85,7 +86,7 @@ def make(name):
     """A network of random weights with the statistics of real images, and its image size."""
     torch.manual_seed(0)
     option, changes = {**NETWORKS, **NARROW}[name]
-    node = OmegaConf.load(ROOT / "conf" / "model" / f"{option}.yaml")
+    node = OmegaConf.create(option_values("model", option))
     size = SIZES.get(name, SIZE)
     network = build_network(
         OmegaConf.merge(node, changes), num_classes=CLASSES, image_size=size

@@ -4,9 +4,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lightning_modules.config.command_line import option_values
+from lightning_modules.config.options import option_values
 from lightning_modules.networks import build_network
-from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -14,7 +13,7 @@ def model_cfg():
     """The node of an option of conf/model, with changes."""
 
     def loaded(option: str = "shufflenet_g3", **changes):
-        values = option_values(ROOT / "conf" / "model" / f"{option}.yaml")
+        values = option_values("model", option)
         return OmegaConf.merge(values, changes)
 
     return loaded

@@ -3,12 +3,11 @@ import torch
 from torch import nn
 
 from compression.cost.macs import count_macs, count_params
+from lightning_modules.config.options import options_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
-from tests.conftest import ROOT
 
-MODELS = ROOT / "conf" / "model"
-OPTIONS = sorted(str(p.relative_to(MODELS).with_suffix("")) for p in MODELS.rglob("*.yaml"))
+OPTIONS = options_of("model")
 
 
 class Custom(nn.Sequential):

@@ -28,7 +28,7 @@ def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
 
 option, variant = sys.argv[1:]
-node = OmegaConf.load(f"conf/model/{option}.yaml")
+node = OmegaConf.create(option_values("model", option))
 node.variant = variant
 before = resident()
 network = outline_network(node, num_classes=1000, image_size=224)

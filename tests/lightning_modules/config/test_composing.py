@@ -2,7 +2,7 @@
 
 from hydra import compose, initialize_config_dir
 
-from lightning_modules.config.sweeps import sample_trials, searches, swept_keys
+from lightning_modules.config.composing import sample_trials, searches, swept_keys
 from lightning_modules.runs import run_directory
 from lightning_modules.search import study
 from tests.conftest import ROOT
