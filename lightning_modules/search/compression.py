@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import Trial
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import build, takes
+from lightning_modules.registry import build, plain, takes
 from lightning_modules.search.custom_space import Draw
 
 if TYPE_CHECKING:  # it loads torch
@@ -54,7 +54,7 @@ def _ranks(draw: Draw, place: str, layers: "Sequence[Candidate]", keep: Any) -> 
     ranks = {}
     for layer in layers:
         ratio = draw.parameter(f"{place}.ranks.{layer.name}", keep)
-        rank = layer.raised(Ratio(ratio).rank(layer, 0, 1))
+        rank = layer.clamp_min_rank(Ratio(ratio).rank(layer, 0, 1))
         ranks[layer.name] = rank[0] if len(rank) == 1 else rank
     draw.overrides.append(f"++{place}.ranks={_as_dict(ranks)}")
 
@@ -76,12 +76,12 @@ def _as_dict(ranks: Mapping[str, Any]) -> str:
 
 def _layers(root: DictConfig, name: str) -> "list[Candidate]":
     """The layers that a factorisation could change."""
-    settings: Any = OmegaConf.to_container(root.compression[name], resolve=True)
+    settings = plain(root.compression[name])
     # The step itself: what else its node says is of the fine-tuning after it.
     own = {key: settings[key] for key in settings if key == "_target_" or takes(settings, key)}
     step, network = build(own), _network(root)
-    found, _ = step.candidates(network, network.image_size)
-    return [layer for layer in found if layer.least != layer.full]
+    found: list[Candidate] = step.candidates(network, network.image_size)[0]
+    return [layer for layer in found if layer.min_rank != layer.max_rank]
 
 
 def _stages(root: DictConfig) -> list[tuple[int, int]]:
@@ -97,8 +97,8 @@ def _network(root: DictConfig) -> Any:
     """What enters the first step; its weights do not matter."""
     if root.from_run is not None:
         return _saved(Path(root.from_run))
-    plain = OmegaConf.to_yaml(OmegaConf.create({"model": root.model, "data": root.data}))
-    return _outline(plain)
+    nodes = OmegaConf.create({"model": root.model, "data": root.data})
+    return _without_weights(OmegaConf.to_yaml(nodes))
 
 
 @functools.lru_cache(maxsize=1)
@@ -109,9 +109,9 @@ def _saved(run: Path) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def _outline(plain: str) -> Any:
+def _without_weights(text: str) -> Any:
     from lightning_modules.networks.building import outline_network
 
-    cfg = OmegaConf.create(plain)
+    cfg = OmegaConf.create(text)
     classes = len(build(cfg.data.source).check())
     return outline_network(cfg.model, num_classes=classes, image_size=cfg.data.image_size)

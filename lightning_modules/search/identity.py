@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from lightning_modules.registry import plain
 from lightning_modules.runs.configurations import NEUTRAL
 from lightning_modules.runs.run_directory import joined
 from lightning_modules.search.objectives import directions_of, objectives_of
@@ -32,7 +33,7 @@ def identity(root: DictConfig) -> dict[str, Any]:
     figure, such as the logger.
     """
     space = search_space(root)
-    settings: Any = OmegaConf.to_container(root.sweep, resolve=True)
+    settings = plain(root.sweep)
     objectives, directions = objectives_of(root), directions_of(root)
     own = {k: v for k, v in settings.items() if k not in (*BUDGET, "objective", "direction")}
     return {

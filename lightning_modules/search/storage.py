@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.pruners import BasePruner
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
+from lightning_modules.registry import plain
 from lightning_modules.runs.run_directory import SEARCH
 from lightning_modules.search.identity import digest, identity
 from lightning_modules.search.objectives import directions_of, objectives_of
@@ -45,7 +46,7 @@ def open_study(root: DictConfig) -> optuna.Study:
         )
     _describe(study, names, about)
     _check_same(study, about, directions)
-    score = OmegaConf.to_container(root.score.macs)
+    score = plain(root.score.macs)
     content = {"name": study.study_name, "storage": str(settings.storage), "score": score, **about}
     write_json(folder / SEARCH, content)
     return study

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.config.options import CONF
 from lightning_modules.files import write_text
+from lightning_modules.registry import plain
 from lightning_modules.runs.configurations import NEUTRAL
 from lightning_modules.runs.overrides import leaves, removed
 from lightning_modules.runs.renames import current_option
@@ -59,7 +60,7 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
     base = _composed({**options, "model": choices["model"]})
     skip = (*NEUTRAL, "model") if options["model"] != choices["model"] else NEUTRAL
     found = _differences(cfg, base, skip)
-    gone = removed(_plain(base), _plain(cfg))
+    gone = removed(plain(base, resolve=False), plain(cfg, resolve=False))
     words = [f"'~{'.'.join(key)}'" for key in gone if not _is_within(key, skip)]
     lines = [
         "# @package _global_",
@@ -92,20 +93,16 @@ def _composed(options: dict[str, str]) -> DictConfig:
 
 def _differences(cfg: DictConfig, base: DictConfig, skip: tuple[str, ...]) -> Leaves:
     """What the options alone would not give."""
-    plain = _plain_leaves(base, skip)
+    without = _plain_leaves(base, skip)
     ours = _plain_leaves(cfg, skip)
-    return {key: value for key, value in ours.items() if key not in plain or plain[key] != value}
+    return {
+        key: value for key, value in ours.items() if key not in without or without[key] != value
+    }
 
 
 def _plain_leaves(cfg: DictConfig, skip: tuple[str, ...]) -> Leaves:
-    pairs = {tuple(map(str, key)): value for key, value in leaves(_plain(cfg))}
+    pairs = {tuple(map(str, key)): value for key, value in leaves(plain(cfg, resolve=False))}
     return {key: value for key, value in pairs.items() if not _is_within(key, skip)}
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
 
 
 def _is_within(key: tuple[str, ...], nodes: tuple[str, ...]) -> bool:
@@ -165,7 +162,7 @@ def _as_blocks(cfg: DictConfig, name: str, searched: set[str]) -> DictConfig:
     rows = [module.row for module in network.body.modules() if isinstance(module, RowBlocks)]
     blocks = {r.name: {"repeat": r.repeat, "kind": r.kind.name, **r.arguments} for r in rows}
     keys = ("pretrained", "weights", "mean", "std", "input_size")
-    rest = _plain(OmegaConf.create({key: cfg.model[key] for key in keys}))
+    rest = plain(OmegaConf.create({key: cfg.model[key] for key in keys}))
     target = "lightning_modules.networks.blocks.network.BlockNetwork"
     node = {"name": name, "_target_": target, "depth_multiple": 1.0, "width_multiple": 1.0}
     lines = [

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lightning_modules.evaluation.class_report import HEADINGS, class_rows, is_class_metric
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 from lightning_modules.runs.run_directory import joined
 from lightning_modules.runs.run_records import STOPPED
 
@@ -40,7 +40,7 @@ def wandb_run(
         return
     import wandb
 
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    config = plain(cfg)
     if search is not None:
         config["search"] = search()
     with _staging(folder / "wandb" / "staging"):

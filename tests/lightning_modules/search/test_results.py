@@ -19,8 +19,6 @@ from lightning_modules.search.storage import open_study
 from lightning_modules.search.trials import METRICS, VIOLATION, best_trials
 from tests.conftest import ROOT
 
-SCORE = {"reference_macs": 13863553, "reference_f1": 0.8342, "least_f1": 0.5}
-
 
 @pytest.fixture
 def study(multirun):
