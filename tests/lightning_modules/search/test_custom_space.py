@@ -118,7 +118,7 @@ def test_ranks_and_units_layer_by_layer(multirun, compose_config):
         cfg = compose_config(*words, *lines)
         drawn = cfg.compression.svd.ranks
         assert "body.output" not in drawn  # a head of few classes is no burden
-        assert all(layer.least[0] <= drawn[layer.name] <= layer.full[0] for layer in layers)
+        assert all(layer.min_rank[0] <= drawn[layer.name] <= layer.max_rank[0] for layer in layers)
         assert len(cfg.compression.prune_layers.keep) == 3
         assert cfg.compression.prune_layers.target is None
     fixed = multirun(*words, "compression.svd.ranks={body.*: 3}")
