@@ -1,18 +1,9 @@
-"""What makes a network smaller, for any plain PyTorch network; imports only what is asked for."""
+"""What makes a network smaller, for any plain PyTorch network, and what a network costs.
 
-from importlib import import_module
-from typing import Any
+It imports nothing of the other packages; what is named here is imported only once it is asked for,
+so that a user of one step waits for no other.
+"""
 
-_HOME = {
-    "compress": "compression.engine",
-    "Context": "compression.step",
-    "Entry": "compression.recipe",
-    "Recipe": "compression.recipe",
-    "Step": "compression.step",
-}
+import lazy_loader
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

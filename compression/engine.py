@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from compression.cost.macs import count_macs, count_params
+from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
-from compression.latency.relative_latency import RelativeLatency
+from compression.latency import RelativeLatency
 from compression.recipe import Entry, Recipe
 from compression.step import Batches, CompressionStep, Context
 

@@ -158,7 +158,7 @@ def _cells(row: "Row") -> list[str]:
 
 def under(settings: Settings) -> str:
     """How the table was measured."""
-    from compression.latency.measure import processor
+    from compression.latency import processor
 
     return (
         f"{processor()}, {settings.threads} thread(s), medians of {settings.repeats} calls; all "

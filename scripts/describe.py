@@ -21,7 +21,7 @@ from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.overrides import key_of
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from compression.cost.profile import Profile
+    from compression.cost import Profile
     from lightning_modules.networks import Network
     from lightning_modules.networks.overview import Row
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         network, size, cfg = planned(typed.overrides, own)
 
-    from compression.cost.profile import profile_network
+    from compression.cost import profile_network
     from compression.onnx import counted_network
     from lightning_modules.networks.overview import overview
 
@@ -124,8 +124,7 @@ def saved(
 
 def totals(network: "Network", found: "Profile", cfg: DictConfig, *, f1: float | None) -> list[str]:
     """The lines below the table: parameters, MACs in both conventions, memory, file, score."""
-    from compression.cost.file_size import file_bytes
-    from compression.cost.macs import count_params
+    from compression.cost import count_params, file_bytes
     from lightning_modules.evaluation.score import macs_score
 
     macs = {name: sum(counts.values()) for name, counts in found.macs.items()}

@@ -22,7 +22,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from compression.sensitivity.sensitivity_scan import Point, Scan
+    from compression.sensitivity import Point, Scan
 
 KEYS = {
     "step": OwnKey("prune|tucker|svd|spatial_svd|cp", "what is done to each layer"),

@@ -6,7 +6,7 @@ import zlib
 import torch
 from torch import Tensor, nn
 
-from compression.onnx.network import is_onnx_network, stored_content
+from compression.onnx import is_onnx_network, stored_content
 
 # Names of the format, in the order in which it sorts tensors of different types.
 DTYPES = {torch.int64: "I64", torch.float32: "F32", torch.uint8: "U8", torch.bool: "BOOL"}

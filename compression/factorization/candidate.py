@@ -7,8 +7,8 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from compression.cost.geometry import Geometry, Layer, layer_macs
-from compression.cost.macs import count_params
+from compression.cost import Geometry, count_params, layer_macs
+from compression.cost.geometry import Layer
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.kernels import Spectrum, kernel_of
 

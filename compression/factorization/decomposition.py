@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from compression.cost.geometry import Geometry, Layer, signature
+from compression.cost import Geometry
+from compression.cost.geometry import Layer, signature
 from compression.factorization.kernels import kernel_of
 
 

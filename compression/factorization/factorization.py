@@ -6,9 +6,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from compression.cost.geometry import Geometry
-from compression.cost.macs import network_cost
-from compression.cost.meta_pass import forward_shapes, layer_calls, meta_copy
+from compression.cost import Geometry, forward_shapes, layer_calls, meta_copy, network_cost
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate, find_layers, unsupported_layers
 from compression.factorization.decomposition import Decomposition, fill
@@ -21,9 +19,8 @@ from compression.factorization.rank_selection import (
     select_ranks,
 )
 from compression.factorization.settings import check_settings
-from compression.latency.latency_target import plan_for_latency
-from compression.latency.threads import torch_threads
-from compression.sensitivity.sensitivity_scan import Scan, scan
+from compression.latency import plan_for_latency, torch_threads
+from compression.sensitivity import Scan, scan
 from compression.step import Context, Plan, Step, Treatment, match_layers
 from compression.target import RoundTarget, Target
 

@@ -11,8 +11,7 @@ from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate
 from compression.factorization.evbmf import evbmf_rank
 from compression.factorization.settings import RULES, rank_rule, read_ranks
-from compression.sensitivity.curves import SensitivityCurves
-from compression.sensitivity.sensitivity_scan import Scan
+from compression.sensitivity import Scan, SensitivityCurves
 from compression.step import match_layers
 from compression.target import round_ratio
 

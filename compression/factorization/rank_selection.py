@@ -8,7 +8,7 @@ import torch
 from compression.cost.geometry import signature
 from compression.factorization.candidate import Candidate
 from compression.factorization.rank_rules import Ratio, Rule
-from compression.latency.layer_latency import compare_layers
+from compression.latency import compare_layers
 from compression.step import Plan, Treatment
 from compression.target import RoundTarget
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from compression.cost.geometry import HEIGHT, WIDTH, Geometry
+from compression.cost import Geometry
+from compression.cost.geometry import HEIGHT, WIDTH
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import halves

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from compression.cost.macs import count_macs
+from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.latency.relative_latency import RelativeLatency, structure_of
 from compression.step import Context, Plan

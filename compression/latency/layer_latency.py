@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from compression.latency.measure import interleaved_times
-from compression.onnx.network import onnx_session
+from compression.onnx import onnx_session
 
 Layer = nn.Conv2d | nn.Linear | nn.Sequential  # of convolutions or Linear layers
 OPSET, IR_VERSION = 20, 10

@@ -11,8 +11,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from compression.cost.geometry import layer_macs, signature
-from compression.cost.meta_pass import layer_calls
+from compression.cost import layer_calls, layer_macs
+from compression.cost.geometry import signature
 from compression.latency.layer_advice import advise
 from compression.latency.layer_latency import Layer, compare_layers
 

@@ -14,8 +14,7 @@ from torch import nn
 
 from compression.errors import CompressionError
 from compression.latency.threads import torch_threads
-from compression.onnx.export import export_onnx
-from compression.onnx.network import onnx_session
+from compression.onnx import export_onnx, onnx_session
 from compression.schema import height_width
 
 BACKENDS = ("onnxruntime", "eager")

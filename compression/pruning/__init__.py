@@ -1,1 +1,8 @@
-"""Channels, whole units or single weights taken out of a network."""
+"""Channels, whole units or single weights taken out of a network: three steps.
+
+It may import `sensitivity`, `latency`, `cost` and what is below them, no other kind of step.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,7 +9,7 @@ import numpy as np
 
 from compression.pruning.channel_budget import ChannelBudget, Counts
 from compression.pruning.channel_groups import Channels
-from compression.sensitivity.curves import SensitivityCurves
+from compression.sensitivity import SensitivityCurves
 from compression.target import TOLERANCE, RoundTarget, Solution
 
 Ratios = Callable[[float], list[float]]  # of each group, at a setting of the parameter in 0..1

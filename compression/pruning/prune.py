@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
-from compression.latency.latency_target import plan_for_latency
+from compression.latency import plan_for_latency
 from compression.pruning.allocation import (
     Ratios,
     global_ratios,
@@ -29,8 +29,7 @@ from compression.pruning.importance import PENALTIES
 from compression.pruning.pruning_state import PruningState
 from compression.pruning.settings import SENSITIVITY, check_settings
 from compression.pruning.trace import IN, Key
-from compression.sensitivity.curves import SensitivityCurves
-from compression.sensitivity.sensitivity_scan import scan
+from compression.sensitivity import SensitivityCurves, scan
 from compression.step import Context, Plan, Step, Treatment
 from compression.target import RoundTarget, Target, UnreachableTargetError, round_ratio
 

@@ -7,9 +7,9 @@ from math import ceil
 
 from torch import nn
 
-from compression.cost.macs import macs_per_layer, network_cost
+from compression.cost import macs_per_layer, network_cost
 from compression.errors import CompressionError
-from compression.latency.latency_target import plan_for_latency
+from compression.latency import plan_for_latency
 from compression.pruning.ablation import loss_increase
 from compression.pruning.units import UnitStage, unit_stages
 from compression.schema import require_choice, require_count

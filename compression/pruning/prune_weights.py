@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import L1Unstructured
 
-from compression.cost.file_size import compressed_bytes, file_bytes
+from compression.cost import file_bytes
+from compression.cost.file_size import compressed_bytes
 from compression.errors import CompressionError
 from compression.schema import require_count
 from compression.step import Context, Plan, Step, match_layers

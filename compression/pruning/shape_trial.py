@@ -7,7 +7,7 @@ from itertools import takewhile
 import torch
 from torch import nn
 
-from compression.cost.meta_pass import forward_shapes, meta_copy
+from compression.cost import forward_shapes, meta_copy
 from compression.pruning.channel_budget import ChannelBudget, Counts
 from compression.pruning.channel_groups import ChannelGroup
 from compression.pruning.cutting import set_shapes

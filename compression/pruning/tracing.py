@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from compression.cost.meta_pass import forward_shapes, meta_copy
+from compression.cost import forward_shapes, meta_copy
 from compression.pruning import layer_rules, layout_rules  # noqa: F401 - they add their rules
 from compression.pruning.rules import propagate
 from compression.pruning.trace import Trace, Tracer

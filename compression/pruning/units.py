@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compression.cost.meta_pass import forward_shapes, meta_copy
+from compression.cost import forward_shapes, meta_copy
 
 
 @dataclass(frozen=True)

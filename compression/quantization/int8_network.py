@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compression.cost.meta_pass import meta_copy
+from compression.cost import meta_copy
 from compression.errors import CompressionError
-from compression.onnx.network import onnx_session, stored_content
+from compression.onnx import onnx_session, stored_content
 
 if TYPE_CHECKING:
     import onnxruntime

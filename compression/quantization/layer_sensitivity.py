@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from compression.onnx.network import onnx_session
+from compression.onnx import onnx_session
 from compression.quantization.graph import int8_graph, layer_nodes, nodes_of
 from compression.sensitivity.stored_metrics import stored_metrics
 from compression.step import Plan

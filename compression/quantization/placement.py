@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch import nn
 
-from compression.onnx.network import onnx_session
+from compression.onnx import onnx_session
 from compression.quantization.training_graph import Values, set_training, training_graph
 
 CLOSE = 1e-3  # largest difference of two values of one activation, relative to the largest value

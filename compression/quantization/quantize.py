@@ -22,7 +22,7 @@ from compression.quantization.layer_sensitivity import (
     select_float_layers,
 )
 from compression.quantization.settings import SENSITIVE, check_settings
-from compression.sensitivity.sensitivity_scan import evaluation, scan_key
+from compression.sensitivity import evaluation, scan_key
 from compression.step import Context, Plan, Step
 
 

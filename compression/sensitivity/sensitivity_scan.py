@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compression.cost.macs import count_macs, count_params
+from compression.cost import count_macs, count_params
 from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.sensitivity.stored_metrics import digest_weights, stored_metrics

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from compression.cost.file_size import file_bytes
+from compression.cost import file_bytes
 from compression.onnx import is_onnx_network
 from datamodules.decoding.crops import ResizeMode
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compression.cost.macs import CONVENTIONS, count_macs, count_params
+from compression.cost import CONVENTIONS, count_macs, count_params
 from datamodules.decoding.crops import ResizeMode
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.networks import Network

@@ -6,9 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from compression.onnx import is_onnx_network, stored_content
-from compression.onnx.export import export_onnx
-from compression.onnx.network import onnx_session
+from compression.onnx import export_onnx, is_onnx_network, onnx_session, stored_content
 from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.errors import ConfigError

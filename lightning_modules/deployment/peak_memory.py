@@ -55,7 +55,7 @@ def process_peak() -> int:
 def _measure(source: Path, backend: str, batch: int, threads: int, overrides: list[str]) -> int:
     import numpy as np
 
-    from compression.latency.threads import torch_threads
+    from compression.latency import torch_threads
     from lightning_modules.deployment import backends
     from lightning_modules.deployment.load_model import load_run_network, open_model
 

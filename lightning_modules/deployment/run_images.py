@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from compression.quantization.calibration import calibration_images
+from compression.quantization import calibration_images
 from datamodules.errors import DataError
 from datamodules.loading.image_data import ImageData
 from lightning_modules.deployment.backends import Call

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compression.latency.measure import interleaved_times
-from compression.latency.threads import torch_threads
+from compression.latency import interleaved_times, torch_threads
 from lightning_modules.deployment.backends import Call
 
 SEARCH_REPEATS = 5  # timed calls of each batch size while the best is looked for

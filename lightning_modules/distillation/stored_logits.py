@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compression.sensitivity.stored_metrics import digest_weights
+from compression.sensitivity import digest_weights
 from datamodules.errors import DataError
 from datamodules.files import build_once
 from datamodules.loading.image_data import ImageData

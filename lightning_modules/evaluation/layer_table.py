@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 from torch import nn
 
-from compression.latency.layer_savings import LayerSaving, layer_savings
+from compression.latency import LayerSaving
+from compression.latency.layer_savings import layer_savings
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from compression.cost.activations import activation_bytes
-from compression.cost.macs import count_macs, count_params
-from compression.latency.measure import measure_latency
+from compression.cost import activation_bytes, count_macs, count_params
+from compression.latency import measure_latency
 from datamodules.loading.image_data import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_metrics

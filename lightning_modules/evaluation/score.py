@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
-from compression.cost.macs import count_macs
+from compression.cost import count_macs
 from compression.errors import CompressionError
 from lightning_modules.errors import ConfigError
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from compression.engine import entry_latency
-from compression.latency.relative_latency import RelativeLatency
+from compression.latency import RelativeLatency
 from compression.step import CompressionStep, Context
 from datamodules.loading.image_data import ImageData
 from lightning_modules.evaluation.metrics import evaluate

@@ -7,9 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from compression.cost.macs import count_macs, count_params
-from compression.latency.relative_latency import RelativeLatency
-from compression.sensitivity.sensitivity_scan import Scan, scan
+from compression.cost import count_macs, count_params
+from compression.latency import RelativeLatency
+from compression.sensitivity import Scan, scan
 from compression.step import Step, Treatment
 from datamodules.workers.progress import report_progress
 from lightning_modules.errors import ConfigError

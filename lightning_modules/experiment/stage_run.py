@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compression.engine import run_round
-from compression.latency.relative_latency import RelativeLatency
+from compression.latency import RelativeLatency
 from compression.recipe import Entry, Recipe
 from compression.step import Context
 from lightning_modules.distillation.teachers import Teacher

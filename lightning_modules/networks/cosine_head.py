@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compression.cost.meta_pass import forward_shapes, meta_copy
+from compression.cost import forward_shapes, meta_copy
 from lightning_modules.errors import ConfigError
 
 EPSILON = 1e-6  # least norm; half precision still holds it

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from compression.cost.meta_pass import forward_shapes, meta_copy
+from compression.cost import forward_shapes, meta_copy
 from compression.errors import CompressionError
 from lightning_modules.errors import ConfigError
 

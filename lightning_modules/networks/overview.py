@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from compression.cost.macs import count_params
-from compression.cost.profile import Profile
+from compression.cost import Profile, count_params
 
 WIDTH = 44  # characters of a block's arguments
 PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # containers: their children are the blocks

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from compression.cost.macs import count_macs, count_params
+from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.onnx import is_onnx_network, stored_content
 from compression.recipe import Recipe

@@ -13,7 +13,7 @@ from lightning_modules.registry import build, plain, takes
 from lightning_modules.search.custom_space import Draw
 
 if TYPE_CHECKING:  # it loads torch
-    from compression.factorization.candidate import Candidate
+    from compression.factorization import Candidate
 
 # The one parameter of a step that is searched; factorisations have `ratio`.
 PARAMETERS = {"prune": "target.macs", "prune_layers": "target.macs", "prune_weights": "sparsity"}
@@ -47,7 +47,7 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
 
 def _ranks(draw: Draw, place: str, layers: "Sequence[Candidate]", keep: Any) -> None:
     """A ratio of the full rank for each layer; the parameters are called as the layers."""
-    from compression.factorization.rank_rules import Ratio
+    from compression.factorization import Ratio
 
     if f"{place}.ranks" in draw.taken:
         return
@@ -86,7 +86,7 @@ def _layers(root: DictConfig, name: str) -> "list[Candidate]":
 
 def _stages(root: DictConfig) -> list[tuple[int, int]]:
     """The smallest and largest number of units that each stage of the network can have."""
-    from compression.pruning.units import unit_stages
+    from compression.pruning import unit_stages
 
     network = _network(root)
     stages = unit_stages(network, network.image_size)

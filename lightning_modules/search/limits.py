@@ -43,8 +43,7 @@ def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:
 
 def outline_costs(cfg: DictConfig, num_classes: int) -> dict[str, int]:
     """The counted costs of the network that the configuration describes, without its weights."""
-    from compression.cost.activations import activation_bytes
-    from compression.cost.macs import count_macs, count_params
+    from compression.cost import activation_bytes, count_macs, count_params
     from lightning_modules.networks.building import outline_network
 
     size = cfg.data.image_size

@@ -17,10 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from compression import Context
-from compression.latency.measure import processor, stable_times
-from compression.latency.threads import torch_threads
+from compression.latency import processor, stable_times, torch_threads
+from compression.quantization import Quantize
 from compression.quantization.calibration import BATCH, MIN_IMAGES
-from compression.quantization.quantize import Quantize
 from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.options import option_values
 from lightning_modules.deployment.backends import Runner, run_file

@@ -20,14 +20,9 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from compression import compress
-from compression.cost.macs import count_macs
-from compression.factorization.cp import CP
-from compression.factorization.spatial_svd import SpatialSVD
-from compression.factorization.svd import SVD
-from compression.factorization.tucker import Tucker
-from compression.pruning.prune import Prune
-from compression.pruning.prune_layers import PruneLayers
-from compression.pruning.prune_weights import PruneWeights
+from compression.cost import count_macs
+from compression.factorization import CP, SVD, SpatialSVD, Tucker
+from compression.pruning import Prune, PruneLayers, PruneWeights
 from compression.step import Step
 from lightning_modules.config.options import option_values
 from lightning_modules.networks import build_network, load_network, save_network

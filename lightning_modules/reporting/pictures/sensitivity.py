@@ -3,7 +3,7 @@
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from compression.sensitivity.sensitivity_scan import Point, Scan
+from compression.sensitivity import Point, Scan
 from lightning_modules.reporting.pictures.drawing import GREY, LIGHT, write_names, write_title
 
 if TYPE_CHECKING:

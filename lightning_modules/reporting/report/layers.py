@@ -18,7 +18,7 @@ def layer_costs(run: FinishedRun, *, trust: Iterable[str] = ()) -> Table | str:
         run: its network is loaded.
         trust: packages outside this one whose networks and steps may be run.
     """
-    from compression.cost.profile import profile_network  # torch
+    from compression.cost import profile_network  # torch
     from compression.onnx import counted_network
     from lightning_modules.networks import load_network
     from lightning_modules.networks.overview import overview

@@ -1,0 +1,15 @@
+from .activations import activation_bytes as activation_bytes
+from .file_size import file_bytes as file_bytes
+from .geometry import Geometry as Geometry
+from .geometry import layer_macs as layer_macs
+from .macs import CONVENTIONS as CONVENTIONS
+from .macs import count_macs as count_macs
+from .macs import count_params as count_params
+from .macs import macs_per_layer as macs_per_layer
+from .macs import module_macs as module_macs
+from .macs import network_cost as network_cost
+from .meta_pass import forward_shapes as forward_shapes
+from .meta_pass import layer_calls as layer_calls
+from .meta_pass import meta_copy as meta_copy
+from .profile import Profile as Profile
+from .profile import profile_network as profile_network

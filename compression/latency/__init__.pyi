@@ -1,0 +1,12 @@
+from .latency_target import plan_for_latency as plan_for_latency
+from .layer_latency import compare_layers as compare_layers
+from .layer_savings import LayerSaving as LayerSaving
+from .measure import Latency as Latency
+from .measure import interleaved_times as interleaved_times
+from .measure import measure_latency as measure_latency
+from .measure import onnx_call as onnx_call
+from .measure import processor as processor
+from .measure import random_images as random_images
+from .measure import stable_times as stable_times
+from .relative_latency import RelativeLatency as RelativeLatency
+from .threads import torch_threads as torch_threads
