@@ -34,14 +34,14 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
     if space.by not in ("step", "layer"):
         raise ConfigError(f"sweep.space.by={space.by} does not exist; there are step and layer.")
     for name, node in root.compression.items():
-        place, factorises = f"compression.{name}", ".factorization." in node._target_
-        if space.by == "layer" and factorises:
+        place, factorizes = f"compression.{name}", ".factorization." in node._target_
+        if space.by == "layer" and factorizes:
             _ranks(draw, place, _layers(root, name), space.keep)
         elif space.by == "layer" and node._target_.endswith(".PruneLayers"):
             _units(draw, place, _stages(root))
         else:
             kind = node._target_.rpartition(".")[0].rpartition(".")[2]
-            draw(f"{place}.{'ratio' if factorises else PARAMETERS.get(kind, 'ratio')}", space.keep)
+            draw(f"{place}.{'ratio' if factorizes else PARAMETERS.get(kind, 'ratio')}", space.keep)
     return draw.overrides
 
 

@@ -85,7 +85,7 @@ def checked_values(returned: Any, names: Sequence[str]) -> list[float]:
 def penalties(directions: Sequence[str], violation: float) -> list[float]:
     """Values for a network over its limits: worse than all others, and the more so the farther.
 
-    Figures are never negative, so a maximised one is `-violation`, below all that is measured.
+    Metrics are never negative, so a maximised one is `-violation`, below all that is measured.
     """
     worse = {"maximize": -violation, "minimize": PENALTY * (1 + violation)}
     return [worse[direction] for direction in directions]

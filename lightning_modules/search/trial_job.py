@@ -30,11 +30,11 @@ def run_trial(
         costs = outline_costs(cfg, len(build(cfg.data.source).check()))
         if over := violation(costs, limits):
             refuse(folder, costs, over)
-            return _penalised(cfg, hydra, over)
+            return _penalized(cfg, hydra, over)
     metrics = run_experiment()
     if over := violation(metrics, limits):
         refuse(folder, metrics, over)
-        return _penalised(cfg, hydra, over)
+        return _penalized(cfg, hydra, over)
     return objective_values(cfg.objective, metrics)
 
 
@@ -56,7 +56,7 @@ def objective_values(names: str | ListConfig, metrics: dict[str, Any]) -> float 
     return found[0] if isinstance(names, str) else found
 
 
-def _penalised(cfg: DictConfig, hydra: DictConfig, over: float) -> float | list[float]:
+def _penalized(cfg: DictConfig, hydra: DictConfig, over: float) -> float | list[float]:
     directions = hydra.sweeper.direction
     words = list(directions) if isinstance(directions, ListConfig) else [directions]
     found = penalties([getattr(word, "name", word) for word in words], over)
