@@ -9,21 +9,20 @@ name) leaves the others for later; `--show` only prints the table of what is the
 compared with the network that entered its own run; both latencies are measured alternately.
 """
 
-import argparse
 import json
 import re
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compression.pruning.settings import IMPORTANCES
+from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.errors import ConfigError
+from scripts.bench.measuring import start_run
 
-ROOT = Path(__file__).resolve().parents[2]
-QUIET = ("logger=none", "pictures=false")
+PLAIN = ("logger=none", "pictures=false")
 RANKS = {
     "ratio 0.4": ["ranks=ratio", "ratio=0.4"],
     "energy 0.9": ["ranks=energy", "energy=0.9"],
@@ -42,15 +41,15 @@ class Results:
         """Where a row's run of a seed lies."""
         return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name).strip('_')}_{seed}"
 
-    def figures(self, name: str, seed: int) -> dict[str, Any] | None:
+    def metrics(self, name: str, seed: int) -> dict[str, Any] | None:
         """What the run measured; None while it is not finished."""
         path = self.run(name, seed) / "metrics.json"
         return json.loads(path.read_text()) if path.is_file() else None
 
     def f1(self, name: str, seed: int = 0) -> float:
         """The macro-F1 of a run, or a number below all of them while it is not finished."""
-        figures = self.figures(name, seed)
-        return -1.0 if figures is None else figures["val/f1"]
+        metrics = self.metrics(name, seed)
+        return -1.0 if metrics is None else metrics["val/f1"]
 
     def best(self, names: list[str]) -> str | None:
         """The row with the highest macro-F1 at seed 0; None while one of them is not finished."""
@@ -154,8 +153,8 @@ def resnet_rows() -> list[Row]:
         tables.append(Row(f"the best, prefer={prefer}", "resnet", best, seeds=(0, 1, 2)))
 
     def as_ratio(results: Results, seed: int) -> Words | None:
-        figures = results.figures("tucker, ratio 0.4, prefer=macs", seed)
-        return figures and tucker("macs", f"target.macs={change(figures, 'cost/macs'):.4f}")
+        metrics = results.metrics("tucker, ratio 0.4, prefer=macs", seed)
+        return metrics and tucker("macs", f"target.macs={change(metrics, 'cost/macs'):.4f}")
 
     chain = ["+compression=[prune,tucker]"]
     chain += ["compression.prune.target.macs=0.7", "compression.tucker.target.macs=0.7"]
@@ -187,7 +186,7 @@ def fill(row: Row, results: Results, every: list[Row]) -> list[str]:
         base = results.run(row.family, seed)
         if row.from_run and words is not None:
             words = [*words, f"from_run={base}"] if (base / "metrics.json").is_file() else None
-        if results.figures(row.name, seed) is not None:
+        if results.metrics(row.name, seed) is not None:
             continue
         if words is None:
             failures.append(f"{row.name}, seed {seed}: what it starts from is not finished")
@@ -195,16 +194,14 @@ def fill(row: Row, results: Results, every: list[Row]) -> list[str]:
         if twin is not None and not folder.exists():
             folder.symlink_to(twin.name)
             continue
-        command = [*words, *QUIET, f"seed={seed}", f"hydra.run.dir={folder}"]
+        command = [*words, *PLAIN, f"seed={seed}", f"hydra.run.dir={folder}"]
         if (folder / ".hydra").is_dir():
             command = [f"resume={folder}"]
         print(f"{row.name}, seed {seed}: run.py {' '.join(command)}", flush=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with Path(f"{folder}.log").open("w") as log:
-            done = subprocess.run(
-                [sys.executable, "run.py", *command], cwd=ROOT, stdout=log, stderr=log, check=False
-            )
-        if done.returncode:
+            failed = start_run(command, output=log).wait()
+        if failed:
             last = Path(f"{folder}.log").read_text().strip().splitlines()[-1:]
             failures.append(f"{row.name}, seed {seed}: {''.join(last)}")
     return failures
@@ -216,14 +213,14 @@ def finished_twin(
     """The finished run of another row that has the same words and starts from the same run."""
     for other in every:
         alike = (other.family, other.from_run) == (row.family, row.from_run) and other is not row
-        if alike and results.figures(other.name, seed) and other.words(results, seed) == words:
+        if alike and results.metrics(other.name, seed) and other.words(results, seed) == words:
             return results.run(other.name, seed)
     return None
 
 
-def change(figures: dict[str, Any], name: str) -> float:
-    """A figure of the finished network as a share of that of the network it entered with."""
-    first, last = figures["steps"][0]["before"], figures["steps"][-1]["after"]
+def change(metrics: dict[str, Any], name: str) -> float:
+    """A metric of the finished network as a ratio of that of the network it entered with."""
+    first, last = metrics["steps"][0]["before"], metrics["steps"][-1]["after"]
     return last[name] / first[name]
 
 
@@ -232,25 +229,25 @@ def table(results: Results, lines: list[Row]) -> str:
     text = ["| row | seeds | macro-F1 before | after | MACs | parameters | latency |"]
     text.append("|---|---|---|---|---|---|---|")
     for row in lines:
-        found = [f for seed in row.seeds if (f := results.figures(row.name, seed)) is not None]
+        found = [f for seed in row.seeds if (f := results.metrics(row.name, seed)) is not None]
         if found:
             text.append(line(row, found))
     return "\n".join(text)
 
 
 def line(row: Row, found: list[dict[str, Any]]) -> str:
-    """One line: mean (standard deviation) of F1, medians of the shares."""
+    """One line: mean (standard deviation) of F1, medians of the ratios."""
     name = f"**{row.name}**" if not row.from_run else row.name
     after = spread([f["val/f1"] for f in found])
     if not row.from_run:
         macs, params = found[0]["cost/macs"], found[0]["cost/params"]
         return f"| {name} | {len(found)} | | {after} | {macs:,} | {params:,} | |"
     before = spread([f["steps"][0]["before"]["val/f1"] for f in found])
-    shares = [
+    ratios = [
         f"x {statistics.median(change(f, cost) for f in found):.2f}"
         for cost in ("cost/macs", "cost/params", "cost/latency_ms")
     ]
-    return f"| {name} | {len(found)} | {before} | {after} | {' | '.join(shares)} |"
+    return f"| {name} | {len(found)} | {before} | {after} | {' | '.join(ratios)} |"
 
 
 def spread(values: list[float]) -> str:
@@ -259,29 +256,30 @@ def spread(values: list[float]) -> str:
     return f"{mean} ({statistics.stdev(values):.3f})" if len(values) > 1 else mean
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Fills the table row by row and prints it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = ScriptParser(
+        description=__doc__, usage="FOLDER --weights FILE [key=value ...] [--flags]"
     )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("overrides", nargs="*")
     parser.add_argument("--weights", required=True, help="ImageNet weights of shufflenet_g3")
-    parser.add_argument("--only", action="append", default=[], metavar="FAMILY|ROW")
-    parser.add_argument("--show", action="store_true")
-    arguments = parser.parse_intermixed_args()
-    results = Results(arguments.folder)
-    every = rows(str(Path(arguments.weights).resolve()), arguments.overrides)
-    lines = every
-    if arguments.only:
-        lines = [r for r in every if {r.name, r.family} & {*arguments.only}]
-    failures = (
-        [] if arguments.show else [text for row in lines for text in fill(row, results, every)]
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="FAMILY|ROW", help="leave the others"
     )
+    parser.add_argument("--show", action="store_true", help="run nothing; print the table")
+    typed = parser.parse(arguments)
+    flags = typed.flags
+    if len(typed.names) != 1:
+        raise ConfigError("Name one folder, which the runs are to lie in.")
+    results = Results(Path(typed.names[0]))
+    every = rows(str(Path(flags.weights).resolve()), typed.overrides)
+    lines = every
+    if flags.only:
+        lines = [r for r in every if {r.name, r.family} & {*flags.only}]
+    failures = [] if flags.show else [text for row in lines for text in fill(row, results, every)]
     print(table(results, lines))
     if failures:
         raise SystemExit("\n".join(["error: these runs did not finish", *failures]))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -2,17 +2,16 @@
 
 Microseconds per image on one core for decoding, for reading from the cache and for augmenting,
 their ratios, how long training waits for its batches, and how fast and in how much memory a cache
-is built. Medians of several alternating measurements; a machine's other work moves the figures, so
+is built. Medians of several alternating measurements; a machine's other work moves the numbers, so
 look at the ratios.
 """
 
-import argparse
 import itertools
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,9 +23,10 @@ from datamodules.cache.cache import open_cache
 from datamodules.decoding.decoding import decode_crops
 from datamodules.sources.source import Item
 from datamodules.workers.threads import cores
-from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import fresh_config
+from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.runs import run_directory
+from scripts.bench.measuring import seconds
 
 if TYPE_CHECKING:  # they load torch, and what measures memory needs a process without it
     from datamodules.loading.image_data import ImageData
@@ -34,24 +34,24 @@ if TYPE_CHECKING:  # they load torch, and what measures memory needs a process w
 SAMPLE = 512  # images of each measurement
 
 
-def main() -> None:
-    """Parses the command line and prints every figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line and prints every measurement."""
+    parser = ScriptParser(description=__doc__, usage="data=NAME [key=value ...] [--flags]")
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each kind")
     parser.add_argument("--build", type=int, default=20_000, help="images of the built cache")
-    parser.add_argument("--memory", type=int, default=50_000, help="images of the memory figure")
-    arguments = parser.parse_args()
+    parser.add_argument("--memory", type=int, default=50_000, help="images of the measured memory")
+    typed = parser.parse(arguments)
+    flags = typed.flags
     from lightning_modules.runs.data import make_data
 
     run_directory.register_resolvers()
-    overrides = [*arguments.overrides, "logger=none", "callbacks=progress"]
+    overrides = [*typed.overrides, "logger=none", "callbacks=progress"]
     cfg = fresh_config(overrides)
     data = make_data(cfg)
     data.prepare_data()
-    report_single_images(overrides, data, arguments.repeats)
-    report_building(data, arguments.build)
-    report_memory(data, arguments.memory)
+    report_single_images(overrides, data, flags.repeats)
+    report_building(data, flags.build)
+    report_memory(data, flags.memory)
     report_waiting(cfg, data)
 
 
@@ -172,7 +172,7 @@ def anonymous_megabytes() -> float:
 
 
 def report_waiting(cfg: DictConfig, data: "ImageData") -> None:
-    """Three epochs of training: which share of the time the loop waits for a batch."""
+    """Three epochs of training: which part of the time the loop waits for a batch."""
     import torch
 
     from lightning_modules.experiment.experiment import initial_network
@@ -223,13 +223,5 @@ class Watched:
             yield batch
 
 
-def seconds(job: Callable[[], Any]) -> float:
-    """How long a job takes."""
-    start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
-
-
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

@@ -1,13 +1,12 @@
 """What int8 gains in each runtime: `python scripts/bench/int8.py [RUNTIME...] [--size 80]`.
 
 For each network a float and an int8 file are written for onnxruntime, OpenVINO and ExecuTorch and
-timed alternately on one thread; the figures are int8 / float of latency, with 1 and with 64 images
+timed alternately on one thread; the ratios are int8 / float of latency, with 1 and with 64 images
 a call, and of the bytes of the files. The weights and images are random: neither changes the time.
 """
 
-import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,8 @@ from compression import Context
 from compression.latency import processor, stable_times, torch_threads
 from compression.quantization import Quantize
 from compression.quantization.calibration import BATCH, MIN_IMAGES
-from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.options import option_values
+from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.deployment.backends import Runner, run_file
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES
 from lightning_modules.deployment.inference_model import metadata_of
@@ -36,10 +35,11 @@ NETWORKS = {
 BATCHES = (1, 64)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, measures, and prints one table."""
-    flags = _parser().parse_args()
-    for runtime in flags.runtimes:
+    typed = _parser().parse(arguments)
+    runtimes, size = typed.names or [*RUNTIMES], typed.flags.size
+    for runtime in runtimes:
         if runtime not in RUNTIMES:
             raise ConfigError(f"There is no runtime {runtime}; there are {', '.join(RUNTIMES)}.")
         FORMATS[RUNTIMES[runtime]].require()
@@ -53,11 +53,11 @@ def main() -> None:
     table.add_column("ratio", justify="right")
     with torch_threads(1):
         for name in NETWORKS:
-            for row in rows(name, flags.runtimes, flags.size):
+            for row in rows(name, runtimes, size):
                 print(*row, flush=True)  # as they come: a table is printed at the end
                 table.add_row(*row)
     Console(width=160).print(table)
-    print(f"{processor()}, one thread, {flags.size} px, medians; float and int8 take turns")
+    print(f"{processor()}, one thread, {size} px, medians; float and int8 take turns")
 
 
 def rows(name: str, runtimes: list[str], size: int) -> Iterator[list[str]]:
@@ -82,11 +82,11 @@ def files(network: Network, form_name: str, images: np.ndarray, folder: Path) ->
     if form.quantizes:
         code.write_int8(network, paths[1], metadata, images[:BATCH])
     else:
-        code.write(quantised(network, images), paths[1], metadata)
+        code.write(quantized(network, images), paths[1], metadata)
     return [run_file(path, threads=1) for path in paths]
 
 
-def quantised(network: Network, images: np.ndarray) -> Network:
+def quantized(network: Network, images: np.ndarray) -> Network:
     """The network after the step `quantize`."""
     sample = torch.from_numpy(images[:BATCH])
     context = Context(
@@ -110,15 +110,16 @@ def _ratio(pair: list[float], form: str) -> list[str]:
     return [f"{before:{form}}", f"{after:{form}}", f"{after / before:.2f}"]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "runtimes", nargs="*", default=list(RUNTIMES), help=f"of {', '.join(RUNTIMES)}; all"
+def _parser() -> ScriptParser:
+    parser = ScriptParser(
+        description=__doc__,
+        usage="[RUNTIME ...] [--size N]",
+        overrides=False,
+        epilog=f"RUNTIME: of {', '.join(RUNTIMES)}; all.",
     )
     parser.add_argument("--size", type=int, default=80, help="pixels (default 80)")
     return parser
 
 
 if __name__ == "__main__":
-    with report_errors():
-        main()
+    run_script(main)

@@ -1,18 +1,16 @@
 """What planning and applying a step takes: `python scripts/bench/planning.py [STEP...]`.
 
 Steps without data on efficientnet_b0 at 224 px to 60 % of its MACs (those that find little to do
-there to less) or to a share of its measured latency, kernels of resnet18 to half, Tucker with
+there to less) or to a ratio of its measured latency, kernels of resnet18 to half, Tucker with
 EVBMF on resnet50, and the reload of a network that three steps changed against one that none did.
 Every line is a process of its own: seconds of the clock and of the processor, and the most memory
 above what the process held before.
 """
 
-import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +23,9 @@ from compression.factorization import CP, SVD, SpatialSVD, Tucker
 from compression.pruning import Prune, PruneLayers, PruneWeights
 from compression.step import Step
 from lightning_modules.config.options import option_values
+from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.deployment.peak_memory import process_peak
+from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, save_network
 
 SIZE = 224
@@ -73,7 +74,7 @@ def built(option: str, variant: str) -> nn.Module:
 
 
 def plan(name: str) -> str:
-    """Seconds and memory of one step, and the share of the MACs that is left."""
+    """Seconds and memory of one step, and the ratio of the MACs that is left."""
     option, variant, steps = TASKS[name]
     network = built(option, variant)
     sample = torch.randint(0, 256, (2, 3, SIZE, SIZE), dtype=torch.uint8)
@@ -105,17 +106,18 @@ def reload(_: str) -> str:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    return process_peak() / 2**20
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints one line for each step."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("steps", nargs="*", default=[*TASKS, "reload"])
+    parser = ScriptParser(description=__doc__, usage="[STEP ...]", overrides=False)
+    known = [*TASKS, "reload"]
+    names = parser.parse(arguments).names or known
+    if unknown := set(names) - {*known}:
+        raise ConfigError(f"There is no {min(unknown)}; there are {', '.join(known)}.")
     print(f"cpu, {torch.get_num_threads()} threads")
-    for name in parser.parse_args().steps:
+    for name in names:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             print(
                 f"{name:16} {pool.apply(reload if name == 'reload' else plan, (name,))}", flush=True
@@ -123,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

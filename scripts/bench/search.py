@@ -4,16 +4,15 @@ In this process; of each trial the seconds in all, of fit and test, and what rem
 and of the processor, and the most memory so far.
 """
 
-import argparse
-import resource
 import runpy
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.deployment.peak_memory import process_peak
+from scripts.bench.measuring import ROOT
 
 
 class Stopwatch:
@@ -40,22 +39,22 @@ class Stopwatch:
         return timed
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a search in this process and prints what each trial took beside fit and test."""
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description="Runs `python run.py -m hydra/sweeper=optuna WORDS...` and shows what each of "
         "its trials took beside fit and test.",
+        usage="[key=value ...]",
     )
-    parser.add_argument("words", nargs="*", metavar="WORD", help="overrides of the search")
-    words = parser.parse_args().words
-    sys.path.insert(0, str(ROOT))
-    from lightning_modules.evaluation import metrics as figures
+    words = parser.parse(arguments).overrides
+    from lightning_modules.evaluation import metrics
     from lightning_modules.experiment import stage_run
     from lightning_modules.search.worker import Worker
 
     watch = Stopwatch()
     stage_run.fit = watch.around(stage_run.fit)
-    figures.evaluate, figures.ask = watch.around(figures.evaluate), watch.around(figures.ask)
+    metrics.evaluate = watch.around(metrics.evaluate)
+    metrics.predict = watch.around(metrics.predict)
     rows: list[tuple[float, ...]] = []
     original = Worker._run
 
@@ -66,7 +65,7 @@ def main() -> None:
         ask = getattr(self, "_asked", (0.0, 0.0))
         total = time.perf_counter() - wall, time.process_time() - processor
         fits = watch.wall - before[0], watch.processor - before[1]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = process_peak() / 2**20
         rows.append((*total, *fits, *ask, peak))
         return failures
 
@@ -101,4 +100,4 @@ def _show(rows: list[tuple[float, ...]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

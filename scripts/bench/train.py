@@ -7,71 +7,35 @@ Same network, data cache, augmentation library and optimizer; whole epochs, vali
 first. Threads, batch size and device are printed.
 """
 
-import argparse
 import statistics
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import nn
 
 from datamodules.loading.image_data import ImageData
-from lightning_modules.config.options import CONF
+from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.experiment.experiment import initial_network
-from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import RunContext
-from lightning_modules.experiment.stages import stages_of
-from lightning_modules.runs import run_directory
-from lightning_modules.runs.data import make_data
 from lightning_modules.training.schedules import one_cycle
-
-STARTS: list[float] = []
-
-
-class Clock(pl.Callback):
-    """Notes when each epoch starts, and when the fit ends."""
-
-    def on_train_epoch_start(self, *_: object) -> None:
-        STARTS.append(time.perf_counter())
-
-    def on_fit_end(self, *_: object) -> None:
-        STARTS.append(time.perf_counter())
+from scripts.bench.epochs import epoch_seconds, machine, open_data, timed_config
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints images per second of both sides and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=2)
-    arguments = parser.parse_args()
-    run_directory.register_resolvers()
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        fixed = ["logger=none", f"trainer.max_epochs={arguments.epochs}"]
-        cfg = compose("config", overrides=[*arguments.overrides, *fixed])
-    cfg.callbacks = {"clock": {"_target_": f"{__name__}.Clock"}}
-    data = make_data(cfg)
-    data.prepare_data()
-    data.setup()
+    parser = ScriptParser(description=__doc__, usage="[key=value ...] [--flags]")
+    parser.add_argument("--epochs", type=int, default=5, help="of each fit (default 5)")
+    parser.add_argument("--repeats", type=int, default=2, help="fits of each side (default 2)")
+    typed = parser.parse(arguments)
+    cfg = timed_config(typed.overrides, epochs=typed.flags.epochs)
+    data = open_data(cfg)
     ours, theirs = [], []
-    for _ in range(arguments.repeats):
-        ours += framework(cfg, data)
+    for _ in range(typed.flags.repeats):
+        ours += epoch_seconds(cfg, data)
         theirs += hand_written(cfg, data)
     report(cfg, data, statistics.median(ours), statistics.median(theirs))
-
-
-def framework(cfg: DictConfig, data: ImageData) -> list[float]:
-    """Seconds of each epoch but the first, by the code that run.py calls."""
-    STARTS.clear()
-    with tempfile.TemporaryDirectory() as folder:
-        (stage,) = stages_of(cfg)
-        fit(initial_network(cfg, data), RunContext(cfg, data, Path(folder)), stage)
-    return list(np.diff(STARTS))[1:]
 
 
 def hand_written(cfg: DictConfig, data: ImageData) -> list[float]:
@@ -125,14 +89,13 @@ def stored(data: ImageData) -> list[tuple[np.ndarray, int]]:
 
 
 def report(cfg: DictConfig, data: ImageData, ours: float, theirs: float) -> None:
-    """Prints the figures with what they were measured on."""
+    """Prints throughputs with what they were measured on."""
     images = data.class_counts["train"]
     for name, seconds in (("run.py", ours), ("hand-written", theirs)):
         print(f"{name:13} {sum(images) / seconds:8.0f} images/s  {seconds:6.2f} s an epoch")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     print(f"ratio {theirs / ours:.3f} (run.py / hand-written throughput)")
-    print(f"{device}, {torch.get_num_threads()} threads, batch {cfg.data.batch_size}")
+    print(f"{machine()}, batch {cfg.data.batch_size}")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -6,34 +6,33 @@ Each worker is a process with one thread, all on one SQLite study. Prints the se
 of `--workers` (2), and their ratio, and how many trials each of the latter ran.
 """
 
-import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
 
+from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.search.ownership import OWNER
+from scripts.bench.measuring import start_run
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the same search twice, by one worker and by several."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("words", nargs="*", metavar="WORD", help="overrides of the search")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--trials", type=int, default=24)
-    flags = parser.parse_intermixed_args()
+    parser = ScriptParser(description=__doc__, usage="[key=value ...] [--flags]")
+    parser.add_argument("--workers", type=int, default=2, help="default 2")
+    parser.add_argument("--trials", type=int, default=24, help="of a study (default 24)")
+    typed = parser.parse(arguments)
+    flags = typed.flags
     with tempfile.TemporaryDirectory() as folder:
         seconds = {}
         for workers in (1, flags.workers):
             study = Path(folder) / f"by_{workers}"
-            seconds[workers] = run(workers, study, flags.trials, flags.words)
+            seconds[workers] = run(workers, study, flags.trials, typed.overrides)
             trials = optuna.load_study(study.name, f"sqlite:///{study / 'study.db'}").trials
             each = Counter(trial.user_attrs[OWNER]["pid"] for trial in trials)
             length = sum(trial.duration.total_seconds() for trial in trials) / len(trials)
@@ -47,19 +46,17 @@ def main() -> None:
 def run(workers: int, study: Path, trials: int, words: list[str]) -> float:
     """Seconds until the study is finished."""
     command = [
-        sys.executable, "run.py", "-m", "hydra/sweeper=optuna", f"hydra.sweep.dir={study}",
+        "-m", "hydra/sweeper=optuna", f"hydra.sweep.dir={study}",
         f"hydra.sweeper.study_name={study.name}", f"sweep.n_trials={trials}", "logger=none", *words,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MODEL_DIET_FOUND": str(study / "found")}
     start = time.perf_counter()
-    processes = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        for _ in range(workers)
-    ]
+    settings = {"output": subprocess.DEVNULL, "environment": environment}
+    processes = [start_run(command, **settings) for _ in range(workers)]
     if any(process.wait() for process in processes):
         raise SystemExit("A worker failed; its words stand above.")
     return time.perf_counter() - start
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -20,7 +20,7 @@ def lines(tmp_path):
 
 
 def finish(results, row, seed, f1):
-    """The figures that a row's run would leave."""
+    """The metrics that a row's run would leave."""
     costs = {"val/f1": 0.8, "cost/macs": 1000, "cost/params": 100, "cost/latency_ms": 2.0}
     after = {"val/f1": f1, "cost/macs": 500, "cost/params": 40, "cost/latency_ms": 1.5}
     folder = results.run(row.name, seed)
