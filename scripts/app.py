@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paths = [find_model(name, typed.overrides) for name in typed.names]
     _require_free(host, port)
 
-    from datamodules.workers.threads import cores  # torch from here on: the names are right
+    from datamodules.workers import cores  # torch from here on: the names are right
 
     models = [open_model(path, typed.overrides, threads=cores()) for path in paths]
     for model in models:

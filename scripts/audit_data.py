@@ -6,13 +6,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from datamodules.audit import DISTANCE, write_sheets, write_tables
 from datamodules.audit.audit import audit
-from datamodules.audit.sheets import write_sheets
-from datamodules.audit.similarity import DISTANCE
 from datamodules.audit.summary import summary
-from datamodules.audit.tables import write_tables
 from datamodules.schema import as_size
-from datamodules.sources.source import Index
+from datamodules.sources import Index
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.config.script_arguments import ScriptParser, run_script, table_console
 from lightning_modules.errors import ConfigError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from datamodules.cache.stored_caches import StoredCache, stored_caches
+from datamodules.cache import StoredCache, stored_caches
 from lightning_modules.config.script_arguments import (
     OwnKey,
     ScriptParser,

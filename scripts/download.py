@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from datamodules.downloads import taco, trashnet
-from datamodules.downloads.limits import Limits
-from datamodules.downloads.root_folder import LIST, Report, default_root
+from datamodules.downloads import MISSING_LIST, Limits, Report, default_root, taco, trashnet
 from datamodules.errors import DataError
 from lightning_modules.config.script_arguments import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError
@@ -107,8 +105,8 @@ def tell(name: str, report: Report, *, usual: bool) -> None:
         print(f"{'next':<9} python run.py {shlex.join(words)}")
     if gone:
         raise DataError(
-            f"{len(gone)} of {report.total} images could not be had ({report.root / LIST} says "
-            "why); the same command tries them again."
+            f"{len(gone)} of {report.total} images could not be had "
+            f"({report.root / MISSING_LIST} says why); the same command tries them again."
         )
 
 

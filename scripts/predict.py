@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.workers.threads import cores
+from datamodules.workers import cores
 from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 

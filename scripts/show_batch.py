@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
-from datamodules.contact_sheets.tile import Tile
+from datamodules.contact_sheets import Section, Tile, save_contact_sheet
 from lightning_modules.config.composing import fresh_choices, fresh_config
 from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
@@ -17,8 +16,7 @@ from lightning_modules.errors import ConfigError
 if TYPE_CHECKING:  # they load torch, which waits until the configuration is composed
     import torch
 
-    from datamodules.loading.dataset import Batch
-    from datamodules.loading.image_data import ImageData
+    from datamodules.loading import Batch, ImageData
 
 SPLITS = ("train", "val", "test")
 NAMED = ("data", "augment", "mixing")  # groups that decide what is seen

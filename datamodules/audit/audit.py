@@ -13,7 +13,7 @@ from datamodules.audit.reading import BadFile, Picture, read_pictures
 from datamodules.audit.similarity import DISTANCE
 from datamodules.errors import DataError
 from datamodules.schema import Size, is_whole
-from datamodules.sources.source import Index, Item
+from datamodules.sources import Index, Item
 
 UNLABELLED = "unlabelled"
 

@@ -24,11 +24,9 @@ from datamodules.audit.similarity import (
     thumbnail_hashes,
     unit_vectors,
 )
-from datamodules.cache.cache import CachedSplit
-from datamodules.cache.pixels import Pixels
+from datamodules.cache import CachedSplit, Pixels
 from datamodules.files import build_once
-from datamodules.workers.progress import report_progress
-from datamodules.workers.threads import map_in_order
+from datamodules.workers import map_in_order, report_progress
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,10 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from datamodules.audit.similarity import perceptual_hash, thumbnail
-from datamodules.decoding.crops import PADDING_COLOR
-from datamodules.decoding.decoding import decode_image
+from datamodules.decoding import PADDING_COLOR, decode_image
 from datamodules.errors import DataError
-from datamodules.sources.source import Box, Item
-from datamodules.workers.progress import report_progress
-from datamodules.workers.threads import map_in_order
+from datamodules.sources import Box, Item
+from datamodules.workers import map_in_order, report_progress
 
 SHOWN_BYTES = 12  # of a file that is no image
 REDUCED = 64  # side at which pictures are compared by their looks, in pixels

@@ -9,11 +9,9 @@ import numpy as np
 from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, Group, counterpart, duplicate_type
 from datamodules.audit.reading import BadFile, Picture, decode_truncated
-from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
-from datamodules.contact_sheets.text import Color
-from datamodules.contact_sheets.tile import ORANGE, RED, Tile
-from datamodules.decoding.decoding import decode_crops
-from datamodules.sources.source import Item
+from datamodules.contact_sheets import ORANGE, RED, Color, Section, Tile, save_contact_sheet
+from datamodules.decoding import decode_crops
+from datamodules.sources import Item
 
 SIDE = 160  # of a shown picture, in pixels
 EXAMPLES = 30  # of a class

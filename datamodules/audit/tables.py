@@ -10,7 +10,7 @@ import numpy as np
 from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, counterpart, duplicate_type
 from datamodules.files import written_beside
-from datamodules.sources.source import Item
+from datamodules.sources import Item
 
 PLACE = ("split", "class", "path", "box")
 QUANTILES = {"smallest": 0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "largest": 1}

@@ -15,7 +15,7 @@ from datamodules.augmentation.backends import pipeline_class, require_backend, r
 from datamodules.augmentation.operations.auto_augment import AutoAugment
 from datamodules.augmentation.operations.rand_augment import RandAugment
 from datamodules.augmentation.operations.random_resized_crop import RandomResizedCrop
-from datamodules.decoding.decoding import resize
+from datamodules.decoding import resize
 from datamodules.errors import DataError
 from datamodules.schema import as_size, whole
 

@@ -20,14 +20,12 @@ import numpy as np
 import PIL
 
 from datamodules.cache.pixels import ChosenPixels, DecodedPixels, Pixels, StoredPixels
-from datamodules.decoding.crops import ResizeMode
-from datamodules.decoding.decoding import decode_crops
+from datamodules.decoding import ResizeMode, decode_crops
 from datamodules.errors import DataError
 from datamodules.files import build_once
 from datamodules.schema import Size
-from datamodules.sources.source import Box, Item
-from datamodules.workers.processes import map_in_processes
-from datamodules.workers.progress import report_progress
+from datamodules.sources import Box, Item
+from datamodules.workers import map_in_processes, report_progress
 
 log = logging.getLogger(__name__)
 

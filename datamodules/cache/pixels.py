@@ -6,11 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from datamodules.decoding.crops import ResizeMode
-from datamodules.decoding.decoding import decode_crops
+from datamodules.decoding import ResizeMode, decode_crops
 from datamodules.errors import DataError
 from datamodules.schema import Size
-from datamodules.sources.source import Item
+from datamodules.sources import Item
 
 
 class Pixels(Protocol):

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from datamodules.schema import Size
-from datamodules.sources.source import Box
+from datamodules.sources import Box
 
 ResizeMode = Literal["stretch", "pad", "crop"]
 RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)

@@ -11,7 +11,8 @@ from datamodules.decoding.crops import ResizeMode, crop_and_resize, match_aspect
 from datamodules.decoding.rgb import to_rgb
 from datamodules.errors import DataError
 from datamodules.schema import Size
-from datamodules.sources.source import Box
+from datamodules.schema import as_size as as_size  # sizes are asked for where they are used
+from datamodules.sources import Box
 
 # A reduced photo has at least so many pixels for one of the result: no sharpness is lost.
 OVERSAMPLING = 3

@@ -13,7 +13,7 @@ from datamodules.downloads.failure import Failure
 from datamodules.downloads.image_checks import check_image
 from datamodules.errors import DataError
 from datamodules.files import written_beside
-from datamodules.workers.threads import map_in_order
+from datamodules.workers import map_in_order
 
 MAX_BYTES = 4 * 2**30  # of everything, unpacked
 MAX_MEMBERS = 100_000

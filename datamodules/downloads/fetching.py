@@ -12,7 +12,7 @@ from datamodules.downloads.failure import Failure, Stopped
 from datamodules.downloads.limits import Hosts, Limits
 from datamodules.downloads.partial_file import PartialFile
 from datamodules.downloads.transfer import transfer
-from datamodules.workers.progress import DownloadProgress
+from datamodules.workers import DownloadProgress
 
 MAX_REDIRECTS = 5
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from datamodules.downloads.failure import Failure
-from datamodules.workers.threads import cores
+from datamodules.workers import cores
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # whatever the name's ending says
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height

@@ -10,7 +10,7 @@ from datamodules.downloads.fetching import Fetcher, Target
 from datamodules.downloads.limits import Hosts, Limits
 from datamodules.downloads.root_folder import write_missing
 from datamodules.errors import DataError, unwritable
-from datamodules.workers.progress import DownloadProgress
+from datamodules.workers import DownloadProgress
 
 JOIN_SECONDS = 2.0  # seconds for threads to end; what they leave is good to be continued anyway
 

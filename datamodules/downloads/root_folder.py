@@ -12,7 +12,7 @@ from datamodules.downloads.fetching import Target
 from datamodules.errors import DataError, unwritable
 from datamodules.files import write_bytes
 
-LIST = "missing.csv"
+MISSING_LIST = "missing.csv"
 
 
 def default_root(name: str) -> Path:
@@ -69,11 +69,11 @@ def write_missing(root: Path, missing: Mapping[Target, str]) -> None:
         DataError: it cannot be written.
     """
     if not missing:
-        (root / LIST).unlink(missing_ok=True)
+        (root / MISSING_LIST).unlink(missing_ok=True)
         return
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("file", "reason", "url"))
     for target, reason in missing.items():
         rows.writerow((target.path.relative_to(root), reason, target.url))
-    write_bytes(root / LIST, text.getvalue().encode())
+    write_bytes(root / MISSING_LIST, text.getvalue().encode())

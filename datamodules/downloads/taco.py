@@ -19,10 +19,8 @@ from datamodules.downloads.many_files import fetch_all, fetch_one
 from datamodules.downloads.root_folder import Report, sole_writer, write_missing
 from datamodules.errors import DataError
 from datamodules.files import write_bytes
-from datamodules.sources.coco_file import read_coco
-from datamodules.sources.image_folder import IMAGE_SUFFIXES
-from datamodules.workers.progress import report_progress
-from datamodules.workers.threads import map_in_order
+from datamodules.sources import IMAGE_SUFFIXES, read_coco
+from datamodules.workers import map_in_order, report_progress
 
 URL = "https://raw.githubusercontent.com/pedropro/TACO/master/data/annotations.json"
 ANNOTATIONS = "annotations.json"

@@ -17,8 +17,8 @@ from datamodules.downloads.many_files import fetch_one
 from datamodules.downloads.root_folder import Report, sole_writer
 from datamodules.errors import DataError, unwritable
 from datamodules.files import build_once
-from datamodules.sources.image_folder import IMAGE_SUFFIXES
-from datamodules.workers.progress import report_progress
+from datamodules.sources import IMAGE_SUFFIXES
+from datamodules.workers import report_progress
 
 URL = "https://github.com/garythung/trashnet/raw/master/data/dataset-resized.zip"
 ARCHIVE = "dataset-resized.zip"

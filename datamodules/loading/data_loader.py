@@ -10,7 +10,7 @@ from datamodules.errors import DataError
 from datamodules.loading.dataset import ImageDataset
 from datamodules.loading.sampling import EpochSampler, Key
 from datamodules.schema import is_whole
-from datamodules.workers.threads import cores, prefetch
+from datamodules.workers import cores, prefetch
 
 
 class PrefetchingLoader(DataLoader):

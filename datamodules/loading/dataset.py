@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datamodules.cache.pixels import Pixels
-from datamodules.decoding.decoding import resize
+from datamodules.cache import Pixels
+from datamodules.decoding import resize
 from datamodules.loading.sampling import Key
 from datamodules.schema import Size
 

@@ -8,18 +8,17 @@ from pathlib import Path
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from datamodules.audit.leakage import warn_of_leakage
-from datamodules.cache.cache import CachedSplit, allow_bad_images, open_cache
-from datamodules.cache.pixels import Pixels
-from datamodules.decoding.crops import RESIZE_MODES, ResizeMode
+from datamodules.audit import warn_of_leakage
+from datamodules.cache import CachedSplit, Pixels, allow_bad_images, open_cache
+from datamodules.decoding import RESIZE_MODES, ResizeMode
 from datamodules.errors import DataError
 from datamodules.loading.class_balance import class_weights
 from datamodules.loading.data_loader import make_loader, worker_count
 from datamodules.loading.dataset import Augmentation, Batch, ImageDataset
 from datamodules.loading.sampling import EpochSampler
 from datamodules.schema import Size, as_size, choice
-from datamodules.sources.source import Index, Item, Source
-from datamodules.splits.splits import Splits, pool
+from datamodules.sources import Index, Item, Source
+from datamodules.splits import Splits, pool
 
 LABELLED = ("train", "val", "test")
 

@@ -10,8 +10,7 @@ from datamodules.errors import DataError
 from datamodules.files import build_once
 from datamodules.sources.image_folder import ImageFolder
 from datamodules.sources.source import Index
-from datamodules.workers.progress import report_progress
-from datamodules.workers.threads import map_in_order
+from datamodules.workers import map_in_order, report_progress
 
 # What the disk refuses, not the network: `build_once` says it.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)

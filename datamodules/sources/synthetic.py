@@ -10,7 +10,7 @@ from datamodules.files import build_once
 from datamodules.schema import is_number, is_size, whole
 from datamodules.sources.coco import Coco
 from datamodules.sources.source import Index
-from datamodules.workers.threads import map_in_order
+from datamodules.workers import map_in_order
 
 # Part of the folder's name: raise it when the drawing changes.
 DRAWING_VERSION = 1

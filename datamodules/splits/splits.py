@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datamodules.errors import DataError
-from datamodules.sources.source import Index, Item
+from datamodules.sources import Index, Item
 from datamodules.splits.split_file import read_split_file, write_split_file
 from datamodules.splits.stratification import groups_per_label, stratified_split
 

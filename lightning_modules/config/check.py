@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.loading.class_balance import SCHEMES
+from datamodules.loading import SCHEMES
 from lightning_modules.config.check_compression import check_compression
 from lightning_modules.config.command_line import explain
 from lightning_modules.config.composing import sample_trials, searches
@@ -169,7 +169,7 @@ def _among(cfg: DictConfig, key: str, choices: tuple[str | None, ...]) -> None:
 
 def _check_augment(cfg: DictConfig) -> None:
     """Builds the recipe without its library, unless it has transforms of the library's own."""
-    from datamodules.augmentation.backends import require_library  # numpy: not for `--cfg`
+    from datamodules.augmentation import require_library  # numpy: not for `--cfg`
 
     node = OmegaConf.to_container(cfg.augment, resolve=True)
     recipe, *transforms = [str(target) for _, target in saved_run.targets(node, "augment")]

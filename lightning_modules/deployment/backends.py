@@ -11,7 +11,7 @@ import torch
 
 from compression.cost import file_bytes
 from compression.onnx import is_onnx_network
-from datamodules.decoding.crops import ResizeMode
+from datamodules.decoding import ResizeMode
 from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
 from lightning_modules.deployment.inference_model import eager_model, metadata_of
 from lightning_modules.errors import ConfigError

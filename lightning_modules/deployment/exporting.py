@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datamodules.decoding.crops import ResizeMode
+from datamodules.decoding import ResizeMode
 from lightning_modules.deployment.comparison import (
     MAX_DIFFERENCE,
     MAX_HALF_DIFFERENCE,

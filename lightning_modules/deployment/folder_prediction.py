@@ -8,7 +8,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from datamodules.workers.progress import report_progress
+from datamodules.workers import report_progress
 from lightning_modules.config.script_arguments import table_console
 from lightning_modules.deployment.inference_model import InferenceModel
 from lightning_modules.deployment.predictions import (

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compression.schema import height_width
-from datamodules.decoding.crops import ResizeMode
+from datamodules.decoding import ResizeMode
 from lightning_modules.config.composing import config_over
 from lightning_modules.deployment.formats import format_of
 from lightning_modules.deployment.inference_model import InferenceModel, eager_model

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from datamodules.decoding.crops import ResizeMode
+from datamodules.decoding import ResizeMode
 from lightning_modules.errors import ConfigError
 
 SCHEMA = 2

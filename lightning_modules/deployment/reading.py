@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.decoding.crops import ResizeMode
-from datamodules.decoding.decoding import decode_crops
+from datamodules.decoding import ResizeMode, decode_crops
 from datamodules.errors import DataError
 from datamodules.schema import Size
-from datamodules.sources.image_folder import IMAGE_SUFFIXES, image_files
-from datamodules.workers.threads import map_in_order, prefetch
+from datamodules.sources import IMAGE_SUFFIXES, image_files
+from datamodules.workers import map_in_order, prefetch
 
 
 @dataclass(frozen=True)

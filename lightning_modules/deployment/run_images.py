@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from compression.quantization import calibration_images
 from datamodules.errors import DataError
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.deployment.backends import Call
 from lightning_modules.evaluation.metrics import split_metrics
 from lightning_modules.evaluation.predictions import Predictions

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distillation.stored_logits import StoredLogits, store_logits

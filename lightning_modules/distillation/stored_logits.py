@@ -22,8 +22,8 @@ from torch import Tensor
 from compression.sensitivity import digest_weights
 from datamodules.errors import DataError
 from datamodules.files import build_once
-from datamodules.loading.image_data import ImageData
-from datamodules.workers.progress import report_progress
+from datamodules.loading import ImageData
+from datamodules.workers import report_progress
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.runs.saved_run import WEIGHT_SOURCES
 

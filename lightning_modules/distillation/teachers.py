@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.distillation import teacher_runs
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json

@@ -10,8 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from datamodules.loading.dataset import Batch
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import Batch, ImageData
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.files import read_json, write_json
 from lightning_modules.reporting.pictures import save

@@ -14,7 +14,7 @@ from torch import nn
 from compression.engine import entry_latency
 from compression.latency import RelativeLatency
 from compression.step import CompressionStep, Context
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.evaluation.metrics import evaluate
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.runs import saved_run

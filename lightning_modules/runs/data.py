@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.registry import build
 from lightning_modules.runs.data_splits import SPLIT_KEYS, make_splits
 from lightning_modules.runs.overrides import key_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.splits.splits import Splits
+from datamodules.splits import Splits
 
 FOLD_KEYS = ("fold", "num_folds", "train_on_all")
 SPLIT_KEYS = ("split", *FOLD_KEYS)

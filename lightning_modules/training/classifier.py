@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from datamodules.loading.dataset import Batch
+from datamodules.loading import Batch
 from lightning_modules.training.auxiliary.objectives import Auxiliary
 from lightning_modules.training.optimization import Length, OptimizerFactory, SchedulerFactory
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.sources.coco import Coco
-from datamodules.sources.image_folder import ImageFolder
+from datamodules.sources import Coco, ImageFolder
 from tests.conftest import SHARED, needs_shared, run_command, start_command
 from tests.datamodules.downloads.conftest import image_bytes
 from tests.file_server import Reply, serving

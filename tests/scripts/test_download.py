@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.downloads.fetching import Target
-from datamodules.downloads.root_folder import Report
+from datamodules.downloads import Report, Target
 from datamodules.errors import DataError
 from tests.conftest import ROOT
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.contact_sheets.contact_sheet import MARGIN
+from datamodules.contact_sheets.page import MARGIN
 from lightning_modules.runs.data import make_data
 from scripts import show_batch
 

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 from datamodules.augmentation.operation import Operation
-from datamodules.decoding.crops import PADDING_COLOR
+from datamodules.decoding import PADDING_COLOR
 from datamodules.schema import interval
 
 

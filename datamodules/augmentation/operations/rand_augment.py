@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from datamodules.augmentation.operation import ArrayTransform, Operation
-from datamodules.decoding.crops import PADDING_COLOR
+from datamodules.decoding import PADDING_COLOR
 from datamodules.schema import whole
 
 MAX_LEVEL = 30

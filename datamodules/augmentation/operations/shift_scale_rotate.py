@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 
 from datamodules.augmentation.operation import Operation
-from datamodules.decoding.crops import PADDING_COLOR
+from datamodules.decoding import PADDING_COLOR
 from datamodules.schema import interval, number
 
 

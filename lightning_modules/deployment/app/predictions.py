@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
-from datamodules.decoding.decoding import decode_crops
+from datamodules.decoding import decode_crops
 from lightning_modules.deployment.inference_model import InferenceModel
 
 REPEATS = 5  # calls, of whose times the median is shown

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from datamodules.contact_sheets.contact_sheet import Section, save_contact_sheet
-from datamodules.contact_sheets.tile import RED, Tile
-from datamodules.loading.image_data import ImageData
+from datamodules.contact_sheets import RED, Section, Tile, save_contact_sheet
+from datamodules.loading import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_rows
 from lightning_modules.evaluation.metrics import split_metrics

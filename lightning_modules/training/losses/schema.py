@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from datamodules.loading.class_balance import SCHEMES
+from datamodules.loading import SCHEMES
 from lightning_modules.schema import Limit, require_choice, require_number
 
 AT_LEAST_0: Limit = (lambda x: 0 <= x < math.inf, "a number of at least 0")

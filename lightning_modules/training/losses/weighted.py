@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from datamodules.loading.class_balance import class_weights as weights_from
+from datamodules.loading import class_weights as weights_from
 from lightning_modules.errors import ConfigError
 from lightning_modules.training.losses.schema import check_limits
 

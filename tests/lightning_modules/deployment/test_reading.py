@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.cache.cache import open_cache
+from datamodules.cache import open_cache
 from datamodules.errors import DataError
-from datamodules.sources.source import Item
+from datamodules.sources import Item
 from lightning_modules.deployment.reading import list_images, new_images, read_batches
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from datamodules.augmentation.recipe import Recipe
-from datamodules.loading.image_data import ImageData
-from datamodules.sources.image_folder import ImageFolder
+from datamodules.augmentation import Recipe
+from datamodules.loading import ImageData
+from datamodules.sources import ImageFolder
 from lightning_modules.distillation.teachers import Teacher
 
 

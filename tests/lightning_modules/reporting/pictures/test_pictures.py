@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.sources.source import Item
+from datamodules.sources import Item
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_rows

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from datamodules.loading.class_balance import class_weights
+from datamodules.loading import class_weights
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.training.losses.building import build_loss, check_loss

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torchmetrics.functional.classification import multiclass_f1_score
 from torchvision.ops import sigmoid_focal_loss
 
-from datamodules.loading.class_balance import class_weights
+from datamodules.loading import class_weights
 from lightning_modules.training.losses.arcface import ArcFace
 from lightning_modules.training.losses.focal import Focal
 from lightning_modules.training.losses.logit_adjustment import LogitAdjustment

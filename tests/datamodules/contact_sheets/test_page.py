@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.contact_sheets import contact_sheet as module
-from datamodules.contact_sheets.contact_sheet import GAP, MARGIN, WIDE_GAP, Section, contact_sheet
-from datamodules.contact_sheets.contact_sheet import save_contact_sheet as save
+from datamodules.contact_sheets import page as module
+from datamodules.contact_sheets.page import GAP, MARGIN, WIDE_GAP, Section, contact_sheet
+from datamodules.contact_sheets.page import save_contact_sheet as save
 from datamodules.contact_sheets.tile import FRAME, RED, Tile
 from datamodules.errors import DataError
 

@@ -4,7 +4,7 @@ import time
 import pytest
 from filelock import FileLock
 
-from datamodules.cache.stored_caches import stored_caches
+from datamodules.cache.storage import stored_caches
 from datamodules.errors import DataError
 from datamodules.files import build_once
 

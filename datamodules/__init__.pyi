@@ -1,0 +1,12 @@
+from .augmentation import Operation as Operation
+from .augmentation import Recipe as Recipe
+from .errors import DataError as DataError
+from .loading import ImageData as ImageData
+from .sources import Cifar as Cifar
+from .sources import Coco as Coco
+from .sources import ImageFolder as ImageFolder
+from .sources import Index as Index
+from .sources import Item as Item
+from .sources import Source as Source
+from .sources import Synthetic as Synthetic
+from .splits import Splits as Splits

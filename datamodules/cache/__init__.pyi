@@ -1,0 +1,9 @@
+from .cache import CachedSplit as CachedSplit
+from .cache import allow_bad_images as allow_bad_images
+from .cache import open_cache as open_cache
+from .pixels import ChosenPixels as ChosenPixels
+from .pixels import DecodedPixels as DecodedPixels
+from .pixels import Pixels as Pixels
+from .pixels import StoredPixels as StoredPixels
+from .storage import StoredCache as StoredCache
+from .storage import stored_caches as stored_caches

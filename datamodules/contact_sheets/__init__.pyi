@@ -1,0 +1,9 @@
+from .page import Section as Section
+from .page import contact_sheet as contact_sheet
+from .page import save_contact_sheet as save_contact_sheet
+from .text import Color as Color
+from .text import font_families as font_families
+from .text import missing_glyphs_allowed as missing_glyphs_allowed
+from .tile import ORANGE as ORANGE
+from .tile import RED as RED
+from .tile import Tile as Tile

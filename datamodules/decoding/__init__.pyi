@@ -1,0 +1,10 @@
+from .crops import PADDING_COLOR as PADDING_COLOR
+from .crops import RESIZE_MODES as RESIZE_MODES
+from .crops import ResizeMode as ResizeMode
+from .crops import crop_and_resize as crop_and_resize
+from .crops import match_aspect_ratio as match_aspect_ratio
+from .decoding import as_size as as_size
+from .decoding import decode_crops as decode_crops
+from .decoding import decode_image as decode_image
+from .decoding import resize as resize
+from .rgb import to_rgb as to_rgb

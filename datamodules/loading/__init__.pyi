@@ -1,0 +1,11 @@
+from .class_balance import SCHEMES as SCHEMES
+from .class_balance import class_weights as class_weights
+from .data_loader import PrefetchingLoader as PrefetchingLoader
+from .data_loader import make_loader as make_loader
+from .data_loader import worker_count as worker_count
+from .dataset import Augmentation as Augmentation
+from .dataset import Batch as Batch
+from .dataset import ImageDataset as ImageDataset
+from .image_data import ImageData as ImageData
+from .sampling import EpochSampler as EpochSampler
+from .sampling import Key as Key

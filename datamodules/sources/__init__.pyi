@@ -1,0 +1,11 @@
+from .cifar import Cifar as Cifar
+from .coco import Coco as Coco
+from .coco_file import read_coco as read_coco
+from .image_folder import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from .image_folder import ImageFolder as ImageFolder
+from .image_folder import image_files as image_files
+from .source import Box as Box
+from .source import Index as Index
+from .source import Item as Item
+from .source import Source as Source
+from .synthetic import Synthetic as Synthetic
