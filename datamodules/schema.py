@@ -5,24 +5,24 @@ Each function takes the place (`data.split.seed`) and the value, and gives the v
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from datamodules.errors import DataError
 
 Size = tuple[int, int]  # height, width in pixels
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether it is a finite number; `true` and `false` are none, though Python counts them."""
     return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """Whether it is a whole number, written without a point."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_name(value: Any) -> bool:
+def is_name(value: Any) -> TypeGuard[str]:
     """Whether it is text that can be a file's or a class's name, and be written as UTF-8."""
     if type(value) is not str or not value.strip() or "\0" in value:
         return False

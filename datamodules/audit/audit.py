@@ -60,9 +60,9 @@ def audit(index: Index, *, image_size: Size, distance: int = DISTANCE) -> Audit:
     """Read all pictures and compare them.
 
     Args:
-        index: The data set, split.
-        image_size: Height and width of the network's input, in pixels.
-        distance: Bits of 64 in which the perceptual hashes of look-alikes may differ.
+        index: the data set, split.
+        image_size: height and width of the network's input, in pixels.
+        distance: bits of 64 in which the perceptual hashes of look-alikes may differ.
 
     Raises:
         DataError: no image can be read, or the distance is none.

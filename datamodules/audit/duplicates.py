@@ -37,8 +37,8 @@ def find_duplicates(pictures: Sequence[Picture], *, distance: int) -> dict[str, 
     where another image resembles both.
 
     Args:
-        pictures: All of them; the order decides the order of groups and members.
-        distance: Bits of 64 in which the perceptual hashes of look-alikes may differ.
+        pictures: all of them; the order decides the order of groups and members.
+        distance: bits of 64 in which the perceptual hashes of look-alikes may differ.
     """
     owners = _numbered([picture.item.group for picture in pictures])
     same_bytes = _same([picture.file_digest for picture in pictures], owners)

@@ -28,8 +28,8 @@ def find_issues(pictures: Sequence[Picture], *, image_size: Size) -> Iterator[Is
     """The odd ones; what is odd about a file is said of its first item only.
 
     Args:
-        pictures: All of them.
-        image_size: Height and width of the network's input, in pixels.
+        pictures: all of them.
+        image_size: height and width of the network's input, in pixels.
     """
     seen = set()
     for picture in pictures:

@@ -40,13 +40,13 @@ class Leak(NamedTuple):
 
     earlier: str
     later: str
-    count: int  # of such images of the later split
-    total: int  # of its images
+    images: int  # such images of the later split
+    total: int  # all its images
     first: tuple[str, str]  # two files
 
     def __str__(self) -> str:
-        images = f"{self.count} of {self.total} {self.later} images"
-        verb = "is" if self.count == 1 else "are"
+        images = f"{self.images} of {self.total} {self.later} images"
+        verb = "is" if self.images == 1 else "are"
         return f"{images} {verb} all but equal to {self.earlier} images"
 
 
@@ -56,9 +56,9 @@ def warn_of_leakage(splits: Mapping[str, CachedSplit], *, cache_dir: Path, audit
     What is found is kept below `cache_dir`. Splits that share images on purpose are not compared.
 
     Args:
-        splits: What is trained and evaluated on, training first.
-        cache_dir: Where caches are kept.
-        audit: The command that shows all duplicates.
+        splits: what is trained and evaluated on, training first.
+        cache_dir: where caches are kept.
+        audit: the command that shows all duplicates.
     """
     key = repr((FORMAT_VERSION, [(name, split.key) for name, split in splits.items()]))
     folder = cache_dir / f"leakage_{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -54,6 +54,7 @@ class BadFile:
 
     @property
     def path(self) -> str:
+        """The file."""
         return self.items[0].path
 
 
@@ -84,8 +85,8 @@ def decode_failure(path: str, error: DataError) -> str:
     """Why a file could not be decoded, in a few words.
 
     Args:
-        path: The file.
-        error: What was raised when it was decoded.
+        path: the file.
+        error: what was raised when it was decoded.
     """
     file = Path(path)
     if file.is_dir():

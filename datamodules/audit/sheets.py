@@ -70,7 +70,7 @@ def _counterpart(audit: Audit, member: int, group: Group) -> Picture:
 
 def _diverse_first(audit: Audit, group: Group) -> list[int]:
     """The members, first one of each split and class."""
-    firsts = {}
+    firsts: dict[tuple[str, int], int] = {}
     for member in group.members:
         picture = audit.pictures[member]
         firsts.setdefault((picture.split, picture.item.label), member)

@@ -77,7 +77,7 @@ def close_pairs(
         hashes: uint64 N.
         others: uint64 M, each compared with each of `hashes`; None compares `hashes` among
             themselves, each pair once.
-        distance: Bits that may differ.
+        distance: bits that may differ.
 
     Yields:
         Positions (i, j): in `hashes` and `others`, or both in `hashes` with i < j.

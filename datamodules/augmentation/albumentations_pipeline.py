@@ -26,14 +26,25 @@ class LibraryPipeline(Pipeline):
         super().__init__(transforms, seed=seed)
 
     def reseed(self, seed: int) -> None:
+        """Start the streams of albumentations and of this package anew."""
         super().reseed(seed)
-        state = {"state": seed << 64 | seed, "inc": 1}
-        self.bits.state = {"bit_generator": "PCG64", "state": state, "has_uint32": 0, "uinteger": 0}
+        self.bits.state = {
+            "bit_generator": "PCG64",
+            "state": {"state": seed << 64 | seed, "inc": 1},
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
 
     def make(self, operation: Operation) -> Any:
+        """The transform of albumentations for an operation, or an ArrayTransform."""
         return operation.for_albumentations(A)
 
     def adapt(self, transform: Any) -> ArrayTransform | None:
+        """An ArrayTransform that applies a transform of albumentations; checks its arguments.
+
+        Raises:
+            DataError: albumentations refuses an argument.
+        """
         if not isinstance(transform, A.BasicTransform | A.BaseCompose):
             return None
         try:

@@ -21,10 +21,10 @@ class Operation:
     probability `p`.
 
     Args:
-        p: Probability.
+        p: probability.
 
     Attributes:
-        backends: The libraries that can make it.
+        backends: the libraries that can make it.
     """
 
     backends: tuple[str, ...] = ("albumentations", "torchvision")

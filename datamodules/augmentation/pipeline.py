@@ -23,8 +23,8 @@ class Pipeline(ABC):
     belongs to one thread.
 
     Args:
-        transforms: Operations, or the library's own transforms, which the pipeline may change.
-        seed: Of all draws.
+        transforms: operations, or the library's own transforms, which the pipeline may change.
+        seed: of all draws.
 
     Raises:
         DataError: a transform is none of the library.

@@ -32,18 +32,18 @@ class Recipe:
     Threads may call it at the same time: each has generators and transforms of its own.
 
     Args:
-        image_size: Size of the result: side of a square or [H, W], in pixels.
-        backend: Whose transforms are used, albumentations or torchvision: the same ranges and
+        image_size: size of the result: side of a square or [H, W], in pixels.
+        backend: whose transforms are used, albumentations or torchvision: the same ranges and
             probabilities, other pixels.
-        seed: With epoch and index, decides every draw.
-        crop_scale: Smallest and largest part of the area that is kept; None does not crop.
-        crop_ratio: Narrowest and widest aspect ratio of the part, relative to the result's.
-        transforms: Operations, or transforms of the backend's own, in order; a mapping gives each a
+        seed: with epoch and index, decides every draw.
+        crop_scale: smallest and largest part of the area that is kept; None does not crop.
+        crop_ratio: narrowest and widest aspect ratio of the part, relative to the result's.
+        transforms: operations, or transforms of the backend's own, in order; a mapping gives each a
             name by which a command line can change it.
-        lazy: Import the backend's library at the first image instead of here.
+        lazy: import the backend's library at the first image instead of here.
 
     Attributes:
-        crops: Whether images with spare pixels are wanted.
+        crops: whether images with spare pixels are wanted.
 
     Raises:
         DataError: a value is not allowed, or the backend cannot make one of the transforms.
@@ -66,7 +66,7 @@ class Recipe:
         self.seed = whole("augment.seed", seed, 0, 2**64 - 1)
         self.crops = crop_scale is not None
         self.transforms = in_order(transforms)
-        if self.crops:
+        if crop_scale is not None:
             crop = RandomResizedCrop(size=self.size, scale=crop_scale, ratio=crop_ratio)
             self.transforms.insert(0, crop)
         for transform in self.transforms:
@@ -111,9 +111,9 @@ def rand_augment(
     """A `Recipe` that ends with RandAugment.
 
     Args:
-        n, level, max_level: See `RandAugment`.
-        transforms: What happens before.
-        recipe: Arguments of `Recipe`.
+        n, level, max_level: see `RandAugment`.
+        transforms: what happens before.
+        recipe: arguments of `Recipe`.
     """
     last = RandAugment(n=n, level=level, max_level=max_level)
     return Recipe(transforms=[*in_order(transforms), last], **recipe)
@@ -123,9 +123,9 @@ def auto_augment(*, policy: str, transforms: Transforms = (), **recipe: Any) -> 
     """A `Recipe` that ends with AutoAugment.
 
     Args:
-        policy: See `AutoAugment`.
-        transforms: What happens before.
-        recipe: Arguments of `Recipe`.
+        policy: see `AutoAugment`.
+        transforms: what happens before.
+        recipe: arguments of `Recipe`.
     """
     return Recipe(transforms=[*in_order(transforms), AutoAugment(policy=policy)], **recipe)
 

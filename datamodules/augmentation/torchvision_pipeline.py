@@ -27,7 +27,7 @@ class OwnDraws(TorchFunctionMode):
     draws; this context holds for the thread that enters it only.
 
     Args:
-        generator: What is drawn from.
+        generator: what is drawn from.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -57,18 +57,22 @@ class LibraryPipeline(Pipeline):
         super().__init__(transforms, seed=seed)
 
     def reseed(self, seed: int) -> None:
+        """Start the streams of torch and of this package anew."""
         super().reseed(seed)
         self.generator.manual_seed(seed)
 
     def run(self, image: np.ndarray) -> np.ndarray:
+        """Apply all transforms to a copy of uint8 h x w x 3, with this pipeline's own draws."""
         with OwnDraws(self.generator):
             # A copy: the cache's pixels are read-only, which a tensor cannot be.
             return super().run(np.array(image))
 
     def make(self, operation: Operation) -> Any:
+        """The transform of torchvision for an operation, or an ArrayTransform."""
         return operation.for_torchvision(v2)
 
     def adapt(self, transform: Any) -> ArrayTransform | None:
+        """An ArrayTransform that applies a transform of torchvision to 3 x h x w."""
         if not isinstance(transform, v2.Transform):
             return None
 

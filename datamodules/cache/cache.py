@@ -81,25 +81,33 @@ def open_cache(
     """Open the cache of some items; build it first, in threads, where there is none.
 
     Args:
-        items: What is cached, in this order; those of one file best side by side.
-        name: Of the split, for people who look into `cache_dir`.
-        size: Height and width of the cached pixels.
-        resize_mode: What happens to the aspect ratio: stretch, pad or crop.
-        cache_dir: Where caches are kept.
-        keep_pixels: Store the pixels; else they are decoded at each use.
+        items: what is cached, in this order; those of one file best side by side.
+        name: of the split, for people who look into `cache_dir`.
+        size: height and width of the cached pixels.
+        resize_mode: what happens to the aspect ratio: stretch, pad or crop.
+        cache_dir: where caches are kept.
+        keep_pixels: store the pixels; else they are decoded at each use.
 
     Raises:
         DataError: no image can be read, or the cache cannot be written or is damaged.
     """
     kind = "pixels" if keep_pixels else "list"
     folder = cache_dir / f"{name}_{size[0]}x{size[1]}_{kind}_{_key(items, size, resize_mode)}"
-    settings = {"name": name, "size": size, "resize_mode": resize_mode, "keep_pixels": keep_pixels}
-    build_once(folder, partial(_build, items=items, **settings))
+    build = partial(
+        _build,
+        items=items,
+        name=name,
+        size=size,
+        resize_mode=resize_mode,
+        keep_pixels=keep_pixels,
+    )
+    build_once(folder, build)
     images = json.loads((folder / "images.json").read_text())
     kept = [items[number] for number in images["kept"]]
     if not kept:
         reason = next(iter(images["bad"].values()), "the split is empty")
         raise DataError(f"None of the {len(items)} {name} images can be read: {reason}")
+    pixels: Pixels
     if keep_pixels:
         pixels = StoredPixels(folder / "pixels", (len(kept), *size, 3))
     else:
@@ -111,8 +119,8 @@ def allow_bad_images(bad: Mapping[str, str], limit: int) -> None:
     """Name each skipped image in a warning.
 
     Args:
-        bad: Path of each unreadable image -> sentence that says what is wrong with it.
-        limit: How many may be skipped.
+        bad: path of each unreadable image -> sentence that says what is wrong with it.
+        limit: how many may be skipped.
 
     Raises:
         DataError: there are more.
@@ -150,7 +158,8 @@ def _build(
     resize_mode: ResizeMode,
     keep_pixels: bool,
 ) -> None:
-    kept, bad = [], {}
+    kept: list[int] = []
+    bad: dict[str, str] = {}
     with (folder / "pixels").open("wb") as file:
         for path, numbers, crops in _decoded(items, name, size, resize_mode):
             if isinstance(crops, DataError):
@@ -175,8 +184,8 @@ def _decoded(
 
 
 def _jobs(items: Sequence[Item]) -> Iterator[_Job]:
-    for path, numbers in groupby(range(len(items)), key=lambda number: items[number].path):
-        numbers = list(numbers)
+    for path, group in groupby(range(len(items)), key=lambda number: items[number].path):
+        numbers = list(group)
         yield _Job(path, numbers, [items[n].box for n in numbers], items[numbers[0]].size)
 
 

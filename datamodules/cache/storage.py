@@ -16,11 +16,11 @@ class StoredCache:
     """One folder of the cache, whole or left behind by a killed build.
 
     Attributes:
-        name: Path relative to the cache folder.
-        folder: Where it lies; of a killed build, without the `.part` that its remains have.
-        bytes: What its files take on the disk.
-        idle_days: Days since it was last used.
-        whole: False for the remains of a killed build.
+        name: path relative to the cache folder.
+        folder: where it lies; of a killed build, without the `.part` that its remains have.
+        bytes: what its files take on the disk.
+        idle_days: days since it was last used.
+        whole: whether it is more than the remains of a killed build.
     """
 
     name: str

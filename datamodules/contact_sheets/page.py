@@ -46,10 +46,10 @@ def contact_sheet(
     and the title go on in the next line.
 
     Args:
-        sections: What is shown; short ones stand side by side where there is room.
-        title: Above everything.
-        columns: Pictures in a row, at most.
-        side: Longest side of a shown picture, in pixels.
+        sections: what is shown; short ones stand side by side where there is room.
+        title: above everything.
+        columns: pictures in a row, at most.
+        side: longest side of a shown picture, in pixels.
 
     Raises:
         DataError: the page would be too large to be looked at, and for the memory.

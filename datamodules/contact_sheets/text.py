@@ -48,7 +48,7 @@ def load_font(size: int) -> Font:
     """Matplotlib's font, and for letters that it lacks the installed ones.
 
     Args:
-        size: Height of the letters, in pixels.
+        size: height of the letters, in pixels.
     """
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties

@@ -33,10 +33,10 @@ def crop_and_resize(image: Image.Image, box: Box, size: Size, scale: int = 1) ->
     """One crop: the part of the box inside the image, resized into place; the rest is grey.
 
     Args:
-        image: An RGB image.
-        box: In pixels of the image's file.
-        size: Height and width of the crop.
-        scale: How many pixels of the file, in each direction, a pixel of `image` stands for.
+        image: an RGB image.
+        box: in pixels of the image's file.
+        size: height and width of the crop.
+        scale: how many pixels of the file, in each direction, a pixel of `image` stands for.
 
     Returns:
         uint8 H x W x 3.
@@ -50,8 +50,9 @@ def crop_and_resize(image: Image.Image, box: Box, size: Size, scale: int = 1) ->
     left, right = _span(inside[0] - x0, inside[2] - x0, size[1] / (x1 - x0), size[1])
     top, bottom = _span(inside[1] - y0, inside[3] - y0, size[0] / (y1 - y0), size[0])
     target = right - left, bottom - top
-    part = tuple(side / scale for side in inside)
-    crop[top:bottom, left:right] = image.resize(target, Image.Resampling.BILINEAR, box=part)
+    part = inside[0] / scale, inside[1] / scale, inside[2] / scale, inside[3] / scale
+    resized = image.resize(target, Image.Resampling.BILINEAR, box=part)
+    crop[top:bottom, left:right] = np.asarray(resized)
     return crop
 
 

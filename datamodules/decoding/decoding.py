@@ -36,12 +36,12 @@ def decode_crops(
     several times faster and changes levels by less than one on average.
 
     Args:
-        path: The image file.
-        boxes: Each a box, padded with grey where it reaches outside, or None for the whole image.
-        size: Height and width of every crop.
-        resize_mode: What gives when a box has another aspect ratio: `stretch` distorts it, `pad`
+        path: the image file.
+        boxes: each a box, padded with grey where it reaches outside, or None for the whole image.
+        size: height and width of every crop.
+        resize_mode: what gives when a box has another aspect ratio: `stretch` distorts it, `pad`
             widens the box (showing what is around it), `crop` narrows it; both about its centre.
-        annotated: Width and height that the upright image must have, where they are known.
+        annotated: width and height that the upright image must have, where they are known.
 
     Returns:
         uint8 K x H x W x 3, one per box.
@@ -63,8 +63,8 @@ def decode_image(path: str, *, annotated: tuple[int, int] | None = None) -> Imag
     Transparent images are laid on white; 16-bit ones keep their upper 8 bits.
 
     Args:
-        path: The image file.
-        annotated: Width and height that it must have, where they are known.
+        path: the image file.
+        annotated: width and height that it must have, where they are known.
 
     Raises:
         DataError: the file is absent, truncated, too large to be safe, not an image, or has another
@@ -79,8 +79,8 @@ def _decode(path: str, whole: tuple[Size, ResizeMode] | None = None) -> tuple[Im
     """An image, and how many pixels of the file, in each direction, one of its pixels stands for.
 
     Args:
-        path: The image file.
-        whole: The size and resize mode of a picture of the whole image, if nothing else is wanted.
+        path: the image file.
+        whole: the size and resize mode of a picture of the whole image, if nothing else is wanted.
     """
     try:
         _require_regular(path)

@@ -62,9 +62,9 @@ def extract_images(archive: ZipFile, files: Mapping[Path, ZipInfo], folder: Path
     """Unpack images, each whole or not at all, and decode them.
 
     Args:
-        archive: An open archive.
-        files: Path below `folder` -> member.
-        folder: Where they go.
+        archive: an open archive.
+        files: path below `folder` -> member.
+        folder: where they go.
 
     Returns:
         The paths, as they come.

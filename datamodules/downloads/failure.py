@@ -29,10 +29,10 @@ class Failure(Exception):
     """A try brought no whole file.
 
     Args:
-        reason: Half a sentence, to follow the name of the file.
-        permanent: Another try would end the same way.
-        wait: Seconds for which the server asks to be left alone.
-        unreachable: The server did not answer at all.
+        reason: half a sentence, to follow the name of the file.
+        permanent: another try would end the same way.
+        wait: seconds for which the server asks to be left alone.
+        unreachable: the server did not answer at all.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ def network_failure(
     """What went wrong between here and the server.
 
     Args:
-        error: One of `NETWORK_ERRORS`.
-        connect_timeout: Seconds that the request had to open a connection.
-        stall_timeout: Seconds that it waited for new bytes.
-        answered: The server had begun to send the file.
+        error: one of `NETWORK_ERRORS`.
+        connect_timeout: seconds that the request had to open a connection.
+        stall_timeout: seconds that it waited for new bytes.
+        answered: the server had begun to send the file.
     """
     if isinstance(error, HOPELESS):
         return Failure(f"the address cannot be used ({_root_cause(error)})", permanent=True)

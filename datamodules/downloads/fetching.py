@@ -22,9 +22,9 @@ class Target:
     """A file to fetch.
 
     Attributes:
-        url: Its address, http or https.
-        path: Where it shall lie.
-        check: Called with the path of the fetched bytes; raises `Failure` if they are wrong.
+        url: its address, http or https.
+        path: where it shall lie.
+        check: called with the path of the fetched bytes; raises `Failure` if they are wrong.
     """
 
     url: str
@@ -36,10 +36,10 @@ class Fetcher:
     """Fetches one file after the other over one session; each thread has its own.
 
     Args:
-        limits: Tries, seconds and bytes.
-        hosts: Shared by the threads.
-        meter: Told of every byte.
-        stop: Set when the whole download ends.
+        limits: tries, seconds and bytes.
+        hosts: shared by the threads.
+        meter: told of every byte.
+        stop: set when the whole download ends.
     """
 
     def __init__(

@@ -19,8 +19,8 @@ def check_image(path: Path, size: tuple[int, int] | None = None) -> None:
     """Decode the whole image.
 
     Args:
-        path: The file.
-        size: Width and height that it must have when it is turned upright, in pixels.
+        path: the file.
+        size: width and height that it must have when it is turned upright, in pixels.
 
     Raises:
         Failure: it is something else, broken, or of another size.

@@ -16,13 +16,13 @@ class Limits:
     """How patiently files are fetched, and how large they may be.
 
     Attributes:
-        workers: Files fetched at the same time.
-        attempts: Tries for each file.
-        backoff: Seconds before the second try; doubled before each further one.
-        longest_wait: Seconds; a server that asks for more is asked again in another call.
-        connect_timeout: Seconds to open a connection.
-        stall_timeout: Seconds without an answer, or without new bytes, before a try ends.
-        max_bytes: Largest file that is taken.
+        workers: files fetched at the same time.
+        attempts: tries for each file.
+        backoff: seconds before the second try; doubled before each further one.
+        longest_wait: seconds; a server that asks for more is asked again in another call.
+        connect_timeout: seconds to open a connection.
+        stall_timeout: seconds without an answer, or without new bytes, before a try ends.
+        max_bytes: largest file that is taken.
     """
 
     workers: int = 8
@@ -52,7 +52,7 @@ class Hosts:
 
     Args:
         limits: `longest_wait`, and `workers`: so many files in a row without an answer are enough.
-        stop: Set when the whole download ends.
+        stop: set when the whole download ends.
     """
 
     def __init__(self, limits: Limits, stop: threading.Event) -> None:

@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from datamodules.downloads.failure import Failure
 from datamodules.downloads.fetching import Fetcher, Target
@@ -36,9 +37,9 @@ def fetch_all(targets: Sequence[Target], *, limits: Limits, job: str) -> dict[Ta
     """Fetch the files in parallel, and show how far it is.
 
     Args:
-        targets: Different paths.
-        limits: Tries, seconds, bytes and threads.
-        job: What is shown beside the bar.
+        targets: different paths.
+        limits: tries, seconds, bytes and threads.
+        job: what is shown beside the bar.
 
     Returns:
         Target -> reason, of the files that could not be had, in the order of `targets`.
@@ -48,15 +49,16 @@ def fetch_all(targets: Sequence[Target], *, limits: Limits, job: str) -> dict[Ta
     """
     if not targets:
         return {}
-    stop, done = threading.Event(), queue.Queue()
+    stop = threading.Event()
+    done: queue.Queue[Result] = queue.Queue()
     waiting: queue.SimpleQueue[Target] = queue.SimpleQueue()
     for target in targets:
         waiting.put(target)
     with DownloadProgress(job, len(targets)) as meter:
-        shared = {"limits": limits, "hosts": Hosts(limits, stop), "meter": meter, "stop": stop}
+        make = partial(Fetcher, limits=limits, hosts=Hosts(limits, stop), meter=meter, stop=stop)
         # Daemons: after Ctrl-C a thread that waits for a server does not hold the program up.
         threads = [
-            threading.Thread(target=_work, args=(Fetcher(**shared), waiting, done), daemon=True)
+            threading.Thread(target=_work, args=(make(), waiting, done), daemon=True)
             for _ in range(min(limits.workers, len(targets)))
         ]
         for thread in threads:

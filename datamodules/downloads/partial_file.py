@@ -16,9 +16,9 @@ class Version:
     """Which content a server sent. Only bytes of one version may be put together.
 
     Attributes:
-        url: Where it came from.
-        validator: A strong ETag, or else Last-Modified (RFC 9110, section 13.1.5).
-        length: Bytes of the whole content.
+        url: where it came from.
+        validator: a strong ETag, or else Last-Modified (RFC 9110, section 13.1.5).
+        length: bytes of the whole content.
     """
 
     url: str
@@ -45,9 +45,11 @@ def _strong_validator(response: Response) -> str | None:
     if "ETag" in headers:
         return headers["ETag"] if headers["ETag"].startswith('"') else None
     modified, now = headers.get("Last-Modified"), headers.get("Date")
+    if modified is None or now is None:
+        return None
     try:
         age = parsedate_to_datetime(now) - parsedate_to_datetime(modified)
-    except (TypeError, ValueError):  # one is absent, or no date
+    except (TypeError, ValueError):  # one is no date
         return None
     # Within the second of the answer the content may have changed again (section 8.8.2.2).
     return modified if age.total_seconds() >= 1 else None

@@ -50,10 +50,10 @@ class Report:
     """The end of a download.
 
     Attributes:
-        root: The data set's folder.
-        total: Files that belong to it.
-        fetched: Those that came by this call.
-        missing: Those that could not be had -> reason.
+        root: the data set's folder.
+        total: files that belong to it.
+        fetched: those that came by this call.
+        missing: those that could not be had -> reason.
     """
 
     root: Path

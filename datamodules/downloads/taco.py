@@ -42,11 +42,11 @@ def download_taco(
     `annotations_available.json` does without them.
 
     Args:
-        root: The folder to fill.
-        url: Of the annotations, where they are absent.
-        annotations: A file to take instead.
-        verify: Decode the images that are there too, and fetch the broken ones anew.
-        limits: Of tries, seconds, bytes.
+        root: the folder to fill.
+        url: of the annotations, where they are absent.
+        annotations: a file to take instead.
+        verify: decode the images that are there too, and fetch the broken ones anew.
+        limits: of tries, seconds, bytes.
 
     Raises:
         DataError: no annotations, unusable ones, or a disk that cannot be written.

@@ -29,11 +29,11 @@ def transfer(
     content is another by now, they are replaced.
 
     Args:
-        url: Where to ask.
-        part: What there is already; it grows.
-        session: The connection.
-        limits: Of seconds and bytes.
-        received: Called with each piece's bytes, those on disk and those of the whole file.
+        url: where to ask.
+        part: what there is already; it grows.
+        session: the connection.
+        limits: of seconds and bytes.
+        received: called with each piece's bytes, those on disk and those of the whole file.
 
     Raises:
         Failure: the file is not whole; `part` keeps what came and can be continued.
@@ -100,8 +100,13 @@ def _require_continuation(response: Response, part: PartialFile, version: Versio
     """Refuse a part that does not follow ours, from a server that ignores `If-Range`."""
     given = response.headers.get("Content-Range", "")
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", given.strip())
-    same = version is not None and version.may_be_of(response)
-    if not same or found is None or (int(found[1]), int(found[2])) != (part.size, version.length):
+    continued = (
+        version is not None
+        and version.may_be_of(response)
+        and found is not None
+        and (int(found[1]), int(found[2])) == (part.size, version.length)
+    )
+    if not continued:
         part.discard()
         raise Failure(f"the server sent another part than was asked for ({given or 'unnamed'})")
 

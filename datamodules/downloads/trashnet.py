@@ -41,10 +41,10 @@ def download_trashnet(
     The archive stays: what lacks in the folder later is unpacked again without a network.
 
     Args:
-        root: The folder to fill: `dataset-resized/<class>/<image>` and the archive.
-        url: Of the archive; with another than the published one, any classes and counts are taken.
-        verify: Compare the checksums of the images that are there too.
-        limits: Of tries, seconds, bytes.
+        root: the folder to fill: `dataset-resized/<class>/<image>` and the archive.
+        url: of the archive; with another than the published one, any classes and counts are taken.
+        verify: compare the checksums of the images that are there too.
+        limits: of tries, seconds, bytes.
 
     Raises:
         DataError: the archive cannot be had or used, or the disk cannot be written.

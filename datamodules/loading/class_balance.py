@@ -12,10 +12,10 @@ def class_weights(counts: Sequence[int], scheme: str, beta: float = 0.999) -> li
     """One weight a class, whose mean over the images (not the classes) is 1.
 
     Args:
-        counts: Images of each class. A class without any gets the weight 0.
+        counts: images of each class. A class without any gets the weight 0.
         scheme: `none` weighs all images alike, `balanced` by 1 / n, `sqrt` by 1 / sqrt(n),
             `effective_number` by (1 - beta) / (1 - beta^n) (Cui et al. 2019, section 3).
-        beta: Of the effective number; 0 is `none`, towards 1 it becomes `balanced`.
+        beta: of the effective number; 0 is `none`, towards 1 it becomes `balanced`.
 
     Raises:
         DataError: there is no such scheme, or beta lies outside 0..1.

@@ -21,7 +21,9 @@ class PrefetchingLoader(DataLoader):
     time, and so does training.
     """
 
-    def __iter__(self) -> Iterator[Any]:
+    # The base promises an iterator class of its own, of which nobody uses more than `next`.
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """The batches, in order, the next ones made meanwhile."""
         return prefetch(super().__iter__())
 
 

@@ -31,11 +31,11 @@ class ImageDataset(Dataset[Batch]):
     """One split, read a batch at a time.
 
     Args:
-        pixels: The split's images, each uint8 h x w x 3.
-        labels: Their class indices.
-        size: Height and width of the batches.
-        augmentation: Called with an image, its epoch and index; None only resizes.
-        keyed: Batches say their keys too.
+        pixels: the split's images, each uint8 h x w x 3.
+        labels: their class indices.
+        size: height and width of the batches.
+        augmentation: called with an image, its epoch and index; None only resizes.
+        keyed: batches say their keys too.
     """
 
     def __init__(

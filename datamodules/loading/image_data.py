@@ -30,25 +30,25 @@ class ImageData(pl.LightningDataModule):
     kept larger, so that the augmentation's random crops have pixels to choose from.
 
     Args:
-        source: Where the images come from.
-        splits: Which images are trained, validated and tested on.
-        augmentation: Makes a training image of the network's size from (image, epoch, index).
-        image_size: The network's input: side of a square or [H, W], in pixels.
-        batch_size: Images in a training batch.
-        eval_batch_size: Images in a validation or test batch.
-        sampling: How often classes come in training: `natural`, or with the weights of
+        source: where the images come from.
+        splits: which images are trained, validated and tested on.
+        augmentation: makes a training image of the network's size from (image, epoch, index).
+        image_size: the network's input: side of a square or [H, W], in pixels.
+        batch_size: images in a training batch.
+        eval_batch_size: images in a validation or test batch.
+        sampling: how often classes come in training: `natural`, or with the weights of
             `datamodules.loading.class_balance`: `balanced`, `sqrt`, `effective_number`.
-        num_workers: Processes that make batches; "auto" is none where there are 2 cores or fewer.
-        cache: Keep decoded pixels on disk; else files are decoded for every batch.
-        cache_dir: Where caches are kept, shared by all runs.
-        cache_scale: Size of cached training images relative to `image_size`.
-        resize_mode: What happens to another aspect ratio: stretch, pad or crop.
-        max_bad_images: Unreadable files that are skipped with a warning, over all splits.
-        seed: Of the order.
-        audit_command: What a person types to see the duplicates that a warning of leakage is about.
+        num_workers: processes that make batches; "auto" is none where there are 2 cores or fewer.
+        cache: keep decoded pixels on disk; else files are decoded for every batch.
+        cache_dir: where caches are kept, shared by all runs.
+        cache_scale: size of cached training images relative to `image_size`.
+        resize_mode: what happens to another aspect ratio: stretch, pad or crop.
+        max_bad_images: unreadable files that are skipped with a warning, over all splits.
+        seed: of the order.
+        audit_command: what a person types to see the duplicates that a warning of leakage is about.
 
     Attributes:
-        augmentation_repeats: Training repeats this many augmentations of each image, and its
+        augmentation_repeats: training repeats this many augmentations of each image, and its
             batches end with their (repeat, index) keys, int64 N x 2. None augments anew in each
             epoch.
     """
@@ -100,6 +100,7 @@ class ImageData(pl.LightningDataModule):
 
     @property
     def num_classes(self) -> int:
+        """How many classes there are."""
         return len(self.class_names)
 
     @property

@@ -21,20 +21,20 @@ class EpochSampler(Sampler[list[Key]]):
     `set_epoch`.
 
     Args:
-        size: Images in the split.
-        batch_size: Images in a batch of this process.
-        seed: Of the order.
-        drop_last: Leave out a last batch that is not full, unless it is the only one.
-        shuffle: A new order in each epoch; else 0, 1, 2, ...
-        weights: How often each image is drawn, relative to the others; None draws each once. An
+        size: images in the split.
+        batch_size: images in a batch of this process.
+        seed: of the order.
+        drop_last: leave out a last batch that is not full, unless it is the only one.
+        shuffle: a new order in each epoch; else 0, 1, 2, ...
+        weights: how often each image is drawn, relative to the others; None draws each once. An
             epoch stays as long: with weights, some images come several times and others not.
-        augmentation_repeats: Repeat the augmentations of this many epochs (the order is new all the
+        augmentation_repeats: repeat the augmentations of this many epochs (the order is new all the
             same): a key then says epoch mod augmentation_repeats. None augments anew in each epoch.
-        rank: Number of this process among `world_size`; each gets every `world_size`-th image, so
+        rank: number of this process among `world_size`; each gets every `world_size`-th image, so
             that the processes' n-th batches together are one process's n-th batch of all their
             sizes. With `drop_last` all get as many, without it the first ones may get one more;
             none gets an image of another.
-        world_size: Number of training processes.
+        world_size: number of training processes.
     """
 
     def __init__(

@@ -34,8 +34,8 @@ class Cifar:
     """60 000 pictures of 32 x 32 pixels: 50 000 to train and validate on, 10 000 to test on.
 
     Args:
-        root: Folder in which `cifar10/` or `cifar100/` is made (about 170 MB are downloaded).
-        variant: Torchvision's class: `CIFAR10` or `CIFAR100` (with its 100 fine labels).
+        root: folder in which `cifar10/` or `cifar100/` is made (about 170 MB are downloaded).
+        variant: torchvision's class: `CIFAR10` or `CIFAR100` (with its 100 fine labels).
 
     Raises:
         DataError: there is no such variant.

@@ -13,7 +13,7 @@ def read_class_map(name: str) -> dict[str, str | None]:
     """Category name -> class name, or None where the category is dropped.
 
     Args:
-        name: A bundled map (`taco6`) or the path of a YAML file of `category: class` lines.
+        name: a bundled map (`taco6`) or the path of a YAML file of `category: class` lines.
 
     Raises:
         DataError: there is no such map, or it is not one.

@@ -24,14 +24,14 @@ class Coco:
     Annotated sizes and boxes are those of the image turned upright, as EXIF says.
 
     Args:
-        root: Folder of the images and of the annotation file.
-        annotations: The annotation file, relative to `root`.
-        class_map: Name or path of a class map; None makes every category a class. A class without
+        root: folder of the images and of the annotation file.
+        annotations: the annotation file, relative to `root`.
+        class_map: name or path of a class map; None makes every category a class. A class without
             any box is left out.
-        margin: Added to a box at both ends, as a fraction of its width and of its height.
-        min_size: Boxes whose longer side is shorter are dropped, in pixels.
-        square: Make boxes squares of the longer side; else they keep their aspect ratio.
-        how_to_get: Sentence for a user who has no such data yet.
+        margin: added to a box at both ends, as a fraction of its width and of its height.
+        min_size: boxes whose longer side is shorter are dropped, in pixels.
+        square: make boxes squares of the longer side; else they keep their aspect ratio.
+        how_to_get: sentence for a user who has no such data yet.
     """
 
     is_made = True
@@ -94,7 +94,8 @@ class Coco:
             return categories
         class_map = read_class_map(self.class_map)
         require_complete(class_map, categories.values())
-        return {i: class_map[name] for i, name in categories.items() if class_map[name] is not None}
+        found = {i: class_map[name] for i, name in categories.items()}
+        return {i: name for i, name in found.items() if name is not None}
 
     def _items(self, file: CocoFile, label_of: dict[Id, int], count: BoxCount) -> list[Item]:
         """One item per usable box, those of one image side by side; notes the fate of all."""

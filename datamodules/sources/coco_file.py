@@ -96,8 +96,8 @@ def read_coco(path: Path, how_to_get: str = "") -> CocoFile:
     """Read the images, boxes and categories, and nothing else (polygons take most of such files).
 
     Args:
-        path: The annotation file.
-        how_to_get: Sentence for a user who has no such data yet.
+        path: the annotation file.
+        how_to_get: sentence for a user who has no such data yet.
 
     Raises:
         DataError: the file is absent, not JSON, not COCO, or lists images outside its folder.
@@ -117,7 +117,10 @@ def read_coco(path: Path, how_to_get: str = "") -> CocoFile:
         CocoImage(id, name, int(width), int(height))
         for name, (id, _, width, height) in zip(names, values["images"], strict=True)
     ]
-    boxes = [CocoBox(*ids, tuple(bbox), bool(crowd)) for *ids, bbox, crowd in values["annotations"]]
+    boxes = [
+        CocoBox(id, image_id, category_id, (x, y, width, height), bool(crowd))
+        for id, image_id, category_id, (x, y, width, height), crowd in values["annotations"]
+    ]
     file = CocoFile(images, boxes, dict(values["categories"]))
     _require_known_categories(path, file)
     return file

@@ -31,9 +31,9 @@ class Cropping:
     """How a box becomes a crop.
 
     Args:
-        margin: Added to a box at both ends, as a fraction of its width and of its height.
-        min_size: Boxes whose longer side is shorter are dropped, in pixels.
-        square: Make boxes squares of the longer side; else they keep their aspect ratio.
+        margin: added to a box at both ends, as a fraction of its width and of its height.
+        min_size: boxes whose longer side is shorter are dropped, in pixels.
+        square: make boxes squares of the longer side; else they keep their aspect ratio.
     """
 
     margin: float
@@ -55,20 +55,21 @@ class Cropping:
         """The label and the crop of each box that is used; notes the fate of all in `count`.
 
         Args:
-            image: The image of all these boxes.
-            boxes: The boxes.
-            label_of: The labels of the categories that are used.
-            count: Where clipped and dropped boxes are added up.
+            image: the image of all these boxes.
+            boxes: the boxes.
+            label_of: the labels of the categories that are used.
+            count: where clipped and dropped boxes are added up.
         """
         found: set[tuple[int, Box]] = set()
         for box in boxes:
             corners = _clip(box.bbox, image)
             reason = self._why_dropped(box, corners, label_of)
-            crop = None if reason else (label_of[box.category_id], self._widen(corners))
-            if crop in found:
-                reason = "repeated"
             if reason is not None:
                 count.dropped[reason] += 1
+                continue
+            crop = label_of[box.category_id], self._widen(corners)
+            if crop in found:
+                count.dropped["repeated"] += 1
                 continue
             found.add(crop)
             count.clipped += corners != _corners(box.bbox)

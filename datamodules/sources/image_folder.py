@@ -20,8 +20,8 @@ class ImageFolder:
     them are not followed, so that no loop can be entered. Hidden files and folders are left out.
 
     Args:
-        root: The folder.
-        how_to_get: Sentence for a user who has no such data yet.
+        root: the folder.
+        how_to_get: sentence for a user who has no such data yet.
     """
 
     is_made = True
@@ -121,6 +121,7 @@ def _require_same_classes(
 
 
 def image_files(folder: Path) -> Iterator[str]:
+    """The images below a folder, in no order; hidden files and folders are left out."""
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from datamodules.errors import DataError
 from datamodules.files import build_once
-from datamodules.schema import is_number, is_size, whole
+from datamodules.schema import as_size, is_number, is_size, whole
 from datamodules.sources.coco import Coco
 from datamodules.sources.source import Index
 from datamodules.workers import map_in_order
@@ -22,12 +23,12 @@ class Synthetic:
     A scene is a pure function of (seed, its number, the other settings).
 
     Args:
-        root: Folder in which `synthetic_<hash of the settings>` is made.
-        scenes: How many images are drawn.
-        image_size: Height and width of a scene in pixels.
-        ambiguity: Probability that an object borrows its shape, its surface or its colour (each
+        root: folder in which `synthetic_<hash of the settings>` is made.
+        scenes: how many images are drawn.
+        image_size: height and width of a scene in pixels.
+        ambiguity: probability that an object borrows its shape, its surface or its colour (each
             by its own lot) from another class; 0 is easiest.
-        seed: Of the drawing.
+        seed: of the drawing.
     """
 
     def __init__(
@@ -35,12 +36,12 @@ class Synthetic:
         *,
         root: str,
         scenes: int = 600,
-        image_size: tuple[int, int] = (240, 320),
+        image_size: Sequence[int] = (240, 320),
         ambiguity: float = 0.03,
         seed: int = 0,
     ) -> None:
         self.scenes = scenes
-        self.image_size = tuple(image_size)
+        self.image_size: tuple[int, ...] = tuple(image_size)
         self.ambiguity = ambiguity
         self.seed = seed
         settings = (DRAWING_VERSION, scenes, self.image_size, float(ambiguity), seed)
@@ -105,7 +106,7 @@ class Synthetic:
         from datamodules.sources.drawing.scene import draw_scene
 
         rng = np.random.default_rng((self.seed, number))
-        image, objects = draw_scene(rng, self.image_size, self.ambiguity)
+        image, objects = draw_scene(rng, as_size(self.image_size), self.ambiguity)
         Image.fromarray(image).save(folder / _file_name(number), quality=92)
         return objects
 

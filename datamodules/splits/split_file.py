@@ -18,8 +18,8 @@ def read_split_file(path: Path, splits: Sequence[str]) -> dict[str, str]:
     """Image -> split; empty where there is no file.
 
     Args:
-        path: The file.
-        splits: The names that may stand in it.
+        path: the file.
+        splits: the names that may stand in it.
 
     Raises:
         DataError: the file has another form, another split, or an image twice.
@@ -47,9 +47,9 @@ def write_split_file(path: Path, split_of: Mapping[str, str], *, new: bool) -> N
     """Write the file in one piece, sorted by image.
 
     Args:
-        path: The file.
-        split_of: Image -> split.
-        new: Whether images join those that the file had, which is said.
+        path: the file.
+        split_of: image -> split.
+        new: whether images join those that the file had, which is said.
 
     Raises:
         DataError: it cannot be written.

@@ -21,13 +21,13 @@ class Splits:
     and `train_on_all`, which split train and val anew.
 
     Args:
-        val_fraction: Fraction of the validation split, where the source has none.
-        test_fraction: Fraction of the test split, where the source has none; 0 makes none.
-        seed: Of the splitting.
-        file: CSV file of image and split; made where it is absent, and followed where it exists.
-        num_folds: Split train and val into this many folds; None does not.
-        fold: Which of them, from 0, is the validation split.
-        train_on_all: Train on the validation split too.
+        val_fraction: fraction of the validation split, where the source has none.
+        test_fraction: fraction of the test split, where the source has none; 0 makes none.
+        seed: of the splitting.
+        file: a CSV file of image and split; made where it is absent, and followed where it exists.
+        num_folds: split train and val into this many folds; None does not.
+        fold: which of them, from 0, is the validation split.
+        train_on_all: train on the validation split too.
 
     Raises:
         DataError: fractions, folds or `train_on_all` do not go together.
@@ -58,8 +58,8 @@ class Splits:
         """The index with train, val and, where there is one, test.
 
         Args:
-            index: What the source found; the order of its items is kept.
-            write: Write the file where it lacks images, and say what cannot be split.
+            index: what the source found; the order of its items is kept.
+            write: write the file where it lacks images, and say what cannot be split.
 
         Raises:
             DataError: a split would stay empty, or the file is not a list of splits.
@@ -69,7 +69,7 @@ class Splits:
         if unsplit:
             splits = {**self._assign_unsplit(index, unsplit, ready=splits, write=write), **splits}
         if self.num_folds is not None:
-            splits = {**splits, **self._folds(index, splits, write=write)}
+            splits = {**splits, **self._folds(index, splits, self.num_folds, write=write)}
         if self.train_on_all:
             splits["train"] = pool(splits)
             if write:
@@ -97,10 +97,10 @@ class Splits:
         return found
 
     def _folds(
-        self, index: Index, splits: Mapping[str, list[Item]], *, write: bool
+        self, index: Index, splits: Mapping[str, list[Item]], count: int, *, write: bool
     ) -> dict[str, list[Item]]:
-        """`train` and `val` of the chosen fold."""
-        items, count = pool(splits), self.num_folds
+        """`train` and `val` of the chosen one of `count` folds."""
+        items = pool(splits)
         images = len({item.group for item in items})
         if images < count:
             raise DataError(f"data.num_folds={count} is more than the {images} images there are.")

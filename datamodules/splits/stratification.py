@@ -20,10 +20,10 @@ def stratified_split(
     pure function of its arguments, whatever their order.
 
     Args:
-        groups: For each group how many items of each label it has, at least one item.
-        fractions: The fraction of each split; they sum to 1. The first named wins ties.
-        seed: Shuffles the groups first.
-        known: Groups that are assigned already, and stay where they are.
+        groups: for each group how many items of each label it has, at least one item.
+        fractions: the fraction of each split; they sum to 1. The first named wins ties.
+        seed: shuffles the groups first.
+        known: groups that are assigned already, and stay where they are.
     """
     split_of = {group: split for group, split in (known or {}).items() if group in groups}
     left = _items_per_label(groups)

@@ -29,9 +29,9 @@ def map_in_processes(
     Few jobs, and all jobs where processes cannot be forked, are done in threads instead.
 
     Args:
-        function: Picklable, and in need of nothing but this package and its argument.
-        jobs: Its arguments, picklable.
-        count: How many jobs there are.
+        function: picklable, and in need of nothing but this package and its argument.
+        jobs: its arguments, picklable.
+        count: how many jobs there are.
     """
     if count < MIN_JOBS or cores() == 1 or "fork" not in get_all_start_methods():
         yield from map_in_order(function, jobs)

@@ -28,9 +28,9 @@ class DownloadProgress:
     The bar of many files fills with their number, that of a single one with its bytes.
 
     Args:
-        job: What is downloaded.
-        files: How many files will come.
-        interval: Seconds between plain lines.
+        job: what is downloaded.
+        files: how many files will come.
+        interval: seconds between plain lines.
     """
 
     def __init__(self, job: str, files: int, *, interval: float = 10.0) -> None:

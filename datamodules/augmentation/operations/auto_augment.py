@@ -14,8 +14,8 @@ class AutoAugment(Operation):
     """One of the policy's 25 pairs of operations, drawn for each image; torchvision's only.
 
     Args:
-        policy: The data set that it was found on: imagenet, cifar10 or svhn.
-        p: Probability.
+        policy: the data set that it was found on: imagenet, cifar10 or svhn.
+        p: probability.
     """
 
     backends = ("torchvision",)
@@ -25,6 +25,7 @@ class AutoAugment(Operation):
         self.policy = choice("policy", policy, POLICIES)
 
     def for_torchvision(self, v2: ModuleType) -> Any:
+        """`AutoAugment`, filling with gray what comes from outside."""
         augment = v2.AutoAugment(
             v2.AutoAugmentPolicy(self.policy),
             interpolation=v2.InterpolationMode.BILINEAR,

@@ -16,9 +16,9 @@ class Clahe(Operation):
     """Equalises the lightness (L of CIELAB) tile by tile; colours stay.
 
     Args:
-        clip_limit: Smallest and largest limit of contrast; 1 changes little.
-        tiles: Rows and columns of tiles.
-        p: Probability.
+        clip_limit: smallest and largest limit of contrast; 1 changes little.
+        tiles: rows and columns of tiles.
+        p: probability.
     """
 
     def __init__(self, *, clip_limit: Sequence[float], tiles: Sequence[int], p: float) -> None:
@@ -27,10 +27,12 @@ class Clahe(Operation):
         self.tiles = grid(self._place("tiles"), tiles)
 
     def for_albumentations(self, A: ModuleType) -> Any:
+        """`CLAHE`."""
         # OpenCV wants columns first.
         return A.CLAHE(clip_limit=self.clip_limit, tile_grid_size=self.tiles[::-1], p=self.p)
 
     def for_torchvision(self, v2: ModuleType) -> ArrayTransform:
+        """`equalize`: torchvision has no such transform."""
         return self.equalize
 
     def equalize(self, image: np.ndarray, random: Random) -> np.ndarray:

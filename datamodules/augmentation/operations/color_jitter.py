@@ -21,11 +21,11 @@ class ColorJitter(Operation):
     """Four changes of colour in random order, each with a factor (or shift) of its own.
 
     Args:
-        brightness: Smallest and largest factor.
-        contrast: Smallest and largest factor, about the image's mean brightness.
-        saturation: Smallest and largest factor, about each pixel's brightness.
-        hue: Smallest and largest shift, as a part of the colour circle, in -0.5..0.5.
-        p: Probability.
+        brightness: smallest and largest factor.
+        contrast: smallest and largest factor, about the image's mean brightness.
+        saturation: smallest and largest factor, about each pixel's brightness.
+        hue: smallest and largest shift, as a part of the colour circle, in -0.5..0.5.
+        p: probability.
     """
 
     def __init__(
@@ -44,10 +44,12 @@ class ColorJitter(Operation):
         self.hue = interval(self._place("hue"), hue, -0.5, 0.5)
 
     def for_albumentations(self, A: ModuleType) -> ArrayTransform:
+        """`jitter`, for speed."""
         # The library's own takes twice the time, most of what a whole recipe may take.
         return self.jitter
 
     def for_torchvision(self, v2: ModuleType) -> Any:
+        """`ColorJitter`."""
         jitter = v2.ColorJitter(self.brightness, self.contrast, self.saturation, self.hue)
         return v2.RandomApply([jitter], p=self.p)
 

@@ -13,8 +13,8 @@ class Cutout(Operation):
     """A grey square at a random place, all of it inside the image.
 
     Args:
-        area: Smallest and largest part of the image's area.
-        p: Probability.
+        area: smallest and largest part of the image's area.
+        p: probability.
     """
 
     def __init__(self, *, area: Sequence[float], p: float) -> None:
@@ -22,7 +22,9 @@ class Cutout(Operation):
         self.area = interval(self._place("area"), area, 0, 0.9)
 
     def for_albumentations(self, A: ModuleType) -> Any:
+        """`Erasing` with squares of gray."""
         return A.Erasing(scale=self.area, ratio=(1, 1), fill=PADDING_COLOR, p=self.p)
 
     def for_torchvision(self, v2: ModuleType) -> Any:
+        """`RandomErasing` with squares of gray."""
         return v2.RandomErasing(p=self.p, scale=self.area, ratio=(1, 1), value=list(PADDING_COLOR))

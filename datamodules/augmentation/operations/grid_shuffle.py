@@ -19,8 +19,8 @@ class GridShuffle(Operation):
     Where the sides do not divide evenly, some rows and columns (drawn too) are a pixel larger.
 
     Args:
-        tiles: Rows and columns of the grid.
-        p: Probability.
+        tiles: rows and columns of the grid.
+        p: probability.
     """
 
     def __init__(self, *, tiles: Sequence[int], p: float) -> None:
@@ -30,9 +30,11 @@ class GridShuffle(Operation):
             raise DataError(f"{self._place('tiles')}=[1, 1] is one tile: give two or more.")
 
     def for_albumentations(self, A: ModuleType) -> Any:
+        """`RandomGridShuffle`."""
         return A.RandomGridShuffle(grid=self.tiles, p=self.p)
 
     def for_torchvision(self, v2: ModuleType) -> ArrayTransform:
+        """`shuffle`: torchvision has no such transform."""
         return self.shuffle
 
     def shuffle(self, image: np.ndarray, random: Random) -> np.ndarray:

@@ -1,5 +1,6 @@
 """RandAugment (Cubuk et al. 2020): n random operations, all of one strength."""
 
+import math
 from collections.abc import Callable
 from random import Random
 from types import ModuleType
@@ -19,10 +20,10 @@ class RandAugment(Operation):
     """Draws n of the paper's 14 operations, with replacement, each as likely.
 
     Args:
-        n: How many operations an image goes through.
-        level: Their strength, a whole number in 0..max_level.
-        max_level: What the strongest is called: 30, or 10 for the numbers of AutoAugment's scale.
-        p: Probability.
+        n: how many operations an image goes through.
+        level: their strength, a whole number in 0..max_level.
+        max_level: what the strongest is called: 30, or 10 for the numbers of AutoAugment's scale.
+        p: probability.
     """
 
     def __init__(self, *, n: int, level: int, max_level: int = MAX_LEVEL, p: float = 1) -> None:
@@ -32,9 +33,11 @@ class RandAugment(Operation):
         self.level = whole(self._place("level"), level, 0, self.max_level)
 
     def for_albumentations(self, A: ModuleType) -> ArrayTransform:
+        """`augment`: albumentations has no RandAugment."""
         return self.augment
 
     def for_torchvision(self, v2: ModuleType) -> Any:
+        """`RandAugment`, with as many magnitudes as there are levels."""
         augment = v2.RandAugment(
             num_ops=self.n,
             magnitude=self.level,
@@ -59,14 +62,17 @@ class RandAugment(Operation):
 
 
 def identity(image: Image.Image, strength: float) -> Image.Image:
+    """As it is."""
     return image
 
 
 def auto_contrast(image: Image.Image, strength: float) -> Image.Image:
+    """Stretches each channel to the whole range of 0..255."""
     return ImageOps.autocontrast(image)
 
 
 def equalize(image: Image.Image, strength: float) -> Image.Image:
+    """Makes each channel's levels equally frequent."""
     return ImageOps.equalize(image)
 
 
@@ -77,7 +83,7 @@ def rotate(image: Image.Image, strength: float) -> Image.Image:
 
 def solarize(image: Image.Image, strength: float) -> Image.Image:
     """Inverts values from 255 (weakest) or 0 (strongest) on."""
-    return ImageOps.solarize(image, 255 * (1 - abs(strength)))
+    return ImageOps.solarize(image, math.ceil(255 * (1 - abs(strength))))
 
 
 def color(image: Image.Image, strength: float) -> Image.Image:

@@ -23,9 +23,9 @@ class RandomResizedCrop(Operation):
     """A part of random area and aspect ratio at a random place, brought to one size.
 
     Args:
-        size: Height and width of the result.
-        scale: Smallest and largest part of the area.
-        ratio: Narrowest and widest aspect ratio, relative to the result's; drawn on a log scale.
+        size: height and width of the result.
+        scale: smallest and largest part of the area.
+        ratio: narrowest and widest aspect ratio, relative to the result's; drawn on a log scale.
     """
 
     def __init__(self, *, size: Size, scale: Sequence[float], ratio: Sequence[float]) -> None:
@@ -37,9 +37,11 @@ class RandomResizedCrop(Operation):
         self.ratio = (narrow * shape, wide * shape)
 
     def for_albumentations(self, A: ModuleType) -> ArrayTransform:
+        """`crop`, which shrinks by area averaging where that is better."""
         return self.crop
 
     def for_torchvision(self, v2: ModuleType) -> Any:
+        """`RandomResizedCrop`, antialiased."""
         return v2.RandomResizedCrop(self.size, self.scale, self.ratio, antialias=True)
 
     def crop(self, image: np.ndarray, random: Random) -> np.ndarray:

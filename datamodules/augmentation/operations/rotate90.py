@@ -13,9 +13,11 @@ class Rotate90(Operation):
     """A turn by 0, 90, 180 or 270 degrees, each as likely; a wide image becomes a high one."""
 
     def for_albumentations(self, A: ModuleType) -> Any:
+        """`RandomRotate90`."""
         return A.RandomRotate90(p=self.p)
 
     def for_torchvision(self, v2: ModuleType) -> ArrayTransform:
+        """`turn`: torchvision has no such transform."""
         return turn
 
 

@@ -15,10 +15,10 @@ class ShiftScaleRotate(Operation):
     """An affine change without shear; what comes from outside the image is grey.
 
     Args:
-        shift: Largest shift, as a part of the side, in both directions of both axes.
-        scale: Smallest and largest factor of the size.
-        rotate: Smallest and largest angle in degrees, clockwise.
-        p: Probability.
+        shift: largest shift, as a part of the side, in both directions of both axes.
+        scale: smallest and largest factor of the size.
+        rotate: smallest and largest angle in degrees, clockwise.
+        p: probability.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class ShiftScaleRotate(Operation):
         self.rotate = interval(self._place("rotate"), rotate, -180, 180)
 
     def for_albumentations(self, A: ModuleType) -> Any:
+        """`Affine`, whose angles run the other way round."""
         shifts = (-self.shift, self.shift)
         low, high = self.rotate
         return A.Affine(
@@ -43,6 +44,7 @@ class ShiftScaleRotate(Operation):
         )
 
     def for_torchvision(self, v2: ModuleType) -> Any:
+        """`RandomAffine`."""
         affine = v2.RandomAffine(
             degrees=self.rotate,
             translate=(self.shift, self.shift),

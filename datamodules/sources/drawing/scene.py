@@ -1,12 +1,16 @@
 """One drawn scene: waste of six classes on a cluttered floor."""
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import cv2
 import numpy as np
 
 from datamodules.sources.drawing import textures
 from datamodules.sources.drawing.looks import CLASS_NAMES, Look, choose_look
 
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels
+Option = TypeVar("Option")
 
 
 def draw_scene(
@@ -15,9 +19,9 @@ def draw_scene(
     """A scene and what lies in it.
 
     Args:
-        rng: The only source of chance.
-        size: Height and width in pixels.
-        ambiguity: Probability that an object borrows a trait from another class, for each trait.
+        rng: the only source of chance.
+        size: height and width in pixels.
+        ambiguity: probability that an object borrows a trait from another class, for each trait.
 
     Returns:
         RGB uint8 H x W x 3, and (label, (x, y, w, h) in pixels) of each of 2 or 3 objects.
@@ -47,9 +51,9 @@ def _litter(rng: np.random.Generator, image: np.ndarray, count: int) -> None:
     height, width = image.shape[:2]
     for _ in range(count):
         start = rng.uniform(0, (width, height))
-        ends = np.stack([start, start + rng.normal(0, 25, 2)]).astype(int).tolist()
-        color = rng.uniform(40, 190) * rng.uniform(0.8, 1.2, 3)
-        cv2.line(image, *ends, tuple(color), int(rng.integers(1, 6)))
+        (x0, y0), (x1, y1) = np.stack([start, start + rng.normal(0, 25, 2)]).astype(int).tolist()
+        color = tuple((rng.uniform(40, 190) * rng.uniform(0.8, 1.2, 3)).tolist())
+        cv2.line(image, (x0, y0), (x1, y1), color, int(rng.integers(1, 6)))
 
 
 def _draw(
@@ -79,7 +83,7 @@ def _surface(rng: np.random.Generator, look: Look, u: np.ndarray, v: np.ndarray)
     return np.clip(color * pattern[..., None], 0, 255)
 
 
-def _visible(box: Box, shape: tuple[int, ...]) -> Box:
+def _visible(box: Sequence[int], shape: tuple[int, ...]) -> Box:
     x0, y0 = max(box[0], 0), max(box[1], 0)
     x1, y1 = min(box[0] + box[2], shape[1]), min(box[1] + box[3], shape[0])
     return x0, y0, x1 - x0, y1 - y0
@@ -103,5 +107,5 @@ def _photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return np.clip(blurred + noise, 0, 255).astype(np.uint8)
 
 
-def _pick(rng: np.random.Generator, options: tuple) -> object:
-    return options[rng.integers(len(options))]
+def _pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
+    return options[int(rng.integers(len(options)))]

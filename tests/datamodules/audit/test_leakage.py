@@ -89,7 +89,7 @@ def test_splits_that_share_images_are_not_compared(open_splits):
         return {**splits, "train": [*splits["train"], *splits["val"]]}
 
     leaks = find_leaks(open_splits(files, chosen=train_on_all))
-    assert [(leak.earlier, leak.later, leak.count) for leak in leaks] == [
+    assert [(leak.earlier, leak.later, leak.images) for leak in leaks] == [
         ("train", "test", 1),
         ("val", "test", 1),
     ]
