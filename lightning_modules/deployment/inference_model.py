@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from compression.cost import CONVENTIONS, count_macs, count_params
-from datamodules.decoding.crops import ResizeMode
+from datamodules.decoding import ResizeMode
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.networks import Network
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from compression.cost import activation_bytes, count_macs, count_params
 from compression.latency import measure_latency
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_metrics
 from lightning_modules.evaluation.predictions import Batches, Predictions, predict

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from compression.engine import check_order
 from compression.onnx import is_onnx_network
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.config.composing import is_search
 from lightning_modules.distillation.distiller import check_pairs
 from lightning_modules.distillation.teachers import Teacher, gather_teachers, with_original

@@ -11,7 +11,7 @@ from compression.cost import count_macs, count_params
 from compression.latency import RelativeLatency
 from compression.sensitivity import Scan, scan
 from compression.step import Step, Treatment
-from datamodules.workers.progress import report_progress
+from datamodules.workers import report_progress
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.run_context import RunContext, step_context

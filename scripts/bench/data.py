@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from datamodules.cache.cache import open_cache
-from datamodules.decoding.decoding import decode_crops
-from datamodules.sources.source import Item
-from datamodules.workers.threads import cores
+from datamodules.cache import open_cache
+from datamodules.decoding import decode_crops
+from datamodules.sources import Item
+from datamodules.workers import cores
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.runs import run_directory
 from scripts.bench.measuring import seconds
 
 if TYPE_CHECKING:  # they load torch, and what measures memory needs a process without it
-    from datamodules.loading.image_data import ImageData
+    from datamodules.loading import ImageData
 
 SAMPLE = 512  # images of each measurement
 

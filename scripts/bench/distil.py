@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from omegaconf import OmegaConf
 
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.distillation.teachers import Teacher, freeze

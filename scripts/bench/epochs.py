@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.config.composing import fresh_config
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.experiment.experiment import initial_network

@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from datamodules.loading.image_data import ImageData
+from datamodules.loading import ImageData
 from lightning_modules.config.script_arguments import ScriptParser, run_script
 from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.training.schedules import one_cycle
