@@ -11,6 +11,9 @@ from compression.target import Target
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.check_model import resolved
 from lightning_modules.registry import schema
+from lightning_modules.schema import nearest
+
+FINE_TUNING = ("epochs", "lr", "teacher", "prepare_epochs")
 
 
 def check_compression(cfg: DictConfig) -> None:
@@ -34,18 +37,30 @@ def check_compression(cfg: DictConfig) -> None:
         if node._target_.startswith("compression.quantization."):
             quantization.check_settings(place, settings)
             _check_quantization(cfg, place, settings, last=name == list(cfg.compression)[-1])
-        names = node.get("teacher")
+        _check_fine_tuning(f"{place}.fine_tuning", settings.get("fine_tuning"))
+        names = (settings.get("fine_tuning") or {}).get("teacher")
         for teacher in [names] if isinstance(names, str) else names or []:
             if teacher not in cfg.teacher:
                 raise ConfigError(
-                    f"compression.{name}.teacher names {teacher}, which this run does not have; "
-                    f"add '+teacher={teacher}'."
+                    f"{place}.fine_tuning.teacher names {teacher}, which this run does not "
+                    f"have; add '+teacher={teacher}'."
                 )
     if cfg.from_run is not None and not cfg.compression:
         raise ConfigError(
             f"from_run={cfg.from_run} starts from a trained network, but no compression step was "
             "chosen; add '+compression=tucker'."
         )
+
+
+def _check_fine_tuning(place: str, node: Any) -> None:
+    if node is not None and not isinstance(node, dict):
+        raise ConfigError(f"{place}={node} is no node; give its keys, as {place}.epochs=5.")
+    for key in node or ():
+        if key not in FINE_TUNING:
+            known = ", ".join(FINE_TUNING)
+            raise ConfigError(
+                f"There is no key {place}.{key}{nearest(key, FINE_TUNING)}; there are {known}."
+            )
 
 
 def _check_quantization(
@@ -57,9 +72,11 @@ def _check_quantization(
         quantization.require_torchao()
         schema("quantized_training")(cfg, place, settings)
         return
+    tuning = settings.get("fine_tuning") or {}
     for key in ("epochs", "prepare_epochs"):
-        if settings.get(key) not in (0, None) or (key == "epochs" and settings.get(key) is None):
+        if tuning.get(key) not in (0, None) or (key == "epochs" and tuning.get(key) is None):
             raise ConfigError(
-                f"{place}.{key}={settings.get(key)}: an int8 network cannot be trained; leave "
-                f"it at 0, and fine-tune in the step before, or choose quantize_aware."
+                f"{place}.fine_tuning.{key}={tuning.get(key)}: an int8 network cannot be "
+                f"trained; leave it at 0, and fine-tune in the step before, or choose "
+                "quantize_aware."
             )

@@ -33,12 +33,13 @@ def current_words(words: Iterable[str], *, told: bool = True) -> list[str]:
         words: of a command line, or as a run stored them.
         told: print a line for each name that changed.
     """
-    return [_current_word(word, told) for word in words]
+    words = list(words)
+    return [_current_word(word, told, words) for word in words]
 
 
-def _current_word(word: str, told: bool) -> str:
+def _current_word(word: str, told: bool, words: list[str]) -> str:
     match = WORD.fullmatch(word)
-    if match is None:
+    if match is None or _in_chosen_file(tuple(match["key"].split(".")), words):
         return word
     sign, old, value = match["sign"], match["key"], match["value"] or ""
     parts, values = current_key(tuple(old.split(".")), _class_of)
@@ -65,6 +66,23 @@ def _current_node(old: Key, new: Key, value: str, told: bool) -> str:
         if told and len(former.split(".")) > len(old):
             _tell(former, present)
     return f"={quote(select(found, new))}" if renamed else value
+
+
+def _in_chosen_file(key: Key, words: list[str]) -> bool:
+    """Whether an option that the words choose has this very key: a file in former names.
+
+    The word keeps the key then, and what is composed of both is renamed (`rename_composed`).
+    """
+    if current_key(key, _class_of)[0] == key:
+        return False
+    for word in words:
+        if key_of(word) == key[0]:
+            for option in re.findall(r"[\w/-]+", word.split("=", 1)[1]):
+                path = CONF / key[0] / f"{option}.yaml"
+                content = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+                if key[-1] in (select(content, key[1:-1]) or {}):
+                    return True
+    return False
 
 
 def _class_of(key: Key) -> str | None:

@@ -57,7 +57,7 @@ def _check_weights(cfg: DictConfig) -> None:
     """All teachers together, and those of each stage that has a choice of its own."""
     groups = [list(cfg.teacher), [name for name in cfg.teacher if name != ORIGINAL]]
     for node in cfg.compression.values():
-        chosen = node.get("teacher")
+        chosen = (node.get("fine_tuning") or {}).get("teacher")
         groups.append([chosen] if isinstance(chosen, str) else list(chosen or []))
     for names in filter(None, groups):
         weights = [cfg.teacher[name].get("weight", 1.0) for name in names]

@@ -10,9 +10,6 @@ from compression.step import CompressionStep
 from lightning_modules.distillation.teacher_runs import ORIGINAL
 from lightning_modules.registry import build
 
-# Keys of a compression node that speak of its fine-tuning, not of the step itself.
-FINE_TUNING = ("epochs", "lr", "teacher", "prepare_epochs")
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -59,16 +56,16 @@ def stages_of(cfg: DictConfig) -> list[Stage]:
         stages.append(Stage("00_train", None, _epochs(cfg, None)))
     for number, (name, node) in enumerate(cfg.compression.items(), start=1):
         settings = OmegaConf.to_container(node, resolve=True)
-        tuning = {key: settings.pop(key, None) for key in FINE_TUNING}
-        names = tuning["teacher"]
+        tuning = settings.pop("fine_tuning", None) or {}  # not the step's own
+        names = tuning.get("teacher")
         stages.append(
             Stage(
                 name=f"{number:02d}_{name}",
                 step=build(settings),
-                epochs=_epochs(cfg, tuning["epochs"]),
-                lr=tuning["lr"],
+                epochs=_epochs(cfg, tuning.get("epochs")),
+                lr=tuning.get("lr"),
                 teachers=(names,) if isinstance(names, str) else names and tuple(names),
-                prepare_epochs=_capped(cfg, tuning["prepare_epochs"] or 0),
+                prepare_epochs=_capped(cfg, tuning.get("prepare_epochs") or 0),
             )
         )
     return stages

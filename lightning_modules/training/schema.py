@@ -69,12 +69,12 @@ def check_quantized_training(cfg: DictConfig, place: str, settings: dict[str, An
             f"auxiliary={','.join(cfg.auxiliary)}: {place} has no modules that an auxiliary loss "
             "could look into; choose auxiliary=none, here or in a run of its own (from_run=last)."
         )
-    taught = cfg.teacher and settings.get("teacher") != []
+    taught = cfg.teacher and (settings.get("fine_tuning") or {}).get("teacher") != []
     looking = [name for name, term in cfg.distillation.terms.items() if "features" in term]
     if taught and looking:
         raise ConfigError(
             f"distillation.terms.{looking[0]} compares modules, which {place} does not have; give "
-            f"distillation=soft_targets, or {place}.teacher=[]."
+            f"distillation=soft_targets, or {place}.fine_tuning.teacher=[]."
         )
 
 

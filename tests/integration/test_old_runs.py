@@ -85,9 +85,9 @@ def test_evaluation_repeats_the_figures(old, name):
     assert [split.name for split in splits] == ["val", "test"]
     tolerance = 0.1 if name == "int8" else 1e-4
     for split in splits:
-        for figure in ("f1", "accuracy", "loss"):
-            expected = kept[f"{split.name}/{figure}"]
-            assert split.figures[figure] == pytest.approx(expected, abs=tolerance)
+        for metric in ("f1", "accuracy", "loss"):
+            expected = kept[f"{split.name}/{metric}"]
+            assert split.metrics[metric] == pytest.approx(expected, abs=tolerance)
 
 
 @pytest.mark.parametrize("name", FINISHED)

@@ -14,7 +14,8 @@ WORDS = [
     "trainer.max_epochs=2", "trainer.memory_format=contiguous", "logger=none",
     "latency.backend=null", "+compression=[prune,quantize_aware]", "+teacher=original",
     "compression.prune.ratio=0.7", "compression.quantize_aware.images=32",
-    "compression.quantize_aware.epochs=3", "compression.quantize_aware.max_f1_drop=null",
+    "compression.quantize_aware.fine_tuning.epochs=3",
+    "compression.quantize_aware.max_f1_drop=null",
 ]  # fmt: skip
 
 

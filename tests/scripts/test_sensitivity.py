@@ -46,7 +46,12 @@ def test_scan_then_compress_by_it(homes, folder):
     step = ["+compression=prune", "compression.prune.ratios=sensitivity"]
     step += ["compression.prune.target.macs=0.8", "compression.prune.round_to=1"]
     run_command(
-        "run.py", *step, "compression.prune.epochs=1", "from_run=last", *quick, "logger=none"
+        "run.py",
+        *step,
+        "compression.prune.fine_tuning.epochs=1",
+        "from_run=last",
+        *quick,
+        "logger=none",
     )
     assert file.stat().st_mtime_ns == stamp
     after = (homes / "outputs" / "last_finished").read_text().strip()
@@ -56,7 +61,7 @@ def test_scan_then_compress_by_it(homes, folder):
     assert "l2, sensitivity" in recipe["entries"][0]["plan"]["why"]
 
     step = ["+compression=[tucker,quantize]", "compression.tucker.ranks=sensitivity"]
-    step += ["compression.tucker.sensitivity=1", "compression.tucker.epochs=0"]
+    step += ["compression.tucker.sensitivity=1", "compression.tucker.fine_tuning.epochs=0"]
     step += ["compression.quantize.images=32", "compression.quantize.max_f1_drop=null"]
     run_command("run.py", *step, f"from_run={run}", *quick, "logger=none")
     done = run_command("scripts/sensitivity.py", "last", "step=svd", check=False)

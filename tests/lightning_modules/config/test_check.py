@@ -164,8 +164,19 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (["+teacher=resnet18", "teacher.resnet18.precision=8"], "there are 32, 16, bf16"),
         (["+teacher.a.run=x", "+teacher.a.wieght=2"], "no key teacher.a.wieght; .* weight"),
-        (["+compression.tucker.epochs=3"], "tucker has settings but was not chosen"),
-        (["+compression=tucker", "compression.tucker.teacher=x"], "names x, which this run"),
+        (["+compression.tucker.fine_tuning.epochs=3"], "tucker has settings but was not chosen"),
+        (
+            ["+compression=tucker", "compression.tucker.fine_tuning.teacher=x"],
+            "compression.tucker.fine_tuning.teacher names x, which this run does not have",
+        ),
+        (
+            ["+compression=tucker", "+compression.tucker.fine_tuning.epoch=1"],
+            r"no key compression.tucker.fine_tuning.epoch \(did you mean epochs\?\); there are ep",
+        ),
+        (
+            ["+compression=tucker", "compression.tucker.fine_tuning=3"],
+            "compression.tucker.fine_tuning=3 is no node; give its keys",
+        ),
         (
             ["+compression=tucker", "+compression.tucker.target={macs: 1.2}"],
             r"compression.tucker.target.macs is a ratio in \(0, 1\], not 1.2",
@@ -176,7 +187,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
             "compression.prune.importance is one of l1, l2, bn_scale, taylor, fpgm, lamp, random",
         ),
         (
-            ["+compression=quantize", "compression.quantize.epochs=3"],
+            ["+compression=quantize", "compression.quantize.fine_tuning.epochs=3"],
             "epochs=3: an int8 network cannot be trained",
         ),
         (
@@ -230,7 +241,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
                 "+compression=tucker",
                 "+teacher=[original,resnet18]",
                 "teacher.original.weight=0",
-                "compression.tucker.teacher=original",
+                "compression.tucker.fine_tuning.teacher=original",
             ],
             r"weights \[0\] of the teachers original must be",
         ),

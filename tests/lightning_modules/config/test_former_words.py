@@ -120,6 +120,16 @@ def test_what_was_typed_comes_before_a_file(compose_config, monkeypatch):
     assert cfg.data.resize_mode == "pad" and "fit" not in cfg.data
 
 
+def test_a_word_keeps_the_key_of_a_file_in_former_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(former_words, "CONF", tmp_path)
+    for group, text in {"compression": "mine: {epochs: 3}", "data": "fit: crop"}.items():
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "mine.yaml").write_text(text)
+    words = ["+compression=[mine,prune]", "compression.mine.epochs=4", "data=mine", "data.fit=pad"]
+    assert current_words(words) == words and not said(capsys)
+    assert current_words(["compression.mine.epochs=4"]) == ["compression.mine.fine_tuning.epochs=4"]
+
+
 def test_a_former_option_in_an_experiment(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(former_words, "CONF", tmp_path)
     (tmp_path / "experiment").mkdir()

@@ -28,7 +28,7 @@ def test_settings_reach_the_step(compose_config):
     words = [
         "+compression=[tucker,svd]", "compression.tucker.target.macs=0.5",
         "compression.tucker.prefer=latency", "compression.svd.groups=split",
-        "+compression.svd.ranks.body.a=[4]", "compression.svd.epochs=3",
+        "+compression.svd.ranks.body.a=[4]", "compression.svd.fine_tuning.epochs=3",
     ]  # fmt: skip
     _, tucker, svd = stages_of(compose_config(*words))
     assert (tucker.step.target.measure, tucker.step.target.ratio) == ("macs", 0.5)
