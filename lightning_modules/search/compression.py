@@ -10,6 +10,7 @@ from optuna.trial import Trial
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build, plain, takes
+from lightning_modules.schema import require_choice
 from lightning_modules.search.custom_space import Draw
 
 if TYPE_CHECKING:  # it loads torch
@@ -31,8 +32,7 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
     space, draw = root.sweep.space, Draw(root, trial)
     if not root.compression:
         raise ConfigError("sweep=compression varies the steps of a run; add '+compression=svd'.")
-    if space.by not in ("step", "layer"):
-        raise ConfigError(f"sweep.space.by={space.by} does not exist; there are step and layer.")
+    require_choice("sweep.space.by", space.by, ("step", "layer"))
     for name, node in root.compression.items():
         place, factorizes = f"compression.{name}", ".factorization." in node._target_
         if space.by == "layer" and factorizes:

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import is_number, require_choice
 
 DIRECTIONS = ("maximize", "minimize")
 PENALTY = 1e12  # above all that is minimised: activation bytes stay below 1e12
@@ -57,8 +58,7 @@ def directions_of(root: DictConfig) -> list[str]:
     found = [getattr(word, "name", word) for word in words]  # the plugin has an enum of them
     names = objectives_of(root)
     for word in found:
-        if word not in DIRECTIONS:
-            raise ConfigError(f"sweep.direction={word} does not exist; give maximize or minimize.")
+        require_choice("sweep.direction", word, DIRECTIONS)
     if len(found) != len(names):
         raise ConfigError(
             f"sweep.direction has {len(found)} entries for {len(names)} objectives; "
@@ -77,7 +77,7 @@ def checked_values(returned: Any, names: Sequence[str]) -> list[float]:
     if len(values) != len(names):
         raise ConfigError(f"the trial returned {len(values)} values for {len(names)} objectives.")
     for name, value in zip(names, values, strict=True):
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_number(value) or not math.isfinite(value):
             raise ConfigError(f"the objective {name} is {value}, which is no finite number.")
     return [float(value) for value in values]
 

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_text
 from lightning_modules.runs.run_records import FAILED, failure_of
+from lightning_modules.schema import is_number
 from lightning_modules.search.objectives import checked_values
 from lightning_modules.search.ownership import OWNER, lives, this_process
 
@@ -145,4 +146,4 @@ def metrics_left(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     found = {k: v for k, v in metrics.items() if k.startswith(KEPT) and k.count("/") == 1}
-    return {k: v for k, v in found.items() if isinstance(v, int | float)}
+    return {k: v for k, v in found.items() if is_number(v)}

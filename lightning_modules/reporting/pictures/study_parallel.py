@@ -7,6 +7,7 @@ import numpy as np
 
 from lightning_modules.reporting.pictures.drawing import shortened, without_common, write_title
 from lightning_modules.runs.configurations import as_text
+from lightning_modules.schema import is_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +68,7 @@ def draw_parallel(
 def _scaled(column: Sequence[Any], logarithmic: bool) -> tuple[list[float], list[tuple]]:
     """Heights in 0..1 (NaN where there is no value), and ticks as (height, text)."""
     known = [value for value in column if value is not None]
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
+    if all(map(is_number, known)):
         change = np.log if logarithmic else np.asarray
         low, high = change(min(known)), change(max(known))
         span = float(high - low) or 1.0
