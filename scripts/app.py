@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise ConfigError("Name one or more runs (or `last`), or exported files.")
     host, port = typed.own["host"], _port(typed.own["port"])
 
-    from lightning_modules.deployment.load_model import find_model, open_model
+    from lightning_modules.deployment import find_model, open_model
 
     paths = [find_model(name, typed.overrides) for name in typed.names]
     _require_free(host, port)
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Before gradio is imported: it would ask for its newest version, and count its users.
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
 
-    from lightning_modules.deployment.app.page import build_page, launch
+    from lightning_modules.deployment.app import build_page, launch
 
     page = build_page(models)
     launch(page, host=host, port=port)

@@ -20,12 +20,12 @@ from lightning_modules.config.script_arguments import (
     run_script,
     table_console,
 )
-from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
+from lightning_modules.deployment import FORMATS, RUNTIMES, format_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
-    from lightning_modules.deployment.benchmarking import Row
+    from lightning_modules.deployment import Row
 
 BACKENDS = ("eager", "compile", *RUNTIMES)
 KEYS = {
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise ConfigError(f"--figure {flags.figure}: it is a PNG; give a name that ends with .png.")
     sources = {name: source_named(name, overrides) for name in names}
 
-    from lightning_modules.deployment.benchmarking import benchmark  # torch: once the checks passed
+    from lightning_modules.deployment import benchmark  # torch: once the checks passed
 
     rows = benchmark(sources, overrides, **asdict(settings))
     show(rows, settings)

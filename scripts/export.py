@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.config.script_arguments import OwnKey, ScriptParser, named_run, run_script
-from lightning_modules.deployment.formats import FORMATS, Format, format_named
+from lightning_modules.deployment import FORMATS, Format, format_named
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import run_directory, saved_run
 
@@ -105,9 +105,8 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
     """
     cfg = named_run(str(run), overrides).cfg
 
-    from lightning_modules.deployment.exporting import export  # torch: once the checks passed
-    from lightning_modules.deployment.int8_export import float_run, prepare_int8
-    from lightning_modules.deployment.run_images import validation_images
+    # torch: once the checks passed
+    from lightning_modules.deployment import export, float_run, prepare_int8, validation_images
     from lightning_modules.networks import load_network
 
     form = settings.form

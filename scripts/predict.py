@@ -28,21 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if out.is_dir():
         raise ConfigError(f"--out {out} is a directory; give the name of a file.")
 
-    from lightning_modules.deployment import folder_prediction  # torch: once these are right
-    from lightning_modules.deployment.load_model import find_model, open_model
-    from lightning_modules.deployment.reading import list_images
+    # torch: once these are right
+    from lightning_modules.deployment import (
+        find_model,
+        list_images,
+        open_model,
+        predict_folder,
+        summary,
+        watch_folder,
+    )
 
     paths = [] if flags.watch else list_images(folder)
     model = open_model(find_model(names[0], overrides), overrides, threads=cores())
     model.warm_up()
     settings = {"all_classes": flags.all, "batch_size": flags.batch}
     if flags.watch:
-        folder_prediction.watch_folder(model, folder, out, **settings)
+        watch_folder(model, folder, out, **settings)
         return
-    stats = folder_prediction.predict_folder(
-        model, folder, paths, out, form=flags.format, **settings
-    )
-    for line in folder_prediction.summary(stats, folder, out):
+    stats = predict_folder(model, folder, paths, out, form=flags.format, **settings)
+    for line in summary(stats, folder, out):
         print(line)
 
 

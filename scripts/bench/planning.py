@@ -24,7 +24,7 @@ from compression.pruning import Prune, PruneLayers, PruneWeights
 from compression.step import Step
 from lightning_modules.config.options import option_values
 from lightning_modules.config.script_arguments import ScriptParser, run_script
-from lightning_modules.deployment.peak_memory import process_peak
+from lightning_modules.deployment import process_peak
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, save_network
 

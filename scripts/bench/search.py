@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightning_modules.config.script_arguments import ScriptParser, run_script
-from lightning_modules.deployment.peak_memory import process_peak
+from lightning_modules.deployment import process_peak
 from scripts.bench.measuring import ROOT
 
 
