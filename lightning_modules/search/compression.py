@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import Trial
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import build, plain, takes
+from lightning_modules.registry import build, plain
 from lightning_modules.schema import require_choice
 from lightning_modules.search.custom_space import Draw
 
@@ -77,9 +77,8 @@ def _as_dict(ranks: Mapping[str, Any]) -> str:
 def _layers(root: DictConfig, name: str) -> "list[Candidate]":
     """The layers that a factorisation could change."""
     settings = plain(root.compression[name])
-    # The step itself: what else its node says is of the fine-tuning after it.
-    own = {key: settings[key] for key in settings if key == "_target_" or takes(settings, key)}
-    step, network = build(own), _network(root)
+    settings.pop("fine_tuning", None)  # not the step's own
+    step, network = build(settings), _network(root)
     found: list[Candidate] = step.candidates(network, network.image_size)[0]
     return [layer for layer in found if layer.min_rank != layer.max_rank]
 

@@ -2,11 +2,11 @@
 
 import contextlib
 import io
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datamodules.contact_sheets import font_families, missing_glyphs_allowed
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_bytes
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-FONTS = ("Noto Sans CJK JP", "Noto Sans", "Microsoft YaHei", "Arial Unicode MS")  # after its own
 FOLDER = "figures"  # of pictures, in the directory of a run or study
 LONGEST = 24  # letters of a name
 DOTS = 120  # pixels an inch
@@ -27,12 +26,9 @@ def fonts() -> Iterator[None]:
 
     A letter that no font has becomes an empty box, without a warning for each.
     """
-    from matplotlib import font_manager, rc_context
+    from matplotlib import rc_context
 
-    known = set(font_manager.get_font_names())
-    families = ["DejaVu Sans", *(name for name in FONTS if name in known)]
-    with rc_context({"font.family": families}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with rc_context({"font.family": font_families()}), missing_glyphs_allowed():
         yield
 
 
