@@ -146,7 +146,7 @@ def print_table(rows: list["Row"], title: str) -> None:
     table = Table(title=title)
     for column in ("row", "kind", "arguments", "output"):
         table.add_column(column, overflow="fold")
-    for column in ("parameters", "MACs", "share"):
+    for column in ("parameters", "MACs", "ratio"):
         table.add_column(column, justify="right", no_wrap=True)
     total = max(sum(row.macs for row in rows), 1)
     for row in rows:

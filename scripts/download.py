@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise ConfigError(
             f"--annotations {flags.annotations} is for taco; {name} has no such file."
         )
-    tell(name, report, usual="root" not in own)
+    show(name, report, usual="root" not in own)
 
 
 def _parser() -> ScriptParser:
@@ -79,7 +79,7 @@ def _data_set(names: list[str]) -> str:
     return names[0]
 
 
-def tell(name: str, report: Report, *, usual: bool) -> None:
+def show(name: str, report: Report, *, usual: bool) -> None:
     """Prints what there is and the next command.
 
     Args:

@@ -78,4 +78,5 @@ class Probabilities(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
+        """uint8 N x 3 x H x W -> probabilities, float32 N x classes."""
         return self.network(images).float().softmax(dim=1)

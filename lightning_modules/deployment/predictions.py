@@ -52,6 +52,7 @@ class PredictionStats:
 
     @property
     def inference_ratio(self) -> float:
+        """In which part of the seconds the network ran, in 0..1."""
         return self.inference_seconds / self.seconds if self.seconds else 0.0
 
 

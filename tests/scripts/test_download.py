@@ -56,14 +56,14 @@ def test_help_names_every_limit_with_its_default(typed, capsys):
         assert said in text
 
 
-def tell(*arguments, **settings):
-    runpy.run_path(str(SCRIPT))["tell"](*arguments, **settings)
+def show(*arguments, **settings):
+    runpy.run_path(str(SCRIPT))["show"](*arguments, **settings)
 
 
 def test_the_end_of_a_whole_download(capsys):
     report = Report(root=Path("data/my trash"), total=5, fetched=2)
-    tell("trashnet", report, usual=True)
-    tell("trashnet", report, usual=False)
+    show("trashnet", report, usual=True)
+    show("trashnet", report, usual=False)
     line = "trashnet  5 of 5 images in data/my trash, 2 of them new\n"
     assert capsys.readouterr().out == (
         f"{line}next      python run.py data=trashnet\n"
@@ -78,7 +78,7 @@ def test_the_end_of_a_download_that_lacks_much(capsys):
     missing = dict.fromkeys(targets, "404 Not Found")
     report = Report(root=Path("data/taco"), total=40, fetched=4, missing=missing)
     with pytest.raises(DataError, match="^30 of 40 images could not be had"):
-        tell("taco", report, usual=True)
+        show("taco", report, usual=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "taco      10 of 40 images in data/taco, 4 of them new"
     assert (
@@ -86,5 +86,5 @@ def test_the_end_of_a_download_that_lacks_much(capsys):
     )
     nothing = Report(root=Path("data/taco"), total=30, fetched=0, missing=missing)
     with pytest.raises(DataError):
-        tell("taco", nothing, usual=True)
+        show("taco", nothing, usual=True)
     assert "next" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`scripts/predict.py`: the evaluation's answers, and one sentence for each mistake."""
+"""`scripts/predict.py`: the evaluation's predictions, and one sentence for each mistake."""
 
 import csv
 import json
@@ -30,28 +30,32 @@ def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkey
     from lightning_modules.networks import load_network
     from lightning_modules.runs.data import make_data
 
-    told = []
+    seen = []
     plain = folder_prediction.summary
     monkeypatch.setattr(
-        folder_prediction, "summary", lambda stats, *rest: told.append(stats) or plain(stats, *rest)
+        folder_prediction, "summary", lambda stats, *rest: seen.append(stats) or plain(stats, *rest)
     )
     out = tmp_path / "p.csv"
     call(saved, folder / "val", "--all", "--out", out, "--batch", 256)
     data = make_data(config_over(saved, []))
     data.prepare_data()
-    answers = predict_split(load_network(saved), data.val_dataloader())
+    expected_predictions = predict_split(load_network(saved), data.val_dataloader())
     found = rows(out)
     by_file = {row["file"]: row for row in found}
-    assert len(found) == len(answers.labels) == 18
-    for item, probabilities in zip(data.items("val"), answers.probabilities, strict=True):
+    assert len(found) == len(expected_predictions.labels) == 18
+    for item, probabilities in zip(
+        data.items("val"), expected_predictions.probabilities, strict=True
+    ):
         row = by_file[item.path.split("/val/")[1]]
         assert row["class"] == data.class_names[probabilities.argmax()]
         expected = [f"{value:.6f}" for value in probabilities]  # exactly, as they are written
         assert [row[name] for name in data.class_names] == expected
         assert row["probability"] == f"{probabilities.max():.6f}"
-    (stats,) = told
+    (stats,) = seen
     assert isinstance(stats, PredictionStats) and stats.images == 18 and not stats.unreadable
-    assert 0 < stats.inference_seconds <= stats.seconds and torch.is_tensor(answers.logits)
+    assert 0 < stats.inference_seconds <= stats.seconds and torch.is_tensor(
+        expected_predictions.logits
+    )
     assert f"classified  18 images of {folder / 'val'}, 0 skipped" in capsys.readouterr().out
 
 
@@ -107,12 +111,12 @@ def test_data_that_is_gone_is_said(saved, folder):
     from lightning_modules.config.composing import config_over
     from lightning_modules.deployment.run_images import validation_images
 
-    images, told = validation_images(config_over(saved, []), (20, 28), 4)
-    assert images.shape == (4, 3, 20, 28) and told == "validation images of data=image_folder"
+    images, source = validation_images(config_over(saved, []), (20, 28), 4)
+    assert images.shape == (4, 3, 20, 28) and source == "validation images of data=image_folder"
     folder.rename(folder.with_name("elsewhere"))
-    images, told = validation_images(config_over(saved, []), (20, 28), 4)
+    images, source = validation_images(config_over(saved, []), (20, 28), 4)
     assert images.shape == (64, 3, 20, 28) and images.std() > 70
-    assert told.startswith("drawn noise images, for the run's data is not there (The data folder")
+    assert source.startswith("drawn noise images, for the run's data is not there (The data folder")
 
 
 def test_a_folder_that_fills(saved, folder, tmp_path, monkeypatch, capsys):

@@ -16,8 +16,8 @@ def model(name, classes, size, resize_mode="stretch"):
 
     def call(images):
         seen.append(images)
-        shares = images.mean((2, 3))[:, : len(classes)] / 255
-        return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+        ratios = images.mean((2, 3))[:, : len(classes)] / 255
+        return (ratios / ratios.sum(1, keepdims=True)).astype(np.float32)
 
     metadata = ModelMetadata(
         class_names=classes,
