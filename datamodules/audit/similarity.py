@@ -13,7 +13,7 @@ from PIL import Image
 
 THUMBNAIL = 16  # side of a thumbnail, in pixels
 DISTANCE = 6  # bits of 64 in which the hashes of look-alikes may differ
-CORRELATION = 0.95  # least correlation of the thumbnails of look-alikes
+CORRELATION = 0.95  # minimum correlation of the thumbnails of look-alikes
 # The 8 lowest frequencies of 16 values: DCT of type II.
 LOWEST = np.cos(np.pi / THUMBNAIL * np.outer(np.arange(8), np.arange(THUMBNAIL) + 0.5))
 BLOCK = 512  # hashes: 512 x 512 differences fit into a core's cache

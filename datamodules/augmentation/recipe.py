@@ -43,7 +43,7 @@ class Recipe:
         lazy: import the backend's library at the first image instead of here.
 
     Attributes:
-        crops: whether images with spare pixels are wanted.
+        crops: whether images larger than the result are wanted.
 
     Raises:
         DataError: a value is not allowed, or the backend cannot make one of the transforms.

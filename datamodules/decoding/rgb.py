@@ -18,8 +18,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return Image.fromarray(_from_16_bits(image)).convert("RGB")
     if image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, (*BACKGROUND, 255))
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
+        background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+        image = Image.alpha_composite(background, image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -6,7 +6,7 @@ Proença and Simões, "TACO: Trash Annotations in Context for Litter Detection",
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def _lacking(
     targets: Sequence[Target], sizes: Sequence[tuple[int, int]], *, verify: bool
 ) -> list[Target]:
     look = _decodes if verify else _has_size
-    there = map_in_order(look, zip(targets, sizes, strict=True))
+    there: Iterator[bool] = map_in_order(look, zip(targets, sizes, strict=True))
     if verify:
         there = report_progress(there, total=len(targets), job="taco: decoding what is there")
     return [target for target, found in zip(targets, there, strict=True) if not found]

@@ -22,7 +22,7 @@ class Augmentation(Protocol):
     of its own, the epoch and the index of the image in its split.
     """
 
-    crops: bool  # whether images with spare pixels are wanted
+    crops: bool  # whether images larger than the batch are wanted
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray: ...
 

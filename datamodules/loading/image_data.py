@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader
 
 from datamodules.audit import warn_of_leakage
@@ -14,7 +15,7 @@ from datamodules.decoding import RESIZE_MODES, ResizeMode
 from datamodules.errors import DataError
 from datamodules.loading.class_balance import class_weights
 from datamodules.loading.data_loader import make_loader, worker_count
-from datamodules.loading.dataset import Augmentation, Batch, ImageDataset
+from datamodules.loading.dataset import Augmentation, ImageDataset
 from datamodules.loading.sampling import EpochSampler
 from datamodules.schema import Size, as_size, choice
 from datamodules.sources import Index, Item, Source
@@ -171,15 +172,16 @@ class ImageData(pl.LightningDataModule):
             raise DataError("The data set has no unlabelled images: put some into data.root/test.")
         return self._loader("predict", None)
 
-    def train_eval_batches(self) -> Iterator[Batch]:
-        """Training images without augmentation, in one fixed shuffled order.
+    def train_eval_batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Training images without augmentation and their labels, in one fixed shuffled order.
 
         For BatchNorm statistics, calibration and importance; each call starts anew, and every
         training process gets the same batches.
         """
         dataset = self._dataset("train", None)
         for keys in self._sampler("train", len(dataset)):
-            yield dataset[keys]
+            images, labels = dataset[keys][:2]
+            yield images, labels
 
     def key(self, split: str) -> str:
         """A digest that changes with the images of a split, their order and their pixels."""
@@ -214,7 +216,7 @@ class ImageData(pl.LightningDataModule):
         return cached if name == split else cached.only(self._index.splits[split])
 
     def _cached_size(self, split: str) -> Size:
-        # Only random crops gain from spare pixels.
+        # Only random crops gain from larger images.
         crops = split == "train" and getattr(self.augmentation, "crops", True)
         scale = self.cache_scale if crops else 1
         height, width = self.image_size

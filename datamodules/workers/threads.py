@@ -4,7 +4,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -23,7 +23,9 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+def map_in_order(
+    function: Callable[[Job], Result], jobs: Iterable[Job]
+) -> Generator[Result, None, None]:
     """`map` on all cores; results come in order, and only a few per core are held in memory."""
     with ThreadPoolExecutor(cores()) as pool:
         waiting: deque[Future[Result]] = deque()
@@ -35,7 +37,7 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iter
             yield waiting.popleft().result()
 
 
-def prefetch(values: Iterator[Value]) -> Iterator[Value]:
+def prefetch(values: Iterator[Value]) -> Generator[Value, None, None]:
     """Pass `values` through, in order, fetched in a thread up to `PREFETCHED` of them in advance.
 
     Whatever fetching raises is raised here. The thread ends with the iterator, whole or not.

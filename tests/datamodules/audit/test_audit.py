@@ -1,4 +1,4 @@
-"""The audit as a whole: figures, tables, pictures, and what cannot be audited."""
+"""The audit as a whole: numbers, tables, pictures, and what cannot be audited."""
 
 import csv
 

@@ -310,9 +310,9 @@ def test_views_are_repeated_and_say_their_keys(make_data):
             assert keys.dtype == np.int64 and keys.shape == (len(batch), 2)
             if epoch < 2:
                 assert torch.equal(batch, plain[2 * epoch + number][0])
-            for image, label, (view, index) in zip(batch, labels, keys.tolist(), strict=True):
-                assert view == epoch % 2 and data.items("train")[index].label == label
-                assert torch.equal(images.setdefault((view, index), image), image)
+            for image, label, (repeat, index) in zip(batch, labels, keys.tolist(), strict=True):
+                assert repeat == epoch % 2 and data.items("train")[index].label == label
+                assert torch.equal(images.setdefault((repeat, index), image), image)
     assert len(next(iter(data.val_dataloader()))) == 2
     assert len(next(data.train_eval_batches())) == 2
 

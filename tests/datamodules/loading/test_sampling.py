@@ -51,10 +51,10 @@ def test_drop_last_keeps_a_single_batch(size, lengths):
 @pytest.mark.parametrize("size", [9, 10, 11, 25, 3])
 def test_ranks_share_the_images_and_none_counts_twice(size):
     samplers = [_sampler(size=size, rank=rank, world_size=3) for rank in range(3)]
-    shares = [_indices(sampler) for sampler in samplers]
+    parts = [_indices(sampler) for sampler in samplers]
     assert [len(s) for s in samplers] == [len(list(s)) for s in samplers]
-    assert sorted(index for share in shares for index in share) == list(range(size))
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert sorted(index for part in parts for index in part) == list(range(size))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @pytest.mark.parametrize("size", [24, 25, 26, 31, 7])
@@ -105,7 +105,7 @@ def test_augmentations_repeat_their_epochs_in_new_orders():
     for epoch in range(4):
         sampler.set_epoch(epoch)
         keys = [key for batch in sampler for key in batch]
-        assert {view for view, _ in keys} == {epoch % 2}
+        assert {repeat for repeat, _ in keys} == {epoch % 2}
         seen.append([index for _, index in keys])
     assert seen[0] != seen[2] and sorted(seen[0]) == sorted(seen[2])
     assert seen == [_indices(s) for s in _at_epochs(4)]
@@ -121,4 +121,4 @@ def _at_epochs(epochs):
 def test_images_drawn_twice_show_another_augmentation():
     sampler = _sampler(weights=[5.0] + [1.0] * 9, augmentation_repeats=3)
     keys = [key for batch in sampler for key in batch if key[1] == 0]
-    assert len(keys) >= 3 and {view for view, _ in keys[:3]} == {0, 1, 2}
+    assert len(keys) >= 3 and {repeat for repeat, _ in keys[:3]} == {0, 1, 2}
