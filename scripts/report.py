@@ -9,7 +9,7 @@ from lightning_modules.files import write_text
 from lightning_modules.runs.configurations import REPETITION
 from lightning_modules.runs.run_directory import search_folder
 from lightning_modules.runs.run_records import find_records
-from lightning_modules.runs.summary import Summary, summarise
+from lightning_modules.runs.summary import Summary, summarize
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,7 +82,7 @@ def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:
     if csv is not None and Path(csv).is_dir():
         raise ConfigError(f"--csv {csv} is a directory; give the name of a file.")
     records = find_records(names)
-    summary = summarise(records, over=(*REPETITION, *over))
+    summary = summarize(records, over=(*REPETITION, *over))
     spread_table.show(summary)
     if all(record.failure is not None for record in records):
         raise ConfigError("None of these runs has metrics; the reasons stand above.")

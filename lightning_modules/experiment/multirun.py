@@ -75,11 +75,11 @@ def close(study: Path, config: DictConfig) -> None:
         SystemExit: trials of a plain multirun failed. A search goes on without its failed trials.
     """
     from lightning_modules.reporting import spread_table, tell_spread  # rich: once needed
-    from lightning_modules.runs.summary import summarise
+    from lightning_modules.runs.summary import summarize
 
     objective = config.objective if isinstance(config.objective, str) else config.objective[0]
     records = study_records(study)
-    summary = summarise(records, objective=objective)
+    summary = summarize(records, objective=objective)
     if summary.repeats:
         spread_table.write(summary, study)
         spread_table.show(summary)

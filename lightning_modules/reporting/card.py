@@ -15,7 +15,7 @@ from lightning_modules.evaluation.class_report import (
 from lightning_modules.files import write_text
 from lightning_modules.reporting.closing_screen import weights_of
 from lightning_modules.runs import saved_run
-from lightning_modules.runs.spread import FIGURES
+from lightning_modules.runs.spread import METRICS
 from lightning_modules.runs.summary import Row
 
 CARD = "card.md"
@@ -130,7 +130,7 @@ def tell_spread(row: Row) -> None:
     Args:
         row: runs that differ in their seeds or folds.
     """
-    found = {key: row.spread(key) for key in FIGURES}
+    found = {key: row.spread(key) for key in METRICS}
     numbers = ", ".join(
         f"{key} {_number(one.mean)} ({one.sd:.4f})" for key, one in found.items() if one and one.sd
     )

@@ -11,7 +11,7 @@ from rich.text import Text
 from lightning_modules.files import write_text
 from lightning_modules.reporting.closing_screen import COLUMNS
 from lightning_modules.runs.configurations import as_text
-from lightning_modules.runs.spread import FIGURES, Spread
+from lightning_modules.runs.spread import METRICS, Spread
 from lightning_modules.runs.summary import Row, Summary
 
 TITLE = "mean (sd) over seeds and folds, best {objective} first"
@@ -20,7 +20,7 @@ STANDARD_ERROR = "se is sd / sqrt(runs); folds share training images, so over fo
 
 def cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of what a person reads: the objective in full, the rest in short."""
-    rest = [key for key in summary.figures if key in FIGURES and key != summary.objective]
+    rest = [key for key in summary.metrics if key in METRICS and key != summary.objective]
     counts = ["runs", "seeds", *_where(summary, "folds"), *_where(summary, "failed")]
     headings = [*summary.keys, *counts, summary.objective, "sd", "se", "min", "max", *rest]
     rows = [
@@ -79,12 +79,12 @@ def to_csv(summary: Summary) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     parts = ("", " sd", " se", " min", " max", " n")
-    headings = [f"{metric}{part}" for metric in summary.figures for part in parts]
+    headings = [f"{metric}{part}" for metric in summary.metrics for part in parts]
     writer.writerow([*summary.keys, "runs", "seeds", "folds", "failed", *headings, "failures"])
     strays = [Row({}, (), summary.strays, repetitions=0)] if summary.strays else []
     for row in [*summary.rows, *strays]:
         settings = [_exact(row.settings.get(key, "")) for key in summary.keys]
-        found = [row.spread(metric) for metric in summary.figures]
+        found = [row.spread(metric) for metric in summary.metrics]
         values = [value for one in found for value in (_values(one) if one else [""] * 6)]
         reasons = "; ".join(f"{run.name}: {run.failure}" for run in row.failed)
         writer.writerow([*settings, *_counts(row).values(), *values, reasons])
@@ -113,7 +113,7 @@ def _number(metric: str, value: float | None) -> str:
 def _in_full(metric: str, found: Spread | None) -> list[str]:
     if found is None:
         return [""] * 5
-    values = (found.mean, found.sd, found.se, found.least, found.most)
+    values = (found.mean, found.sd, found.se, found.minimum, found.maximum)
     return [_number(metric, value) for value in values]
 
 
@@ -125,7 +125,7 @@ def _in_short(metric: str, found: Spread | None) -> str:
 
 
 def _values(found: Spread) -> list[float | str]:
-    values = (found.mean, found.sd, found.se, found.least, found.most, found.n)
+    values = (found.mean, found.sd, found.se, found.minimum, found.maximum, found.n)
     return ["" if value is None else value for value in values]
 
 

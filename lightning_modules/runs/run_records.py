@@ -1,4 +1,4 @@
-"""What runs and trials left behind: configuration and figures, or why there are none."""
+"""What runs and trials left behind: configuration and metrics, or why there are none."""
 
 import json
 import math
@@ -30,16 +30,16 @@ class Record:
         folder: its run directory.
         config: as composed, interpolations as written; None where it cannot be read.
         choices: the option of each configuration group, such as `{"model": "resnet"}`.
-        figures: the numbers of `metrics.json` by name, such as `val/f1`; empty after a failure.
-        finished: when the figures were written, seconds since 1970.
-        failure: why there are no figures, in one sentence; None for a usable run.
+        metrics: the numbers of `metrics.json` by name, such as `val/f1`; empty after a failure.
+        finished: when the metrics were written, seconds since 1970.
+        failure: why there are no metrics, in one sentence; None for a usable run.
     """
 
     name: str
     folder: Path
     config: dict[str, Any] | None = None
     choices: dict[str, str] = field(default_factory=dict)
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
     finished: float = 0.0
     failure: str | None = None
 
@@ -81,7 +81,7 @@ def read_record(folder: Path, name: str) -> Record:
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return Record(name, folder, failure="its .hydra folder cannot be read; it is damaged.")
     try:
-        finished, figures = (folder / "metrics.json").stat().st_mtime, _figures(folder)
+        finished, metrics = (folder / "metrics.json").stat().st_mtime, _metrics(folder)
         failure = failure_of(folder)
     except FileNotFoundError:
         failure = failure_of(folder) or f"it did not finish; continue it with resume={folder}."
@@ -89,7 +89,7 @@ def read_record(folder: Path, name: str) -> Record:
         failure = "its metrics.json cannot be read; it is damaged."
     if failure is not None:
         return Record(name, folder, config, choices, failure=failure)
-    return Record(name, folder, config, choices, figures, finished)
+    return Record(name, folder, config, choices, metrics, finished)
 
 
 def find_folder(name: str) -> Path:
@@ -131,15 +131,15 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _figures(folder: Path) -> dict[str, float]:
+def _metrics(folder: Path) -> dict[str, float]:
     """All numbers of `metrics.json` whose name has a slash: `val/f1`, `cost/macs`, ..."""
     metrics = read_json(folder / "metrics.json")
     if not isinstance(metrics, dict):
         raise ValueError("metrics.json holds no mapping.")
-    figures = {key: value for key, value in metrics.items() if "/" in key}
-    if not figures or not all(map(_is_finite, figures.values())):
-        raise ValueError("metrics.json has no figures, or some that are no numbers.")
-    return figures
+    numbers = {key: value for key, value in metrics.items() if "/" in key}
+    if not numbers or not all(map(_is_finite, numbers.values())):
+        raise ValueError("metrics.json has no metrics, or some that are no numbers.")
+    return numbers
 
 
 def _is_finite(value: Any) -> bool:

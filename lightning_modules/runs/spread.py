@@ -1,11 +1,11 @@
-"""Mean and spread of one figure over several runs."""
+"""Mean and spread of one metric over several runs."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 # What a person looks at first; whatever else `metrics.json` measured comes after these.
-FIGURES = (
+METRICS = (
     "val/f1",
     "val/accuracy",
     "test/f1",
@@ -19,7 +19,7 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class Spread:
-    """One figure over `n` runs.
+    """One metric over `n` runs.
 
     Attributes:
         n: number of values.
@@ -28,15 +28,15 @@ class Spread:
         se: standard error of the mean, sd / sqrt(n), over all runs jointly. It takes the runs as
             independent; folds share training images, so over folds it is too small, and no
             unbiased estimate exists (Bengio and Grandvalet 2004, JMLR 5).
-        least, most: the smallest and the largest value.
+        minimum, maximum: the smallest and the largest value.
     """
 
     n: int
     mean: float
     sd: float | None
     se: float | None
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -47,8 +47,8 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(n, statistics.mean(values), sd, se, min(values), max(values))
 
 
-def lower_is_better(figure: str) -> bool:
+def lower_is_better(metric: str) -> bool:
     """True of costs, scores, losses and calibration errors; false of F1 and accuracy."""
-    return figure.startswith(("cost/", "score/")) or figure.endswith(
+    return metric.startswith(("cost/", "score/")) or metric.endswith(
         ("/loss", "/calibration_error")
     )

@@ -1,4 +1,4 @@
-"""Runs grouped by configuration, with the mean and spread of their figures, best first."""
+"""Runs grouped by configuration, with the mean and spread of their metrics, best first."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from lightning_modules.runs.configurations import (
 )
 from lightning_modules.runs.overrides import select
 from lightning_modules.runs.run_records import Record
-from lightning_modules.runs.spread import FIGURES, Spread, lower_is_better, spread
+from lightning_modules.runs.spread import METRICS, Spread, lower_is_better, spread
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Row:
     Attributes:
         settings: what defines it, by dotted key, and the option of each group by the group's name.
         records: its usable runs, one for each repetition.
-        failed: its runs without figures.
+        failed: its runs without metrics.
         repetitions: how many seeds and folds were tried, with success or without.
     """
 
@@ -39,9 +39,9 @@ class Row:
     failed: tuple[Record, ...]
     repetitions: int
 
-    def spread(self, figure: str) -> Spread | None:
-        """Over the runs that measured this figure; None where none did."""
-        values = [run.figures[figure] for run in self.records if figure in run.figures]
+    def spread(self, metric: str) -> Spread | None:
+        """Over the runs that measured this metric; None where none did."""
+        values = [run.metrics[metric] for run in self.records if metric in run.metrics]
         return spread(values) if values else None
 
     @property
@@ -63,18 +63,18 @@ class Summary:
     """All configurations, best first.
 
     Attributes:
-        objective: the figure that orders the rows.
+        objective: the metric that orders the rows.
         keys: settings in which the rows differ.
-        figures: what was measured, in order.
-        rows: one for each configuration; those without figures come last.
+        metrics: what was measured, in order.
+        rows: one for each configuration; those without metrics come last.
         strays: runs whose configuration cannot be read.
-        failures: one line for each run without figures.
+        failures: one line for each run without metrics.
         remarks: one line for each run that was left out because a newer one repeats it.
     """
 
     objective: str
     keys: list[str]
-    figures: list[str]
+    metrics: list[str]
     rows: list[Row]
     strays: tuple[Record, ...]
     failures: list[str]
@@ -86,14 +86,14 @@ class Summary:
         return any(row.repetitions > 1 for row in self.rows)
 
 
-def summarise(
+def summarize(
     records: Iterable[Record], *, objective: str | None = None, over: Sequence[str] = REPETITION
 ) -> Summary:
     """Groups runs by configuration; in which order they come does not matter.
 
     Args:
         records: runs and trials, finished or not.
-        objective: the figure that orders the rows; by default the first run's own first objective.
+        objective: the metric that orders the rows; by default the first run's own first objective.
         over: keys in which runs of one configuration may differ.
     """
     records = sorted(records, key=lambda run: (-run.finished, len(run.name), run.name))
@@ -112,7 +112,7 @@ def summarise(
     return Summary(
         objective=objective,
         keys=differing([row.settings for row in rows]),
-        figures=_measured(rows),
+        metrics=_measured(rows),
         rows=rows,
         strays=tuple(run for run in records if run.config is None),
         failures=[_failure(run, over) for run in records if run.failure is not None],
@@ -146,8 +146,8 @@ def _with_options(run: Record, over: Sequence[str]) -> Settings:
 
 
 def _measured(rows: list[Row]) -> list[str]:
-    found = dict.fromkeys(key for row in rows for run in row.records for key in run.figures)
-    return [*(key for key in FIGURES if key in found), *sorted(set(found) - set(FIGURES))]
+    found = dict.fromkeys(key for row in rows for run in row.records for key in run.metrics)
+    return [*(key for key in METRICS if key in found), *sorted(set(found) - set(METRICS))]
 
 
 def _rank(found: Spread | None, objective: str) -> tuple[bool, float]:
@@ -167,4 +167,4 @@ def _objective(records: list[Record]) -> str:
         with contextlib.suppress(OmegaConfBaseException, TypeError):
             found = OmegaConf.create(run.config or {}).objective
             return found if isinstance(found, str) else str(found[0])
-    return FIGURES[0]
+    return METRICS[0]

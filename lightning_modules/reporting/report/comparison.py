@@ -86,9 +86,9 @@ def _stages(run: FinishedRun, cost: str, known: set[tuple[float, float]]) -> lis
 
 def _others(run: FinishedRun, records: Sequence[Record], cost: str) -> list[Point]:
     return [
-        Point(name_of(one.folder), one.figures[cost], one.figures["val/f1"])
+        Point(name_of(one.folder), one.metrics[cost], one.metrics["val/f1"])
         for one in records
-        if one.folder != run.folder and cost in one.figures and "val/f1" in one.figures
+        if one.folder != run.folder and cost in one.metrics and "val/f1" in one.metrics
     ]
 
 

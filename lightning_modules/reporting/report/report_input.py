@@ -10,7 +10,7 @@ from lightning_modules.reporting.report.study_report import StudyReport
 from lightning_modules.runs.configurations import REPETITION
 from lightning_modules.runs.run_directory import search_folder
 from lightning_modules.runs.run_records import Record, find_folder, find_records, read_record
-from lightning_modules.runs.summary import Summary, summarise
+from lightning_modules.runs.summary import Summary, summarize
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read_input(
     if not records and not searches:
         raise ConfigError(_why_nothing(everything))
     others = _once(found[word] for word in words if folders[word] is None)
-    summary = summarise(others, over=(*REPETITION, *over))
+    summary = summarize(others, over=(*REPETITION, *over))
     if folders[words[0]] is None:
         first, chosen = _first(found[words[0]], records, over)
     else:
@@ -104,7 +104,7 @@ def _first(
         return first, f"{name_of(first.folder)}, the first one that has metrics" if first else ""
     if len(own) == 1:
         return own[0], ""
-    best = summarise(own, over=(*REPETITION, *over))
+    best = summarize(own, over=(*REPETITION, *over))
     run = best.rows[0].records[0]
     what = f"of the best configuration by {best.objective} in {len(own)} runs"
     return run, f"{name_of(run.folder)}, {what}"

@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from lightning_modules.reporting.card import ALONE, tell_spread, write_card
 from lightning_modules.runs.run_records import Record
-from lightning_modules.runs.summary import summarise
+from lightning_modules.runs.summary import summarize
 
 METRICS = {
     "val/f1": 0.75,
@@ -78,7 +78,7 @@ def test_runs_that_repeat_each_other_tell_their_spread(write, tmp_path):
         config = {"seed": seed, "model": {"name": "net"}}
         metrics = {"val/f1": f1, "cost/macs": 1000}
         records.append(Record(str(seed), tmp_path / str(seed), config, {}, metrics))
-    (row,) = summarise(records, objective="val/f1").rows
+    (row,) = summarize(records, objective="val/f1").rows
     tell_spread(row)
     for seed in "01":
         text = (tmp_path / seed / "card.md").read_text()

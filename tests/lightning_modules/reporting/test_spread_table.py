@@ -6,7 +6,7 @@ import io
 import pytest
 
 from lightning_modules.reporting.spread_table import cells, notes, show, to_csv, to_markdown, write
-from lightning_modules.runs.summary import summarise
+from lightning_modules.runs.summary import summarize
 from tests.lightning_modules.runs.test_summary import record
 
 
@@ -16,9 +16,9 @@ def summary():
     runs.append(record("trials/3", seed=3, lr=0.01))
     runs.append(record("trials/4", seed=0, lr=0.01, f1=0.5))
     for run in runs:
-        if run.figures:
-            run.figures["val/loss"] = 1.0
-    return summarise(runs)
+        if run.metrics:
+            run.metrics["val/loss"] = 1.0
+    return summarize(runs)
 
 
 def test_cells_by_hand(summary):
@@ -35,8 +35,8 @@ def test_cells_by_hand(summary):
 def test_the_other_metrics_show_their_standard_deviation():
     runs = [record(str(n), seed=n, f1=0.5) for n in range(2)]
     for run, accuracy in zip(runs, (0.4, 0.6), strict=True):
-        run.figures["val/accuracy"] = accuracy
-    headings, (row,) = cells(summarise(runs))
+        run.metrics["val/accuracy"] = accuracy
+    headings, (row,) = cells(summarize(runs))
     assert row[headings.index("val/accuracy")] == "0.5000 (0.1414)"
 
 
@@ -57,7 +57,7 @@ def test_the_csv_names_runs_without_a_configuration():
     from lightning_modules.runs.run_records import Record
 
     lost = Record("trials/9", record("x").folder, failure="it is damaged.")
-    *_, last = csv.DictReader(io.StringIO(to_csv(summarise([record("0", f1=0.5), lost]))))
+    *_, last = csv.DictReader(io.StringIO(to_csv(summarize([record("0", f1=0.5), lost]))))
     assert (last["runs"], last["failed"], last["failures"]) == (
         "0",
         "1",
@@ -76,7 +76,7 @@ def test_markdown(summary):
 
 def test_bars_and_brackets_in_values_do_no_harm(capsys):
     runs = [record(str(n), f1=0.5, data={"root": root}) for n, root in enumerate(["a|b", "[red]"])]
-    summary = summarise(runs)
+    summary = summarize(runs)
     assert r"a\|b" in to_markdown(summary, "x")
     show(summary)
     shown = capsys.readouterr().out
@@ -93,9 +93,9 @@ def test_the_screen_names_failures(summary, capsys):
 
 def test_folds_come_with_a_warning():
     runs = [record(str(n), fold=n, f1=0.5) for n in range(2)]
-    assert "folds share training images" in notes(summarise(runs))[-1]
-    assert notes(summarise([record("0", f1=0.5)])) == []
-    headings, (row,) = cells(summarise(runs))
+    assert "folds share training images" in notes(summarize(runs))[-1]
+    assert notes(summarize([record("0", f1=0.5)])) == []
+    headings, (row,) = cells(summarize(runs))
     assert row[headings.index("folds")] == "2"
 
 

@@ -11,7 +11,7 @@ def test_a_finished_run(homes, leave):
     run = leave(homes / "run", "model=resnet", "seed=3", f1=0.5, **{"cost/macs": 7})
     record = read_record(run, "run")
     assert record.failure is None
-    assert record.figures == {"val/f1": 0.5, "cost/macs": 7}
+    assert record.metrics == {"val/f1": 0.5, "cost/macs": 7}
     assert record.config["seed"] == 3
     assert record.config["augment"]["image_size"] == "${data.image_size}"
     assert record.choices["model"] == "resnet"
@@ -32,12 +32,12 @@ def test_a_finished_run(homes, leave):
         '{"val/f1": true}',
     ],
 )
-def test_damaged_figures(homes, leave, text):
+def test_damaged_metrics(homes, leave, text):
     run = leave(homes / "run")
     (run / "metrics.json").write_text(text)
     record = read_record(run, "run")
     assert record.failure == "its metrics.json cannot be read; it is damaged."
-    assert record.figures == {}
+    assert record.metrics == {}
     assert record.config is not None
 
 
@@ -57,11 +57,11 @@ def test_an_unfinished_run_and_one_that_said_why(homes, leave):
     assert read_record(run, "run").failure == "Out of memory."
 
 
-def test_a_trial_that_failed_after_its_figures_is_failed(homes, leave):
+def test_a_trial_that_failed_after_its_metrics_is_failed(homes, leave):
     run = leave(homes / "run", f1=0.5)
     (run / "failed.txt").write_text("objective test/f1 was not measured.\n")
     record = read_record(run, "run")
-    assert (record.failure, record.figures) == ("objective test/f1 was not measured.", {})
+    assert (record.failure, record.metrics) == ("objective test/f1 was not measured.", {})
 
 
 def test_no_run_at_all(homes):

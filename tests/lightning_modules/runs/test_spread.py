@@ -12,7 +12,7 @@ from lightning_modules.runs.spread import lower_is_better, spread
 
 def test_three_seeds_by_hand():
     found = spread([0.8, 0.9, 1.0])
-    assert (found.n, found.mean, found.least, found.most) == (3, 0.9, 0.8, 1.0)
+    assert (found.n, found.mean, found.minimum, found.maximum) == (3, 0.9, 0.8, 1.0)
     assert found.sd == pytest.approx(0.1, abs=1e-15)
     assert found.se == pytest.approx(0.1 / math.sqrt(3), abs=1e-15)
 
@@ -30,7 +30,7 @@ def test_against_numpy(values):
     assert found.mean == pytest.approx(np.mean(values), rel=1e-9, abs=1e-6)
     assert found.sd == pytest.approx(np.std(values, ddof=1), rel=1e-6, abs=1e-6)
     assert found.se == pytest.approx(found.sd / np.sqrt(len(values)), rel=1e-12)
-    assert (found.least, found.most) == (min(values), max(values))
+    assert (found.minimum, found.maximum) == (min(values), max(values))
 
 
 def test_costs_scores_and_losses_are_better_when_lower():
