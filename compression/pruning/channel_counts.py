@@ -78,7 +78,7 @@ def solve_channel_counts(
             _forbid(budget, counts, touched, offences)
     raise CompressionError(
         "prune found no sizes in which this network works; name the layers that deal channels "
-        "out in ignore."
+        "out in exclude."
     )
 
 

@@ -55,11 +55,11 @@ class Prune(Step):
         rounds: in how many rounds to get there.
         round_to: numbers of channels are multiples of this; where a layer is narrower than four of
             them, of a half, a quarter... of it.
-        least: of its channels that every group keeps at least.
-        ignore: name patterns of layers whose outputs stay as they are.
-        sparsity: one of `settings.PENALTIES`, added to the loss before the first round (in the
+        min_ratio: of its channels that every group keeps at least.
+        exclude: name patterns of layers whose outputs stay as they are.
+        penalty: one of `settings.PENALTIES`, added to the loss before the first round (in the
             step's `prepare_epochs`) and between rounds, so that channels become dispensable.
-        strength: factor on that penalty.
+        penalty_strength: factor on that penalty.
 
     Raises:
         CompressionError: a setting is out of range.
@@ -77,22 +77,22 @@ class Prune(Step):
         ratios: str | None = None,
         rounds: int = 1,
         round_to: int = 8,
-        least: float = 0.1,
-        ignore: Sequence[str] = (),
-        sparsity: str | None = None,
-        strength: float = 1e-4,
+        min_ratio: float = 0.1,
+        exclude: Sequence[str] = (),
+        penalty: str | None = None,
+        penalty_strength: float = 1e-4,
     ) -> None:
-        words = {"importance": importance, "scope": scope, "ratios": ratios, "sparsity": sparsity}
-        numbers = {"ratio": ratio, "rounds": rounds, "round_to": round_to, "least": least}
-        others = {"strength": strength, "target": target}
+        words = {"importance": importance, "scope": scope, "ratios": ratios, "penalty": penalty}
+        numbers = {"ratio": ratio, "rounds": rounds, "round_to": round_to, "min_ratio": min_ratio}
+        others = {"penalty_strength": penalty_strength, "target": target}
         check_settings(self.name, {**words, **numbers, **others})
         self.target = Target.of(target, "prune.target")
         if ratio is None and self.target is None:
             self.target = Target.of(DEFAULT_TARGET)
-        self.penalty_name, self.penalty_strength = sparsity, strength
+        self.penalty_name, self.penalty_strength = penalty, penalty_strength
         self.ratio, self.importance, self.scope = ratio, importance, ratios or scope
-        self.rounds, self.round_to, self.min_ratio = rounds, round_to, least
-        self.exclude = list(ignore)
+        self.rounds, self.round_to, self.min_ratio = rounds, round_to, min_ratio
+        self.exclude = list(exclude)
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         """Which indices of which tensors survive, and why.

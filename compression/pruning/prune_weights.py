@@ -17,7 +17,7 @@ from compression.errors import CompressionError
 from compression.schema import require_count
 from compression.step import Context, Plan, Step, match_layers
 
-SCOPES = ("global", "layer")
+SCOPES = ("global", "uniform")
 
 
 class KeepZero:
@@ -34,7 +34,7 @@ class PruneWeights(Step):
         sparsity: share of the weights that are zero in the end, in (0, 1).
         scope: `global`: the smallest of all layers together, each squared weight as a share of
             those that are no smaller in its layer (Lee et al. 2021, LAMP), so that no layer is
-            emptied; `layer`: the same ratio of each layer.
+            emptied; `uniform`: the same ratio of each layer.
         rounds: in how many rounds to get there, by the cubic schedule of Zhu and Gupta 2018.
         include: name patterns of the layers.
         exclude: name patterns of layers to leave alone.
@@ -59,7 +59,7 @@ class PruneWeights(Step):
                 f"prune_weights.sparsity is a ratio in (0, 1), not {sparsity!r}."
             )
         if scope not in SCOPES:
-            raise CompressionError(f"prune_weights.scope is global or layer, not {scope!r}.")
+            raise CompressionError(f"prune_weights.scope is global or uniform, not {scope!r}.")
         require_count("prune_weights.rounds", rounds)
         self.sparsity, self.scope, self.rounds = sparsity, scope, rounds
         self.include, self.exclude = list(include), list(exclude)

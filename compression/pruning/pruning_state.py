@@ -88,7 +88,7 @@ def _candidates(
         made = {name.rpartition(".")[0] for name, axis in group.axis_counts if axis == 0}
         numbers = [channels.members[s, False][0] for s in group.signatures]
         if made & excluded:
-            skipped[group.name] = "ignored"
+            skipped[group.name] = "excluded"
         elif np.isnan(scores[numbers]).any():
             skipped[group.name] = f"without {importance}"
         else:

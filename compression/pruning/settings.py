@@ -21,9 +21,9 @@ CHOICES = {
     "importance": IMPORTANCES,
     "scope": SCOPES,
     "ratios": (SENSITIVITY,),
-    "sparsity": PENALTIES,
+    "penalty": PENALTIES,
 }
-OPTIONAL = ("ratio", "ratios", "sparsity")  # settings that may be null
+OPTIONAL = ("ratio", "ratios", "penalty")  # settings that may be null
 
 
 def check_settings(place: str, settings: Mapping[str, Any]) -> None:
@@ -39,13 +39,13 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
     given = {k: v for k, v in settings.items() if v is not None or k not in OPTIONAL}
     for key, value in given.items():
         name = f"{place}.{key}"
-        if key in ("ratio", "least"):
+        if key in ("ratio", "min_ratio"):
             require_ratio(name, value)
         elif key in ("rounds", "round_to"):
             require_count(name, value)
         elif key in CHOICES:
             require_choice(name, value, CHOICES[key])
-        elif key == "strength":
+        elif key == "penalty_strength":
             require(is_number(value) and value > 0, name, value, "a number above 0")
     if "ratio" in given and Target.of(settings.get("target"), f"{place}.target") is not None:
         raise CompressionError(f"{place} takes target ({{macs: 0.5}}) or ratio, not both.")

@@ -66,7 +66,7 @@ def test_a_chain_of_pruning_is_saved_and_told(homes):
         "+compression=[prune_layers,prune,prune_weights]", "+teacher=original", *SMALL,
         "data.image_size=48", "callbacks=[progress,ema]", "compression.prune_layers.keep=[2,5,2]",
         "compression.prune.rounds=2", "compression.prune.importance=taylor",
-        "compression.prune.sparsity=bn_scale", "compression.prune.fine_tuning.prepare_epochs=1",
+        "compression.prune.penalty=bn_scale", "compression.prune.fine_tuning.prepare_epochs=1",
         f"data.root={root}", f"hydra.run.dir={run}",
     ]  # fmt: skip
     said = run_command("run.py", *words).stdout

@@ -10,7 +10,6 @@ from compression.cost.macs import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.pruning import importance, settings
-from compression.pruning import importance as sparsity
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
 from lightning_modules.networks import load_network, save_network
@@ -168,7 +167,7 @@ def test_taylor_is_the_change_of_the_loss():
     network, images = convolutions(), torch.rand(2, 3, 12, 12)
     # The first channels are not read by anybody: the loss does not depend on them.
     network[3].weight.data[:, :16] = 0
-    step = Prune(ratio=0.5, scope="uniform", importance="taylor", ignore=["3"])
+    step = Prune(ratio=0.5, scope="uniform", importance="taylor", exclude=["3"])
     batches = [(images, torch.tensor([0, 1]))]
     _, recipe = compress(network, [step], sample=images, batches=batches)
     assert kept_of(recipe, "0.weight") == list(range(16, 32))
@@ -185,14 +184,14 @@ def test_random_follows_the_seed():
 
 
 def test_says_what_was_done():
-    step = Prune(ratio=0.5, scope="uniform", ignore=["3"])
+    step = Prune(ratio=0.5, scope="uniform", exclude=["3"])
     smaller, recipe = compress(convolutions(), [step], sample=torch.rand(1, 3, 12, 12))
     assert recipe.summary() == [
         "prune: kept 16 of 32 channels, 1 layer cut (l2, uniform: 0.5 of the channels)",
-        "prune: 1 left alone: ignored",
+        "prune: 1 left alone: excluded",
     ]
     assert recipe.layers() == [
-        ("prune", "3", "left alone: ignored"),
+        ("prune", "3", "left alone: excluded"),
         ("prune", "0", "kept 16 of 32 channels (l2, uniform: 0.5 of the channels)"),
     ]
     assert (smaller[0].out_channels, smaller[3].in_channels, smaller[1].num_features) == (16,) * 3
@@ -216,13 +215,13 @@ def test_unknown_operations_hold_their_channels():
 
 def test_what_settings_name_is_what_there_is():
     assert tuple(importance.IMPORTANCES) == settings.IMPORTANCES
-    assert tuple(sparsity.PENALTIES) == settings.PENALTIES
+    assert tuple(importance.PENALTIES) == settings.PENALTIES
 
 
 def test_refusals():
     network, images = convolutions(), torch.rand(1, 3, 12, 12)
     for asked, says in [
-        ({"ratio": 0.5, "ignore": ["conv"]}, "'conv'; the nearest names are"),
+        ({"ratio": 0.5, "exclude": ["conv"]}, "'conv'; the nearest names are"),
         ({"ratio": 0.5, "importance": "bn_scale"}, "all BatchNorm scales are equal"),
         ({"target": {"macs": 0.001}}, r"cannot be reached: .* to between 0\.\d+ and 1"),
         ({"ratio": 1.0}, "would take out no channel"),
@@ -236,12 +235,12 @@ def test_refusals():
         ({"ratio": 0.5, "importance": "l3"}, "l1, l2"),
         ({"ratio": 0.5, "scope": "all"}, "global, uniform"),
         ({"ratio": 0.5, "round_to": 0}, "round_to"),
-        ({"ratio": 0.5, "least": 2}, "least"),
+        ({"ratio": 0.5, "min_ratio": 2}, "min_ratio"),
         ({"rounds": True}, "rounds is a number from 1, not True"),
         ({"importance": None}, "one of l1"),
-        ({"least": None}, "least is a ratio"),
-        ({"strength": 0}, "strength is a number above 0"),
-        ({"sparsity": "l1"}, "bn_scale, group_norm"),
+        ({"min_ratio": None}, "min_ratio is a ratio"),
+        ({"penalty_strength": 0}, "penalty_strength is a number above 0"),
+        ({"penalty": "l1"}, "bn_scale, group_norm"),
     ]:
         with pytest.raises(CompressionError, match=says):
             Prune(**asked)
@@ -249,7 +248,7 @@ def test_refusals():
     with pytest.raises(CompressionError, match=r"'0.weight' is missing instead of \[32, 3, 3, 3\]"):
         recipe.replay(nn.Sequential(nn.Flatten()))
     # Never zero: even where a layer is asked to give up all it can, a share stays.
-    smaller, _ = compress(network, [Prune(ratio=1e-6, least=1e-6)], sample=images)
+    smaller, _ = compress(network, [Prune(ratio=1e-6, min_ratio=1e-6)], sample=images)
     assert smaller[0].out_channels >= 1 and smaller[3].out_channels >= 1
 
 

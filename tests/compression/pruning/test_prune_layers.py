@@ -183,3 +183,19 @@ def test_refusals(sample):
     _, recipe = compress(network, [PruneLayers(keep=[1, 1])], sample=sample)
     with pytest.raises(CompressionError, match="another architecture: there is no unit"):
         recipe.replay(nn.Sequential(nn.Linear(2, 2)))
+
+
+def test_excluded_units_stay(sample):
+    network = stack(1, 1, 1)
+    for settings, gone in [
+        ({"keep": [2, 2], "choose": "first"}, ["1.2", "1.3"]),
+        ({"target": {"macs": 0.6}}, ["1.2", "1.3", "2.1"]),
+        ({"remove": ["1.*"]}, ["1.2", "1.3"]),
+    ]:
+        _, recipe = compress(network, [PruneLayers(exclude=["1.1"], **settings)], sample=sample)
+        assert set(removed(recipe)) <= set(gone) and "1.2" in removed(recipe)
+    for exclude, says in [(["1.1", "2.*", "1.[23]"], "leaves no unit"), (["9.*"], "nearest names")]:
+        with pytest.raises(CompressionError, match=says):
+            compress(network, [PruneLayers(exclude=exclude)], sample=sample)
+    with pytest.raises(CompressionError, match="asks for 1 units in stage 1, which can have 2 to"):
+        compress(network, [PruneLayers(keep=[1, 2], exclude=["1.1"])], sample=sample)

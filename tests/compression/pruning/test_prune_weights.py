@@ -65,7 +65,7 @@ def test_which_go(plain, images):
         scores += [square / squares[squares >= square].sum() for square in squares]
     assert torch.equal(zeros, torch.stack(scores) <= torch.stack(scores).median())
     assert recipe.layers()[0][1] == "0"
-    each, _ = compress(plain, [PruneWeights(sparsity=0.5, scope="layer")], sample=images)
+    each, _ = compress(plain, [PruneWeights(sparsity=0.5, scope="uniform")], sample=images)
     assert [(layer.weight == 0).float().mean() for layer in (each[0], each[3])] == [0.5, 0.5]
     line = recipe.summary()[0]
     plain_bytes, packed = recipe.entries[0].plan["bytes"]
