@@ -33,6 +33,7 @@ class Attention(FeatureTerm):
     """Attention losses, one a pair."""
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
+        """Refuses all but maps; has no parameters."""
         if len(student) != 4 or len(teacher) != 4:
             raise refuse(student, teacher, "attention transfer needs maps N x C x H x W of both.")
         return ParameterFreeLoss(attention_loss)

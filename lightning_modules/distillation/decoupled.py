@@ -72,6 +72,7 @@ class Decoupled(LogitTerm):
         self.other_weight = other_weight
 
     def divergence(self, log_student: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+        """TCKD and NCKD, weighted; mixed labels are refused."""
         if labels.is_floating_point():
             raise ConfigError(
                 "DKD sets one labelled class apart, and mixed images have two; use mixing=none, or "

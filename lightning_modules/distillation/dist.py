@@ -41,6 +41,7 @@ class Dist(LogitTerm):
         self.intra_weight = intra_weight
 
     def divergence(self, log_student: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+        """The distances of rows and columns, weighted."""
         student = log_student.exp()
         inter = pearson_distance(student, targets)
         intra = pearson_distance(student.T, targets.T)

@@ -49,7 +49,8 @@ class Distillation:
         self.temperature = temperature_schedule(temperature)
         self.alpha = alpha_schedule(alpha)
         check_aggregation(aggregation)
-        check_term_weights({name: term.weight for name, term in terms.items()})
+        self.term_weights = {name: term.weight for name, term in terms.items()}
+        check_term_weights(self.term_weights)
         self.aggregation = aggregation
         self.augmentation_repeats = augmentation_repeats_of(cache, augmentation_repeats)
         self.cached = cache is not None
@@ -96,12 +97,12 @@ class Distillation:
         teachers: Sequence[Teacher],
         temperature: float,
     ) -> Tensor:
-        losses = []
+        losses = torch.zeros((), device=logits.device)
         for teacher, theirs in zip(teachers, teacher_logits, strict=True):
             own = teacher.temperature or temperature
             targets = torch.softmax(term.scaled(theirs, own), dim=1)
-            losses.append(teacher.weight * term(logits, targets, labels, own))
-        return sum(losses)
+            losses = losses + teacher.weight * term(logits, targets, labels, own)
+        return losses
 
     def _joint(
         self,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from datamodules.loading import ImageData
@@ -15,7 +15,7 @@ from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distillation.stored_logits import StoredLogits, store_logits
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.networks.features import Features
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 from lightning_modules.training.classifier import Classifier
 
 
@@ -23,7 +23,8 @@ class Distiller(Classifier):
     """Fits the student to labels and to the outputs of its teachers.
 
     The teachers are no submodules: they stay out of the checkpoint and of the optimizer. The
-    projections of feature losses are submodules, beside the network.
+    projections of feature losses are submodules, beside the network. Logits are compared in
+    float32, also under half-precision autocast.
 
     Args:
         network: the student.
@@ -31,6 +32,7 @@ class Distiller(Classifier):
         distillation: the losses, and how they are put together.
         pairs: the modules that are compared.
         stored: the teachers' logits, where they were computed beforehand; else each runs live.
+        classifier: what `Classifier` takes besides.
     """
 
     def __init__(
@@ -56,14 +58,17 @@ class Distiller(Classifier):
         self._temperature = self._distillation.temperature.at(epoch, epochs)
 
     def on_train_epoch_start(self) -> None:
-        self.set_epoch(self.current_epoch, self.trainer.max_epochs)
+        """Moves on along the schedules."""
+        self.set_epoch(self.current_epoch, self.trainer.max_epochs or 1)
 
     def on_fit_start(self) -> None:
+        """Takes the teachers to the device, unless their logits are stored."""
         if not self._stored:
             for teacher in self._teachers:
                 teacher.network.to(self.device)
 
     def on_fit_end(self) -> None:
+        """Takes the teachers back to the CPU."""
         for teacher in self._teachers:
             teacher.network.cpu()
 
@@ -98,6 +103,7 @@ class Distiller(Classifier):
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """Each teacher's logits N x C, and the outputs of its compared modules."""
         if self._stored:
+            assert keys is not None  # the data says them where augmentations are repeated
             return [stored.read(keys).to(self.device) for stored in self._stored], []
         logits, outputs = [], []
         for number, teacher in enumerate(self._teachers):
@@ -108,8 +114,10 @@ class Distiller(Classifier):
         return logits, outputs
 
     def _combine(self, label_loss: Tensor, losses: dict[str, Tensor], *, size: int) -> Tensor:
-        terms = {**self._distillation.logit_terms, **self._distillation.feature_terms}
-        taught = sum(terms[name].weight * loss for name, loss in losses.items())
+        weights = self._distillation.term_weights
+        taught = label_loss.new_zeros(())
+        for name, loss in losses.items():
+            taught = taught + weights[name] * loss
         for name, value in {"labels": label_loss, **losses}.items():
             self._log_training(name, value, size)
         return (1 - self._alpha) * label_loss + self._alpha * taught
@@ -171,7 +179,7 @@ def make_distiller(
         stored = store_logits(
             teachers,
             data,
-            OmegaConf.to_container(cfg.augment, resolve=True),
+            plain(cfg.augment),
             repeats=min(repeats, epochs) if once else repeats,
             cache_dir=Path(cfg.cache_dir),
             device=device,

@@ -94,6 +94,6 @@ def same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """
     if student.ndim != 4 or student.shape[-2:] == teacher.shape[-2:]:
         return student, teacher
-    pairs = zip(student.shape[-2:], teacher.shape[-2:], strict=True)
-    size = tuple(min(pair) for pair in pairs)
+    height = min(student.shape[-2], teacher.shape[-2])
+    size = (height, min(student.shape[-1], teacher.shape[-1]))
     return adaptive_avg_pool2d(student, size), adaptive_avg_pool2d(teacher, size)

@@ -35,6 +35,7 @@ class Hints(FeatureTerm):
     """Hint losses, one a pair."""
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
+        """A projection of its own for each pair."""
         return Hint(student, teacher)
 
 
@@ -84,4 +85,5 @@ class Residuals(FeatureTerm):
     """Residual losses, one a pair."""
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
+        """A projection and an assistant of its own for each pair."""
         return Residual(student, teacher)

@@ -69,4 +69,5 @@ class SoftTargets(LogitTerm):
     """T^2 KL(teachers || student)."""
 
     def divergence(self, log_student: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+        """KL(targets || student); the labels are not looked at."""
         return soft_target_divergence(log_student, targets)

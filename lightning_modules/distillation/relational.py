@@ -71,10 +71,14 @@ class Relational(FeatureTerm):
         features: list[str] | None = None,
     ) -> None:
         super().__init__(weight=weight, features=features)
-        self.weights = {"distance_weight": distance_weight, "angle_weight": angle_weight}
+        self.distance_weight, self.angle_weight = distance_weight, angle_weight
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
-        return ParameterFreeLoss(partial(relational_loss, **self.weights))
+        """Takes any two shapes; has no parameters."""
+        loss = partial(
+            relational_loss, distance_weight=self.distance_weight, angle_weight=self.angle_weight
+        )
+        return ParameterFreeLoss(loss)
 
 
 def similarities(outputs: Tensor) -> Tensor:
@@ -97,4 +101,5 @@ class Similarity(FeatureTerm):
     """Similarity losses, one a pair; the shapes of its two outputs need not agree."""
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
+        """Takes any two shapes; has no parameters."""
         return ParameterFreeLoss(similarity_loss)

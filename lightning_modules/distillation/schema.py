@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lightning_modules.distillation.schedule import Schedule, schedule_of
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import plain
 from lightning_modules.schema import is_number, is_whole, require_choice
 
 AGGREGATIONS = (
@@ -49,7 +50,11 @@ def alpha_schedule(setting: Any) -> Schedule:
 
 
 def check_aggregation(name: str) -> None:
-    """Refuses an unknown way to make several teachers speak as one."""
+    """Refuses an unknown way to make one target of several teachers.
+
+    Raises:
+        ConfigError: with those that there are.
+    """
     require_choice("distillation.aggregation", name, AGGREGATIONS)
 
 
@@ -75,7 +80,11 @@ def augmentation_repeats_of(cache: int | None, repeats: int | None) -> int | Non
 
 
 def check_term_weights(weights: Mapping[str, Any]) -> None:
-    """Refuses terms whose weights are negative, or all 0, or no terms at all."""
+    """Refuses terms whose weights are negative, or all 0, or no terms at all.
+
+    Raises:
+        ConfigError: names the term.
+    """
     if not weights:
         raise ConfigError(
             "distillation.terms is empty: nothing would be learnt from the teachers; choose one "
@@ -96,7 +105,7 @@ def check_distillation(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one sentence on the first mistake found.
     """
-    node = OmegaConf.to_container(cfg.distillation, resolve=True)
+    node = plain(cfg.distillation)
     temperature_schedule(node["temperature"])
     alpha_schedule(node["alpha"])
     check_aggregation(node["aggregation"])
@@ -109,7 +118,7 @@ def check_distillation(cfg: DictConfig) -> None:
                 "distillation=[...]."
             )
     check_term_weights({name: term.get("weight", 1.0) for name, term in terms.items()})
-    teachers = OmegaConf.to_container(cfg.teacher, resolve=True)
+    teachers = plain(cfg.teacher)
     for name, teacher in teachers.items():
         _check_teacher(name, teacher)
     if teachers:

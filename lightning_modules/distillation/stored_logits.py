@@ -26,6 +26,7 @@ from datamodules.loading import ImageData
 from datamodules.workers import report_progress
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.runs.saved_run import WEIGHT_SOURCES
+from lightning_modules.training.devices import device_name
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +141,10 @@ def teacher_key(teacher: Teacher, device: torch.device) -> str:
     network = teacher.network
     model = getattr(network, "model_cfg", {})
     recipe = getattr(network, "recipe", None)
-    facts = {
+    parts = {
         "format": FORMAT_VERSION,
         "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "modules": str(network),
         "model": {key: value for key, value in model.items() if key not in WEIGHT_SOURCES},
@@ -151,22 +152,22 @@ def teacher_key(teacher: Teacher, device: torch.device) -> str:
         "resize_to": getattr(getattr(network, "pixels", None), "resize_to", None),
         "channels_last": teacher.channels_last,
     }
-    digest = hashlib.sha256(_json(facts))
+    digest = hashlib.sha256(_json(parts))
     digest_weights(digest, network)
     return digest.hexdigest()[:24]
 
 
 def images_key(data: ImageData, augmentation: Mapping[str, Any]) -> str:
     """A digest of all that shapes the augmentations of the training images."""
-    facts = {
+    parts = {
         "images": data.key("train"),
         "size": data.image_size,
         "augmentation": dict(augmentation),
         "batch": data.batch_size,  # kernels are chosen by it, and round differently
         "libraries": {name: version(name) for name in ("albumentations", "torchvision")},
     }
-    return hashlib.sha256(_json(facts)).hexdigest()[:24]
+    return hashlib.sha256(_json(parts)).hexdigest()[:24]
 
 
-def _json(facts: Mapping[str, Any]) -> bytes:
-    return json.dumps(facts, sort_keys=True, default=str).encode()
+def _json(parts: Mapping[str, Any]) -> bytes:
+    return json.dumps(parts, sort_keys=True, default=str).encode()

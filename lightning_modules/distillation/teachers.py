@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -31,7 +31,7 @@ class Teacher:
     Attributes:
         name: as in the configuration.
         network: frozen, in eval mode; uint8 N x 3 x H x W -> logits N x classes.
-        weight: its share among several.
+        weight: of its loss, or of its part in the joint target, among several.
         temperature: its own temperature, or None for the distillation's.
         features: which of its modules (values) the student's modules (keys) are compared with.
         channels_last: run in channels-last memory order.
@@ -104,7 +104,13 @@ def teacher_from(
 
 
 def freeze(name: str, network: nn.Module, node: DictConfig) -> Teacher:
-    """A teacher around a network that from now on never changes."""
+    """A teacher around a network that from now on never changes.
+
+    Args:
+        name: as in the configuration.
+        network: uint8 N x 3 x H x W -> logits N x classes; changed in place.
+        node: the teacher's: `weight`, `temperature`, `features`, `precision`, `channels_last`.
+    """
     network = network.eval().requires_grad_(False)
     channels_last = bool(node.get("channels_last"))
     if channels_last:
@@ -179,7 +185,7 @@ def _train_teacher(
         f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}_{cfg.data.name}",
     )
     log.info(f"teacher {name}: no finished run on this data yet; training it in {folder}")
-    own = OmegaConf.merge(cfg, {"from_run": None, "resume": None})
+    own = cast(DictConfig, OmegaConf.merge(cfg, {"from_run": None, "resume": None}))
     OmegaConf.set_struct(own, False)
     own.model, own.teacher, own.compression = node.model, {}, {}
     if "cosine_scale" in cfg.model:  # the head that the loss needs

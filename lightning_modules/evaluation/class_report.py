@@ -67,7 +67,7 @@ def table_cells(rows: Sequence[ClassRow]) -> list[list[str]]:
 HEADINGS = ("class", "precision", "recall", "F1", "images")
 
 
-def is_class_metric(figure: str) -> bool:
-    """Whether a key of `metrics.json` is the figure of one class, such as `val/f1/glass`."""
-    parts = figure.split("/", 2)
+def is_class_metric(key: str) -> bool:
+    """Whether a key of `metrics.json` is a metric of one class, such as `val/f1/glass`."""
+    parts = key.split("/", 2)
     return len(parts) == 3 and parts[1] in MEASURES

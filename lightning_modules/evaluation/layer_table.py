@@ -35,7 +35,10 @@ def measure_layers(
 
 
 def messages(rows: Sequence[LayerSaving]) -> list[str]:
-    """The sums, then the layers whose time is furthest behind their MACs, each with its advice."""
+    """The sums, then the layers whose time is furthest behind their MACs, each with its advice.
+
+    Nothing where no layer changed.
+    """
     if all(row.change == "none" for row in rows):
         return []
     macs = [sum(row.macs[i] for row in rows) for i in (0, 1)]

@@ -13,6 +13,7 @@ from datamodules.loading import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_metrics
 from lightning_modules.evaluation.predictions import Batches, Predictions, predict
+from lightning_modules.registry import plain
 from lightning_modules.training.classifier import classification_metrics
 
 
@@ -35,7 +36,7 @@ def evaluate(
 
 
 def split_metrics(predictions: Predictions, *, split: str) -> dict[str, float]:
-    """The same of a network's predictions to a split."""
+    """The same of a network's predictions for a split."""
     found = classification_metrics(predictions.logits.shape[1])(
         predictions.logits, predictions.labels
     )
@@ -55,7 +56,7 @@ def cost_metrics(network: nn.Module, image_size: tuple[int, int]) -> dict[str, f
 def final_predictions(
     network: nn.Module, data: ImageData, device: torch.device
 ) -> dict[str, Predictions]:
-    """What the shipped network says of `val` and, where it is labelled, `test`."""
+    """The final network's predictions for `val` and, where it is labelled, `test`."""
     batches = {"val": data.val_dataloader()}
     if data.has_test:
         batches["test"] = data.test_dataloader()
@@ -72,13 +73,14 @@ def final_metrics(
     """What `metrics.json` says, but for latency and scores.
 
     Args:
-        predictions: of the shipped network, by split.
+        predictions: of the final network, by split.
         classes: their names, in order.
         cfg: the run's configuration.
         results: the stages' metrics, in order.
         agreement: `val/agreement` with the teachers; empty where none taught.
     """
-    metrics, class_values = {}, {}
+    metrics: dict[str, float] = {}
+    class_values: dict[str, float] = {}
     for split, given in predictions.items():
         metrics |= prediction_metrics(given, split=split)
         class_values |= class_metrics(classes, given.confusion, split=split)
@@ -129,7 +131,7 @@ def add_latency(
         settings: `backend`, `threads` and `batch`.
         image_size: (H, W) in pixels.
     """
-    measured = measure_latency(networks, image_size=image_size, **settings)
+    measured = measure_latency(networks, image_size=image_size, **plain(settings))
     steps = metrics["steps"]
     if len(measured) > len(steps):  # the run started from another one's network
         steps[0]["before"]["cost/latency_ms"] = measured[0].median_ms
@@ -141,4 +143,4 @@ def add_latency(
         step["after"]["cost/latency_ms"] = latency.median_ms
     last = measured[-1]
     metrics["cost/latency_ms"], metrics["cost/latency_iqr_ms"] = last.median_ms, last.iqr_ms
-    metrics["latency"] = {**settings, "device": last.device}
+    metrics["latency"] = {**plain(settings), "device": last.device}

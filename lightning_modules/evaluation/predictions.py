@@ -1,4 +1,4 @@
-"""`Predictions`: what a network says of every image of a split, and which class each image has."""
+"""`Predictions`: a network's logits for every image of a split, and which class each image has."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,7 +50,7 @@ class Predictions:
 def predict(
     network: nn.Module, batches: Batches, *, device: torch.device | str = "cpu"
 ) -> Predictions:
-    """What a network says of labelled batches; its mode and device are restored.
+    """A network's predictions for labelled batches; its mode and device are restored.
 
     Args:
         network: uint8 N x 3 x H x W -> logits N x classes.
@@ -81,12 +81,18 @@ def predict_each(
     *,
     device: torch.device | str = "cpu",
 ) -> list[Predictions]:
-    """What each of several networks or teachers says of the same batches, which are read once."""
+    """The predictions of several networks or teachers for the same batches, which are read once.
+
+    Args:
+        callables: images N x 3 x H x W -> logits N x classes.
+        batches: (images, labels) pairs.
+        device: where the images go.
+    """
     logits: list[list[Tensor]] = [[] for _ in callables]
     labels = []
     for images, true in batches:
         images = images.to(device)
-        for said, call in zip(logits, callables, strict=True):
-            said.append(call(images).float().cpu())
+        for parts, call in zip(logits, callables, strict=True):
+            parts.append(call(images).float().cpu())
         labels.append(true.cpu())
-    return [Predictions(torch.cat(said), torch.cat(labels)) for said in logits]
+    return [Predictions(torch.cat(parts), torch.cat(labels)) for parts in logits]

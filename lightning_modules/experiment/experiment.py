@@ -1,4 +1,4 @@
-"""The story of one run: data, network, teachers, stages, figures, what is shipped."""
+"""The story of one run: data, network, teachers, stages, metrics, and what it leaves."""
 
 import contextlib
 import shutil
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
@@ -53,8 +53,8 @@ from lightning_modules.training.optimization import check_layers
 
 
 def run(cfg: DictConfig) -> float | list[float]:
-    """Conducts the run that Hydra started and returns its objective(s) to the sweeper."""
-    hydra = HydraConfig.get()
+    """Carries out the run that Hydra started and returns its objective(s) to the sweeper."""
+    hydra = cast(DictConfig, HydraConfig.get())
     trial = hydra.mode == RunMode.MULTIRUN
     title, group = run_title(cfg, hydra)
     folder = Path(hydra.runtime.output_dir)
@@ -99,6 +99,10 @@ def run_experiment(
         is_main_run: whether `last` may come to mean this run, and whether a refusal clears the
             folder; false for trials.
         search: gives what W&B records of a trial of a search.
+
+    Raises:
+        ConfigError, DataError, CompressionError: it cannot work; a new folder is removed again.
+        SystemExit: it was interrupted; the sentence says how to go on.
     """
     folder = folder.absolute()
     with _refusal(folder, clears=is_main_run and cfg.resume is None):
@@ -113,8 +117,8 @@ def run_experiment(
         results, networks, taught = _run_stages(stages, network, run, teachers, timed=timed)
         network = networks[-1]
         predictions = final_predictions(network, data, run.device)
-        agreed = _agreement(predictions["val"], run, taught)
-        metrics = final_metrics(predictions, data.class_names, run.cfg, results, agreed)
+        agreement = _agreement(predictions["val"], run, taught)
+        metrics = final_metrics(predictions, data.class_names, run.cfg, results, agreement)
         if timed:
             trained = networks[1:] if cfg.from_run is None else networks
             add_latency(metrics, trained, cfg.latency, image_size=data.image_size)
@@ -123,7 +127,7 @@ def run_experiment(
         pictures = []
         if _wants_drawing(cfg.pictures, trial=not is_main_run):
             pictures = draw_pictures(predictions, data, folder, name=title)
-        _ship(folder, stages[-1].name, metrics)
+        _write_results(folder, stages[-1].name, metrics)
         write_card(folder, metrics, cfg, data.class_counts, pictures)
         if is_main_run:
             run_directory.point(run_directory.FINISHED, folder)
@@ -182,7 +186,10 @@ def _run_stages(
 def initial_network(cfg: DictConfig, data: ImageData) -> Network:
     """The network that the first stage gets: a new one, or that of `from_run`.
 
-    That the entered run has this data's classes and the configured model was checked before.
+    That the run of `from_run` has this data's classes and the configured model was checked before.
+
+    Raises:
+        ConfigError: the run holds an int8 network, which nothing can change any more.
     """
     size = data.image_size
     if cfg.from_run is None:
@@ -230,7 +237,7 @@ def _wants_drawing(asked: bool | None, *, trial: bool) -> bool:
     return not trial if asked is None else asked
 
 
-def _ship(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:
+def _write_results(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:
     """Puts the last stage's network to `model/` and the figures beside it, each in one piece."""
     with whole_folder(folder / "model") as part:
         shutil.copytree(folder / "steps" / last_stage / "model", part, dirs_exist_ok=True)

@@ -18,6 +18,7 @@ from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.trainer import make_trainer, report_errors, seed_stream
+from lightning_modules.registry import plain
 from lightning_modules.runs.data import make_data
 from lightning_modules.training.auxiliary.building import build_auxiliary
 from lightning_modules.training.callbacks.checkpoints import BEST, LAST, read_checkpoint
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FitSpec:
-    """What one fit is about, equal in each of its processes.
+    """What one fit does, equal in each of its processes.
 
     Attributes:
         network: what is trained.
@@ -92,33 +93,45 @@ def fit(
     spec = FitSpec(
         trained, stage, round, tuple(teachers), resume_state, resume, channels_last, optimizer_state
     )
-    plain = OmegaConf.to_container(run.cfg, resolve=True)
-    with other_ranks(fit_worker, spec, plain, run.folder, count=devices - 1):
+    plain_cfg = plain(run.cfg)
+    with other_ranks(fit_worker, spec, plain_cfg, run.folder, count=devices - 1):
         trainer, module = fit_rank(spec, run)
     optimizer_state.capture(trainer.optimizers[0], module)
     run.data.trainer = None  # else its loaders would go on sharing the images out
-    if isinstance(trainer.profiler, SimpleProfiler):
-        log.info(trainer.profiler.summary())
+    profiler = getattr(trainer, "profiler", None)
+    if isinstance(profiler, SimpleProfiler):
+        log.info(profiler.summary())
     epoch = trainer.current_epoch - 1
     if run.cfg.trainer.keep == "best":
         best = read_checkpoint(run.checkpoints(stage), BEST)
+        assert best is not None  # each epoch is validated, so one was the best
         epoch = best["epoch"]
         module.load_state_dict(best["state_dict"])
     if trained is not network:
         network.load_state_dict(trained.state_dict())
-    network.to("cpu", memory_format=torch.contiguous_format).eval()
+    network.to("cpu").to(memory_format=torch.contiguous_format).eval()
     return epoch
 
 
 def fit_worker(spec: FitSpec, plain_cfg: dict[str, Any], folder: Path) -> None:
-    """The part of another process in a fit: the same steps on other images, and no files."""
+    """The part of another process in a fit: the same steps on other images, and no files.
+
+    Args:
+        spec: the fit's.
+        plain_cfg: the run's configuration.
+        folder: the run directory.
+    """
     cfg = OmegaConf.create(plain_cfg)
     pl.seed_everything(cfg.seed, verbose=False)
     fit_rank(spec, RunContext(cfg, make_data(cfg), folder))
 
 
 def fit_rank(spec: FitSpec, run: RunContext) -> tuple[pl.Trainer, Classifier]:
-    """Fits the network in this process, together with the other ones where there are any."""
+    """Fits the network in this process, together with the other ones where there are any.
+
+    Returns:
+        The trainer as it ended, and the module around the fitted network.
+    """
     trainer = make_trainer(run, spec.stage, spec.round)
     module = _module(spec, run, trainer)
     module.train()  # Lightning leaves modes alone, and a loaded network comes in eval mode
@@ -169,10 +182,11 @@ def _module(spec: FitSpec, run: RunContext, trainer: pl.Trainer) -> Classifier:
 def _channels_last(network: nn.Module, run: RunContext) -> bool:
     """Decided once for all processes of a fit: it may be measured."""
     cfg, counts = run.cfg, run.data.class_counts["train"]
+    images, labels = next(run.data.train_eval_batches())[:2]
     return choose_channels_last(
         cfg.trainer.memory_format,
         network,
-        next(run.data.train_eval_batches()),
+        (images, labels),
         loss=build_loss(cfg.loss, class_counts=counts, network=network),
         device=run.device,
         cache_dir=Path(cfg.cache_dir),

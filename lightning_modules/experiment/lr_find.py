@@ -5,12 +5,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
-from datamodules.loading import Batch, ImageData
+from datamodules.loading import ImageData
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.files import read_json, write_json
 from lightning_modules.reporting.pictures import save
@@ -21,7 +22,7 @@ from lightning_modules.training.lr_finder import RangeTest, range_test
 
 log = logging.getLogger(__name__)
 
-NOTE = "lr_find.json"
+RESULT = "lr_find.json"
 PICTURE = Path("figures") / "lr_find.png"
 
 
@@ -37,31 +38,31 @@ def with_suggested_lr(run: RunContext, network: nn.Module) -> DictConfig:
     Raises:
         ConfigError: the loss falls at no rate.
     """
-    cfg, note = run.cfg, run.folder / NOTE
+    cfg, stored = run.cfg, run.folder / RESULT
     if not cfg.lr_find:
         return cfg
-    if not note.is_file():
-        seen = _test(run, network)
-        draw(seen, run.folder / PICTURE)
-        write_json(note, {"suggestion": seen.suggestion, **asdict(seen)})
-    rate = read_json(note)["suggestion"]
-    said = f"lr_find: {rate:g} is where the loss falls most steeply ({PICTURE})"
+    if not stored.is_file():
+        found = _test(run, network)
+        draw(found, run.folder / PICTURE)
+        write_json(stored, {"suggestion": found.suggestion, **asdict(found)})
+    rate = read_json(stored)["suggestion"]
+    message = f"lr_find: {rate:g} is where the loss falls most steeply ({PICTURE})"
     if _given_by_the_command():
-        log.info(f"{said}; optimizer.lr={cfg.optimizer.lr:g} was given and stays")
+        log.info(f"{message}; optimizer.lr={cfg.optimizer.lr:g} was given and stays")
         return cfg
-    log.info(f"{said}; used as optimizer.lr")
-    return OmegaConf.merge(cfg, {"optimizer": {"lr": rate}})
+    log.info(f"{message}; used as optimizer.lr")
+    return cast(DictConfig, OmegaConf.merge(cfg, {"optimizer": {"lr": rate}}))
 
 
-def draw(seen: RangeTest, path: Path) -> None:
+def draw(found: RangeTest, path: Path) -> None:
     """A picture of the smoothed loss over the rate, the suggestion marked."""
     from matplotlib.figure import Figure  # half a second, and only here
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(seen.rates, seen.losses)
-    axes.axvline(seen.suggestion, linestyle="--", color="tab:red")
-    axes.text(seen.suggestion, max(seen.losses), f" {seen.suggestion:g}", color="tab:red")
+    axes.plot(found.rates, found.losses)
+    axes.axvline(found.suggestion, linestyle="--", color="tab:red")
+    axes.text(found.suggestion, max(found.losses), f" {found.suggestion:g}", color="tab:red")
     axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss")
     save(figure, path)
 
@@ -79,9 +80,9 @@ def _test(run: RunContext, network: nn.Module) -> RangeTest:
     )
 
 
-def _endless(data: ImageData) -> Iterator[Batch]:
+def _endless(data: ImageData) -> Iterator[tuple[Tensor, Tensor]]:
     """The training batches of epoch 0, 1, 2, ..."""
-    loader = data.train_dataloader()
+    loader: Any = data.train_dataloader()
     for epoch in itertools.count():
         loader.sampler.set_epoch(epoch)
         yield from loader

@@ -25,6 +25,7 @@ class CloseMultirun(Callback):
     """
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        """Notes the failure of a trial, and lets a plain multirun go on after it."""
         folder = Path(config.hydra.runtime.output_dir)
         if job_return.status == JobStatus.COMPLETED:
             (folder / FAILED).unlink(missing_ok=True)  # of an earlier try, now resumed
@@ -37,6 +38,7 @@ class CloseMultirun(Callback):
             job_return.status = JobStatus.COMPLETED
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Closes the study, as `close`."""
         try:
             close(Path(config.hydra.sweep.dir), config)
         except Exception:  # a bug of ours: Hydra would only warn, and failed trials go unnoticed

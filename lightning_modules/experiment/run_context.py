@@ -1,4 +1,4 @@
-"""What all stages of one run share."""
+"""What all stages of one run share, and what a compression step may look at of it."""
 
 import hashlib
 import json
@@ -8,23 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from compression.engine import entry_latency
 from compression.latency import RelativeLatency
-from compression.step import CompressionStep, Context
+from compression.step import Context, Step
 from datamodules.loading import ImageData
 from lightning_modules.evaluation.metrics import evaluate
 from lightning_modules.experiment.stages import Stage
+from lightning_modules.registry import plain
 from lightning_modules.runs import saved_run
-from lightning_modules.training.devices import first_device
+from lightning_modules.training.devices import device_name, first_device
 from lightning_modules.training.losses.building import build_loss
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all fits of one run share: configuration, data, directory and W&B run (or None)."""
+    """What all fits of one run share.
+
+    Attributes:
+        cfg: the composed configuration.
+        data: as configured; prepared before the first fit.
+        folder: the run directory.
+        wandb_run: that logs the run, or None.
+    """
 
     cfg: DictConfig
     data: ImageData
@@ -52,7 +60,7 @@ def validation_metrics(network: nn.Module, run: RunContext) -> dict[str, float]:
 
 
 def step_context(
-    step: CompressionStep,
+    step: Step,
     run: RunContext,
     entered: Mapping[str, float],
     latency: RelativeLatency,
@@ -84,17 +92,16 @@ def step_context(
 def scans_folder(run: RunContext) -> Path:
     """Below the cache: where sensitivity scans on just this data are kept, shared by all runs.
 
-    The name is a digest of all that the figures of a network follow from, but for the network.
+    The name is a digest of all that the metrics of a network follow from, but for the network.
     """
     data, cfg = run.data, run.cfg
-    device = run.device
-    facts = {
+    parts = {
         "images": [data.key("train"), data.key("val")],
         "size": data.image_size,
         "batches": [data.batch_size, data.eval_batch_size],
         "order": [data.seed, data.sampling],
-        "loss": OmegaConf.to_container(cfg.loss, resolve=True),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "loss": plain(cfg.loss),
+        "device": device_name(run.device),
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     return Path(cfg.cache_dir) / "sensitivity" / digest[:24]

@@ -33,6 +33,7 @@ def scan_run(cfg: DictConfig, folder: Path, shares: Sequence[float] | None) -> S
     """
     (stage,) = stages_of(cfg)
     step = stage.step
+    assert step is not None  # with from_run there is no plain training
     require_treatments(step)
     data = make_data(cfg)
     network = initial_network(cfg, data).eval()

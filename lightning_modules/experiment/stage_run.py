@@ -10,7 +10,7 @@ from typing import Any
 from compression.engine import run_round
 from compression.latency import RelativeLatency
 from compression.recipe import Entry, Recipe
-from compression.step import Context
+from compression.step import Context, Step
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.metrics import cost_metrics
@@ -60,8 +60,8 @@ def run_stage(
     save_network(network, folder, extra={"data": data})
     after = {**validation_metrics(network, run), **cost, **_file_bytes(folder)}
     _check_finite(after, stage)
-    result = {"name": stage.name, "before": before, "surgery": surgery, "after": after}
-    result["epoch"] = epoch
+    result: dict[str, Any] = {"name": stage.name, "before": before, "surgery": surgery}
+    result |= {"after": after, "epoch": epoch}
     if sentence := _too_much_lost(stage, before, after):
         result["rejected"] = sentence
     write_json(folder / RESULT, result)
@@ -111,7 +111,7 @@ def _rounds(
     """Prepare; then plan, apply, fine-tune as often as asked; from where a checkpoint stands."""
     first = -1 if stage.prepare_epochs else 0
     checkpoint = read_checkpoint(run.checkpoints(stage))
-    start = {"round": first - 1, "entries": [], "surgery": []}
+    start: dict[str, Any] = {"round": first - 1, "entries": [], "surgery": []}
     start = resume_state(checkpoint) if checkpoint else start
     earlier, entries, surgery = network.recipe.entries, list(start["entries"]), start["surgery"]
     latency = RelativeLatency(network, run.data.image_size)
@@ -124,7 +124,7 @@ def _rounds(
                 network = stage.step.apply(network, entries[round]["plan"])
             else:
                 context = step_context(stage.step, run, entered, latency)
-                network, entry = _surgery(stage, network, context, round)
+                network, entry = _surgery(stage.step, network, context, round)
                 optimizer_state.prune(stage.step, entry.plan)
                 entries.append(asdict(entry))
                 surgery.append(validation_metrics(network, run))
@@ -145,8 +145,8 @@ def _rounds(
     return network, surgery, epoch
 
 
-def _surgery(stage: Stage, network: Network, context: Context, round: int) -> tuple[Network, Entry]:
-    network, entry = run_round(stage.step, network, context, round)
-    for line in stage.step.describe(entry.plan):
+def _surgery(step: Step, network: Network, context: Context, round: int) -> tuple[Network, Entry]:
+    network, entry = run_round(step, network, context, round)
+    for line in step.describe(entry.plan):
         log.info(f"  {line}")
     return network, entry

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from compression.step import CompressionStep
+from compression.step import Step
 from lightning_modules.distillation.teacher_runs import ORIGINAL
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Stage:
     """
 
     name: str
-    step: CompressionStep | None
+    step: Step | None
     epochs: int
     lr: float | None = None
     teachers: tuple[str, ...] | None = None
@@ -33,6 +33,7 @@ class Stage:
 
     @property
     def rounds(self) -> int:
+        """How often the step plans, applies and is fine-tuned; plain training is one round."""
         return self.step.rounds if self.step else 1
 
     def has(self, teacher: str) -> bool:
@@ -55,7 +56,7 @@ def stages_of(cfg: DictConfig) -> list[Stage]:
     if cfg.from_run is None:
         stages.append(Stage("00_train", None, _epochs(cfg, None)))
     for number, (name, node) in enumerate(cfg.compression.items(), start=1):
-        settings = OmegaConf.to_container(node, resolve=True)
+        settings = plain(node)
         tuning = settings.pop("fine_tuning", None) or {}  # not the step's own
         names = tuning.get("teacher")
         stages.append(

@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import OmegaConf
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage, stages_of
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 from lightning_modules.training.callbacks.checkpoints import (
     AtomicCheckpointIO,
     checkpoint_callbacks,
@@ -37,12 +36,12 @@ OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format", "strategy")
 def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
     """The Trainer of a round's fit, with its callbacks, table, checkpoints and loggers."""
     trainer = run.cfg.trainer
-    settings = OmegaConf.to_container(trainer, resolve=True)
+    settings = plain(trainer)
     settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
     chosen = [build(node) for node in chosen_callbacks(run.cfg).values()]
     if stage.step is not None:  # freezing saves pretrained layers from a new head; here is none
         chosen = [callback for callback in chosen if not isinstance(callback, Freezing)]
-    own = [
+    own: list[pl.Callback] = [
         Seeding(seed=run.cfg.seed, stream=seed_stream(stage, round)),
         DivergenceGuard(stage.name),
         EpochTable(run.folder / "metrics.csv", step=stage.name, round=round),
@@ -56,10 +55,10 @@ def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
         own.insert(0, RankBuffers())
     else:
         settings["sync_batchnorm"] = False  # with nobody
-    logger = False
+    logger: Logger | bool = False
     if run.wandb_run is not None:
         logger = WandbLogger(experiment=run.wandb_run, prefix=stage.name)
-    _quieten()
+    _suppress_remarks()
     with report_errors():
         return build(
             settings,
@@ -83,12 +82,16 @@ def _pruning(run: RunContext) -> list[pl.Callback]:
 
     stages = stages_of(run.cfg)
     epochs = sum(s.epochs * s.rounds + s.prepare_epochs for s in stages)
-    return pruning_callbacks(run.cfg, run.folder, epochs)
+    return [*pruning_callbacks(run.cfg, run.folder, epochs)]
 
 
 @contextlib.contextmanager
 def report_errors() -> Iterator[None]:
-    """What Lightning refuses, it says in sentences of its own."""
+    """What Lightning refuses becomes a user's error with its sentence.
+
+    Raises:
+        ConfigError: instead of Lightning's own exception.
+    """
     try:
         yield
     except MisconfigurationException as error:
@@ -101,7 +104,7 @@ def seed_stream(stage: Stage, round: int) -> int:
 
 
 @functools.cache
-def _quieten() -> None:
+def _suppress_remarks() -> None:
     """Lightning's remarks on devices, workers and its own internals tell a user nothing."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.ERROR)

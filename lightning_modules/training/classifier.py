@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
@@ -35,7 +36,7 @@ class Classifier(pl.LightningModule):
         network: what is trained; `restore` data travels in the checkpoint beside it.
         loss: (logits N x classes, targets int64 N or N x classes) -> scalar.
         optimizer: makes the optimizer from this module.
-        scheduler: makes the schedule and its pace from the optimizer and the length of the fit.
+        scheduler: makes the schedule and its timing from the optimizer and the length of the fit.
         num_classes: number of classes.
         channels_last: keep activations in channels-last memory order.
         mixing: (images, labels) -> images and targets of a training batch, or None.
@@ -80,6 +81,7 @@ class Classifier(pl.LightningModule):
         return self.loss(self(images), labels)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The scalar that one step reduces; its parts are logged as `train/*`."""
         images, targets, *keys = batch  # keys only where a Distiller asked for them
         if self._mixing:
             images, targets = self._mixing(images, targets)
@@ -96,38 +98,50 @@ class Classifier(pl.LightningModule):
         self._log_training("loss", loss, size, prog_bar=True)
         return loss
 
-    def _log_training(self, name: str, value: Tensor, size: int, **settings: bool) -> None:
+    def _log_training(self, name: str, value: Tensor, size: int, *, prog_bar: bool = False) -> None:
         """Shows the epoch's mean, over all processes, as `train/<name>`."""
-        settings |= {"on_step": False, "on_epoch": True, "sync_dist": True}
-        self.log(f"train/{name}", value, batch_size=size, **settings)
+        self.log(
+            f"train/{name}",
+            value,
+            batch_size=size,
+            prog_bar=prog_bar,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+        )
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        images, labels = batch
+        """Counts one batch into the epoch's `val/*`."""
+        images, labels = batch[:2]
         logits = self(images)
         self.metrics.update(logits, labels)
         loss = nn.functional.cross_entropy(logits, labels)
         self.mean_loss.update(loss, weight=len(images))
 
     def on_validation_epoch_end(self) -> None:
-        figures = {f"val/{name}": value for name, value in self.metrics.compute().items()}
-        self.log_dict(figures, prog_bar=True)
+        """Logs `val/f1`, `val/accuracy` and `val/loss`, over all processes."""
+        metrics = {f"val/{name}": value for name, value in self.metrics.compute().items()}
+        self.log_dict(metrics, prog_bar=True)
         # Not by `sync_dist`: it is wrong where processes have different numbers of images.
         self.log("val/loss", self.mean_loss.compute())
         self.metrics.reset()
         self.mean_loss.reset()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer, and the schedule for a fit of this length."""
         optimizer = self._make_optimizer(self)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        batches = self.trainer.num_training_batches
+        batches = int(self.trainer.num_training_batches)
         per_epoch = max(1, math.ceil(batches / self.trainer.accumulate_grad_batches))
         schedule = self._make_scheduler(optimizer, Length(steps, per_epoch, batches))
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return {"optimizer": optimizer, "lr_scheduler": cast(LRSchedulerConfigType, schedule)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what it takes to rebuild the network."""
         checkpoint["resume_state"] = self._origin
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leaves the length of the schedule to the configuration, which may have more epochs."""
         for schedule in checkpoint["lr_schedulers"]:
             for state in (schedule, *schedule.get("_schedulers", ())):
                 for key in LENGTHS:

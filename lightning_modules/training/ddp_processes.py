@@ -204,7 +204,11 @@ def _free_port() -> int:
 
 
 def ddp_strategy(name: str) -> DDPStrategy:
-    """One process a device; gradients are means over them."""
+    """One process a device; gradients are means over them.
+
+    Args:
+        name: of `trainer.strategy`: auto, ddp or ddp_find_unused_parameters_true.
+    """
     return DDPStrategy(
         find_unused_parameters=name == "ddp_find_unused_parameters_true",
         # `RankBuffers` does it, once an epoch and not at each batch: a validation batch must not
@@ -223,5 +227,6 @@ class RankBuffers(pl.Callback):
 
     @torch.no_grad()
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Sends the buffers."""
         for buffer in module.buffers():
             distributed.broadcast(buffer, src=0)

@@ -55,5 +55,10 @@ def first_device(trainer: DictConfig) -> torch.device:
     return torch.device(kind, first) if kind == "cuda" else torch.device(kind)
 
 
+def device_name(device: torch.device) -> str:
+    """What tells devices apart whose results differ: the name of a GPU, else the device's type."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def _number(devices: int | str | ListConfig) -> int:
     return len(devices) if isinstance(devices, ListConfig) else int(devices)

@@ -42,7 +42,7 @@ class RangeTest:
             self.rates[i]: self.losses[i + REACH] - self.losses[i - REACH]
             for i in range(MARGIN + REACH, min(lowest + 1, len(self.losses) - REACH))
         }
-        steepest = min(slopes, key=slopes.get, default=None)
+        steepest = min(slopes, key=slopes.__getitem__, default=None)
         if steepest is None or slopes[steepest] >= 0:
             raise ConfigError(
                 f"lr_find=true saw the loss fall at no rate from {LOWEST:g} to {HIGHEST:g}; leave "
@@ -73,22 +73,25 @@ def range_test(
         seed: of what the network draws, such as dropout.
         device: where the copy trains.
         batches_per_step: batches whose mean gradient makes an update.
+
+    Returns:
+        Rates and smoothed losses up to where the loss diverged.
     """
-    trained = nn.ModuleDict({"network": copy.deepcopy(network).to(device).train()})
-    stepper = make_optimizer(trained, optimizer, lr=1.0)
-    factors = [group["lr"] for group in stepper.param_groups]
+    trained = copy.deepcopy(network).to(device).train()
+    updater = make_optimizer(nn.ModuleDict({"network": trained}), optimizer, lr=1.0)
+    factors = [group["lr"] for group in updater.param_groups]
     result, best = RangeTest(), math.inf
     smooth = _smoother()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for number in range(STEPS):
             rate = LOWEST * (HIGHEST / LOWEST) ** (number / (STEPS - 1))
-            for group, factor in zip(stepper.param_groups, factors, strict=True):
+            for group, factor in zip(updater.param_groups, factors, strict=True):
                 group["lr"] = rate * factor
             some = itertools.islice(batches, batches_per_step)
-            smoothed = smooth(_accumulate(trained.network, some, loss, device, batches_per_step))
-            stepper.step()
-            stepper.zero_grad()
+            smoothed = smooth(_accumulate(trained, some, loss, device, batches_per_step))
+            updater.step()
+            updater.zero_grad()
             best = min(best, smoothed)
             if not smoothed <= DIVERGED * best:  # a NaN too
                 break
@@ -107,9 +110,9 @@ def _accumulate(
     """Adds the mean gradient of `count` batches; returns their mean loss."""
     total = 0.0
     for images, labels in batches:
-        share = loss(network(images.to(device)), labels.to(device)) / count
-        share.backward()
-        total += share.item()
+        part = loss(network(images.to(device)), labels.to(device)) / count
+        part.backward()
+        total += part.item()
     return total
 
 

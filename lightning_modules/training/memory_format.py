@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import write_json
+from lightning_modules.files import read_json, write_json
+from lightning_modules.training.devices import device_name
 
 WORTHWHILE = 1.1  # a smaller gain is within the noise, and contiguous is the plain choice
 CHOICES = ("auto", "contiguous", "channels_last")
@@ -36,6 +37,9 @@ def choose_channels_last(
         loss: (logits, labels) -> scalar.
         device: where the network will train.
         cache_dir: keeps the measurement.
+
+    Raises:
+        ConfigError: the setting is none of these.
     """
     if setting not in CHOICES:
         raise ConfigError(f"trainer.memory_format={setting}; choose one of {', '.join(CHOICES)}.")
@@ -45,14 +49,13 @@ def choose_channels_last(
     if not path.is_file():
         speedup = _measure(network, batch, loss=loss, device=device)
         write_json(path, {"speedup": round(speedup, 3)})
-    return json.loads(path.read_text())["speedup"] >= WORTHWHILE
+    return read_json(path)["speedup"] >= WORTHWHILE
 
 
 def _key(network: nn.Module, images: Tensor, device: torch.device) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    facts = [str(network), str(tuple(images.shape)), torch.get_num_threads(), name]
-    facts.append(torch.__version__)
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+    shapes, threads = str(tuple(images.shape)), torch.get_num_threads()
+    parts = [str(network), shapes, threads, device_name(device), torch.__version__]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
 def _measure(
@@ -65,7 +68,7 @@ def _measure(
     """Seconds of a contiguous training step over those of a channels-last one (medians)."""
     images, labels = (tensor.to(device) for tensor in batch)
     formats = (torch.contiguous_format, torch.channels_last)
-    copies = [copy.deepcopy(network).to(device, memory_format=f).train() for f in formats]
+    copies = [copy.deepcopy(network).to(device).to(memory_format=f).train() for f in formats]
     seconds: list[list[float]] = [[], []]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for repeat in range(6):

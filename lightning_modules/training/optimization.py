@@ -4,19 +4,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_modules.networks import Network
 from lightning_modules.networks.layer_patterns import matching_layers
-from lightning_modules.registry import build, takes
+from lightning_modules.registry import build, plain, takes
 from lightning_modules.training.parameter_groups import parameter_groups
 from lightning_modules.training.schema import FREEZING, chosen_callbacks
 
 LAYER_RATES = ("lr_factors", "layer_decay")  # of an optimizer node, for its parameter groups
-PACE = ("interval", "monitor")  # of a scheduler node, for Lightning
+LIGHTNING_KEYS = ("interval", "monitor")  # of a scheduler node, for Lightning
 
 OptimizerFactory = Callable[[nn.Module], Optimizer]
 SchedulerFactory = Callable[[Optimizer, "Length"], dict[str, Any]]
@@ -38,33 +38,37 @@ def make_optimizer(module: nn.Module, node: DictConfig, *, lr: float | None = No
         module: has a `network`.
         node: `_target_`, its arguments, `lr_factors` and `layer_decay`.
         lr: instead of the node's.
+
+    Raises:
+        ConfigError: the optimizer does not exist or refuses its arguments.
     """
-    settings = OmegaConf.to_container(node, resolve=True)
+    settings = plain(node)
     rates = {key: settings.pop(key) for key in LAYER_RATES if key in settings}
     settings["lr"] = settings["lr"] if lr is None else lr
     return build(settings, params=parameter_groups(module, lr=settings["lr"], **rates))
 
 
 def make_schedule(optimizer: Optimizer, node: DictConfig, length: Length) -> dict[str, Any]:
-    """The schedule and its pace, as `configure_optimizers` gives them to Lightning.
+    """The schedule and when it is stepped, as `configure_optimizers` gives them to Lightning.
 
     Args:
         optimizer: its rates are the peaks.
         node: `_target_`, its arguments, `interval` (step or epoch) and, for a plateau, `monitor`.
         length: of the fit.
     """
-    settings = OmegaConf.to_container(node, resolve=True)
-    pace = {"interval": "step", **{key: settings.pop(key) for key in PACE if key in settings}}
+    settings = plain(node)
+    own = {key: settings.pop(key) for key in LIGHTNING_KEYS if key in settings}
+    timing: dict[str, Any] = {"interval": "step", **own}
     known = asdict(length)
-    if pace["interval"] == "epoch":
+    if timing["interval"] == "epoch":
         known["total_steps"] = length.total_steps // length.steps_per_epoch
     known = {k: v for k, v in known.items() if k not in settings and takes(settings, k)}
     schedule = build(settings, optimizer=optimizer, **known)
     if isinstance(schedule, ReduceLROnPlateau):
         # Lightning updates a plateau of interval `epoch` after the epoch's checkpoint, so that a
         # resumed run would miss the update; after the epoch's last batch it comes before.
-        pace |= {"interval": "step", "frequency": length.batches_per_epoch}
-    return {"scheduler": schedule, **pace}
+        timing |= {"interval": "step", "frequency": length.batches_per_epoch}
+    return {"scheduler": schedule, **timing}
 
 
 def check_layers(cfg: DictConfig, network: Network) -> None:

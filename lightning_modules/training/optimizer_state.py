@@ -1,4 +1,4 @@
-"""What an optimizer remembers of each parameter, kept over the rounds of a compression step."""
+"""What an optimizer knows of each parameter, kept over the rounds of a compression step."""
 
 from typing import Any
 

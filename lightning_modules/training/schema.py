@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import plain
 from lightning_modules.runs.saved_run import read_config
 from lightning_modules.schema import (
     BETWEEN_0_AND_1,
@@ -177,6 +178,6 @@ def _check_resumed(cfg: DictConfig, run: Path) -> None:
 
 
 def _weight_changing(cfg: DictConfig) -> dict[str, Any]:
-    nodes = OmegaConf.to_container(cfg.callbacks, resolve=False)
+    nodes = plain(cfg.callbacks, resolve=False)
     chosen = {name: nodes[name] for name in chosen_callbacks(cfg)}
     return {name: node for name, node in chosen.items() if node.get("_target_") in WEIGHT_CHANGING}

@@ -1,17 +1,17 @@
 """From `cfg.auxiliary` to the auxiliary losses of one network."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 from lightning_modules.networks.features import feature_shapes, has_module
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 from lightning_modules.training.auxiliary.objectives import Attachment, Auxiliary
 from lightning_modules.training.losses.building import build_loss
 
@@ -63,19 +63,23 @@ def check_auxiliary(nodes: DictConfig, network: Network) -> None:
 
 def _places(nodes: DictConfig) -> list[tuple[str, str, float]]:
     """(name of the node, module, weight), in the order of the configuration."""
-    return [(name, path, w) for name, node in nodes.items() for path, w in node["at"].items()]
+    return [
+        (str(name), str(path), weight)
+        for name, node in nodes.items()
+        for path, weight in node["at"].items()
+    ]
 
 
 def _head(
     name: str, node: DictConfig, path: str, network: Network, class_counts: Sequence[int]
 ) -> nn.Module:
-    settings: dict[str, Any] = OmegaConf.to_container(node, resolve=True)
-    given: Mapping[str, Any] = {k: v for k, v in settings.items() if k not in ("at", "loss")}
-    facts = {"num_classes": network.num_classes, "image_size": network.image_size}
+    settings = plain(node)
+    own = {key: value for key, value in settings.items() if key not in ("at", "loss")}
+    found: dict[str, Any] = {"num_classes": network.num_classes, "image_size": network.image_size}
     try:
         if settings.get("loss") is not None:
-            facts["loss"] = build_loss(settings["loss"], class_counts=class_counts)
+            found["loss"] = build_loss(settings["loss"], class_counts=class_counts)
         shape = feature_shapes(network, [path], network.image_size)[path]
-        return build(given, shape=shape, **facts)
+        return build(own, shape=shape, **found)
     except ConfigError as error:
         raise ConfigError(f"auxiliary.{name}.at={path}: {error}") from error

@@ -87,7 +87,8 @@ class Reconstruction(nn.Module):
         if len(shape) != 4:
             raise ConfigError(f"its output {in_words(shape)} is no feature map N x C x H x W.")
         check_map(shape, image_size)
-        self.size = tuple(max(1, side // downsample) for side in image_size)
+        height, width = image_size
+        self.size = (max(1, height // downsample), max(1, width // downsample))
         self.error = LOSSES[error]
         grows = min(goal / side for goal, side in zip(self.size, shape[2:], strict=True))
         layers = [*_layer(shape[1], channels)]

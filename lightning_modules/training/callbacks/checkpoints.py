@@ -1,12 +1,14 @@
 """Checkpoints: the last whole epoch, for resuming, and the best one on validation."""
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
+
+from lightning_modules.files import whole_file
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 
@@ -21,11 +23,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        torch.save(checkpoint, beside)
-        beside.replace(path)
+        """Saves it whole; `storage_options` is Lightning's and not used here."""
+        with whole_file(Path(path)) as part:
+            torch.save(checkpoint, part)
 
 
 def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
@@ -33,10 +33,12 @@ def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
 
     In this order: `last.ckpt` holds which epoch is the best, this one included.
     """
-    common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    saver = partial(
+        ModelCheckpoint, folder, save_on_train_epoch_end=True, enable_version_counter=False
+    )
     return [
-        ModelCheckpoint(filename=Path(BEST).stem, monitor="val/f1", mode="max", **common),
-        ModelCheckpoint(filename=Path(LAST).stem, save_top_k=1, every_n_epochs=1, **common),
+        saver(filename=Path(BEST).stem, monitor="val/f1", mode="max"),
+        saver(filename=Path(LAST).stem, save_top_k=1, every_n_epochs=1),
     ]
 
 

@@ -1,5 +1,7 @@
 """`EMA`: the exponential moving average of the weights, which is what the run delivers."""
 
+from collections.abc import Sequence
+
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
@@ -31,6 +33,7 @@ class EMA(WeightAveraging):
         super().__init__()
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Starts the average at the weights of the module's parts."""
         # Not the whole module: teachers and stored logits hang on it, which never change.
         parts = nn.ModuleDict(dict(module.named_children()))
         self._average_model = AveragedModel(
@@ -38,8 +41,11 @@ class EMA(WeightAveraging):
         )
 
     @torch.no_grad()
-    def _average(self, averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
-        decay = min(self.decay, (1 + count.item()) / (10 + count.item()))
+    def _average(
+        self, averages: Sequence[Tensor], currents: Sequence[Tensor], count: Tensor | int
+    ) -> None:
+        updates = int(count)
+        decay = min(self.decay, (1 + updates) / (10 + updates))
         for average, current in zip(averages, currents, strict=True):
             if average.is_floating_point():
                 average.lerp_(current, 1 - decay)
@@ -50,4 +56,5 @@ class EMA(WeightAveraging):
         """Nothing: a fit that was killed after its last epoch is resumed without this hook."""
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """The network leaves the fit with the average."""
         self._copy_average_to_current(module)

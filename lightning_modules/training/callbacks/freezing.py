@@ -1,6 +1,6 @@
 """`Freezing`: some layers stand still for the first epochs of the training."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 
@@ -38,21 +38,26 @@ class Freezing(pl.Callback):
         return {name for pattern in self.patterns for name in matching_layers(network, pattern)}
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        chosen = self.frozen_layers(module.network)
-        self._layers = [layer for name, layer in layers(module.network).items() if name in chosen]
+        """Finds the layers in the network that is fitted."""
+        network = cast(Network, module.network)
+        chosen = self.frozen_layers(network)
+        self._layers = [layer for name, layer in layers(network).items() if name in chosen]
         own = [p for layer in self._layers for p in layer.parameters(recurse=False)]
         self._parameters = [p for p in own if p.requires_grad]
         self._shared = trainer.world_size > 1
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Freezes in the first epochs, then lets all learn."""
         self._set(frozen=trainer.current_epoch < self.epochs)
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
+        """With several processes: drops the gradients of what is frozen."""
         if self._shared and trainer.current_epoch < self.epochs:
             for parameter in self._parameters:
                 parameter.grad = None
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Leaves a network all of whose layers can learn."""
         self._set(frozen=False)
 
     def _set(self, *, frozen: bool) -> None:

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
@@ -27,19 +28,24 @@ class EpochLines(pl.Callback):
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Starts the clock."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Logs the line, in the first process only."""
         if not trainer.is_global_zero:
             return
-        figures = sorted(trainer.callback_metrics.items())
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in figures)
+        metrics = sorted(trainer.callback_metrics.items())
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics)
         seconds = time.perf_counter() - self._start
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         log.info(f"  {epoch:<12} {shown}  {seconds:.1f} s")
 
 
 COLUMNS = ("step", "round", "epoch", "train/loss", "val/loss", "val/f1", "val/accuracy", "lr")
+
+
+Row = dict[str, Any]
 
 
 class EpochTable(pl.Callback):
@@ -54,23 +60,26 @@ class EpochTable(pl.Callback):
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Starts the clock."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Adds the row, in the first process only."""
         if not trainer.is_global_zero:
             return
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {
             "step": self.step,
             "round": self.round,
             "epoch": trainer.current_epoch,
-            **{name: round(value, 6) for name, value in figures.items()},
+            **{name: round(value, 6) for name, value in metrics.items()},
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._start, 3),
         }
         self._write([*self._earlier(trainer.current_epoch), row])
 
-    def _earlier(self, epoch: int) -> list[dict]:
+    def _earlier(self, epoch: int) -> list[Row]:
+        """The rows that stay when this epoch is run again."""
         if not self.path.is_file():
             return []
         with self.path.open(newline="") as file:
@@ -78,7 +87,7 @@ class EpochTable(pl.Callback):
         here = (self.step, str(self.round))
         return [r for r in rows if (r["step"], r["round"]) != here or int(r["epoch"]) < epoch]
 
-    def _write(self, rows: list[dict]) -> None:
+    def _write(self, rows: list[Row]) -> None:
         measured = (name for row in rows for name in row if name != "seconds")
         columns = dict.fromkeys([*COLUMNS, *measured, "seconds"])
         text = io.StringIO()

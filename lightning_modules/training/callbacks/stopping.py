@@ -22,6 +22,7 @@ class DivergenceGuard(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
+        """Looks at the loss that the batch gave."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if torch.isfinite(loss):
             return
@@ -37,8 +38,10 @@ class EarlyStopping(LightningEarlyStopping):
     """Lightning's, which forgets on a resume that it had stopped, and takes an older patience."""
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stops at once where the interrupted fit had already waited long enough."""
         if self.wait_count and self.wait_count >= self.patience:
             trainer.should_stop = True
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores all but the patience, which the configuration says."""
         super().load_state_dict({**state_dict, "patience": self.patience})

@@ -1,16 +1,19 @@
 """From `cfg.loss` to a loss that knows how many training images each class has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from omegaconf import DictConfig
 from torch import nn
 
 from lightning_modules.networks import Network
 from lightning_modules.registry import build, takes
 
+Node = DictConfig | dict[str, Any]
+
 
 def build_loss(
-    node: Mapping[str, Any], *, class_counts: Sequence[int], network: nn.Module | None = None
+    node: Node, *, class_counts: Sequence[int], network: nn.Module | None = None
 ) -> nn.Module:
     """The loss (logits N x classes, targets) -> scalar that a node describes.
 
@@ -29,7 +32,7 @@ def build_loss(
     return loss
 
 
-def check_loss(node: Mapping[str, Any], network: Network) -> None:
+def check_loss(node: Node, network: Network) -> None:
     """Refuses, before any image is read, a loss that cannot be built or is not for this network.
 
     Raises:

@@ -23,6 +23,8 @@ class LogitAdjustment(WeightedLoss):
         class_weights: this and the others as of `WeightedLoss`; the counts are always needed.
     """
 
+    adjustment: Tensor  # classes
+
     def __init__(
         self,
         *,

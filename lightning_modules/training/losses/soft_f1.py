@@ -69,9 +69,13 @@ class F1CrossEntropy(nn.Module):
     ) -> None:
         super().__init__()
         check_limits({"f1_weight": f1_weight, "cross_entropy_weight": cross_entropy_weight})
-        classes = {"class_weights": class_weights, "beta": beta, "class_counts": class_counts}
-        self.f1 = SoftF1(**classes)
-        self.cross_entropy = CrossEntropy(label_smoothing=label_smoothing, **classes)
+        self.f1 = SoftF1(class_weights=class_weights, beta=beta, class_counts=class_counts)
+        self.cross_entropy = CrossEntropy(
+            class_weights=class_weights,
+            beta=beta,
+            label_smoothing=label_smoothing,
+            class_counts=class_counts,
+        )
         self.f1_weight, self.cross_entropy_weight = f1_weight, cross_entropy_weight
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -83,7 +87,7 @@ class F1CrossEntropy(nn.Module):
 class F1Focal(nn.Module):
     """`f1_weight` * `SoftF1` + `focal_weight` * `Focal`.
 
-    The first aims at the figure itself but hardly says where to go while the network knows
+    The first aims at the metric itself but hardly says where to go while the network knows
     nothing; the second does.
 
     Args:
@@ -106,9 +110,14 @@ class F1Focal(nn.Module):
     ) -> None:
         super().__init__()
         check_limits({"f1_weight": f1_weight, "focal_weight": focal_weight})
-        classes = {"class_weights": class_weights, "beta": beta, "class_counts": class_counts}
-        self.f1 = SoftF1(**classes)
-        self.focal = Focal(gamma=gamma, label_smoothing=label_smoothing, **classes)
+        self.f1 = SoftF1(class_weights=class_weights, beta=beta, class_counts=class_counts)
+        self.focal = Focal(
+            gamma=gamma,
+            class_weights=class_weights,
+            beta=beta,
+            label_smoothing=label_smoothing,
+            class_counts=class_counts,
+        )
         self.f1_weight, self.focal_weight = f1_weight, focal_weight
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ class WeightedLoss(nn.Module):
         ConfigError: a value that is not allowed, or weights without counts.
     """
 
+    class_weights: Tensor | None  # classes
+
     def __init__(
         self,
         *,
@@ -41,7 +43,7 @@ class WeightedLoss(nn.Module):
             {"class_weights": class_weights, "beta": beta, "label_smoothing": label_smoothing}
         )
         self.label_smoothing = label_smoothing
-        weights = None
+        weights: Tensor | None = None
         if class_weights != "none":
             counts = require_counts(class_counts, f"class_weights={class_weights}")
             weights = torch.tensor(weights_from(counts, class_weights, beta))
