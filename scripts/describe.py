@@ -125,7 +125,7 @@ def saved(
 def totals(network: "Network", found: "Profile", cfg: DictConfig, *, f1: float | None) -> list[str]:
     """The lines below the table: parameters, MACs in both conventions, memory, file, score."""
     from compression.cost import count_params, file_bytes
-    from lightning_modules.evaluation.score import macs_score
+    from lightning_modules.evaluation import macs_score
 
     macs = {name: sum(counts.values()) for name, counts in found.macs.items()}
     lines = [
@@ -170,7 +170,7 @@ def print_steps(layers: list[tuple[str, str, str]]) -> None:
 
 def print_savings(name: str) -> None:
     """Prints, of each step of a run that was measured, MACs saved against milliseconds saved."""
-    from lightning_modules.evaluation.layer_table import table_of
+    from lightning_modules.evaluation import table_of
 
     path = run_directory.resolve(name, run_directory.FINISHED) / "metrics.json"
     for step in read_json(path).get("steps", ()) if path.is_file() else ():

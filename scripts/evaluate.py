@@ -14,7 +14,7 @@ from lightning_modules.config.script_arguments import (
     table_console,
 )
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation.class_report import HEADINGS, ClassRow, class_rows, table_cells
+from lightning_modules.evaluation import CLASS_COLUMNS, ClassRow, class_rows, table_cells
 from lightning_modules.runs import saved_run
 
 
@@ -67,8 +67,7 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
     check_classes(run)
 
     # torch: only once the checks passed
-    from lightning_modules.evaluation.metrics import prediction_metrics
-    from lightning_modules.evaluation.predictions import predict
+    from lightning_modules.evaluation import predict, prediction_metrics
     from lightning_modules.networks import load_network
     from lightning_modules.runs.data import make_data
 
@@ -115,7 +114,7 @@ def overview(splits: list[Split]) -> Table:
 def class_table(split: Split) -> Table:
     """One row for each class."""
     table = Table(title=Text(f"{split.run}, {split.name}"), title_justify="left")
-    for column in HEADINGS:
+    for column in CLASS_COLUMNS:
         table.add_column(column, justify=_side(column))
     for cells in table_cells(split.classes):
         table.add_row(*map(Text, cells))

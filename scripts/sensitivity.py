@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ratios = ratios_of(own["ratios"]) if "ratios" in own else None
     run = step_config(name, step, typed.overrides)
 
-    from lightning_modules.experiment.sensitivity_scan import as_plain, scan_run
+    from lightning_modules.experiment import as_plain, scan_run
     from lightning_modules.reporting.pictures import (  # torch: once the checks passed
         draw_sensitivity,
         fonts,

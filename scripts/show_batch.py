@@ -68,8 +68,7 @@ def seen_batches(
 
     Targets are class indices, int64 N, or what mixing makes of them: weights, float N x C.
     """
-    from lightning_modules.training.callbacks.seeding import seed_step
-    from lightning_modules.training.mixing import configured_mixing
+    from lightning_modules.training import configured_mixing, seed_step
 
     loader = getattr(data, f"{split}_dataloader")()
     loader.sampler.set_epoch(epoch)

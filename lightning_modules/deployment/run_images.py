@@ -10,8 +10,7 @@ from compression.quantization import calibration_images
 from datamodules.errors import DataError
 from datamodules.loading import ImageData
 from lightning_modules.deployment.backends import Call
-from lightning_modules.evaluation.metrics import split_metrics
-from lightning_modules.evaluation.predictions import Predictions
+from lightning_modules.evaluation import Predictions, split_metrics
 from lightning_modules.runs.data import make_data
 
 NOISE_IMAGES = 64  # where there are no real ones

@@ -16,7 +16,7 @@ from lightning_modules.distillation.stored_logits import StoredLogits, store_log
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.networks.features import Features
 from lightning_modules.registry import build, plain
-from lightning_modules.training.classifier import Classifier
+from lightning_modules.training import Classifier
 
 
 class Distiller(Classifier):

@@ -32,7 +32,7 @@ class Pair(NamedTuple):
 
 
 class FeaturePairs(nn.Module):
-    """All comparisons of a fit; their projections train with the student and are never shipped.
+    """All comparisons of a fit; their projections train with the student and end with the fit.
 
     Args:
         distillation: has the terms.

@@ -26,7 +26,7 @@ from datamodules.loading import ImageData
 from datamodules.workers import report_progress
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.runs.saved_run import WEIGHT_SOURCES
-from lightning_modules.training.devices import device_name
+from lightning_modules.training import device_name
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def store_logits(
     """Each teacher's logits for the first `repeats` augmentations of the training images.
 
     Computed where they are not there yet, by one process while others wait, in batches of the
-    training's size: so they are bit for bit what live teachers would say.
+    training's size: so they are bit for bit those of live teachers.
 
     Args:
         teachers: are on the CPU, before and after.

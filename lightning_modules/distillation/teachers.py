@@ -143,10 +143,10 @@ def gather_teachers(
         cfg: the composed configuration.
         data: of the student; a teacher must know the same classes.
         folder: the run directory.
-        train: conducts the run (configuration, folder) of a teacher that has none yet.
+        train: carries out the run (configuration, folder) of a teacher that has none yet.
     """
-    note = folder / "teachers.json"
-    known = read_json(note) if note.is_file() else {}
+    record = folder / "teachers.json"
+    known = read_json(record) if record.is_file() else {}
     teachers = []
     for name, node in cfg.teacher.items():
         if name == teacher_runs.ORIGINAL:
@@ -167,7 +167,7 @@ def gather_teachers(
             )
         )
     if teachers:
-        write_json(note, known)
+        write_json(record, known)
     return teachers
 
 

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_modules.distillation.aggregation import aggregate
-from lightning_modules.distillation.distillation import Distillation
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation import Distillation, Teacher, aggregate
 from lightning_modules.evaluation.predictions import Batches, Predictions, evaluating, predict_each
 
 

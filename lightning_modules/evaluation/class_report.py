@@ -64,7 +64,7 @@ def table_cells(rows: Sequence[ClassRow]) -> list[list[str]]:
     ]
 
 
-HEADINGS = ("class", "precision", "recall", "F1", "images")
+CLASS_COLUMNS = ("class", "precision", "recall", "F1", "images")
 
 
 def is_class_metric(key: str) -> bool:

@@ -19,16 +19,16 @@ HEADINGS = ("layer", "change", "MACs", "ms", "advice")
 
 
 def measure_layers(
-    entered: nn.Module, network: nn.Module, image_size: int | Sequence[int]
+    before: nn.Module, after: nn.Module, image_size: int | Sequence[int]
 ) -> list[dict[str, Any]]:
     """The rows of `layer_savings` as plain data, the worst of them messages in the log.
 
     Args:
-        entered: the network that entered the step.
-        network: what the step made of it, on the CPU or not.
+        before: the network as it entered the step.
+        after: what the step made of it, on the CPU or not.
         image_size: an int or [height, width] in pixels.
     """
-    rows = layer_savings(entered, network, image_size)
+    rows = layer_savings(before, after, image_size)
     for line in messages(rows):
         log.info(f"  {line}")
     return [asdict(row) for row in rows]

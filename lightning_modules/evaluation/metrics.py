@@ -14,7 +14,7 @@ from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_metrics
 from lightning_modules.evaluation.predictions import Batches, Predictions, predict
 from lightning_modules.registry import plain
-from lightning_modules.training.classifier import classification_metrics
+from lightning_modules.training import classification_metrics
 
 
 def evaluate(
@@ -81,9 +81,9 @@ def final_metrics(
     """
     metrics: dict[str, float] = {}
     class_values: dict[str, float] = {}
-    for split, given in predictions.items():
-        metrics |= prediction_metrics(given, split=split)
-        class_values |= class_metrics(classes, given.confusion, split=split)
+    for split, found in predictions.items():
+        metrics |= prediction_metrics(found, split=split)
+        class_values |= class_metrics(classes, found.confusion, split=split)
     return {
         **metrics,
         **results[-1]["after"],
@@ -106,7 +106,7 @@ def prediction_metrics(predictions: Predictions, *, split: str) -> dict[str, flo
 
 def _confusions(predictions: dict[str, Predictions]) -> dict[str, list[list[int]]]:
     """By split; rows are true classes, columns predicted ones."""
-    return {split: given.confusion for split, given in predictions.items()}
+    return {split: found.confusion for split, found in predictions.items()}
 
 
 def _fold(data: DictConfig) -> dict[str, int]:

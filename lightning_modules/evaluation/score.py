@@ -97,12 +97,12 @@ def add_scores(
     image_size: tuple[int, int],
     images: dict[str, int],
 ) -> None:
-    """Puts the scores of a run's final network into its figures; lower is better.
+    """Puts the scores of a run's final network into its metrics; lower is better.
 
     Args:
         metrics: with `<split>/f1`, and `cost/latency_ms` where it was measured: without it there
             is no `score/time`. Changed in place.
-        network: as shipped.
+        network: the final one.
         settings: `split`, and the constants of `macs` and `time`.
         image_size: (H, W) in pixels.
         images: how many there are in each split; the time is that of the whole split.

@@ -17,14 +17,18 @@ from compression.engine import check_order
 from compression.onnx import is_onnx_network
 from datamodules.loading import ImageData
 from lightning_modules.config.composing import is_search
-from lightning_modules.distillation.distiller import check_pairs
-from lightning_modules.distillation.teachers import Teacher, gather_teachers, with_original
+from lightning_modules.distillation import Teacher, check_pairs, gather_teachers, with_original
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.evaluation.agreement import teacher_agreement
-from lightning_modules.evaluation.layer_table import measure_layers
-from lightning_modules.evaluation.metrics import add_latency, final_metrics, final_predictions
-from lightning_modules.evaluation.predictions import Predictions
-from lightning_modules.evaluation.score import add_scores, check_split
+from lightning_modules.evaluation import (
+    Predictions,
+    add_latency,
+    add_scores,
+    check_split,
+    final_metrics,
+    final_predictions,
+    measure_layers,
+    teacher_agreement,
+)
 from lightning_modules.experiment.lr_find import with_suggested_lr
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
@@ -46,10 +50,7 @@ from lightning_modules.reporting.pictures import draw_pictures
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.data import make_data
 from lightning_modules.search import objective_values, run_trial
-from lightning_modules.training.auxiliary.building import check_auxiliary
-from lightning_modules.training.devices import device_count
-from lightning_modules.training.losses.building import check_loss
-from lightning_modules.training.optimization import check_layers
+from lightning_modules.training import check_auxiliary, check_layers, check_loss, device_count
 
 
 def run(cfg: DictConfig) -> float | list[float]:
@@ -238,7 +239,7 @@ def _wants_drawing(asked: bool | None, *, trial: bool) -> bool:
 
 
 def _write_results(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:
-    """Puts the last stage's network to `model/` and the figures beside it, each in one piece."""
+    """Puts the last stage's network to `model/` and the metrics beside it, each in one piece."""
     with whole_folder(folder / "model") as part:
         shutil.copytree(folder / "steps" / last_stage / "model", part, dirs_exist_ok=True)
     write_json(folder / "metrics.json", metrics)

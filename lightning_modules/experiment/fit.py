@@ -13,23 +13,27 @@ from omegaconf import OmegaConf
 from pytorch_lightning.profilers import SimpleProfiler
 from torch import nn
 
-from lightning_modules.distillation.distiller import make_distiller
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation import Teacher, make_distiller
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.trainer import make_trainer, report_errors, seed_stream
 from lightning_modules.registry import plain
 from lightning_modules.runs.data import make_data
-from lightning_modules.training.auxiliary.building import build_auxiliary
-from lightning_modules.training.callbacks.checkpoints import BEST, LAST, read_checkpoint
-from lightning_modules.training.classifier import Classifier
-from lightning_modules.training.ddp_processes import other_ranks
-from lightning_modules.training.devices import device_count
-from lightning_modules.training.losses.building import build_loss
-from lightning_modules.training.memory_format import choose_channels_last
-from lightning_modules.training.mixing import configured_mixing
-from lightning_modules.training.optimization import make_optimizer, make_schedule
-from lightning_modules.training.optimizer_state import OptimizerState
+from lightning_modules.training import (
+    BEST,
+    LAST,
+    Classifier,
+    OptimizerState,
+    build_auxiliary,
+    build_loss,
+    choose_channels_last,
+    configured_mixing,
+    device_count,
+    make_optimizer,
+    make_schedule,
+    other_ranks,
+    read_checkpoint,
+)
 
 log = logging.getLogger(__name__)
 

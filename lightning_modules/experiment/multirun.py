@@ -46,7 +46,7 @@ class CloseMultirun(Callback):
 
 
 def close_search(folder: Path) -> None:
-    """Shows and leaves the answer of a search.
+    """Shows and writes the winner of a search.
 
     Raises:
         SystemExit: it has none.

@@ -15,12 +15,11 @@ from compression.engine import entry_latency
 from compression.latency import RelativeLatency
 from compression.step import Context, Step
 from datamodules.loading import ImageData
-from lightning_modules.evaluation.metrics import evaluate
+from lightning_modules.evaluation import evaluate
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.registry import plain
 from lightning_modules.runs import saved_run
-from lightning_modules.training.devices import device_name, first_device
-from lightning_modules.training.losses.building import build_loss
+from lightning_modules.training import build_loss, device_name, first_device
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def validation_metrics(network: nn.Module, run: RunContext) -> dict[str, float]:
 def step_context(
     step: Step,
     run: RunContext,
-    entered: Mapping[str, float],
+    entry_metrics: Mapping[str, float],
     latency: RelativeLatency,
 ) -> Context:
     """The context of a step.
@@ -70,11 +69,11 @@ def step_context(
     Args:
         step: of the run.
         run: has the data.
-        entered: `cost/macs` and `cost/params` of the network that enters the step.
+        entry_metrics: `cost/macs` and `cost/params` of the network that enters the step.
         latency: relative to that network.
     """
     data = run.data
-    costs = {name: entered[f"cost/{name}"] for name in ("macs", "params")}
+    costs = {name: entry_metrics[f"cost/{name}"] for name in ("macs", "params")}
     return Context(
         sample=next(iter(data.val_dataloader()))[0][:8],
         image_size=data.image_size,

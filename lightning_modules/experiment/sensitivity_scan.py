@@ -19,13 +19,13 @@ from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs.data import make_data
 
 
-def scan_run(cfg: DictConfig, folder: Path, shares: Sequence[float] | None) -> Scan:
+def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> Scan:
     """The scan of the one step that `cfg.compression` describes, on the network of `cfg.from_run`.
 
     Args:
         cfg: of the run, with the step.
         folder: the run directory.
-        shares: to keep of each layer, in (0, 1); None: the step's own.
+        ratios: to keep of each layer, in (0, 1); None: the step's own.
 
     Raises:
         ConfigError, DataError, CompressionError: the step does not treat layers one by one, the
@@ -43,7 +43,7 @@ def scan_run(cfg: DictConfig, folder: Path, shares: Sequence[float] | None) -> S
     costs = {"cost/macs": count_macs(network, size), "cost/params": count_params(network)}
     run = RunContext(cfg, data, folder)
     context = step_context(step, run, costs, RelativeLatency(network, size))
-    treatments = step.treatments(network, context, shares or step.scan_ratios)
+    treatments = step.treatments(network, context, ratios or step.scan_ratios)
     if not treatments:
         raise ConfigError(
             f"{step.name} finds no layer in {folder} that it could make cheaper at these ratios; "

@@ -11,9 +11,9 @@ from compression.engine import run_round
 from compression.latency import RelativeLatency
 from compression.recipe import Entry, Recipe
 from compression.step import Context, Step
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation import Teacher
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation.metrics import cost_metrics
+from lightning_modules.evaluation import cost_metrics
 from lightning_modules.experiment.fit import fit
 from lightning_modules.experiment.run_context import RunContext, step_context, validation_metrics
 from lightning_modules.experiment.stages import Stage
@@ -21,8 +21,7 @@ from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
 from lightning_modules.runs.data_splits import data_identity
-from lightning_modules.training.callbacks.checkpoints import read_checkpoint, resume_state
-from lightning_modules.training.optimizer_state import OptimizerState
+from lightning_modules.training import OptimizerState, read_checkpoint, resume_state
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ def run_stage(
         teachers: all teachers of the run at this point.
 
     Returns:
-        The network after the stage and the stage's figures: `name`, `before`, `surgery` (after
+        The network after the stage and the stage's metrics: `name`, `before`, `surgery` (after
         each round's change, not yet fine-tuned), `after`, `epoch`.
     """
     folder = run.folder / "steps" / stage.name
@@ -68,11 +67,11 @@ def run_stage(
     return network, result
 
 
-def _check_finite(figures: dict[str, float], stage: Stage) -> None:
-    for name, value in figures.items():
+def _check_finite(metrics: dict[str, float], stage: Stage) -> None:
+    for name, value in metrics.items():
         if not math.isfinite(value):
             raise ConfigError(
-                f"{name} is {value} after {stage.name}: the network's answers are no numbers; "
+                f"{name} is {value} after {stage.name}: the network's outputs are no numbers; "
                 "lower optimizer.lr or set trainer.gradient_clip_val=1."
             )
 
@@ -106,7 +105,7 @@ def _rounds(
     network: Network,
     run: RunContext,
     teachers: list[Teacher],
-    entered: dict[str, float],
+    entry_metrics: dict[str, float],
 ) -> tuple[Network, list[dict[str, float]], int]:
     """Prepare; then plan, apply, fine-tune as often as asked; from where a checkpoint stands."""
     first = -1 if stage.prepare_epochs else 0
@@ -123,7 +122,7 @@ def _rounds(
             elif round == start["round"]:
                 network = stage.step.apply(network, entries[round]["plan"])
             else:
-                context = step_context(stage.step, run, entered, latency)
+                context = step_context(stage.step, run, entry_metrics, latency)
                 network, entry = _surgery(stage.step, network, context, round)
                 optimizer_state.prune(stage.step, entry.plan)
                 entries.append(asdict(entry))

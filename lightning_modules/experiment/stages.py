@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from compression.step import Step
-from lightning_modules.distillation.teacher_runs import ORIGINAL
+from lightning_modules.distillation import ORIGINAL
 from lightning_modules.registry import build, plain
 
 

@@ -17,17 +17,18 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage, stages_of
 from lightning_modules.registry import build, plain
-from lightning_modules.training.callbacks.checkpoints import (
+from lightning_modules.training import (
     AtomicCheckpointIO,
+    DivergenceGuard,
+    EpochTable,
+    Freezing,
+    RankBuffers,
+    Seeding,
     checkpoint_callbacks,
+    chosen_callbacks,
+    ddp_strategy,
+    device_count,
 )
-from lightning_modules.training.callbacks.freezing import Freezing
-from lightning_modules.training.callbacks.progress import EpochTable
-from lightning_modules.training.callbacks.seeding import Seeding
-from lightning_modules.training.callbacks.stopping import DivergenceGuard
-from lightning_modules.training.ddp_processes import RankBuffers, ddp_strategy
-from lightning_modules.training.devices import device_count
-from lightning_modules.training.schema import chosen_callbacks
 
 # Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
 OWN_KEYS = ("max_epochs", "limit_epochs", "keep", "memory_format", "strategy")

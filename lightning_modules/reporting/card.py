@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from lightning_modules.evaluation.class_report import (
-    HEADINGS,
+from lightning_modules.evaluation import (
+    CLASS_COLUMNS,
     class_rows,
     is_class_metric,
     table_cells,
@@ -178,8 +178,10 @@ def _class_tables(confusion: dict[str, Any]) -> str:
     tables = []
     for split in [split for split in confusion if split != "classes"]:
         rows = table_cells(class_rows(confusion["classes"], confusion[split]))
-        marks = ["---", *["---:"] * (len(HEADINGS) - 1)]
-        lines = [f"| {' | '.join(cells)} |" for cells in (HEADINGS, marks, *map(_escaped, rows))]
+        marks = ["---", *["---:"] * (len(CLASS_COLUMNS) - 1)]
+        lines = [
+            f"| {' | '.join(cells)} |" for cells in (CLASS_COLUMNS, marks, *map(_escaped, rows))
+        ]
         tables.append("\n".join([f"### Classes, {split}", "", *lines, ""]))
     return "\n".join(tables)
 

@@ -12,8 +12,8 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from datamodules.loading import Batch
-from lightning_modules.training.auxiliary.objectives import Auxiliary
-from lightning_modules.training.optimization import Length, OptimizerFactory, SchedulerFactory
+from lightning_modules.training.auxiliary.objectives import AuxiliaryLosses
+from lightning_modules.training.optimization import FitLength, OptimizerFactory, SchedulerFactory
 
 # What a restored schedule must not bring back, so that a resumed run may have more epochs.
 LENGTHS = ("total_steps", "_schedule_phases", "T_max", "_milestones", "total_iters")
@@ -55,14 +55,14 @@ class Classifier(pl.LightningModule):
         num_classes: int,
         channels_last: bool = False,
         mixing: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
-        auxiliary: Auxiliary | None = None,
+        auxiliary: AuxiliaryLosses | None = None,
         penalty: Callable[[nn.Module], Tensor | None] | None = None,
         resume_state: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
-        self.auxiliary = Auxiliary(network) if auxiliary is None else auxiliary
+        self.auxiliary = AuxiliaryLosses(network) if auxiliary is None else auxiliary
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.metrics = classification_metrics(num_classes)
         self.mean_loss = MeanMetric()
@@ -133,7 +133,7 @@ class Classifier(pl.LightningModule):
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         batches = int(self.trainer.num_training_batches)
         per_epoch = max(1, math.ceil(batches / self.trainer.accumulate_grad_batches))
-        schedule = self._make_scheduler(optimizer, Length(steps, per_epoch, batches))
+        schedule = self._make_scheduler(optimizer, FitLength(steps, per_epoch, batches))
         return {"optimizer": optimizer, "lr_scheduler": cast(LRSchedulerConfigType, schedule)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

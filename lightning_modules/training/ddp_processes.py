@@ -81,16 +81,16 @@ class _Rank:
     def __init__(self, number: int, payload: bytes) -> None:
         self.number = number
         context = multiprocessing.get_context("spawn")  # CUDA and threads do not outlive a fork
-        self.said, saying = context.Pipe(duplex=False)
-        self.process = context.Process(target=_main, args=(payload, os.getpid(), saying))
+        self.messages, sender = context.Pipe(duplex=False)
+        self.process = context.Process(target=_main, args=(payload, os.getpid(), sender))
         with _identity(LOCAL_RANK=number):
             self.process.start()
-        saying.close()
+        sender.close()
 
     def await_start(self) -> None:
         """Returns when the process has imported what it needs; raises its failure."""
-        wait([self.said, self.process.sentinel])
-        if not self.said.poll() or self._read()[0] != STARTED:
+        wait([self.messages, self.process.sentinel])
+        if not self.messages.poll() or self._read()[0] != STARTED:
             self.process.join()
             raise self.failure() or RuntimeError("A training process ended before it began.")
 
@@ -118,28 +118,28 @@ class _Rank:
         )
 
     def _read(self) -> tuple[str, str]:
-        """The newest thing that the process has said."""
+        """The newest message of the process."""
         last = ("", "")
         with contextlib.suppress(EOFError, OSError):
-            while self.said.poll():
-                last = self.said.recv()
+            while self.messages.poll():
+                last = self.messages.recv()
         return last
 
 
-def _main(payload: bytes, parent: int, saying: Connection) -> None:
+def _main(payload: bytes, parent: int, sender: Connection) -> None:
     """The life of another process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; rank 0 decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     warnings.simplefilter("ignore")  # rank 0 says them
     try:
         work, arguments = pickle.loads(payload)
-        saying.send((STARTED, ""))
+        sender.send((STARTED, ""))
         work(*arguments)
         if distributed.is_initialized():
             distributed.destroy_process_group()
     except BaseException as error:
         sentence = isinstance(error, USER_ERRORS)
-        saying.send((SENTENCE, str(error)) if sentence else (TRACE, traceback.format_exc()))
+        sender.send((SENTENCE, str(error)) if sentence else (TRACE, traceback.format_exc()))
         os._exit(1)
     os._exit(0)  # an orderly end may wait for other processes, or abort in a thread of gloo
 

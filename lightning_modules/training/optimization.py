@@ -19,11 +19,11 @@ LAYER_RATES = ("lr_factors", "layer_decay")  # of an optimizer node, for its par
 LIGHTNING_KEYS = ("interval", "monitor")  # of a scheduler node, for Lightning
 
 OptimizerFactory = Callable[[nn.Module], Optimizer]
-SchedulerFactory = Callable[[Optimizer, "Length"], dict[str, Any]]
+SchedulerFactory = Callable[[Optimizer, "FitLength"], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Length:
+class FitLength:
     """How long a fit is, in weight updates; a schedule gets what it has arguments for."""
 
     total_steps: int
@@ -48,7 +48,7 @@ def make_optimizer(module: nn.Module, node: DictConfig, *, lr: float | None = No
     return build(settings, params=parameter_groups(module, lr=settings["lr"], **rates))
 
 
-def make_schedule(optimizer: Optimizer, node: DictConfig, length: Length) -> dict[str, Any]:
+def make_schedule(optimizer: Optimizer, node: DictConfig, length: FitLength) -> dict[str, Any]:
     """The schedule and when it is stepped, as `configure_optimizers` gives them to Lightning.
 
     Args:

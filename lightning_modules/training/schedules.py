@@ -48,12 +48,12 @@ def cosine(
     rise = _warmup_steps(warmup_epochs, steps_per_epoch, total_steps)
     fall = max(1, total_steps - rise)
 
-    def share(step: int) -> float:
+    def factor(step: int) -> float:
         angle = math.pi * min(step / fall, 1.0)
         return final_fraction + (1 - final_fraction) * (1 + math.cos(angle)) / 2
 
     # Not CosineAnnealingLR: its one lowest rate would lift the layers that have small rates.
-    return _after_warmup(optimizer, LambdaLR(optimizer, share), rise)
+    return _after_warmup(optimizer, LambdaLR(optimizer, factor), rise)
 
 
 def cosine_restarts(

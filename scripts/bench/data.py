@@ -175,10 +175,8 @@ def report_waiting(cfg: DictConfig, data: "ImageData") -> None:
     """Three epochs of training: which part of the time the loop waits for a batch."""
     import torch
 
-    from lightning_modules.experiment.experiment import initial_network
+    from lightning_modules.experiment import RunContext, initial_network, stages_of
     from lightning_modules.experiment.fit import fit
-    from lightning_modules.experiment.run_context import RunContext
-    from lightning_modules.experiment.stages import stages_of
 
     cfg.trainer.max_epochs = 3
     (stage,) = stages_of(cfg)

@@ -12,11 +12,9 @@ from omegaconf import DictConfig
 
 from datamodules.loading import ImageData
 from lightning_modules.config.composing import fresh_config
-from lightning_modules.distillation.teachers import Teacher
-from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.distillation import Teacher
+from lightning_modules.experiment import RunContext, initial_network, stages_of
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import RunContext
-from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs import run_directory
 from lightning_modules.runs.data import make_data
 

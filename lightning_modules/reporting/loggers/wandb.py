@@ -9,7 +9,7 @@ from typing import Any
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lightning_modules.evaluation.class_report import HEADINGS, class_rows, is_class_metric
+from lightning_modules.evaluation import CLASS_COLUMNS, class_rows, is_class_metric
 from lightning_modules.registry import build, plain
 from lightning_modules.runs.run_directory import joined
 from lightning_modules.runs.run_records import STOPPED
@@ -112,7 +112,7 @@ def log_results(run: Any, metrics: dict[str, Any], pictures: Sequence[Path], mod
     classes, *matrices = metrics["confusion"].items()
     for split, matrix in matrices:
         rows = [list(row) for row in class_rows(classes[1], matrix)]
-        run.log({f"{split}/classes": wandb.Table(columns=list(HEADINGS), data=rows)})
+        run.log({f"{split}/classes": wandb.Table(columns=list(CLASS_COLUMNS), data=rows)})
     if pictures:
         run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in pictures})
     numbers = {k: v for k, v in metrics.items() if "/" in k and not is_class_metric(k)}

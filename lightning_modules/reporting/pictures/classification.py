@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_modules.evaluation.calibration import Reliability
-from lightning_modules.evaluation.class_report import ClassRow, Matrix
+from lightning_modules.evaluation import ClassRow, Matrix, Reliability
 from lightning_modules.reporting.pictures.drawing import (
     BLUE,
     GREY,

@@ -4,10 +4,7 @@ from pathlib import Path
 
 from datamodules.contact_sheets import RED, Section, Tile, save_contact_sheet
 from datamodules.loading import ImageData
-from lightning_modules.evaluation.calibration import reliability
-from lightning_modules.evaluation.class_report import class_rows
-from lightning_modules.evaluation.metrics import split_metrics
-from lightning_modules.evaluation.predictions import Predictions
+from lightning_modules.evaluation import Predictions, class_rows, reliability, split_metrics
 from lightning_modules.reporting.pictures.classification import (
     draw_class_bars,
     draw_confusion,

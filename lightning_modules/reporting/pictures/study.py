@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_modules.evaluation.score import macs_score
+from lightning_modules.evaluation import macs_score
 from lightning_modules.reporting.pictures.drawing import (
     BLUE,
     FOLDER,

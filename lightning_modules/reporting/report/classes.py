@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_modules.evaluation.class_report import HEADINGS, ClassRow, class_rows, table_cells
+from lightning_modules.evaluation import CLASS_COLUMNS, ClassRow, class_rows, table_cells
 from lightning_modules.reporting.pictures.classification import draw_class_bars, draw_confusion
 from lightning_modules.reporting.pictures.drawing import FOLDER
 from lightning_modules.reporting.report.content import Picture, Table
@@ -51,7 +51,7 @@ def _split(run: FinishedRun, split: str, confusion: dict[str, Any]) -> Split:
     matrix_words = f"Confusion matrix of the {name} images. {mistakes}"
     return Split(
         name=name,
-        table=Table(f"Classes, {name} images", HEADINGS, table_cells(rows)),
+        table=Table(f"Classes, {name} images", CLASS_COLUMNS, table_cells(rows)),
         bars=_stored(run, f"{split}_classes", bars)
         or Picture.of_figure(draw_class_bars(rows, macro_f1=f1, title=title), bars),
         confusion=_stored(run, f"{split}_confusion", matrix_words)

@@ -12,7 +12,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 from lightning_modules.networks.features import feature_shapes, has_module
 from lightning_modules.registry import build, plain
-from lightning_modules.training.auxiliary.objectives import Attachment, Auxiliary
+from lightning_modules.training.auxiliary.objectives import AuxiliaryHead, AuxiliaryLosses
 from lightning_modules.training.losses.building import build_loss
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def build_auxiliary(
     nodes: DictConfig, network: Network, *, class_counts: Sequence[int], seed: int
-) -> Auxiliary:
+) -> AuxiliaryLosses:
     """The heads that the nodes describe, for the network as it is now.
 
     A module that an earlier compression step took away is left out, and said.
@@ -42,12 +42,12 @@ def build_auxiliary(
         for name, path, weight in _places(nodes):
             if has_module(network, path):
                 head = _head(name, nodes[name], path, network, class_counts)
-                attachments.append(Attachment(name, path, weight, head))
+                attachments.append(AuxiliaryHead(name, path, weight, head))
             else:
                 log.info(
                     f"  auxiliary.{name}.at={path} is left out: the module was compressed away"
                 )
-    return Auxiliary(network, attachments)
+    return AuxiliaryLosses(network, attachments)
 
 
 def check_auxiliary(nodes: DictConfig, network: Network) -> None:

@@ -1,4 +1,4 @@
-"""Auxiliary heads: what an inner module's output already knows of the classes, or of the image."""
+"""Auxiliary heads: what an inner output already knows of the classes, or of the image."""
 
 import math
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ from lightning_modules.networks.features import Features
 
 
 @dataclass(frozen=True)
-class Attachment:
+class AuxiliaryHead:
     """One head on one module.
 
     Attributes:
@@ -25,11 +25,11 @@ class Attachment:
     head: nn.Module
 
 
-class Auxiliary(nn.Module):
+class AuxiliaryLosses(nn.Module):
     """Weighted extra losses on what modules of `network` give.
 
     The heads are trained and stand in checkpoints beside the network, but are no part of it: it
-    is saved, measured and shipped without them.
+    is saved, measured and exported without them.
 
         with auxiliary.features:
             loss = objective(network(images), targets)
@@ -40,7 +40,7 @@ class Auxiliary(nn.Module):
         attachments: none means no extra losses.
     """
 
-    def __init__(self, network: nn.Module, attachments: Sequence[Attachment] = ()) -> None:
+    def __init__(self, network: nn.Module, attachments: Sequence[AuxiliaryHead] = ()) -> None:
         super().__init__()
         self.heads = nn.ModuleList(attachment.head for attachment in attachments)
         self.features = Features(network, [attachment.path for attachment in attachments])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lightning_modules.training.optimization import Length, make_optimizer, make_schedule
+from lightning_modules.training.optimization import FitLength, make_optimizer, make_schedule
 from lightning_modules.training.schedules import cosine, cosine_restarts, one_cycle
 
 CYCLE = {"pct_start": 0.25, "div_factor": 10.0, "final_div_factor": 100.0}
@@ -80,7 +80,7 @@ def made(target, **settings):
     """The Lightning node of a schedule."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     node = OmegaConf.create({"_target_": target, **settings})
-    return make_schedule(optimizer, node, Length(20, 4, 8))
+    return make_schedule(optimizer, node, FitLength(20, 4, 8))
 
 
 def test_a_schedule_gets_the_lengths_that_it_takes_in_its_own_unit():

@@ -1,0 +1,17 @@
+from .aggregation import aggregate as aggregate
+from .distillation import Distillation as Distillation
+from .distiller import Distiller as Distiller
+from .distiller import check_pairs as check_pairs
+from .distiller import make_distiller as make_distiller
+from .feature_pairs import FeaturePairs as FeaturePairs
+from .feature_term import FeatureTerm as FeatureTerm
+from .feature_term import ParameterFreeLoss as ParameterFreeLoss
+from .logit_term import LogitTerm as LogitTerm
+from .logit_term import SoftTargets as SoftTargets
+from .stored_logits import StoredLogits as StoredLogits
+from .stored_logits import store_logits as store_logits
+from .teacher_runs import ORIGINAL as ORIGINAL
+from .teachers import Teacher as Teacher
+from .teachers import freeze as freeze
+from .teachers import gather_teachers as gather_teachers
+from .teachers import with_original as with_original

@@ -1,0 +1,11 @@
+from .checkpoints import AtomicCheckpointIO as AtomicCheckpointIO
+from .checkpoints import checkpoint_callbacks as checkpoint_callbacks
+from .checkpoints import read_checkpoint as read_checkpoint
+from .ema import EMA as EMA
+from .freezing import Freezing as Freezing
+from .progress import EpochLines as EpochLines
+from .progress import EpochTable as EpochTable
+from .seeding import SameBatches as SameBatches
+from .seeding import Seeding as Seeding
+from .stopping import DivergenceGuard as DivergenceGuard
+from .stopping import EarlyStopping as EarlyStopping

@@ -1,0 +1,10 @@
+from .arcface import ArcFace as ArcFace
+from .building import build_loss as build_loss
+from .building import check_loss as check_loss
+from .focal import Focal as Focal
+from .logit_adjustment import LogitAdjustment as LogitAdjustment
+from .soft_f1 import F1CrossEntropy as F1CrossEntropy
+from .soft_f1 import F1Focal as F1Focal
+from .soft_f1 import SoftF1 as SoftF1
+from .weighted import CrossEntropy as CrossEntropy
+from .weighted import WeightedLoss as WeightedLoss
