@@ -1,5 +1,6 @@
 """What several tests share: a composed configuration, a small image folder, the real data."""
 
+import copy
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -24,6 +26,7 @@ COLD = bool(os.environ.get("MODEL_DIET_COLD_TESTS"))  # an interpreter for each 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
+ENVIRONMENT = dict(os.environ)  # before any test changes it
 
 
 def needs_shared(*parts: str):
@@ -35,6 +38,23 @@ def needs_shared(*parts: str):
 def needs_extra(name: str):
     """Skips a test where an optional package of this project is not installed."""
     return pytest.mark.skipif(find_spec(name) is None, reason=f"needs the extra [{name}]")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_file_parsed_once():
+    """Lets Hydra parse a file of conf/ once, for parsing is a fifth of what composing takes."""
+    plain, parsed = FileConfigSource.load_config, {}
+
+    def load_config(source, config_path):
+        file = Path(source.path, source._normalize_file_name(config_path))
+        seen = (file, file.stat().st_mtime_ns if file.exists() else None)
+        if seen not in parsed:
+            parsed[seen] = plain(source, config_path)
+        return copy.deepcopy(parsed[seen])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileConfigSource, "load_config", load_config)
+        yield
 
 
 @pytest.fixture
@@ -157,4 +177,4 @@ def run_command(
 
 @cache
 def _warm_python() -> WarmPython:
-    return WarmPython(ROOT)
+    return WarmPython(ROOT, ENVIRONMENT)

@@ -91,16 +91,21 @@ class Program:
 
 
 class WarmPython:
-    """The server, and what a test asks it for; it ends with the process that started it."""
+    """The server, and what a test asks it for; it ends with the process that started it.
 
-    def __init__(self, root: Path):
-        self._environment = _read_at_start(os.environ)
+    Args:
+        root: The project's, where programs start.
+        environment: As it was before any test changed it.
+    """
+
+    def __init__(self, root: Path, environment: Mapping[str, str]):
+        self._environment = _read_at_start(environment)
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, SERVER, str(theirs.fileno())],
                 cwd=root,
-                env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},  # as datamodules sets it
+                env={**environment, "NO_ALBUMENTATIONS_UPDATE": "1"},  # as datamodules sets it
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # no terminal, so that the streams are buffered alike

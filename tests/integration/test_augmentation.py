@@ -26,6 +26,7 @@ def same(first, second):
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow  # that the batches are equal is tested with the data
 def test_equal_weights_for_any_number_of_workers(homes, folder):
     alone = trained(homes, folder, "alone", "data.num_workers=0")
     helped = trained(homes, folder, "helped", "data.num_workers=2")
