@@ -37,8 +37,8 @@ LIBRARIES = (
     "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper", "networkx", "tabulate",
     "matplotlib.figure", "matplotlib.backends.backend_agg", "rich.progress", "jinja2", "requests",
 )  # fmt: skip
-# Variables that an interpreter or a library reads only when it starts.
-READ_AT_START = ("PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "MPL", "HF_", "TORCH")
+# Variables that an interpreter or a library reads only when it starts (cv2 and torch set others).
+READ_AT_START = ("PYTHON", "OMP_", "MKL_", "OPENBLAS_", "MPL", "HF_")
 SERVER = "tests/warm_python.py"
 
 
