@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.schema import is_whole
-from lightning_modules.search.limits import limits_of
+from lightning_modules.search.cost_limits import limits_of
 from lightning_modules.search.objectives import directions_of, objectives_of
 from lightning_modules.search.space import bare, distributions, has_key, search_space
 

@@ -41,7 +41,7 @@ def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:
     return sum(max(0.0, cost / limits[name] - 1) for name, cost in known.items())
 
 
-def outline_costs(cfg: DictConfig, num_classes: int) -> dict[str, int]:
+def meta_costs(cfg: DictConfig, num_classes: int) -> dict[str, int]:
     """The counted costs of the network that the configuration describes, without its weights."""
     from compression.cost import activation_bytes, count_macs, count_params
     from lightning_modules.networks.building import outline_network

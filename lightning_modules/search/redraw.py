@@ -12,7 +12,7 @@ from optuna.trial import Trial
 
 from lightning_modules.errors import COMPOSING
 from lightning_modules.registry import build
-from lightning_modules.search.limits import COUNTED, limits_of, outline_costs, violation
+from lightning_modules.search.cost_limits import COUNTED, limits_of, meta_costs, violation
 from lightning_modules.search.trials import counts
 
 
@@ -91,6 +91,6 @@ def excess_of(root: DictConfig, overrides: list[str], limits: dict[str, float]) 
         cfg = GlobalHydra.instance().config_loader().load_sweep_config(root, overrides)
         if cfg.compression:
             return 0.0
-        return violation(outline_costs(cfg, len(build(cfg.data.source).check())), limits)
+        return violation(meta_costs(cfg, len(build(cfg.data.source).check())), limits)
     except COMPOSING:
         return 0.0  # the trial will fail, and say why

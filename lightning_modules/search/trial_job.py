@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build
-from lightning_modules.search.limits import limits_of, outline_costs, refuse, violation
+from lightning_modules.search.cost_limits import limits_of, meta_costs, refuse, violation
 from lightning_modules.search.objectives import penalties
 
 
@@ -27,7 +27,7 @@ def run_trial(
     """
     limits, folder = limits_of(cfg), Path(hydra.runtime.output_dir)
     if limits and not cfg.compression:
-        costs = outline_costs(cfg, len(build(cfg.data.source).check()))
+        costs = meta_costs(cfg, len(build(cfg.data.source).check()))
         if over := violation(costs, limits):
             refuse(folder, costs, over)
             return _penalized(cfg, hydra, over)

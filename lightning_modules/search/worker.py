@@ -20,10 +20,10 @@ from lightning_modules.errors import COMPOSING, ConfigError
 from lightning_modules.files import read_json
 from lightning_modules.runs.run_records import STOPPED
 from lightning_modules.search import progress
+from lightning_modules.search.cost_limits import OVER_LIMITS
 from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.grid import next_point
 from lightning_modules.search.independent_samplers import FixedValuesSampler, default_value
-from lightning_modules.search.limits import OVER_LIMITS
 from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
 from lightning_modules.search.progress import write_table
 from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
@@ -70,7 +70,7 @@ class Worker:
         """
         settings = self.root.hydra.sweeper
         own = raised = 0
-        self._choose_sampler(0)  # settling, too, tells the sampler
+        self._choose_sampler(0)  # finishing orphans, too, tells the sampler
         while True:
             finish_orphans(self.study, self.folder, self.names, list(self.root.sweep.mark_failed))
             taken = sum(map(counts, self.study.get_trials(deepcopy=False)))

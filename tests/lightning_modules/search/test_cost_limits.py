@@ -10,7 +10,7 @@ from omegaconf import OmegaConf, open_dict
 from compression.cost.macs import count_macs
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
-from lightning_modules.search.limits import violation
+from lightning_modules.search.cost_limits import violation
 from lightning_modules.search.objectives import checked_values, penalties
 from lightning_modules.search.pruners import SteadyHyperband, make_pruner
 from lightning_modules.search.samplers import violations
@@ -52,26 +52,26 @@ def trial(multirun, tmp_path, folder):
     return made
 
 
-def conducted(**metrics):
+def counted_run(**metrics):
     calls = []
 
-    def conduct():
+    def work():
         calls.append(1)
         return {f"val/{name}" if name == "f1" else f"cost/{name}": v for name, v in metrics.items()}
 
-    return SimpleNamespace(conduct=conduct, calls=calls)
+    return SimpleNamespace(work=work, calls=calls)
 
 
 def test_a_network_over_its_limit_is_not_trained(trial, tmp_path):
     cfg, hydra = trial("sweep.limits.macs=1000")
     macs = count_macs(build_network(cfg.model, num_classes=3, image_size=64), 64)
-    run = conducted(f1=0.5, macs=macs)
-    value = run_trial(cfg, hydra, run.conduct)
+    run = counted_run(f1=0.5, macs=macs)
+    value = run_trial(cfg, hydra, run.work)
     assert run.calls == [] and value == pytest.approx(1 - macs / 1000)
     left = json.loads((tmp_path / "over_limits.json").read_text())
     assert left["costs"]["cost/macs"] == macs and left["violation"] == pytest.approx(-value)
     cfg.sweep.limits.macs = macs
-    assert run_trial(cfg, hydra, run.conduct) == 0.5
+    assert run_trial(cfg, hydra, run.work) == 0.5
     assert run.calls == [1]
 
 
@@ -80,11 +80,11 @@ def test_a_compressed_network_is_judged_when_it_is_there(trial, tmp_path):
         "sweep.limits.macs=1000", "+compression=svd", "objective=[val/f1,cost/macs]",
         "sweep.direction=[maximize,minimize]",
     )  # fmt: skip
-    run = conducted(f1=0.5, macs=1500)
-    assert run_trial(cfg, hydra, run.conduct) == [-0.5, 1.5e12]
+    run = counted_run(f1=0.5, macs=1500)
+    assert run_trial(cfg, hydra, run.work) == [-0.5, 1.5e12]
     assert run.calls == [1] and (tmp_path / "over_limits.json").is_file()
-    run = conducted(f1=0.5, macs=900)
-    assert run_trial(cfg, hydra, run.conduct) == [0.5, 900]
+    run = counted_run(f1=0.5, macs=900)
+    assert run_trial(cfg, hydra, run.work) == [0.5, 900]
 
 
 def test_objectives_that_a_run_did_not_measure():

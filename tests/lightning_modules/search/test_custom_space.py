@@ -9,8 +9,8 @@ from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks.staged import stage_rows
 from lightning_modules.search.check import check_search
 from lightning_modules.search.compression import _layers
+from lightning_modules.search.cost_limits import meta_costs
 from lightning_modules.search.custom_space import custom_overrides
-from lightning_modules.search.limits import outline_costs
 from tests.lightning_modules.config.test_config import chosen
 
 NEEDS = {
@@ -42,7 +42,7 @@ def test_architectures_are_networks_within_the_strides(multirun, compose_config)
         cfg = OmegaConf.create({"model": root.model, "data": {"image_size": 64}})
         cfg.merge_with_dotlist([f"{key}={value}" for key, value in given.items()])
         if number < 4:
-            assert outline_costs(cfg, num_classes=6)["cost/macs"] > 0
+            assert meta_costs(cfg, num_classes=6)["cost/macs"] > 0
         kept = {n: s for n, s in cfg.model.stages.items() if s.repeat}
         strides = [s.s for s in kept.values()]
         assert 2 ** (1 + strides.count(2)) <= 16
