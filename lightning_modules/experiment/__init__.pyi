@@ -1,4 +1,3 @@
-from .experiment import initial_network as initial_network
 from .experiment import run as run
 from .experiment import run_experiment as run_experiment
 from .fit import FitSpec as FitSpec
@@ -9,5 +8,6 @@ from .sensitivity_scan import as_plain as as_plain
 from .sensitivity_scan import scan_run as scan_run
 from .stage_run import run_stage as run_stage
 from .stages import Stage as Stage
+from .stages import initial_network as initial_network
 from .stages import stages_of as stages_of
 from .trainer import make_trainer as make_trainer

@@ -14,11 +14,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from compression.engine import check_order
-from compression.onnx import is_onnx_network
 from datamodules.loading import ImageData
 from lightning_modules.config.composing import is_search
 from lightning_modules.distillation import Teacher, check_pairs, gather_teachers, with_original
-from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.errors import USER_ERRORS
 from lightning_modules.evaluation import (
     Predictions,
     add_latency,
@@ -32,9 +31,9 @@ from lightning_modules.evaluation import (
 from lightning_modules.experiment.lr_find import with_suggested_lr
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
-from lightning_modules.experiment.stages import Stage, stages_of
+from lightning_modules.experiment.stages import Stage, initial_network, stages_of
 from lightning_modules.files import whole_folder, write_json
-from lightning_modules.networks import Network, build_network, load_network
+from lightning_modules.networks import Network
 from lightning_modules.registry import build
 from lightning_modules.reporting import (
     REPORT,
@@ -182,29 +181,6 @@ def _run_stages(
         networks.append(network)
     taught = [t for t in teachers if any(stage.epochs and stage.has(t.name) for stage in stages)]
     return results, networks, taught
-
-
-def initial_network(cfg: DictConfig, data: ImageData) -> Network:
-    """The network that the first stage gets: a new one, or that of `from_run`.
-
-    That the run of `from_run` has this data's classes and the configured model was checked before.
-
-    Raises:
-        ConfigError: the run holds an int8 network, which nothing can change any more.
-    """
-    size = data.image_size
-    if cfg.from_run is None:
-        network = build_network(cfg.model, num_classes=data.num_classes, image_size=size)
-        network.class_names = data.class_names
-        return network
-    network = load_network(cfg.from_run, trust=saved_run.trusted_packages(cfg))
-    if is_onnx_network(network):
-        raise ConfigError(
-            f"{cfg.from_run} holds an int8 network, which no step can follow; start from the run "
-            "it was quantised from."
-        )
-    network.image_size = size
-    return network
 
 
 def _agreement(

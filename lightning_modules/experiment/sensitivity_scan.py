@@ -13,9 +13,8 @@ from compression.sensitivity import Scan, scan
 from compression.step import Step, Treatment
 from datamodules.workers import report_progress
 from lightning_modules.errors import ConfigError
-from lightning_modules.experiment.experiment import initial_network
 from lightning_modules.experiment.run_context import RunContext, step_context
-from lightning_modules.experiment.stages import stages_of
+from lightning_modules.experiment.stages import initial_network, stages_of
 from lightning_modules.runs.data import make_data
 
 

@@ -1,4 +1,7 @@
-"""The stages of a run: training, then each compression step with its fine-tuning."""
+"""The stages of a run, and the network that the first one gets.
+
+Training comes first, then each compression step with its fine-tuning.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +9,14 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from compression.onnx import is_onnx_network
 from compression.step import Step
+from datamodules.loading import ImageData
 from lightning_modules.distillation import ORIGINAL
+from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.registry import build, plain
+from lightning_modules.runs import saved_run
 
 
 @dataclass(frozen=True)
@@ -79,3 +87,26 @@ def _epochs(cfg: DictConfig, own: int | None) -> int:
 def _capped(cfg: DictConfig, epochs: int) -> int:
     cap = cfg.trainer.limit_epochs
     return epochs if cap is None else min(epochs, cap)
+
+
+def initial_network(cfg: DictConfig, data: ImageData) -> Network:
+    """The network that the first stage gets: a new one, or that of `from_run`.
+
+    That the run of `from_run` has this data's classes and the configured model was checked before.
+
+    Raises:
+        ConfigError: the run holds an int8 network, which nothing can change any more.
+    """
+    size = data.image_size
+    if cfg.from_run is None:
+        network = build_network(cfg.model, num_classes=data.num_classes, image_size=size)
+        network.class_names = data.class_names
+        return network
+    network = load_network(cfg.from_run, trust=saved_run.trusted_packages(cfg))
+    if is_onnx_network(network):
+        raise ConfigError(
+            f"{cfg.from_run} holds an int8 network, which no step can follow; start from the run "
+            "it was quantised from."
+        )
+    network.image_size = size
+    return network

@@ -8,7 +8,7 @@ import yaml
 from safetensors.torch import load_file
 
 from lightning_modules.evaluation.metrics import evaluate
-from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment import initial_network
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import stages_of

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lightning_modules.distillation.teachers import freeze
-from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment import initial_network
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import stages_of

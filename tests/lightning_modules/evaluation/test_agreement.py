@@ -1,4 +1,4 @@
-"""Agreement of a student with teachers whose answers were chosen."""
+"""Agreement of a student with teachers whose logits were chosen."""
 
 import pytest
 import torch

@@ -14,7 +14,7 @@ from lightning_modules.evaluation.metrics import split_metrics
 from lightning_modules.evaluation.predictions import Predictions
 
 
-def answers(classes=5, images=200, seed=0):
+def made_predictions(classes=5, images=200, seed=0):
     draw = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, classes, (images,), generator=draw)
     return Predictions(torch.randn(images, classes, generator=draw), labels)
@@ -22,7 +22,7 @@ def answers(classes=5, images=200, seed=0):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_class_by_its_definition(seed):
-    given = answers(seed=seed)
+    given = made_predictions(seed=seed)
     labels, seen = given.labels.numpy(), given.logits.numpy().argmax(axis=1)
     for number, row in enumerate(class_rows("abcde", given.confusion)):
         both = np.sum((labels == number) & (seen == number))
@@ -36,7 +36,7 @@ def test_every_class_by_its_definition(seed):
 
 @pytest.mark.parametrize("images", [1, 3, 200])
 def test_the_mean_over_known_classes_is_macro_f1(images):
-    given = answers(classes=7, images=images)
+    given = made_predictions(classes=7, images=images)
     found = class_metrics("abcdefg", given.confusion, split="val")
     scores = [value for key, value in found.items() if key.startswith("val/f1/")]
     assert np.mean(scores) == pytest.approx(split_metrics(given, split="val")["val/f1"], abs=1e-6)

@@ -11,7 +11,7 @@ from torch import nn
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.metrics import evaluate
-from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment import initial_network
 from lightning_modules.experiment.fit import fit
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of

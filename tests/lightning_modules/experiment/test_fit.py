@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment import initial_network
 from lightning_modules.experiment.fit import fit
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of

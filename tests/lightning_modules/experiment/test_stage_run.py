@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from compression import Step
-from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment import initial_network
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.experiment.experiment import initial_network
+from lightning_modules.experiment import initial_network
 from lightning_modules.experiment.fit import fit
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage

@@ -43,7 +43,7 @@ class Module(pl.LightningModule):
 
     def on_train_epoch_end(self):
         self.states.append(self.state())
-        self.moments = {id(p) for p in self.trainer.optimizers[0].state}
+        self.with_state = {id(p) for p in self.trainer.optimizers[0].state}
 
     def configure_optimizers(self):
         return torch.optim.AdamW(self.parameters(), lr=0.01, weight_decay=0.1)
@@ -92,7 +92,7 @@ def test_patterns_choose_what_is_frozen():
 
 def test_frozen_weights_get_no_moments_and_the_network_leaves_trainable():
     module = fitted(frozen=1, epochs=1)
-    assert module.moments == {id(p) for p in module.network.body.fc.parameters()}
+    assert module.with_state == {id(p) for p in module.network.body.fc.parameters()}
     assert all(p.requires_grad for p in module.network.parameters())
     assert all(m.training for m in module.network.modules())
 
