@@ -29,7 +29,7 @@ ROOTS = ("compression", "datamodules", "lightning_modules")
 # The checks of what the components' settings may say: functions beside them, free of torch, which
 # run before it is imported. By names, since `config`, which runs them, lies below the components.
 SCHEMAS = {
-    "model": "lightning_modules.networks.check_model:check_model",
+    "model": "lightning_modules.networks.schema:check_model",
     "distillation": "lightning_modules.distillation.schema:check_distillation",
     "teachers": "lightning_modules.distillation.teacher_runs:check_teachers",
     "loss": "lightning_modules.training.losses.schema:check_limits",

@@ -16,7 +16,7 @@ from lightning_modules.config.script_arguments import (
 )
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
-from lightning_modules.networks.check_model import check_model
+from lightning_modules.networks.schema import check_model
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.overrides import key_of
 
@@ -95,9 +95,9 @@ def planned(overrides: list[str], own: dict[str, str]) -> tuple["Network", Any, 
     size = _size(own, cfg)
     classes = _number(own["num_classes"]) if "num_classes" in own else _classes(cfg)
 
-    from lightning_modules.networks import outline_network  # torch: once the checks passed
+    from lightning_modules.networks import meta_network  # torch: once the checks passed
 
-    network = outline_network(cfg.model, num_classes=classes, image_size=size)
+    network = meta_network(cfg.model, num_classes=classes, image_size=size)
     return network, network.image_size, cfg
 
 

@@ -21,7 +21,7 @@ from lightning_modules.config.command_line import explain
 from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import rename_composed
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.networks.check_model import resolved
+from lightning_modules.networks.schema import resolved
 from lightning_modules.registry import build, schema
 from lightning_modules.runs import run_directory, saved_run
 from lightning_modules.runs.data_splits import make_splits
@@ -47,7 +47,7 @@ class CheckBeforeStart(Callback):
         _refuse(check, config)
         folder = Path(config.hydra.run.dir)
         _refuse(_check_folder, folder, config)
-        run_directory.claim(folder)
+        run_directory.register(folder)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _refuse(check_multirun, config)

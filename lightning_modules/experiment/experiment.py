@@ -108,7 +108,7 @@ def run_experiment(
     with _refusal(folder, clears=is_main_run and cfg.resume is None):
         data, stages, network, teachers = _prepare(cfg, folder)
     if is_main_run:
-        run_directory.point(run_directory.STARTED, folder)
+        run_directory.update_pointer(run_directory.STARTED, folder)
     wandb = wandb_run(cfg, folder, title=title, group=group, search=search)
     with _interruption(folder), wandb as logged:
         run = RunContext(cfg, data, folder, logged)
@@ -130,7 +130,7 @@ def run_experiment(
         _write_results(folder, stages[-1].name, metrics)
         write_card(folder, metrics, cfg, data.class_counts, pictures)
         if is_main_run:
-            run_directory.point(run_directory.FINISHED, folder)
+            run_directory.update_pointer(run_directory.FINISHED, folder)
         if _wants_drawing(cfg.report, trial=not is_main_run):
             trust = saved_run.trusted_packages(cfg)
             write_report(read_input([str(folder)]), folder / REPORT, trust=trust)
@@ -241,5 +241,5 @@ def _refusal(folder: Path, *, clears: bool) -> Iterator[None]:
         yield
     except USER_ERRORS:
         if clears:
-            run_directory.discard(folder)
+            run_directory.cleanup(folder)
         raise

@@ -12,7 +12,7 @@ _HOME = {
     "build_network": "lightning_modules.networks.building",
     "load_network": "lightning_modules.networks.saved",
     "load_recipe": "lightning_modules.networks.saved",
-    "outline_network": "lightning_modules.networks.building",
+    "meta_network": "lightning_modules.networks.building",
     "load_weights": "lightning_modules.networks.weights",
     "save_network": "lightning_modules.networks.saved",
     "to_rows": "lightning_modules.networks.blocks.writing",

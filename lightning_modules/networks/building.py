@@ -2,20 +2,20 @@
 
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from torch.overrides import TorchFunctionMode
 
 from compression.cost import forward_shapes, meta_copy
 from compression.errors import CompressionError
 from compression.schema import height_width
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.cosine_head import put_cosine_head
-from lightning_modules.networks.network import Network
-from lightning_modules.networks.outline import Outline
-from lightning_modules.networks.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network, Pixels
 from lightning_modules.networks.weights import load_weights
 from lightning_modules.registry import build
 
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Keys of a model node that its body does not get.
 OWN_KEYS = ("name", "pretrained", "weights", "mean", "std", "input_size", "cosine_scale")
+# What allocates parameters that an initialiser is going to fill.
+UNFILLED = {torch.empty, torch.empty_like, torch.rand, torch.randn, torch.normal}
 
 
 def build_network(
@@ -51,7 +53,7 @@ def build_network(
     return network
 
 
-def outline_network(
+def meta_network(
     model_cfg: DictConfig | Mapping[str, Any], *, num_classes: int, image_size: int | Sequence[int]
 ) -> Network:
     """The same network without weights, in milliseconds and a few megabytes whatever its size.
@@ -64,7 +66,7 @@ def outline_network(
     """
     node = {**plain_node(model_cfg), "pretrained": False, "weights": None}
     try:
-        with Outline():
+        with MetaInit():
             network = assemble(node, num_classes=num_classes, image_size=image_size)
     except (NotImplementedError, RuntimeError):  # a constructor that reads its random values
         network = assemble(node, num_classes=num_classes, image_size=image_size)
@@ -158,3 +160,24 @@ def _check_images(network: Network, node: Mapping[str, Any]) -> None:
             f"model {name} gives an output of shape {shape} for one image instead of logits "
             f"(1, {network.num_classes})."
         )
+
+
+class MetaInit(TorchFunctionMode):
+    """Inside `with MetaInit():`, tensors that would hold random or no values are made on meta.
+
+    Unlike under `torch.device("meta")`, tensors with meaningful values (ranges, index tables, the
+    widths that RegNet computes) stay real, so that constructors may read them and buffers that no
+    file holds are right; the parameters take no memory and no time.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in UNFILLED and kwargs.get("device") is None and "out" not in kwargs:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)

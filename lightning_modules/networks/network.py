@@ -1,12 +1,61 @@
-"""A whole network: pixels in, logits out."""
+"""A whole network: raw pixels in, logits out; its first layer normalises."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
+from compression.errors import CompressionError
 from compression.recipe import Recipe
-from lightning_modules.networks.pixels import Pixels
+from compression.schema import height_width
+from lightning_modules.errors import ConfigError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Pixels(nn.Module):
+    """(x / 255 - mean) / std, so that no preprocessing can be forgotten at inference.
+
+    Args:
+        mean: of each channel, for values in 0..1.
+        std: of each channel, for values in 0..1.
+        resize_to: an int or [height, width] in pixels for a network that wants another size than
+            the images have; bilinear with antialiasing.
+
+    Raises:
+        ConfigError: not three means and three positive deviations, or an impossible size.
+    """
+
+    def __init__(
+        self,
+        *,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        resize_to: int | Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ConfigError(
+                f"model.mean and model.std are three numbers each, std above 0, not {mean} and "
+                f"{std}."
+            )
+        try:
+            self.resize_to = None if resize_to is None else height_width(resize_to)
+        except CompressionError as error:
+            raise ConfigError(f"model.input_size: {error}") from None
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 or floating N x 3 x H x W in 0..255 -> floating N x 3 x H x W."""
+        pixels = images.to(self.mean.dtype)
+        if self.resize_to is not None and tuple(pixels.shape[-2:]) != self.resize_to:
+            pixels = interpolate(pixels, self.resize_to, mode="bilinear", antialias=True)
+        # Scale and shift are six numbers: only two passes over the images.
+        return (pixels - 255 * self.mean) / (255 * self.std)
 
 
 class Network(nn.Module):

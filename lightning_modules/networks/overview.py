@@ -82,7 +82,7 @@ def _row(name: str, module: nn.Module, survey: Profile, macs: int) -> Row:
     shape = survey.shapes.get(name)
     return Row(
         name=name.removeprefix("body."),
-        kind=type(module).__name__ if written is None else written.kind.name,
+        kind=type(module).__name__ if written is None else written.block_type.name,
         arguments=_arguments(module) if written is None else _written(written),
         shape=None if shape is None else tuple(shape[1:]),
         params=count_params(module),

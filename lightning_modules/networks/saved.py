@@ -24,7 +24,7 @@ from compression.onnx import is_onnx_network, stored_content
 from compression.recipe import Recipe
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_file, whole_folder, write_bytes, write_text
-from lightning_modules.networks.building import assemble, plain_node
+from lightning_modules.networks.building import MetaInit, assemble, plain_node
 from lightning_modules.networks.description import (
     FOLDER,
     INT8,
@@ -36,7 +36,6 @@ from lightning_modules.networks.description import (
     write_description,
 )
 from lightning_modules.networks.network import Network
-from lightning_modules.networks.outline import Outline
 from lightning_modules.networks.probe import INT8_TOLERANCE, check_probe, make_probe
 
 
@@ -100,12 +99,12 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
         return _load_int8(folder, description, recipe, trust)
     state = _tensors(folder / WEIGHTS)
     # Whole networks for constructors that read the random values they make.
-    for mode in (Outline(), nullcontext()):
+    for mode in (MetaInit(), nullcontext()):
         try:
             with mode:
                 network = _structure(description, recipe, trust)
         except (NotImplementedError, RuntimeError) as error:
-            if isinstance(mode, Outline):
+            if isinstance(mode, MetaInit):
                 continue
             raise ConfigError(f"{folder} cannot be rebuilt: {error}.") from error
         _fill(network, state)
@@ -119,7 +118,7 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
 def _load_int8(folder: Path, description: Description, recipe: Recipe, trust: list[str]) -> Network:
     """An eval-only network around the file; its structure is only there to be counted."""
     try:
-        with Outline():
+        with MetaInit():
             network = _structure(description, recipe, trust)
     except (NotImplementedError, RuntimeError):  # a constructor that reads its random values
         network = _structure(description, recipe, trust)

@@ -8,7 +8,7 @@ from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.variants import check_variant
+from lightning_modules.networks.schema import check_variant
 from lightning_modules.networks.weights import load_state
 
 # Plain logits in training too; and torchvision warns where the initialisation is left open.
@@ -28,7 +28,7 @@ def torchvision_network(
     """A network of torchvision: normalised N x 3 x H x W -> logits N x `num_classes`.
 
     Args:
-        family: a key of `variants.FAMILIES`.
+        family: a key of `schema.FAMILIES`.
         variant: torchvision's name of the network, such as `resnet18`.
         num_classes: outputs of the head.
         image_size: (height, width) in pixels, for networks that are made for one size.

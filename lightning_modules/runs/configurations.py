@@ -7,7 +7,7 @@ from typing import Any
 from lightning_modules.runs.overrides import leaves, select
 
 REPETITION = ("seed", "data.fold")  # in which repetitions of one configuration differ
-# Keys that change no figure of a run.
+# Keys that change no metric of a run.
 NEUTRAL = (
     "objective",
     "sweep",

@@ -63,7 +63,7 @@ def register_resolvers() -> None:
     )
 
 
-def point(pointer: str, folder: Path) -> None:
+def update_pointer(pointer: str, folder: Path) -> None:
     """Makes `outputs/<pointer>` name this run."""
     write_text(outputs_root() / pointer, f"{folder.resolve()}\n")
 
@@ -97,13 +97,13 @@ def search_folder(word: str) -> Path | None:
     return next((place for place in places if (place / SEARCH).is_file()), None)
 
 
-def claim(folder: Path) -> None:
+def register(folder: Path) -> None:
     """Notes, before Hydra writes to a run's folder, whether it was there already."""
     if folder.is_dir() and str(folder) not in _made:
         _older.add(folder.absolute())
 
 
-def discard(folder: Path) -> None:
+def cleanup(folder: Path) -> None:
     """Removes what a refused run left: all of a new folder, Hydra's files in an older one."""
     if folder.absolute() not in _older:
         shutil.rmtree(folder, ignore_errors=True)

@@ -109,8 +109,8 @@ def _saved(run: Path) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _without_weights(text: str) -> Any:
-    from lightning_modules.networks.building import outline_network
+    from lightning_modules.networks.building import meta_network
 
     cfg = OmegaConf.create(text)
     classes = len(build(cfg.data.source).check())
-    return outline_network(cfg.model, num_classes=classes, image_size=cfg.data.image_size)
+    return meta_network(cfg.model, num_classes=classes, image_size=cfg.data.image_size)

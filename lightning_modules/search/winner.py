@@ -156,11 +156,11 @@ def _values(study: optuna.Study, trial: FrozenTrial) -> str:
 def _as_blocks(cfg: DictConfig, name: str, searched: set[str]) -> DictConfig:
     """Writes `model/blocks/<name>.yaml`; returns its node."""
     from lightning_modules.networks.blocks.network import RowBlocks
-    from lightning_modules.networks.building import outline_network
+    from lightning_modules.networks.building import meta_network
 
-    network = outline_network(cfg.model, num_classes=2, image_size=cfg.data.image_size)
+    network = meta_network(cfg.model, num_classes=2, image_size=cfg.data.image_size)
     rows = [module.row for module in network.body.modules() if isinstance(module, RowBlocks)]
-    blocks = {r.name: {"repeat": r.repeat, "kind": r.kind.name, **r.arguments} for r in rows}
+    blocks = {r.name: {"repeat": r.repeat, "kind": r.block_type.name, **r.arguments} for r in rows}
     keys = ("pretrained", "weights", "mean", "std", "input_size")
     rest = plain(OmegaConf.create({key: cfg.model[key] for key in keys}))
     target = "lightning_modules.networks.blocks.network.BlockNetwork"

@@ -30,7 +30,7 @@ from compression.factorization.tucker import Tucker
 from compression.pruning.prune import Prune
 from lightning_modules.config.options import option_values
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network, load_network, outline_network, save_network
+from lightning_modules.networks import build_network, load_network, meta_network, save_network
 
 TABLE = Path(__file__).with_name("zoo.csv")
 SHARE = 0.6
@@ -205,7 +205,7 @@ def calls(network, size: int):
 def smallest_size(node) -> int:
     for size in SIZES:
         try:
-            outline_network(node, num_classes=3, image_size=size)
+            meta_network(node, num_classes=3, image_size=size)
         except ConfigError:
             continue
         return size

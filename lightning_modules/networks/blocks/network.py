@@ -68,7 +68,7 @@ class BlockNetwork(nn.Module):
             row = _scaled(row, depth_multiple, width_multiple)
             units = _units(row, channels, num_classes)
             self.blocks.add_module(row.name, RowBlocks(row, units))
-            channels, form = units[-1].out_channels, row.kind.gives or form
+            channels, form = units[-1].out_channels, row.block_type.gives or form
         _check_head(row, channels, form, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,9 +82,9 @@ def _check_multiple(name: str, value: Any) -> None:
 
 
 def _check_form(row: Row, form: str) -> None:
-    if form in row.kind.takes:
+    if form in row.block_type.takes:
         return
-    wanted = " or ".join(SHAPES[taken] for taken in row.kind.takes)
+    wanted = " or ".join(SHAPES[taken] for taken in row.block_type.takes)
     hint = ""
     if form == MAP:
         hint = "; put GlobalAvgPool before it"
@@ -94,19 +94,21 @@ def _check_form(row: Row, form: str) -> None:
 
 
 def _scaled(row: Row, depth_multiple: float, width_multiple: float) -> Row:
-    arguments = scale_arguments(row.arguments, row.kind.scaled, width_multiple)
+    arguments = scale_arguments(row.arguments, row.block_type.scaled, width_multiple)
     repeat = scale_repeat(row.repeat, depth_multiple)
-    return Row(row.number, row.name, repeat, row.kind, arguments)
+    return Row(row.number, row.name, repeat, row.block_type, arguments)
 
 
 def _units(row: Row, channels: int, num_classes: int) -> list[nn.Module]:
     arguments = {k: num_classes if v == NUM_CLASSES else v for k, v in row.arguments.items()}
-    strided = {"first": (0,), "last": (row.repeat - 1,), "all": range(row.repeat)}[row.kind.stride]
+    strided = {"first": (0,), "last": (row.repeat - 1,), "all": range(row.repeat)}[
+        row.block_type.stride
+    ]
     units = []
     for position in range(row.repeat):
         own = arguments if position in strided else {**arguments, "s": 1}
         try:
-            units.append(row.kind.make(channels, **own))
+            units.append(row.block_type.make(channels, **own))
         except ConfigError as error:
             raise ConfigError(f"{row}: {error}") from None
         except (ValueError, RuntimeError) as error:  # torch's own refusals, such as of groups

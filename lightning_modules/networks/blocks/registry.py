@@ -16,11 +16,11 @@ from lightning_modules.errors import ConfigError
 # What flows between rows: N x C x H x W, N x C x 1 x 1, or N x C.
 MAP, POINT, FLAT = "map", "point", "flat"
 
-_KINDS: dict[str, "Kind"] = {}
+_BLOCK_TYPES: dict[str, "BlockType"] = {}
 
 
 @dataclass(frozen=True)
-class Kind:
+class BlockType:
     """A kind of row.
 
     Attributes:
@@ -63,19 +63,21 @@ def block(
     def register(cls: type[nn.Module]) -> type[nn.Module]:
         _, _, *parameters = inspect.signature(cls.__init__).parameters.values()
         named = {parameter.name: parameter for parameter in parameters}
-        _KINDS[cls.__name__] = Kind(cls.__name__, cls, named, scaled, stride, takes, gives)
+        _BLOCK_TYPES[cls.__name__] = BlockType(
+            cls.__name__, cls, named, scaled, stride, takes, gives
+        )
         return cls
 
     return register
 
 
-def find_kind(name: Any) -> Kind:
+def find_block_type(name: Any) -> BlockType:
     """The kind called `name`.
 
     Raises:
         ConfigError: there is none; the nearest names are said.
     """
-    kinds = _all_kinds()
+    kinds = _all_block_types()
     if not isinstance(name, str) or name not in kinds:
         raise ConfigError(f"there is no kind {name!r}; {nearest(name, kinds)}")
     return kinds[name]
@@ -91,11 +93,11 @@ def nearest(name: Any, known: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def _all_kinds() -> dict[str, Kind]:
+def _all_block_types() -> dict[str, BlockType]:
     package = import_module("lightning_modules.networks.blocks.types")
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
-    return _KINDS
+    return _BLOCK_TYPES
 
 
 def _usage(parameter: inspect.Parameter) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.blocks.registry import Kind, find_kind
+from lightning_modules.networks.blocks.registry import BlockType, find_block_type
 from lightning_modules.schema import is_number, is_whole
 
 NUM_CLASSES = "num_classes"  # in the place of an int: as many as the data has classes
@@ -23,17 +23,18 @@ class Row:
         number: from 1.
         name: `b` and the number, or the key in a dict of blocks.
         repeat: at least 1.
+        block_type: what the row's kind means.
         arguments: those given, in the kind's order; the others have the kind's defaults.
     """
 
     number: int
     name: str
     repeat: int
-    kind: Kind
+    block_type: BlockType
     arguments: dict[str, Any]
 
     def __str__(self) -> str:
-        return f"row {self.number} ({self.name}, {self.kind.name})"
+        return f"row {self.number} ({self.name}, {self.block_type.name})"
 
 
 def read_rows(blocks: Blocks) -> list[Row]:
@@ -59,7 +60,7 @@ def _read(number: int, name: str, row: Any) -> Row:
         raise ConfigError(f"{where}: the name of a block has letters, digits and _ only.")
     repeat, kind_name, given = _parts(where, row)
     try:
-        kind = find_kind(kind_name)
+        kind = find_block_type(kind_name)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     where = f"row {number} ({name}, {kind.name})"
@@ -89,7 +90,7 @@ def _parts(where: str, row: Any) -> tuple[Any, Any, Any]:
     return row[0], row[1], row[2]
 
 
-def _named(where: str, kind: Kind, given: Sequence[Any]) -> dict[str, Any]:
+def _named(where: str, kind: BlockType, given: Sequence[Any]) -> dict[str, Any]:
     if len(given) > len(kind.parameters):
         raise ConfigError(
             f"{where}: {len(given)} arguments are too many, argument {len(kind.parameters) + 1} "
@@ -98,7 +99,7 @@ def _named(where: str, kind: Kind, given: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(kind.parameters, given, strict=False))
 
 
-def _check_names(where: str, kind: Kind, given: Mapping[str, Any]) -> None:
+def _check_names(where: str, kind: BlockType, given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in kind.parameters:
             raise ConfigError(f"{where}: there is no argument {name}; it takes {kind.usage()}.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.network import BlockNetwork
-from lightning_modules.networks.blocks.registry import find_kind
+from lightning_modules.networks.blocks.registry import find_block_type
 from lightning_modules.schema import is_whole
 
 # An argument of a kind by another name, and what becomes of its value.
@@ -73,11 +73,11 @@ def stage_rows(
 
 def arguments_of(kind: str) -> set[str]:
     """The keys of a stage that mean something to a kind, `repeat` and `kind` aside."""
-    return {RENAMED.get(name, (name,))[0] for name in find_kind(kind).parameters}
+    return {RENAMED.get(name, (name,))[0] for name in find_block_type(kind).parameters}
 
 
 def _row(stage: Mapping[str, Any]) -> dict[str, Any]:
-    kind = find_kind(stage.get("kind"))
+    kind = find_block_type(stage.get("kind"))
     row = {"repeat": stage.get("repeat", 1), "kind": kind.name}
     for name in kind.parameters:
         source, convert = RENAMED.get(name, (name, lambda value: value))

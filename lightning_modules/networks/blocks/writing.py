@@ -26,7 +26,7 @@ def to_rows(network: nn.Module) -> list[list[Any]] | dict[str, list[Any]]:
     if not isinstance(body, BlockNetwork):
         raise ConfigError(f"{type(body).__name__} is no network of blocks; it has no rows.")
     rows = [module.row for module in body.blocks if isinstance(module, RowBlocks)]
-    written = {row.name: [row.repeat, row.kind.name, _positional(row)] for row in rows}
+    written = {row.name: [row.repeat, row.block_type.name, _positional(row)] for row in rows}
     if not written or _shapes(body) != _shapes_of(written, body.num_classes):
         raise ConfigError("The network was changed since it was built; rows cannot describe it.")
     plain = all(row.name == f"b{row.number}" for row in rows)
@@ -35,9 +35,9 @@ def to_rows(network: nn.Module) -> list[list[Any]] | dict[str, list[Any]]:
 
 def _positional(row: Row) -> list[Any]:
     """The arguments up to the last that was given."""
-    names = list(row.kind.parameters)
+    names = list(row.block_type.parameters)
     count = max((names.index(name) + 1 for name in row.arguments), default=0)
-    defaults = {name: row.kind.parameters[name].default for name in names}
+    defaults = {name: row.block_type.parameters[name].default for name in names}
     return [row.arguments.get(name, defaults[name]) for name in names[:count]]
 
 

@@ -88,9 +88,9 @@ def test_the_case_of_record(shufflenet, model_cfg, tmp_path):
     ],
 )
 def test_units_of_real_networks(option, changes, counts, model_cfg):
-    from lightning_modules.networks import outline_network
+    from lightning_modules.networks import meta_network
 
-    network = outline_network(model_cfg(option, **changes), num_classes=3, image_size=64)
+    network = meta_network(model_cfg(option, **changes), num_classes=3, image_size=64)
     stages = unit_stages(network, 64)
     assert [(len(stage.units), len(stage.removable)) for stage in stages] == counts
 

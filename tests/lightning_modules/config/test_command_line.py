@@ -53,7 +53,7 @@ def test_resume_repeats_the_runs_overrides(homes):
 
 def test_resume_last_is_the_last_started_run(homes):
     run = make_run(homes)
-    run_directory.point(run_directory.STARTED, run)
+    run_directory.update_pointer(run_directory.STARTED, run)
     assert f"resume='{run}'" in command_line.expand(["resume=last"])
 
 

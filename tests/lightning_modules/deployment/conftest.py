@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.networks.network import Network
-from lightning_modules.networks.pixels import Pixels
+from lightning_modules.networks.network import Network, Pixels
 
 CLASSES = ("blue", "green", "red")
 

@@ -10,7 +10,7 @@ import torch
 from lightning_modules.deployment.formats import FORMATS
 from lightning_modules.deployment.inference_model import metadata_of
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.pixels import Pixels
+from lightning_modules.networks.network import Pixels
 from tests.conftest import needs_extra
 from tests.lightning_modules.deployment.conftest import Airy, tiny
 

@@ -12,7 +12,7 @@ from compression.factorization.tucker import Tucker
 from compression.onnx.export import export_onnx
 from compression.onnx.network import onnx_session
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network, load_network, outline_network, save_network
+from lightning_modules.networks import build_network, load_network, meta_network, save_network
 from lightning_modules.networks.cosine_head import CosineLinear, put_cosine_head
 
 HEADS = {
@@ -43,10 +43,10 @@ def build(model_cfg, option="shufflenet_g3", **changes):
 
 @pytest.mark.parametrize("option", HEADS)
 def test_it_takes_the_place_of_the_last_linear(model_cfg, option):
-    network = outline_network(model_cfg(option, cosine_scale=8), num_classes=5, image_size=64)
+    network = meta_network(model_cfg(option, cosine_scale=8), num_classes=5, image_size=64)
     found = {name: m for name, m in network.named_modules() if isinstance(m, CosineLinear)}
     assert list(found) == [f"body.{HEADS[option]}"]
-    plain = outline_network(model_cfg(option), num_classes=5, image_size=64)
+    plain = meta_network(model_cfg(option), num_classes=5, image_size=64)
     replaced = plain.get_submodule(f"body.{HEADS[option]}")
     (head,) = found.values()
     assert head.weight.shape == replaced.weight.shape
@@ -63,7 +63,7 @@ def test_it_takes_the_place_of_the_last_linear(model_cfg, option):
 )
 def test_other_heads_are_refused_by_name(model_cfg, option, changes, last):
     with pytest.raises(ConfigError, match=f"{last}, but the cosine head of loss=arcface"):
-        outline_network(model_cfg(option, cosine_scale=8, **changes), num_classes=5, image_size=64)
+        meta_network(model_cfg(option, cosine_scale=8, **changes), num_classes=5, image_size=64)
 
 
 class Ending(nn.Module):

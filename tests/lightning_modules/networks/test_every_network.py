@@ -16,9 +16,9 @@ from compression.cost.macs import count_macs, count_params
 from compression.cost.profile import profile_network
 from compression.engine import recalibrate
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network, load_network, outline_network, save_network
+from lightning_modules.networks import build_network, load_network, meta_network, save_network
 from lightning_modules.networks.overview import overview
-from lightning_modules.networks.variants import FAMILIES
+from lightning_modules.networks.schema import FAMILIES
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +110,7 @@ def smallest(node):
     """The outline of a network at the smallest size that it takes."""
     for size in SIZES:
         try:
-            return outline_network(node, num_classes=3, image_size=size), size
+            return meta_network(node, num_classes=3, image_size=size), size
         except ConfigError as error:
             assert "\n" not in str(error)
             refusal = error

@@ -10,7 +10,7 @@ from compression.cost.macs import count_macs, count_params, macs_per_layer
 from compression.cost.meta_pass import layer_calls
 from compression.cost.profile import profile_network
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import outline_network
+from lightning_modules.networks import meta_network
 from lightning_modules.networks.overview import overview
 from lightning_modules.reporting.pictures.bars import save_bars
 from tests.conftest import ROOT
@@ -20,7 +20,7 @@ import sys, time
 from omegaconf import OmegaConf
 from compression.cost.macs import count_macs
 from compression.cost.profile import profile_network
-from lightning_modules.networks import outline_network
+from lightning_modules.networks import meta_network
 from lightning_modules.networks.overview import overview
 import lightning_modules.networks.zoo
 
@@ -31,7 +31,7 @@ option, variant = sys.argv[1:]
 node = OmegaConf.create(option_values("model", option))
 node.variant = variant
 before = resident()
-network = outline_network(node, num_classes=1000, image_size=224)
+network = meta_network(node, num_classes=1000, image_size=224)
 times = [time.process_time()]
 profiled = lambda: overview(network, profile_network(network, 224))
 for measure in (profiled, lambda: count_macs(network, 224)):
@@ -47,7 +47,7 @@ print(ratio, (resident() - before) / 1e6)
 @pytest.mark.parametrize("convention", ["standard", "leaderboard2021"])
 @pytest.mark.parametrize("layers", [False, True])
 def test_rows_add_up_to_the_totals(option, convention, layers, model_cfg):
-    network = outline_network(model_cfg(option), num_classes=5, image_size=64)
+    network = meta_network(model_cfg(option), num_classes=5, image_size=64)
     rows = overview(network, profile_network(network, 64), convention=convention, layers=layers)
     assert sum(row.macs for row in rows) == count_macs(network, 64, convention=convention)
     assert sum(row.params for row in rows) == count_params(network)
@@ -55,7 +55,7 @@ def test_rows_add_up_to_the_totals(option, convention, layers, model_cfg):
 
 
 def test_rows_by_hand(model_cfg):
-    network = outline_network(model_cfg("resnet"), num_classes=5, image_size=64)
+    network = meta_network(model_cfg("resnet"), num_classes=5, image_size=64)
     rows = {row.name: row for row in overview(network, profile_network(network, 64))}
     assert list(rows)[:3] == ["pixels", "conv1", "bn1"] and list(rows)[-1] == "fc"
     assert rows["conv1"].arguments == "3 -> 64, 7x7/2"
@@ -71,13 +71,13 @@ def test_rows_by_hand(model_cfg):
 def test_a_block_says_the_row_that_it_was_built_from():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU()))
     kind = SimpleNamespace(name="Conv")
-    network[1].row = SimpleNamespace(kind=kind, repeat=2, arguments={"out": 4, "k": 1})
+    network[1].row = SimpleNamespace(block_type=kind, repeat=2, arguments={"out": 4, "k": 1})
     row = overview(network, profile_network(network, 8))[-1]
     assert (row.name, row.kind, row.arguments) == ("1", "Conv", "2 x out=4, k=1")
 
 
 def test_the_survey_agrees_with_the_single_counts(model_cfg):
-    network = outline_network(model_cfg("squeezenet"), num_classes=5, image_size=64)
+    network = meta_network(model_cfg("squeezenet"), num_classes=5, image_size=64)
     found = profile_network(network, [64, 48])
     for convention, counts in found.macs.items():
         single = macs_per_layer(network, [64, 48], convention)
@@ -87,7 +87,7 @@ def test_the_survey_agrees_with_the_single_counts(model_cfg):
 
 
 def test_the_picture(model_cfg, tmp_path):
-    network = outline_network(model_cfg(), num_classes=5, image_size=64)
+    network = meta_network(model_cfg(), num_classes=5, image_size=64)
     rows = overview(network, profile_network(network, 64))
     path = save_bars(rows, tmp_path / "new" / "bars.png", title="a title")
     picture = Image.open(path)

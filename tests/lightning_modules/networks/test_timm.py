@@ -3,7 +3,7 @@ import timm
 import torch
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network, load_network, outline_network, save_network
+from lightning_modules.networks import build_network, load_network, meta_network, save_network
 from lightning_modules.networks.timm_zoo import check_name
 
 
@@ -42,14 +42,14 @@ def test_comes_back_with_buffers_that_no_file_holds(name, model_cfg, tmp_path):
 
 def test_a_size_it_cannot_take_is_one_sentence(model_cfg):
     with pytest.raises(ConfigError, match=r"twins_svt_small cannot be built.*input_size=224"):
-        outline_network(model_cfg("timm", name="twins_svt_small"), num_classes=3, image_size=80)
+        meta_network(model_cfg("timm", name="twins_svt_small"), num_classes=3, image_size=80)
     with pytest.raises(ConfigError, match=r"dla34: .*80 x 80 pixels.*model.input_size"):
-        outline_network(model_cfg("timm", name="dla34"), num_classes=3, image_size=80)
+        meta_network(model_cfg("timm", name="dla34"), num_classes=3, image_size=80)
 
 
 def test_options_reach_timm(model_cfg):
     with pytest.raises(ConfigError, match="cannot be built.*depht"):
-        outline_network(model_cfg("timm", depht=3), num_classes=3, image_size=64)
+        meta_network(model_cfg("timm", depht=3), num_classes=3, image_size=64)
 
 
 @pytest.mark.parametrize("key", ["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"])

@@ -7,9 +7,9 @@ import torch
 from torchvision import models
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network, outline_network
-from lightning_modules.networks.outline import Outline
-from lightning_modules.networks.variants import FAMILIES, check_variant
+from lightning_modules.networks import build_network, meta_network
+from lightning_modules.networks.building import MetaInit
+from lightning_modules.networks.schema import FAMILIES, check_variant
 
 MODULES = {"mobilenet_v2": "mobilenetv2", "mobilenet_v3": "mobilenetv3"}
 MODULES |= {"shufflenet_v2": "shufflenetv2", "swin": "swin_transformer"}
@@ -37,7 +37,7 @@ def test_an_unknown_variant_lists_what_exists():
 
 
 def test_names_are_checked_without_torch():
-    code = "import lightning_modules.networks.variants, compression, sys; assert 'torch' not in "
+    code = "import lightning_modules.networks.schema, compression, sys; assert 'torch' not in "
     subprocess.run([sys.executable, "-c", code + "sys.modules"], check=True)
 
 
@@ -67,7 +67,7 @@ def test_plain_logits_in_training(option, model_cfg):
 
 
 def test_position_embeddings_are_interpolated(monkeypatch, model_cfg):
-    with Outline():
+    with MetaInit():
         source = models.vit_b_32(image_size=64).state_dict()
     source = {name: torch.zeros(tensor.shape) for name, tensor in source.items()}
     monkeypatch.setattr(models._api.WeightsEnum, "get_state_dict", lambda *a, **k: source)
@@ -89,7 +89,7 @@ def test_position_embeddings_are_interpolated(monkeypatch, model_cfg):
 )
 def test_a_size_it_cannot_take_is_one_sentence(option, size, says, model_cfg):
     with pytest.raises(ConfigError, match=says):
-        outline_network(model_cfg(option, input_size=None), num_classes=4, image_size=size)
+        meta_network(model_cfg(option, input_size=None), num_classes=4, image_size=size)
 
 
 def test_pretrained_offline_is_one_sentence(monkeypatch, model_cfg):

@@ -11,8 +11,8 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 from compression.cost.macs import count_macs
 from compression.cost.meta_pass import forward_shapes
-from lightning_modules.networks.outline import Outline
-from lightning_modules.networks.variants import FAMILIES
+from lightning_modules.networks.building import MetaInit
+from lightning_modules.networks.schema import FAMILIES
 
 WITH_ATTENTION = ("maxvit", "swin", "vit")
 CNNS = [name for family in FAMILIES if family not in WITH_ATTENTION for name in FAMILIES[family]]
@@ -83,7 +83,7 @@ def window_tokens(attention, x) -> int:
 
 
 def outline(make, **settings):
-    with Outline():
+    with MetaInit():
         network = make(**settings)
     return network.to("meta").eval()
 

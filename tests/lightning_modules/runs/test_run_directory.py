@@ -50,7 +50,7 @@ def test_trials_stay_in_their_study_whatever_their_model(homes, compose_config):
 def test_pointers_name_the_latest(homes):
     for name in ("one", "two"):
         (homes / name).mkdir()
-        run_directory.point(run_directory.FINISHED, homes / name)
+        run_directory.update_pointer(run_directory.FINISHED, homes / name)
     assert run_directory.resolve("last", run_directory.FINISHED) == homes / "two"
     (homes / "two").rmdir()
     with pytest.raises(ConfigError, match="no longer exists"):
@@ -68,9 +68,9 @@ def test_a_refusal_removes_only_what_the_command_made(tmp_path):
     older.mkdir()
     (older / "notes.txt").write_text("mine")
     for folder in (made, older):
-        run_directory.claim(folder)
+        run_directory.register(folder)
         (folder / ".hydra").mkdir(parents=True)
         (folder / "run.log").write_text("")
-        run_directory.discard(folder)
+        run_directory.cleanup(folder)
     assert not made.parent.exists()
     assert [path.name for path in older.iterdir()] == ["notes.txt"]

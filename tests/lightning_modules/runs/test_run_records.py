@@ -86,7 +86,7 @@ def test_runs_and_studies_by_directory_and_name(homes, leave, monkeypatch):
     for number in (10, 2, 0):
         leave(study / "trials" / str(number), f"seed={number}", f1=0.5)
     run = leave(homes / "run", f1=0.5)
-    run_directory.point(run_directory.FINISHED, run)
+    run_directory.update_pointer(run_directory.FINISHED, run)
     names = [record.name for record in study_records(study)]
     assert names == ["trials/0", "trials/2", "trials/10"]
     found = find_records(["s", "last", str(run), f"{study}/trials/2/"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_modules.runs.spread import lower_is_better, spread
+from lightning_modules.runs.summary import lower_is_better, spread
 
 
 def test_three_seeds_by_hand():

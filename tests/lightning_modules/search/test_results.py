@@ -98,9 +98,9 @@ def test_an_architecture_is_written_as_an_experiment_that_composes(study, leave,
 
 
 def _shapes(model):
-    from lightning_modules.networks.building import outline_network
+    from lightning_modules.networks.building import meta_network
 
-    network = outline_network(model, num_classes=3, image_size=48)
+    network = meta_network(model, num_classes=3, image_size=48)
     return [tensor.shape for tensor in network.state_dict().values()]
 
 

@@ -9,7 +9,7 @@ from lightning_modules.distillation.distiller import Distiller
 from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.pixels import Pixels
+from lightning_modules.networks.network import Pixels
 from lightning_modules.registry import build
 from lightning_modules.training.callbacks.seeding import seed_step
 from lightning_modules.training.classifier import Classifier

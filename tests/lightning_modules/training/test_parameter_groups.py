@@ -84,9 +84,9 @@ def test_a_network_without_a_head_says_so(network):
     ],
 )  # fmt: skip
 def test_heads_of_known_networks(compose_config, model, head):
-    from lightning_modules.networks import outline_network
+    from lightning_modules.networks import meta_network
 
-    network = outline_network(compose_config(f"model={model}").model, num_classes=6, image_size=64)
+    network = meta_network(compose_config(f"model={model}").model, num_classes=6, image_size=64)
     assert head_layers(network) == {f"body.{head}"}
 
 

@@ -8,7 +8,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks import registry
 from lightning_modules.networks.blocks.network import BlockNetwork
-from lightning_modules.networks.blocks.registry import find_kind
+from lightning_modules.networks.blocks.registry import find_block_type
 from lightning_modules.networks.blocks.writing import to_rows
 
 TARGET = "lightning_modules.networks.blocks.network.BlockNetwork"
@@ -153,8 +153,8 @@ def test_configuration_nodes_are_rows_too(rows):
 
 
 def test_a_new_kind_is_one_decorated_class(parse, monkeypatch):
-    find_kind("Conv")
-    monkeypatch.setitem(registry._KINDS, "Twice", None)  # removed again after the test
+    find_block_type("Conv")
+    monkeypatch.setitem(registry._BLOCK_TYPES, "Twice", None)  # removed again after the test
 
     @registry.block()
     class Twice(torch.nn.Upsample):

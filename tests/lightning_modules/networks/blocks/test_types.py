@@ -10,7 +10,7 @@ from compression.onnx.export import export_onnx
 from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks import registry
 from lightning_modules.networks.blocks.network import BlockNetwork
-from lightning_modules.networks.blocks.registry import find_kind
+from lightning_modules.networks.blocks.registry import find_block_type
 
 IN, SIDE = 16, 14  # channels and pixels that come in
 
@@ -164,7 +164,7 @@ CASES = [(kind, arguments) for kind, (_, cases) in FORMULAS.items() for argument
 
 
 def make(kind, arguments, channels=IN):
-    found = find_kind(kind)
+    found = find_block_type(kind)
     return found.make(channels, **dict(zip(found.parameters, arguments, strict=False))).eval()
 
 
@@ -182,8 +182,8 @@ def test_shape_parameters_and_macs(kind, arguments):
 
 
 def test_no_kind_is_without_a_formula():
-    find_kind("Conv")
-    assert set(registry._KINDS) == set(FORMULAS) | {"GlobalAvgPool", "Flatten", "Linear"}
+    find_block_type("Conv")
+    assert set(registry._BLOCK_TYPES) == set(FORMULAS) | {"GlobalAvgPool", "Flatten", "Linear"}
 
 
 def test_heads():

@@ -3,7 +3,7 @@ import torch
 from torchvision.transforms.v2.functional import normalize, resize
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Pixels
 
 
 def test_normalises_as_torchvision_does(images):
