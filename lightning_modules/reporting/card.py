@@ -15,12 +15,7 @@ from lightning_modules.evaluation import (
 from lightning_modules.files import write_text
 from lightning_modules.reporting.closing_screen import weights_of
 from lightning_modules.runs import saved_run
-<<<<<<< HEAD
-from lightning_modules.runs.spread import METRICS
-from lightning_modules.runs.summary import Row
-=======
 from lightning_modules.runs.summary import METRICS, Row
->>>>>>> be261a6 (Name networks and run records in the field's words; join their thin modules)
 
 CARD = "card.md"
 TEMPLATE = """\

@@ -11,12 +11,7 @@ from rich.text import Text
 from lightning_modules.files import write_text
 from lightning_modules.reporting.closing_screen import COLUMNS
 from lightning_modules.runs.configurations import as_text
-<<<<<<< HEAD
-from lightning_modules.runs.spread import METRICS, Spread
-from lightning_modules.runs.summary import Row, Summary
-=======
 from lightning_modules.runs.summary import METRICS, Row, Spread, Summary
->>>>>>> be261a6 (Name networks and run records in the field's words; join their thin modules)
 
 TITLE = "mean (sd) over seeds and folds, best {objective} first"
 STANDARD_ERROR = "se is sd / sqrt(runs); folds share training images, so over folds it is too small"
@@ -117,11 +112,7 @@ def _number(metric: str, value: float | None) -> str:
 def _in_full(metric: str, found: Spread | None) -> list[str]:
     if found is None:
         return [""] * 5
-<<<<<<< HEAD
     values = (found.mean, found.sd, found.se, found.minimum, found.maximum)
-=======
-    values = (found.mean, found.sd, found.se, found.min, found.max)
->>>>>>> be261a6 (Name networks and run records in the field's words; join their thin modules)
     return [_number(metric, value) for value in values]
 
 
@@ -133,11 +124,7 @@ def _in_short(metric: str, found: Spread | None) -> str:
 
 
 def _values(found: Spread) -> list[float | str]:
-<<<<<<< HEAD
     values = (found.mean, found.sd, found.se, found.minimum, found.maximum, found.n)
-=======
-    values = (found.mean, found.sd, found.se, found.min, found.max, found.n)
->>>>>>> be261a6 (Name networks and run records in the field's words; join their thin modules)
     return ["" if value is None else value for value in values]
 
 

@@ -20,6 +20,7 @@ import sys, time
 from omegaconf import OmegaConf
 from compression.cost.macs import count_macs
 from compression.cost.profile import profile_network
+from lightning_modules.config.options import option_values
 from lightning_modules.networks import meta_network
 from lightning_modules.networks.overview import overview
 import lightning_modules.networks.zoo
