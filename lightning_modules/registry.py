@@ -10,7 +10,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
@@ -187,7 +187,48 @@ class _MovedModule(ModuleType):
         return getattr(importlib.import_module(module), attribute)
 
 
+class RenamedMembers(MetaPathFinder):
+    """Lets a module that kept its path answer to names that its members had; asked first."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in _with_renamed_members():
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _RenamingLoader(fullname, spec.loader.path)
+        return spec
+
+
+class _RenamingLoader(SourceFileLoader):
+    """Loads a module's own file, and looks what is missing there up in the table."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        own = module.__dict__.get("__getattr__")
+
+        def renamed(name: str) -> Any:
+            path = table()["names"].get(f"{module.__name__}.{name}")
+            if path is not None:
+                home, _, attribute = path.rpartition(".")
+                return getattr(importlib.import_module(home), attribute)
+            if own is not None:
+                return own(name)
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+        module.__dict__["__getattr__"] = renamed
+
+
+@functools.cache
+def _with_renamed_members() -> set[str]:
+    return {path.rpartition(".")[0] for path in table()["names"]}
+
+
 def install_aliases() -> None:
-    """Lets earlier module paths be imported, once a process."""
+    """Lets earlier names of modules and their members be imported, once a process."""
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+        sys.meta_path.insert(0, RenamedMembers())
         sys.meta_path.append(MovedModules())
