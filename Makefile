@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format
+.PHONY: help install demo test test-all coverage lint format
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,10 +22,13 @@ demo: $(STAMP)  ## train, compress and report on the embedded data (about two mi
 	$(PY) run.py experiment=demo
 
 test: $(STAMP)  ## the tests that CI runs
-	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 -m 'not slow'
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist worksteal -m 'not slow'
 
 test-all: $(STAMP)  ## every test, the slow ones too, with an interpreter for each program
-	env -u PYTHONDONTWRITEBYTECODE MODEL_DIET_COLD_TESTS=1 $(PY) -m pytest -n 2
+	env -u PYTHONDONTWRITEBYTECODE MODEL_DIET_COLD_TESTS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+coverage: $(STAMP)  ## line and branch coverage of the tests that CI runs
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist worksteal -q -m 'not slow' --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)  ## ruff check and ruff format, without changing a file
 	$(VENV)/bin/ruff check .

@@ -192,9 +192,8 @@ def test_a_body_shorter_than_announced(server, tmp_path, limits):
 
 def test_a_server_that_stalls(server, tmp_path, limits):
     url = server.add("/a", CONTENT, Reply(stall_after=30_000))
-    start = time.perf_counter()
     fetch(url, tmp_path / "a", limits(stall_timeout=0.3))
-    assert time.perf_counter() - start < 5
+    assert not server.release.is_set()  # so its first answer never went on
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert server.log[1].range == "bytes=30000-"
 
@@ -208,10 +207,9 @@ def test_a_server_that_says_nothing(server, tmp_path, limits):
 def test_a_server_that_drips(server, tmp_path, limits):
     """Each byte comes in time, but all of them would take for ever."""
     url = server.add("/a", CONTENT, Reply(drip=0.05))
-    start = time.perf_counter()
     said = reason(url, tmp_path / "a", limits(stall_timeout=0.4, attempts=1))
     assert "the server sent only" in said
-    assert time.perf_counter() - start < 5
+    assert 0 < server.log[0].sent < len(CONTENT) / 10
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 429])

@@ -100,12 +100,13 @@ def test_the_picture(model_cfg, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "variant"),
     [
         ("regnet", "regnet_y_128gf"),
-        pytest.param("vit", "vit_h_14", marks=pytest.mark.slow),
-        pytest.param("efficientnet", "efficientnet_v2_l", marks=pytest.mark.slow),
+        ("vit", "vit_h_14"),
+        ("efficientnet", "efficientnet_v2_l"),
     ],
 )
 def test_the_largest_take_a_few_times_one_count_and_100_megabytes(option, variant):

@@ -67,11 +67,9 @@ def test_two_processes_meet_twice_in_a_row():
     ],
 )
 def test_who_waits_for_a_failed_process_raises_its_failure(what, kind, sentence):
-    start = time.perf_counter()
     with pytest.raises(kind, match=sentence), other_ranks(work, what, count=1):
         meet(10)
         meet(10)  # the other one does not come
-    assert time.perf_counter() - start < 60
 
 
 def test_a_failure_here_ends_the_others():

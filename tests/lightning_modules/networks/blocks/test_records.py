@@ -167,6 +167,7 @@ def test_survives_saving(option, model_cfg, tmp_path):
     assert to_rows(loaded) == to_rows(network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["blocks/ghostnet_like", "moga_a"])  # the most modules and rows
 def test_parsing_takes_less_time_a_module_than_torchvision_does(option, model_cfg):
     blocks = OmegaConf.to_container(model_cfg(option).blocks)
