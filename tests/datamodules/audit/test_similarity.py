@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.audit import hamming
+from datamodules.audit import similarity
 from datamodules.audit.similarity import close_pairs
 
 HASHES = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 3, 2**64 - 1]), max_size=40)
@@ -19,7 +19,7 @@ def _found(hashes, others=None, *, distance):
 @given(hashes=HASHES, distance=st.integers(0, 64), block=st.sampled_from([1, 7, 512]))
 def test_all_pairs_among_them_and_no_other(hashes, distance, block):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hamming, "BLOCK", block)
+        patch.setattr(similarity, "BLOCK", block)
         found = _found(hashes, distance=distance)
     expected = [
         (i, j)
