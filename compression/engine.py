@@ -100,7 +100,7 @@ def compress(
             network = network if tuned is None else tuned
         network = step.finish(network)
     if hasattr(network, "recipe"):  # a network that carries its own history
-        network.recipe = recipe
+        setattr(network, "recipe", recipe)  # noqa: B010 - a module declares no such attribute
     return network, recipe
 
 
@@ -127,7 +127,8 @@ def recalibrate(
         max_batches: how many of them to look at.
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    norms = [norm for norm in norms if not norm.running_mean.is_meta]  # int8: only an outline
+    # Of an int8 network there is only an outline.
+    norms = [norm for norm in norms if not _is_meta(norm.running_mean)]
     if not norms:
         return
     modes = {module: module.training for module in network.modules()}
@@ -148,6 +149,10 @@ def recalibrate(
             module.training = training
 
 
+def _is_meta(statistics: Tensor | None) -> bool:
+    return statistics is not None and statistics.is_meta
+
+
 def _start_over(norms: list[_BatchNorm]) -> None:
     for norm in norms:
         norm.reset_running_stats()
@@ -158,9 +163,9 @@ def _start_over(norms: list[_BatchNorm]) -> None:
 def _entered(context: Context, step: CompressionStep, network: nn.Module) -> Context:
     """The context with what is known of the network as it enters a step."""
     size = context.image_size
-    costs = {"macs": count_macs(network, size), "params": count_params(network)}
     latency = RelativeLatency(network, size)
-    costs = {**costs, **entry_latency(step, latency)}
+    costs: dict[str, float] = {"macs": count_macs(network, size), "params": count_params(network)}
+    costs |= entry_latency(step, latency)
     return replace(context, entry_cost=costs, relative_latency=latency)
 
 

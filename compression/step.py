@@ -69,6 +69,8 @@ class Treatment:
 class CompressionStep(Protocol):
     """A method that makes a network smaller, in one or several rounds of plan, apply, fine-tune."""
 
+    name: str
+    version: int  # of the plan's meaning
     rounds: int
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 Layer = nn.Conv2d | nn.Linear | nn.Sequential
+Plain = nn.Conv2d | nn.Linear
 PLAIN = (nn.Conv2d, nn.Linear)
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 HEIGHT, WIDTH = 0, 1
 
 
@@ -31,7 +33,7 @@ class Geometry:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] | str = (0, 0)
     dilation: tuple[int, int] = (1, 1)
-    padding_mode: str = "zeros"
+    padding_mode: PaddingMode = "zeros"
     bias: bool
     linear: bool = False
     device: torch.device
@@ -45,25 +47,36 @@ class Geometry:
             layer: stays as it is.
             device: where layers of this geometry are made; None: where `layer` is.
         """
-        factors = list(layer) if isinstance(layer, nn.Sequential) else [layer]
-        first, last = factors[0], factors[-1]
+        factors = factors_of(layer)
+        last = factors[-1]
         device = last.weight.device if device is None else torch.device(device)
-        common = {"bias": last.bias is not None, "device": device, "dtype": last.weight.dtype}
-        if isinstance(first, nn.Linear):
-            sizes = {"inputs": first.in_features, "outputs": last.out_features}
-            return cls(**sizes, linear=True, **common)
-        pads = [factor.padding for factor in factors if factor.padding not in ("valid", (0, 0))]
-        modes = {factor.padding_mode for factor in factors} - {"zeros"}
+        bias, dtype = last.bias is not None, last.weight.dtype
+        convs = [factor for factor in factors if isinstance(factor, nn.Conv2d)]
+        if not convs:
+            sides = [(factor.in_features, factor.out_features) for factor in _linears(factors)]
+            return cls(
+                inputs=sides[0][0],
+                outputs=sides[-1][1],
+                linear=True,
+                bias=bias,
+                device=device,
+                dtype=dtype,
+            )
+        pads = [conv.padding for conv in convs if conv.padding not in ("valid", (0, 0))]
+        pairs = [pad for pad in pads if not isinstance(pad, str)]
+        modes = [conv.padding_mode for conv in convs if conv.padding_mode != "zeros"]
         return cls(
-            inputs=first.in_channels,
-            outputs=last.out_channels,
-            groups=first.groups,
-            kernel=_largest([factor.kernel_size for factor in factors]),
-            stride=_largest([factor.stride for factor in factors]),
-            padding="same" if "same" in pads else _largest([(0, 0), *pads]),
-            dilation=_largest([factor.dilation for factor in factors]),
-            padding_mode=modes.pop() if modes else "zeros",
-            **common,
+            inputs=convs[0].in_channels,
+            outputs=convs[-1].out_channels,
+            groups=convs[0].groups,
+            kernel=_largest([conv.kernel_size for conv in convs]),
+            stride=_largest([conv.stride for conv in convs]),
+            padding="same" if "same" in pads else _largest([(0, 0), *pairs]),
+            dilation=_largest([conv.dilation for conv in convs]),
+            padding_mode=modes[0] if modes else "zeros",
+            bias=bias,
+            device=device,
+            dtype=dtype,
         )
 
     @property
@@ -117,13 +130,29 @@ class Geometry:
         )
 
 
+def factors_of(layer: Layer) -> list[Plain]:
+    """The layers of a product in their order, or the one layer.
+
+    Raises:
+        TypeError: a product of other layers.
+    """
+    if not isinstance(layer, nn.Sequential):
+        return [layer]
+    found: list[Plain] = []
+    for factor in layer:
+        if not isinstance(factor, nn.Conv2d | nn.Linear):
+            raise TypeError(f"A product has convolutions and Linear layers, not {factor}.")
+        found.append(factor)
+    return found
+
+
 def layer_macs(layer: Layer, shape: Sequence[int]) -> int:
     """Multiply-accumulates for one input of `shape` (N x C x H x W; ... x features of a Linear).
 
     The same as `compression.cost.macs.module_macs`, some hundred times faster.
     """
     macs = 0
-    for factor in list(layer) if isinstance(layer, nn.Sequential) else [layer]:
+    for factor in factors_of(layer):
         shape = output_shape(factor, shape)
         places = prod(shape[:-1]) if isinstance(factor, nn.Linear) else prod(shape) // shape[1]
         macs += places * factor.weight.numel()
@@ -136,7 +165,7 @@ def output_shape(layer: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> tuple[in
         return (*shape[:-1], layer.out_features)
     if layer.padding == "same":
         return (shape[0], layer.out_channels, *shape[2:])
-    padding = (0, 0) if layer.padding == "valid" else layer.padding
+    padding = (0, 0) if isinstance(layer.padding, str) else layer.padding
     sides = [
         (side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
         for side, pad, dilation, kernel, stride in zip(
@@ -162,6 +191,10 @@ def _signature(layer: nn.Module) -> tuple:
     return nn.Conv2d, *sizes, *(getattr(layer, name) for name in names)
 
 
-def _largest(pairs: list[tuple[int, int]]) -> tuple[int, int]:
+def _linears(factors: Sequence[Plain]) -> list[nn.Linear]:
+    return [factor for factor in factors if isinstance(factor, nn.Linear)]
+
+
+def _largest(pairs: Sequence[tuple[int, ...]]) -> tuple[int, int]:
     height, width = (max(axis) for axis in zip(*pairs, strict=True))
     return height, width

@@ -18,7 +18,7 @@ def meta_copy(network: nn.Module) -> nn.Module:
     The given network is neither moved nor changed, and its weights are never copied.
     """
     # deepcopy takes what its memo already holds, so the tensors are swapped while it walks.
-    memo = {}
+    memo: dict[int, Tensor] = {}
     for parameter in network.parameters():
         # Frozen: PyTorch's counter fails on a parameter that is passed from module to module.
         twin = torch.empty_like(parameter, device="meta")

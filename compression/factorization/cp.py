@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from compression.cost import Geometry
 from compression.cost.geometry import HEIGHT, WIDTH
-from compression.factorization.decomposition import Decomposition
+from compression.factorization.decomposition import Decomposition, convolution
 from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import leading
 
@@ -43,7 +43,8 @@ class CPDecomposition(Decomposition):
 
     @staticmethod
     def rank_of(product: nn.Sequential) -> list[int]:
-        return [product[0].out_channels // product[0].groups]
+        first = convolution(product, 0)
+        return [first.out_channels // first.groups]
 
     @staticmethod
     def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:

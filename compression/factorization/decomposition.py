@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from compression.cost import Geometry
-from compression.cost.geometry import Layer, signature
+from compression.cost.geometry import Layer, factors_of, signature
 from compression.factorization.kernels import kernel_of
 
 
@@ -92,13 +92,26 @@ class Decomposition:
         return cls.full_ranks(Geometry.of(layer))
 
 
+def convolution(product: nn.Sequential, place: int) -> nn.Conv2d:
+    """The convolution at a place of a product.
+
+    Raises:
+        TypeError: there is another layer.
+    """
+    layer = product[place]
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"A product of convolutions has {type(layer).__name__} at {place}.")
+    return layer
+
+
 def fill(
     product: nn.Sequential, layer: Layer, decomposition: type[Decomposition], rank: Sequence[int]
 ) -> None:
     """Give `product`, made by `decomposition.structure`, the weights for what `layer` computes."""
-    factors = decomposition.factors(kernel_of(layer), rank)
-    for new, weight in zip(product, factors, strict=True):
+    weights = decomposition.factors(kernel_of(layer), rank)
+    factors = factors_of(product)
+    for new, weight in zip(factors, weights, strict=True):
         new.weight.copy_(weight.reshape(new.weight.shape))
-    last = layer[-1] if isinstance(layer, nn.Sequential) else layer
-    if last.bias is not None:
-        product[-1].bias.copy_(last.bias)
+    bias, last = factors_of(layer)[-1].bias, factors[-1]
+    if bias is not None and last.bias is not None:
+        last.bias.copy_(bias)

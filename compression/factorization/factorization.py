@@ -110,15 +110,14 @@ class Factorization(Step):
         context: Context,
         round: int,
     ) -> Plan:
-        measured = self.target is not None and self.target.measure == "latency"
-        timer = LayerTimer() if measured or self.prefer == "latency" else None
-        if self.target is None:
+        target, timer = self.target, LayerTimer() if self.prefer == "latency" else None
+        if target is None:
             rule.check(candidates)
             plan = select_ranks(candidates, rule, timer, round, self.rounds)
-        elif measured:
-            plan = self._fast_enough(rule, network, context, candidates, timer, round)
+        elif target.measure == "latency":
+            plan = self._fast_enough(target, rule, network, context, candidates, round)
         else:
-            plan = self._solved(rule, network, context, candidates, timer, round)
+            plan = self._solved(target, rule, network, context, candidates, timer, round)
         plan["skipped"] = {**skipped, **plan["skipped"]}
         last = round == self.rounds - 1
         if not plan["layers"] and (not candidates or (last and not _begun(network, context))):
@@ -150,9 +149,12 @@ class Factorization(Step):
 
     @torch_threads(DECOMPOSING)
     def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+        """Fill each product with the factors of its layer's kernel."""
+        layers = find_layers(network, self.decomposition)
         for name, choice in plan["layers"].items():
-            product = smaller.get_submodule(name)
-            fill(product, network.get_submodule(name), self.decomposition, choice["rank"])
+            product, layer = smaller.get_submodule(name), layers[name]
+            if isinstance(product, nn.Sequential):
+                fill(product, layer, self.decomposition, choice["rank"])
 
     def treatments(
         self, network: nn.Module, context: Context, ratios: Sequence[float]
@@ -224,6 +226,7 @@ class Factorization(Step):
 
     def _solved(
         self,
+        target: Target,
         rule: Rule,
         network: nn.Module,
         context: Context,
@@ -231,31 +234,32 @@ class Factorization(Step):
         timer: LayerTimer | None,
         round: int,
     ) -> Plan:
-        """The plan that meets the target, found by turning the rule's share."""
-        measure = self.target.measure
+        """The plan that meets the target, found by turning the rule's number."""
+        measure = target.measure
         now = network_cost(network, measure, context.image_size)
-        entered = context.entry_cost or {measure: now}
-        goal = RoundTarget(self.target, entered, round, self.rounds)
+        entry_cost = context.entry_cost or {measure: now}
+        goal = RoundTarget(target, entry_cost, round, self.rounds)
         rule, report = rule_for(rule, goal, now, candidates, timer)
         return {**select_ranks(candidates, rule, timer), "target": report}
 
     def _fast_enough(
         self,
+        target: Target,
         rule: Rule,
         network: nn.Module,
         context: Context,
         candidates: list[Candidate],
-        timer: LayerTimer,
         round: int,
     ) -> Plan:
         """The plan that meets a latency target; layers that measure slower are left alone."""
+        timer = LayerTimer()
 
         def plan_at(goal: RoundTarget) -> Plan:
             now = goal.entry_cost["macs"]
             return select_ranks(candidates, rule_for(rule, goal, now, candidates, None)[0], timer)
 
-        way = {"round": round, "rounds": self.rounds}
-        return plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
+        progress: dict[str, int] = {"round": round, "rounds": self.rounds}
+        return plan_for_latency(target, plan_at, self.restructure, network, context, **progress)
 
     def _require_running(self, network: nn.Module, plan: Plan, context: Context) -> None:
         """Some networks read their layers' weights and settings instead of calling them."""

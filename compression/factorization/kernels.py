@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compression.cost.geometry import Layer
+from compression.cost.geometry import Layer, factors_of
 from compression.errors import CompressionError
 
 
@@ -21,7 +21,7 @@ def kernel_of(layer: Layer) -> Tensor:
     Raises:
         CompressionError: it holds a NaN or an infinity.
     """
-    factors = list(layer) if isinstance(layer, nn.Sequential) else [layer]
+    factors = factors_of(layer)
     groups = getattr(factors[0], "groups", 1)
     kernel = _grouped(factors[0], groups)
     for factor in factors[1:]:

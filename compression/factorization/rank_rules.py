@@ -38,7 +38,8 @@ class Rule:
 
         Only of the rules in `settings.SOLVABLE`.
         """
-        return type(self)(parameter)
+        rule: Callable[[float], Self] = type(self)
+        return rule(parameter)
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
         """The rank to go to in round `number` (from 0) of `rounds`; 0 leaves the layer alone.
@@ -131,24 +132,29 @@ class Sensitivity(Rule):
 
     Args:
         bound: macro-F1 that a layer may lose alone.
-        bounds: what a scan has found; without it the rule must be `with_sensitivity` first.
+        curves: what a scan has found; without it `with_sensitivity` comes first.
     """
 
-    def __init__(self, bound: float, bounds: SensitivityCurves | None = None) -> None:
-        self.bound, self.bounds = bound, bounds
+    def __init__(self, bound: float, curves: SensitivityCurves | None = None) -> None:
+        self.bound, self.curves = bound, curves
 
     def with_sensitivity(self, scan: Callable[[], Scan]) -> "Sensitivity":
         return Sensitivity(self.bound, SensitivityCurves(scan()))
 
     def at(self, parameter: float) -> "Sensitivity":
-        return Sensitivity(self.bounds.bound_at(parameter), self.bounds)
+        return Sensitivity(self._known().bound_at(parameter), self.curves)
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
-        ratio = self.bounds.ratio(candidate.name, self.bound / rounds)
+        ratio = self._known().ratio(candidate.name, self.bound / rounds)
         return [max(1, round(ratio * full)) for full in candidate.max_rank]
 
     def why(self) -> str:
         return f"sensitivity (alone {self.bound:.4g} of F1 at most)"
+
+    def _known(self) -> SensitivityCurves:
+        if self.curves is None:
+            raise CompressionError("The rule sensitivity needs a scan first: with_sensitivity.")
+        return self.curves
 
 
 class FixedRanks(Rule):

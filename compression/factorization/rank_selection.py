@@ -140,6 +140,6 @@ def layer_treatments(
             plan = select_ranks([candidate], Ratio(ratio), None)
             if candidate.name in plan["layers"]:
                 what = rank_of(plan["layers"][candidate.name])
-                asked = {"layer": candidate.name, "ratio": ratio, "kept": ratio}
-                found.append(Treatment(**asked, what=what, plan=partial(running, plan)))
+                name, made = candidate.name, partial(running, plan)
+                found.append(Treatment(layer=name, ratio=ratio, kept=ratio, what=what, plan=made))
     return found

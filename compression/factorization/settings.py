@@ -43,7 +43,7 @@ def rank_rule(ranks: Any, *, solves: bool) -> str:
     return ranks if isinstance(ranks, str) and ranks in RULES else "given"
 
 
-def read_ranks(ranks: str | Mapping[Any, Any], place: str) -> dict[str, int | list[int]]:
+def read_ranks(ranks: str | Mapping[Any, Any] | None, place: str) -> dict[str, int | list[int]]:
     """Ranks by layer pattern, from a mapping (nested ones are joined by dots) or a YAML file.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from compression.cost import Geometry
 from compression.cost.geometry import HEIGHT, WIDTH
-from compression.factorization.decomposition import Decomposition
+from compression.factorization.decomposition import Decomposition, convolution
 from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import halves
 
@@ -45,7 +45,8 @@ class SVDDecomposition(Decomposition):
         first = product[0]
         if isinstance(first, nn.Linear):
             return [first.out_features]
-        return [first.out_channels // first.groups]
+        conv = convolution(product, 0)
+        return [conv.out_channels // conv.groups]
 
     @staticmethod
     def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from compression.cost import Geometry
 from compression.cost.geometry import HEIGHT, WIDTH
-from compression.factorization.decomposition import Decomposition
+from compression.factorization.decomposition import Decomposition, convolution
 from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import leading
 
@@ -51,8 +51,8 @@ class TuckerDecomposition(Decomposition):
 
     @staticmethod
     def rank_of(product: nn.Sequential) -> list[int]:
-        groups = product[0].groups
-        return [product[-1].in_channels // groups, product[0].out_channels // groups]
+        first, last = convolution(product, 0), convolution(product, -1)
+        return [last.in_channels // first.groups, first.out_channels // first.groups]
 
     @staticmethod
     def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:

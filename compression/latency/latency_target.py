@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from compression import step
 from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.latency.relative_latency import RelativeLatency, structure_of
@@ -126,7 +127,8 @@ def search(
 
     if start <= goal * (1 + NEAR):  # an earlier round went further than it had to
         return Point(1.0, start, candidate_at(1.0)[0])
-    above, below, found = Point(1.0, start), None, []
+    above, below = Point(1.0, start), None
+    found: list[Point] = []
     while len(known) < MEASUREMENTS and len(found) < GUESSES:
         found.append(at(_guess(above, below, goal, start, len(found))))
         slower = found[-1].latency > goal
@@ -195,7 +197,7 @@ def _slow(point: Point, goal: float) -> bool:
     return point.latency > goal * (1 + TOLERANCE)
 
 
-def _relative_latency(network: nn.Module, context: Context, round: int) -> RelativeLatency:
+def _relative_latency(network: nn.Module, context: Context, round: int) -> step.RelativeLatency:
     if context.relative_latency is not None:
         return context.relative_latency
     if round > 0:

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from math import prod
 
-import torch
 from torch import nn
 
-from compression.cost.geometry import output_shape
-from compression.latency.layer_latency import Layer
+from compression.cost.geometry import Layer, factors_of, output_shape
 
 FOLLOWS = 0.6  # a layer whose time fell by this share of what its MACs fell by needs no advice
 LAUNCH = 3.0  # times the least that any layer takes: below it time hardly depends on MACs
@@ -51,7 +49,7 @@ def advise(
             "launch-bound: so small that its time hardly depends on its MACs; remove whole units "
             "(prune_layers) instead"
         )
-    if any(getattr(part, "groups", 1) > 1 for part in _parts(left)):
+    if any(getattr(part, "groups", 1) > 1 for part in factors_of(left)):
         return (
             "grouped or depthwise: onnxruntime spends its time on the feature map, not on MACs; a "
             "smaller image or fewer such units make it faster"
@@ -62,15 +60,11 @@ def advise(
 def elements_moved(layer: Layer, shape: Sequence[int]) -> int:
     """Numbers read and written: input, weights and output of each part of a layer or product."""
     moved = 0
-    for part in _parts(layer):
+    for part in factors_of(layer):
         after = output_shape(part, shape)
         moved += prod(shape) + part.weight.numel() + prod(after)
         shape = after
     return moved
-
-
-def _parts(layer: Layer) -> list[nn.Conv2d | nn.Linear]:
-    return list(layer) if isinstance(layer, nn.Sequential) else [layer]
 
 
 def _new_widths(layer: Layer, left: Layer) -> set[int]:
@@ -80,12 +74,10 @@ def _new_widths(layer: Layer, left: Layer) -> set[int]:
 
 def _widths(layer: Layer) -> set[int]:
     """Channels into and out of each part."""
-    sizes: list[torch.Size | tuple[int, int]] = []
-    for part in _parts(layer):
-        linear = isinstance(part, nn.Linear)
-        sizes.append(
-            (part.in_features, part.out_features)
-            if linear
-            else (part.in_channels, part.out_channels)
-        )
-    return {width for pair in sizes for width in pair}
+    widths: set[int] = set()
+    for part in factors_of(layer):
+        if isinstance(part, nn.Linear):
+            widths |= {part.in_features, part.out_features}
+        else:
+            widths |= {part.in_channels, part.out_channels}
+    return widths

@@ -6,6 +6,7 @@ dozen. Weights are noise: the time does not depend on them.
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,10 +14,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from compression.cost.geometry import Layer, factors_of
 from compression.latency.measure import interleaved_times
 from compression.onnx import onnx_session
 
-Layer = nn.Conv2d | nn.Linear | nn.Sequential  # of convolutions or Linear layers
 OPSET, IR_VERSION = 20, 10
 SECONDS = 0.05  # to spend on one comparison, if it allows MOST repeats or needs LEAST
 LEAST, MOST = 7, 50
@@ -51,7 +52,7 @@ def _call(layer: Layer, shape: Sequence[int], threads: int) -> Callable[[], obje
 def layer_graph(layer: Layer, shape: Sequence[int]) -> onnx.ModelProto:
     """The graph from `x` to `y` of a layer with random weights, in float32."""
     nodes, weights, name = [], [], "x"
-    for number, part in enumerate(layer if isinstance(layer, nn.Sequential) else [layer]):
+    for number, part in enumerate(factors_of(layer)):
         if isinstance(part, nn.Conv2d):
             name, new, arrays = _convolution(part, name, f"y{number}")
         else:
@@ -83,7 +84,7 @@ def _convolution(
     if conv.bias is not None:
         arrays[f"{name}_b"] = _noise(conv.bias.shape)
         inputs.append(f"{name}_b")
-    attributes = {
+    attributes: dict[str, Any] = {
         "kernel_shape": conv.kernel_size,
         "strides": conv.stride,
         "dilations": conv.dilation,

@@ -7,14 +7,15 @@ not folded, attention) is not in these figures; a layer with a forward of its ow
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeGuard
 
 import torch
 from torch import nn
 
 from compression.cost import layer_calls, layer_macs
-from compression.cost.geometry import signature
+from compression.cost.geometry import Layer, signature
 from compression.latency.layer_advice import advise
-from compression.latency.layer_latency import Layer, compare_layers
+from compression.latency.layer_latency import compare_layers
 
 PLAIN = (nn.Conv2d, nn.Linear)
 FLOOR = nn.Conv2d(1, 1, 1, device="meta")  # what starting a layer takes, whatever it does
@@ -131,7 +132,7 @@ def _layers(network: nn.Module) -> dict[str, Layer]:
     return found
 
 
-def _is_layer(module: nn.Module) -> bool:
+def _is_layer(module: nn.Module | None) -> TypeGuard[Layer]:
     if type(module) is nn.Sequential:
         return len(module) > 1 and len({type(m) for m in module}) == 1 and type(module[0]) in PLAIN
     return type(module) in PLAIN
@@ -139,9 +140,9 @@ def _is_layer(module: nn.Module) -> bool:
 
 def _counterpart(after: nn.Module, name: str) -> Layer | nn.Identity | None:
     """What stands at a layer's name, or the identity that stands for a unit around it."""
-    module = after
+    module: nn.Module | None = after
     for part in name.split("."):
-        module = module._modules.get(part)
+        module = None if module is None else module._modules.get(part)
         if module is None or isinstance(module, nn.Identity):
             return module
     return module if _is_layer(module) else None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,12 @@ def measure_latency(
     calls = [make(network, images, threads) for network in networks]
     with torch_threads(threads):
         times = stable_times(calls) if repeats is None else interleaved_times(calls, repeats)
-    conditions = {"device": processor(), "threads": threads, "batch": batch, "backend": backend}
+    conditions: dict[str, Any] = {
+        "device": processor(),
+        "threads": threads,
+        "batch": batch,
+        "backend": backend,
+    }
     low, median, high = 1e3 * np.percentile(times, (25, 50, 75), axis=1)
     return [
         Latency(median_ms=float(m), iqr_ms=float(h - lo), **conditions)
@@ -114,7 +120,7 @@ def onnx_call(
 
 
 def _eager_call(network: nn.Module, images: np.ndarray, threads: int) -> Callable[[], object]:
-    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
+    twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
     batch = torch.from_numpy(images)
 
     @torch.inference_mode()

@@ -49,7 +49,7 @@ def export_onnx(
     if is_onnx_network(network):  # of logits and without metadata
         return write_bytes(path, stored_content(network))
     images = _images(image_size)
-    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
+    twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
     try:
         with whole_file(path) as part:
             _write(twin, part, images, output)

@@ -1,6 +1,6 @@
 """How much the network misses a unit: the loss without it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
@@ -10,6 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from compression.errors import CompressionError
 from compression.step import Context
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # (logits N x classes, labels N)
 
 
 @torch.no_grad()
@@ -48,7 +50,7 @@ def loss_increase(
     return found
 
 
-def _mean_loss(network: nn.Module, batches: Sequence, loss: nn.Module) -> float:
+def _mean_loss(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], loss: Loss) -> float:
     device = next(network.parameters()).device
     total: Tensor = torch.zeros((), dtype=torch.float64)
     for images, labels in batches:

@@ -68,10 +68,10 @@ class ChannelBudget:
         twin.allowed = list(self.allowed)
         return twin
 
-    def layers(self, counts: Counts) -> list[list[str | int]]:
+    def layers(self, counts: Counts) -> list[tuple[str, int, int]]:
         """Of each group its name and its channels, left and before."""
         return [
-            [name, group.width * counts[n] // group.granularity, group.width]
+            (name, group.width * counts[n] // group.granularity, group.width)
             for n, (name, group) in enumerate(zip(self.names, self.groups, strict=True))
         ]
 

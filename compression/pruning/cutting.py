@@ -100,10 +100,10 @@ def _tell(module: nn.Module) -> None:
         module.num_channels = len(module.weight)
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
-    if hasattr(module, "normalized_shape") and isinstance(
-        getattr(module, "weight", None), Tensor
-    ):  # LayerNorm, and what timm has of its kind
-        module.normalized_shape = tuple(module.weight.shape)
+    weight = getattr(module, "weight", None)
+    if hasattr(module, "normalized_shape") and isinstance(weight, Tensor):
+        # LayerNorm, and what timm has of its kind: no class in common.
+        setattr(module, "normalized_shape", tuple(weight.shape))  # noqa: B010
 
 
 def _tell_convolution(module: _ConvNd) -> None:

@@ -40,10 +40,11 @@ def score_channels(
         CompressionError: no data for a measure that needs some, or one that tells no channels
             apart.
     """
-    if kind == "random":
+    measure = IMPORTANCES[kind]
+    if measure is None:
         generator = np.random.default_rng((context.seed, round))
         return generator.random(channels.trace.variables)
-    slices = IMPORTANCES[kind](network, channels, context)
+    slices = measure(network, channels, context)
     total = np.zeros(channels.trace.variables)
     count = np.zeros(channels.trace.variables)
     for name, axis in channels.of_key:
@@ -159,7 +160,7 @@ IMPORTANCES: dict[str, Callable[[nn.Module, Channels, Context], Slices] | None] 
     "taylor": taylor,
     "fpgm": fpgm,
     "lamp": magnitude(2),
-    "random": None,
+    "random": None,  # asks nothing of the network
 }
 
 
@@ -179,6 +180,8 @@ def _sums(values: Tensor, name: str, axis: int | str, channels: Channels) -> Ten
         groups = channels.trace.groups[name, IN]
         runs = values.reshape(groups, values.shape[0] // groups, values.shape[1], -1)
         return runs.sum((1, 3)).flatten()
+    if isinstance(axis, str):
+        raise ValueError(f"{name} has no axis {axis!r}.")
     return values.movedim(axis, 0).reshape(values.shape[axis], -1).sum(1)
 
 

@@ -66,8 +66,8 @@ def _channel_labels(tracer: Tracer, x: Tensor) -> Tensor:
 @rule(*BATCH_NORMS)
 def _batch_norm(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
     x = call["input"]
-    own = [call.get(n) for n in ("weight", "bias", "running_mean", "running_var")]
-    own = [tensor for tensor in own if tensor is not None]
+    found = [call.get(n) for n in ("weight", "bias", "running_mean", "running_var")]
+    own = [tensor for tensor in found if tensor is not None]
     along = (x.shape[1],) + (1,) * (x.ndim - 2)
     join(tracer, [x, *own], first_of(out), [x.shape, *([along] * len(own))])
 
@@ -82,9 +82,10 @@ def _layer_norm(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
 def _group_norm(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
     x, weight = call["input"], call["weight"]
     if call["group"] > 1:
-        if weight is None or tracer.weight(weight) is None:
+        name = None if weight is None else tracer.weight(weight)
+        if name is None:
             return tracer.freeze_unknown_op("group_norm without weights", [x])
-        tracer.trace.groups[tracer.weight(weight), 0] = call["group"]
+        tracer.trace.groups[name, 0] = call["group"]
     own = [call[n] for n in ("weight", "bias") if call.get(n) is not None]
     along = (x.shape[1],) + (1,) * (x.ndim - 2)
     return join(tracer, [x, *own], first_of(out), [x.shape, *([along] * len(own))])
@@ -127,11 +128,10 @@ def _product(tracer: Tracer, a: Tensor, b: Tensor, out: Tensor) -> None:
     zeros = torch.zeros((), dtype=torch.int64)
     flat_a = summed_a.narrow(k_of_a - 1, 0, 1).squeeze(-2) if summed_a is not None else None
     flat_b = summed_b.narrow(k_of_b + 1, 0, 1).squeeze(-1) if summed_b is not None else None
-    if flat_a is not None or flat_b is not None:
-        shape = flat_a.shape if flat_a is not None else flat_b.shape
-        flat_a = zeros.expand(shape) if flat_a is None else flat_a
-        flat_b = zeros.expand(shape) if flat_b is None else flat_b
-        tracer.trace.tie(flat_a, flat_b)
+    if flat_a is not None:
+        tracer.trace.tie(flat_a, zeros.expand(flat_a.shape) if flat_b is None else flat_b)
+    elif flat_b is not None:
+        tracer.trace.tie(zeros.expand(flat_b.shape), flat_b)
     label_maps = [label_map.narrow(k_of_a, 0, 1).expand(out.shape) for label_map in kept]
     label_maps += [label_map.narrow(k_of_b, 0, 1).expand(out.shape) for label_map in kept_b]
     tracer.set(out, label_maps)

@@ -127,8 +127,9 @@ class Prune(Step):
         """The plan for what this round aims at."""
         progress = {"round": round, "rounds": self.rounds}
         if self.target is None:
-            ratio = round_ratio(self.ratio, round, self.rounds)
-            return plan_at(ratio / round_ratio(self.ratio, round - 1, self.rounds))
+            whole = self.ratio or 1.0
+            ratio = round_ratio(whole, round, self.rounds)
+            return plan_at(ratio / round_ratio(whole, round - 1, self.rounds))
         if self.target.measure != "latency":
             return plan_at(RoundTarget(self.target, context.entry_cost, **progress))
         plan = plan_for_latency(
@@ -166,9 +167,15 @@ class Prune(Step):
         return f"{self.importance}, {self.scope}: {report}"
 
     def _state(self, network: nn.Module, context: Context, round: int) -> PruningState:
-        settings = {"importance": self.importance, "exclude": self.exclude}
-        sizes = {"round_to": self.round_to, "min_ratio": self.min_ratio}
-        return PruningState.of(network, context, round, **settings, **sizes)
+        return PruningState.of(
+            network,
+            context,
+            round,
+            importance=self.importance,
+            exclude=self.exclude,
+            round_to=self.round_to,
+            min_ratio=self.min_ratio,
+        )
 
     def _ratios(self, state: PruningState, network: nn.Module, context: Context) -> Ratios:
         """How a setting of the parameter becomes ratios among the groups."""

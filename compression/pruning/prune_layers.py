@@ -98,13 +98,14 @@ class PruneLayers(Step):
         if self.target is None:
             plan = plan_of(self._named(network, round, stages, order))
         else:
-            plan = self._reach(plan_of, network, context, round, order)
+            plan = self._reach(self.target, plan_of, network, context, round, order)
         if not plan["removed"] and round == self.rounds - 1 == 0:
             raise CompressionError("prune_layers would remove nothing; ask for fewer units.")
         return plan
 
     def _reach(
         self,
+        target: Target,
         plan_of: Callable[[set[str]], Plan],
         network: nn.Module,
         context: Context,
@@ -112,9 +113,9 @@ class PruneLayers(Step):
         order: list[str],
     ) -> Plan:
         """The plan that meets the target, from what becomes of the first units of `order`."""
-        way = {"round": round, "rounds": self.rounds}
-        measured = self.target.measure == "latency"
-        measure = "macs" if measured else self.target.measure
+        progress: dict[str, int] = {"round": round, "rounds": self.rounds}
+        measured = target.measure == "latency"
+        measure = "macs" if measured else target.measure
         costs = _unit_costs(network, context, order, measure)
         total = network_cost(network, measure, context.image_size)
 
@@ -126,8 +127,8 @@ class PruneLayers(Step):
             return {**plan_of(set(order[: count(found.parameter)])), "target": goal.report(found)}
 
         if measured:
-            return plan_for_latency(self.target, plan_at, self.restructure, network, context, **way)
-        return plan_at(RoundTarget(self.target, context.entry_cost, **way))
+            return plan_for_latency(target, plan_at, self.restructure, network, context, **progress)
+        return plan_at(RoundTarget(target, context.entry_cost, **progress))
 
     def _named(
         self, network: nn.Module, round: int, stages: list[UnitStage], order: list[str]
@@ -212,7 +213,7 @@ def _order(stages: list[UnitStage], choose: str, losses: dict[str, float] | None
     By position, the stage with most removable units left gives one up, the deeper one of equals.
     """
     if losses is not None:
-        return sorted(losses, key=losses.get)
+        return sorted(losses, key=lambda name: losses[name])
     queues = [list(s.removable if choose == "last" else reversed(s.removable)) for s in stages]
     order = []
     while any(queues):

@@ -24,7 +24,7 @@ class KeepZero:
     """Before each forward pass, sets the masked weights of a module to zero again."""
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
-        module.weight.data.mul_(module.weight_mask)
+        module.get_parameter("weight").data.mul_(module.get_buffer("weight_mask"))
 
 
 class PruneWeights(Step):
@@ -105,7 +105,8 @@ class PruneWeights(Step):
         for module in network.modules():
             if "weight_mask" in module._buffers:
                 hooks = module._forward_pre_hooks
-                module.weight.data.mul_(module._buffers.pop("weight_mask"))
+                module.get_parameter("weight").data.mul_(module.get_buffer("weight_mask"))
+                del module._buffers["weight_mask"]
                 for key in [k for k, hook in hooks.items() if isinstance(hook, KeepZero)]:
                     del hooks[key]
         return network
@@ -152,11 +153,11 @@ def _layer_adaptive(size: Tensor) -> Tensor:
 
 def _mask(module: nn.Module, zeros: int) -> None:
     """Let exactly the `zeros` smallest weights be zero from here on."""
-    weight = module.weight.detach()
+    weight = module.get_parameter("weight").detach()
     if "weight_mask" in module._buffers:
-        weight = weight * module.weight_mask
+        weight = weight * module.get_buffer("weight_mask")
     else:
         module.register_forward_pre_hook(KeepZero())
     mask = L1Unstructured(zeros).compute_mask(weight, torch.ones_like(weight))
     module.register_buffer("weight_mask", mask)
-    module.weight.data.mul_(mask)
+    module.get_parameter("weight").data.mul_(mask)

@@ -63,7 +63,8 @@ def prunable_groups(shape_trial: ShapeTrial) -> tuple[list[int], dict[int, str]]
     tried = {
         n: _tried_count(budget, n) for n in range(len(budget.groups)) if len(budget.allowed[n]) > 1
     }
-    free, fixed = list(tried), {}
+    free = list(tried)
+    fixed: dict[int, str] = {}
     while free:
         module = shape_trial.failing_module({n: tried[n] for n in free})
         if module is None:

@@ -6,6 +6,7 @@ has a method `units()`, which gives the names of its removable units.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ def _parts(module: nn.Module) -> bool:
     return any(module.children()) and any(p.ndim > 1 for p in module.parameters())
 
 
-def _is_container(module: nn.Module) -> bool:
+def _is_container(module: nn.Module) -> TypeGuard[nn.Sequential]:
     """A sequence whose members with weights are composite themselves, not the layers of one."""
     if not isinstance(module, nn.Sequential):
         return False
@@ -97,7 +98,9 @@ def _is_stage(module: nn.Module) -> bool:
     """A container, or a module around one whose members are all blocks of the same class."""
     inner = (m for m in module.modules() if m is not module and _is_container(m))
     kinds = ({type(child) for child in container if _parts(child)} for container in inner)
-    alike = any(len(kind) == 1 and not issubclass(*kind, nn.Sequential) for kind in kinds)
+    alike = any(
+        len(kind) == 1 and not issubclass(next(iter(kind)), nn.Sequential) for kind in kinds
+    )
     return alike or _is_container(module)
 
 

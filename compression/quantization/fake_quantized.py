@@ -48,7 +48,7 @@ class FakeQuantNetwork(nn.Module):
         names = {node: name for name, node in plan["places"].items()}
         quantizer = _Placed(plan, set(names))
         graph = prepare_qat_pt2e(training_graph(network, plan["image_size"]), quantizer)
-        self._switched = True
+        self._switched: bool | None = True
         self._share(graph)
         self._quantisers = {  # activation -> path of the module that rounds it
             names[node.args[0].name]: node.target
@@ -56,7 +56,7 @@ class FakeQuantNetwork(nn.Module):
             if node.op == "call_module" and node.args[0].name in names
         }
         for name, path in self._quantisers.items():
-            _begin(self.get_submodule(path), *plan["ranges"][name])
+            _begin(self._quantiser(path), *plan["ranges"][name])
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class FakeQuantNetwork(nn.Module):
         """Of all activations of the plan: the learnt ones, else those found before."""
         found = dict(self.plan["ranges"])
         for name, path in self._quantisers.items():
-            observer = self.get_submodule(path).activation_post_process
+            observer = self._quantiser(path).activation_post_process
             found[name] = [float(observer.min_val), float(observer.max_val)]
         return found
 
@@ -90,11 +90,15 @@ class FakeQuantNetwork(nn.Module):
             network.recipe = self.recipe
         return network.eval()
 
+    def _quantiser(self, path: str) -> Any:
+        """A module of torchao, which comes without types."""
+        return self.get_submodule(path)
+
     def _switch(self, mode: bool) -> None:
         """Ranges are learnt in training only; those of weights follow them always."""
         set_training(self._graph[0], mode)
         for path in self._quantisers.values():
-            quantiser = self.get_submodule(path)
+            quantiser = self._quantiser(path)
             quantiser.enable_observer() if mode else quantiser.disable_observer()
         self._switched = mode
 
@@ -171,8 +175,8 @@ class _Placed(Quantizer):
         """Nothing to refuse: every operation takes rounded numbers."""
 
     def _rounds(self, weight: fx.Node) -> bool:
-        if weight.op == "call_function" and weight.args:  # BatchNorm is folded into it
-            weight = weight.args[0]
+        if weight.op == "call_function" and isinstance(weight.args[0], fx.Node):
+            weight = weight.args[0]  # BatchNorm is folded into it
         return weight.op == "get_attr" and weight.target not in self.floating
 
 

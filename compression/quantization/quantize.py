@@ -116,7 +116,7 @@ class Quantize(Step):
             return macro_f1(Int8Network(network, planned_graph(copy.deepcopy(model), tried)))
 
         before = macro_f1(network)
-        kept, f1 = select_float_layers(free, quantised, before - self.max_f1_drop)
+        kept, f1 = select_float_layers(free, quantised, before - (self.max_f1_drop or 0))
         scan = {"harm": harm, "f1": [before, *f1], "kept": kept}
         floating = sorted([*given, *kept])
         return {"floating": floating, "excluded": nodes_of(model, floating), "sensitive": scan}

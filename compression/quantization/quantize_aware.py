@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from compression.errors import CompressionError
 from compression.onnx import suppress_output
 from compression.quantization.graph import float_graph
 from compression.quantization.int8_network import Int8Network
@@ -60,6 +61,10 @@ class QuantizeAware(Quantize):
 
     def finish(self, network: nn.Module) -> nn.Module:
         """The eval-only network of the trained weights and ranges."""
+        from compression.quantization.fake_quantized import FakeQuantNetwork
+
+        if not isinstance(network, FakeQuantNetwork):
+            raise CompressionError("quantize_aware ends with the network that its apply gave.")
         plan = {**network.plan, "ranges": network.ranges()}
         trained = network.trained()
         return Int8Network(trained, planned_graph(float_graph(trained, plan["image_size"]), plan))

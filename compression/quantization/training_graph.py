@@ -31,7 +31,7 @@ def training_graph(network: nn.Module, image_size: Sequence[int]) -> fx.GraphMod
     Raises:
         CompressionError: the network cannot be traced.
     """
-    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
+    twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
     for module in twin.modules():
         if isinstance(module, _BatchNorm | _DropoutNd):
             module.train()

@@ -128,7 +128,8 @@ def evaluation(context: Context) -> Evaluate:
         CompressionError: there are no labelled images.
     """
     if context.evaluate is not None:
-        return lambda network: context.evaluate(network)[METRIC]
+        evaluate = context.evaluate
+        return lambda network: evaluate(network)[METRIC]
     source = context.val_batches or context.train_batches
     if source is None:
         raise CompressionError(

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from filelock import FileLock
@@ -17,6 +17,7 @@ from compression.files import write_text
 FILE = "figures.json"
 
 Metrics = dict[str, Any] | None
+Found = TypeVar("Found", bound=Metrics)
 
 
 class StoredMetrics:
@@ -31,7 +32,7 @@ class StoredMetrics:
 
     def __init__(self, folder: Path | None) -> None:
         self.path = None if folder is None else folder / FILE
-        self.known: dict[str, Metrics] = {}
+        self.known: dict[str, Any] = {}
         if self.path is not None and self.path.is_file():
             try:
                 self.known = dict(json.loads(self.path.read_text(encoding="utf-8")))
@@ -40,7 +41,7 @@ class StoredMetrics:
                     f"{self.path} is damaged: delete it, and it is measured again."
                 ) from None
 
-    def get(self, key: str, measure: Callable[[], Metrics]) -> Metrics:
+    def get(self, key: str, measure: Callable[[], Found]) -> Found:
         """What is known under a key, else what `measure` finds."""
         if key not in self.known:
             self.known[key] = measure()
