@@ -71,6 +71,7 @@ class Recipe:
     entries: list[Entry] = field(default_factory=list)
 
     def to_json(self) -> str:
+        """The entries as JSON text, which `from_json` reads."""
         return json.dumps({"schema": 1, "entries": [asdict(entry) for entry in self.entries]})
 
     @classmethod

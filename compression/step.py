@@ -1,4 +1,4 @@
-"""The contract of a compression step: plan -> restructure -> carry the weights over."""
+"""The contract of a compression step: plan -> restructure -> transfer the weights."""
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
@@ -102,10 +102,12 @@ class Step:
     scan_ratios: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)  # ratios in a sensitivity scan
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+        """To be written by each step; see `CompressionStep.plan`."""
         raise NotImplementedError
 
     @staticmethod
     def restructure(network: nn.Module, plan: Plan) -> nn.Module:
+        """To be written by each step; see `CompressionStep.restructure`."""
         raise NotImplementedError
 
     @staticmethod
@@ -129,7 +131,7 @@ class Step:
         raise CompressionError(f"{self.name} does not treat layers one by one: nothing to scan.")
 
     def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
-        """Restructure a copy, then carry the weights over; `network` stays as it is."""
+        """Restructure a copy, then transfer the weights; `network` stays as it is."""
         smaller = self.restructure(copy.deepcopy(network), plan)
         with torch.no_grad():
             self.transfer_weights(network, smaller, plan)
@@ -143,9 +145,11 @@ class Step:
         return value
 
     def penalty(self, network: nn.Module) -> Tensor | None:
+        """None: most steps need no preparation."""
         return None
 
     def finish(self, network: nn.Module) -> nn.Module:
+        """The network as it is: most steps leave nothing to take off."""
         return network
 
 

@@ -17,7 +17,7 @@ from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import leading
 
 ITERATIONS = 60  # of the alternating least squares at most
-ENOUGH = 1e-3  # an iteration that takes off less than this share of the error is the last
+ENOUGH = 1e-3  # an iteration that takes off less than this ratio of the error is the last
 RIDGE = 1e-10  # added to the least squares, for a kernel of norm 1: terms may be alike
 
 
@@ -30,24 +30,29 @@ class CPDecomposition(Decomposition):
 
     @staticmethod
     def unsupported_reason(geometry: Geometry) -> str | None:
+        """1x1 kernels have no column and row to part."""
         return "1x1" if geometry.kernel == (1, 1) else None
 
     @staticmethod
     def full_ranks(geometry: Geometry) -> list[int]:
+        """[min(O kh, I kw)], the most that its one unfolding can have."""
         height, width = geometry.kernel
         return [min(geometry.group_outputs * height, geometry.group_inputs * width)]
 
     @staticmethod
     def unfoldings(kernel: Tensor) -> list[Tensor]:
+        """One: G x O kh x I kw."""
         return [kernel.transpose(2, 3).flatten(3).flatten(1, 2)]
 
     @staticmethod
     def rank_of(product: nn.Sequential) -> list[int]:
+        """[R]: the channels between the factors."""
         first = convolution(product, 0)
         return [first.out_channels // first.groups]
 
     @staticmethod
     def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:
+        """1x1 to R channels, kh x 1 and 1 x kw in each of them, 1x1 to the outputs."""
         width = geometry.groups * rank[0]
         return nn.Sequential(
             geometry.factor(geometry.inputs, width),
@@ -58,6 +63,7 @@ class CPDecomposition(Decomposition):
 
     @staticmethod
     def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
+        """The terms of each group: G x R x I, columns, rows, and G x O x R."""
         terms = [cp(one, rank[0]) for one in kernel]
         outputs, inputs, columns, rows = (
             torch.stack(factor) for factor in zip(*terms, strict=True)

@@ -57,8 +57,8 @@ def _phi(z: float) -> float:
 def _noise_variance(squares: np.ndarray, rows: int, columns: int, threshold: float) -> float:
     """The variance that minimises the free energy, between the bounds of corollary 2."""
     ratio = rows / columns
-    most = min(ceil(rows / (1 + ratio)) - 1, rows - 1)  # no more values than this can survive
-    tail = squares[most:]
+    limit = min(ceil(rows / (1 + ratio)) - 1, rows - 1)  # no more values than this can survive
+    tail = squares[limit:]
     low = max(tail[0] / (columns * threshold), tail.mean() / columns)
     high = squares.sum() / (rows * columns)
     if low >= high:

@@ -39,8 +39,8 @@ class Factorization(Step):
         ranks: `ratio`, `energy`, `vbmf`, `sensitivity` or `target`; or the ranks themselves by
             layer name or pattern, as a mapping or a YAML file of one; or a `Rule`. None: `target`
             if one is given, else `ratio`.
-        ratio: rank as a share of the channels (or rank) entering the step, in (0, 1].
-        energy: share of the squared singular values to keep, in (0, 1].
+        ratio: rank as a ratio of the channels (or rank) entering the step, in (0, 1].
+        energy: ratio of the squared singular values to keep, in (0, 1].
         vbmf: how far to go from the full rank to the one that EVBMF finds, in (0, 1].
         sensitivity: macro-F1 that a layer may lose alone, in (0, 1]; each round begins with a scan
             (see `sensitivity`), which needs labelled images.
@@ -196,6 +196,7 @@ class Factorization(Step):
 
     @staticmethod
     def describe_layers(plan: Plan) -> dict[str, str]:
+        """Rank, cost and time of each factorised layer, and why others were left alone."""
         done = {name: described(choice) for name, choice in plan["layers"].items()}
         return {**done, **{name: f"left alone: {why}" for name, why in plan["skipped"].items()}}
 

@@ -64,10 +64,12 @@ class Ratio(Rule):
         self.ratio = ratio
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
+        """The ratio of each mode, at least 1."""
         ratio = ratio_in_round(self.ratio, candidate, number, rounds)
         return [max(1, round(ratio * full)) for full in candidate.max_rank]
 
     def why(self) -> str:
+        """`ratio 0.5`."""
         return f"ratio {self.ratio:.4g}"
 
 
@@ -84,10 +86,12 @@ class Energy(Rule):
         self.ratio = ratio
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
+        """The smallest rank of each mode that keeps the energy."""
         ratio = ratio_in_round(self.ratio, candidate, number, rounds)
         return [energy_rank(spectrum.values, ratio) for spectrum in candidate.spectra]
 
     def why(self) -> str:
+        """`energy 0.9`."""
         return f"energy {self.ratio:.4g}"
 
 
@@ -108,6 +112,7 @@ class VBMF(Rule):
         self.strength = strength
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
+        """The part of the way to the ranks of EVBMF; zeros where it finds nothing but noise."""
         found = [
             max(evbmf_rank(row, spectrum.rows, spectrum.columns) for row in spectrum.values.numpy())
             for spectrum in candidate.spectra
@@ -122,6 +127,7 @@ class VBMF(Rule):
         ]
 
     def why(self) -> str:
+        """`EVBMF at 0.7`."""
         return f"EVBMF at {self.strength:.4g}"
 
 
@@ -139,16 +145,20 @@ class Sensitivity(Rule):
         self.bound, self.curves = bound, curves
 
     def with_sensitivity(self, scan: Callable[[], Scan]) -> "Sensitivity":
+        """The rule with the curves of a scan of this network."""
         return Sensitivity(self.bound, SensitivityCurves(scan()))
 
     def at(self, parameter: float) -> "Sensitivity":
+        """The rule at the bound that belongs to a parameter in 0..1."""
         return Sensitivity(self._known().bound_at(parameter), self.curves)
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
+        """The smallest ratio of the full rank at which the layer alone stays within the bound."""
         ratio = self._known().ratio(candidate.name, self.bound / rounds)
         return [max(1, round(ratio * full)) for full in candidate.max_rank]
 
     def why(self) -> str:
+        """`sensitivity (alone 0.01 of F1 at most)`."""
         return f"sensitivity (alone {self.bound:.4g} of F1 at most)"
 
     def _known(self) -> SensitivityCurves:
@@ -172,11 +182,13 @@ class FixedRanks(Rule):
         self.ranks, self.step = dict(ranks), step
 
     def check(self, candidates: Sequence[Candidate]) -> None:
+        """Each pattern must match a layer, and each rank fit it."""
         match_layers([candidate.name for candidate in candidates], self.ranks, [])
         for candidate in candidates:
             self._asked(candidate)
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
+        """The part of the way to the ranks named; zeros where 0 was named, or nothing."""
         asked = self._asked(candidate)
         if not all(asked):
             return [0] * len(asked)
@@ -184,6 +196,7 @@ class FixedRanks(Rule):
         return [rank_in_round(final, full, number, rounds) for final, full in pairs]
 
     def why(self) -> str:
+        """That they were given."""
         return "the ranks given"
 
     def _asked(self, candidate: Candidate) -> list[int]:

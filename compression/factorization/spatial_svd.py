@@ -22,26 +22,31 @@ class SpatialSVDDecomposition(Decomposition):
 
     @staticmethod
     def unsupported_reason(geometry: Geometry) -> str | None:
+        """A kernel that is a row or a column already cannot be parted."""
         return (
             f"{geometry.kernel[HEIGHT]}x{geometry.kernel[WIDTH]}" if 1 in geometry.kernel else None
         )
 
     @staticmethod
     def full_ranks(geometry: Geometry) -> list[int]:
+        """[min(I kh, O kw)], the most that its one unfolding can have."""
         height, width = geometry.kernel
         return [min(geometry.group_inputs * height, geometry.group_outputs * width)]
 
     @staticmethod
     def unfoldings(kernel: Tensor) -> list[Tensor]:
+        """One: G x I kh x O kw."""
         return [kernel.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)]  # G x I kh x O kw
 
     @staticmethod
     def rank_of(product: nn.Sequential) -> list[int]:
+        """[r]: the channels between the two factors, of one group."""
         first = convolution(product, 0)
         return [first.out_channels // first.groups]
 
     @staticmethod
     def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:
+        """Kh x 1 with the vertical stride, then 1 x kw with the horizontal one."""
         width = geometry.groups * rank[0]
         return nn.Sequential(
             geometry.factor(geometry.inputs, width, over=(HEIGHT,)),
@@ -50,6 +55,7 @@ class SpatialSVDDecomposition(Decomposition):
 
     @staticmethod
     def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
+        """Columns G x r x I x kh x 1 and rows G x O x r x 1 x kw."""
         groups, outputs, inputs, height, width = kernel.shape
         column, row = halves(SpatialSVDDecomposition.unfoldings(kernel)[0], rank[0])
         return [

@@ -148,7 +148,7 @@ def random_weight_copy(
 ) -> nn.Module:
     """The network that a plan leads to, with noise for weights: its latency is the same.
 
-    To carry the weights over may take long, as a decomposition does.
+    To transfer the weights may take long, as a decomposition does.
     """
     before = dict(network.named_buffers())
     twin = restructure(copy.deepcopy(network), plan)

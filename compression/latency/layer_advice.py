@@ -7,7 +7,7 @@ from torch import nn
 
 from compression.cost.geometry import Layer, factors_of, output_shape
 
-FOLLOWS = 0.6  # a layer whose time fell by this share of what its MACs fell by needs no advice
+FOLLOWS = 0.6  # a layer whose time fell by this ratio of what its MACs fell by needs no advice
 LAUNCH = 3.0  # times the least that any layer takes: below it time hardly depends on MACs
 MULTIPLE = 8  # channels that a processor computes side by side
 

@@ -19,8 +19,8 @@ from compression.latency.measure import interleaved_times
 from compression.onnx import onnx_session
 
 OPSET, IR_VERSION = 20, 10
-SECONDS = 0.05  # to spend on one comparison, if it allows MOST repeats or needs LEAST
-LEAST, MOST = 7, 50
+SECONDS = 0.05  # to spend on one comparison, if it allows MAX_REPEATS repeats or needs MIN_REPEATS
+MIN_REPEATS, MAX_REPEATS = 7, 50
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
@@ -39,7 +39,7 @@ def compare_layers(
     for call in calls:
         call()
     repeats = round(SECONDS / (perf_counter() - start))
-    times = interleaved_times(calls, min(max(repeats, LEAST), MOST))
+    times = interleaved_times(calls, min(max(repeats, MIN_REPEATS), MAX_REPEATS))
     return [1e3 * float(median) for median in np.median(times, axis=1)]
 
 

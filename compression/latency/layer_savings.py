@@ -1,7 +1,7 @@
 """Why is it not faster? What a step saved layer by layer: MACs against milliseconds.
 
 Layers are timed one by one in onnxruntime, so what lies between them (activations, norms that are
-not folded, attention) is not in these figures; a layer with a forward of its own is left out.
+not folded, attention) is not in these times; a layer with a forward of its own is left out.
 """
 
 from collections.abc import Callable, Sequence
@@ -67,20 +67,20 @@ def layer_savings(
         timer: measures layers in turns.
     """
     calls = layer_calls(before, image_size), layer_calls(after, image_size)
-    clock = partial(_pair_ms, timer, {})
-    floor = clock((FLOOR, FLOOR_SHAPE), (FLOOR, FLOOR_SHAPE))[0]
+    pair_ms = partial(_pair_ms, timer, {})
+    floor = pair_ms((FLOOR, FLOOR_SHAPE), (FLOOR, FLOOR_SHAPE))[0]
     rows = []
     for name, layer in _layers(before).items():
         if name not in calls[0]:
             continue
         left = _counterpart(after, name)
         if isinstance(left, nn.Identity):
-            ms = [clock((layer, s), (layer, s))[0] for s in calls[0][name]]
+            ms = [pair_ms((layer, s), (layer, s))[0] for s in calls[0][name]]
             whole = sum(layer_macs(layer, s) for s in calls[0][name])
             rows.append(LayerSaving(layer=name, change="removed", macs=(whole, 0), ms=(sum(ms), 0)))
         elif left is not None and len(calls[1].get(name, ())) == len(calls[0][name]):
             pairs = list(zip(calls[0][name], calls[1][name], strict=True))
-            rows.append(_row(name, layer, left, pairs, clock, floor))
+            rows.append(_row(name, layer, left, pairs, pair_ms, floor))
     return rows
 
 
@@ -89,11 +89,11 @@ def _row(
     layer: Layer,
     left: Layer,
     shapes: list[tuple[torch.Size, torch.Size]],
-    clock: Callable[..., tuple[float, float]],
+    pair_ms: Callable[..., tuple[float, float]],
     floor: float,
 ) -> LayerSaving:
     """The row of a layer that is still there; `shapes` of its inputs before and after."""
-    times = [clock((layer, one), (left, other)) for one, other in shapes]
+    times = [pair_ms((layer, one), (left, other)) for one, other in shapes]
     ms = sum(one for one, _ in times), sum(other for _, other in times)
     macs = (
         sum(layer_macs(layer, one) for one, _ in shapes),

@@ -22,7 +22,7 @@ BACKENDS = ("onnxruntime", "eager")
 WARMUP = 5
 # Timed passes of each network: on a busy machine the medians of 50 short passes of one and the same
 # network were seen to differ by a factor of two, those of 300 by 2 %.
-LEAST, MOST = 50, 500
+MIN_REPEATS, MAX_REPEATS = 50, 500
 SECONDS = 3.0  # to spend on a comparison, within these bounds
 
 
@@ -95,10 +95,10 @@ def interleaved_times(calls: Sequence[Callable[[], object]], repeats: int) -> np
 
 def stable_times(calls: Sequence[Callable[[], object]]) -> np.ndarray:
     """Seconds of each call, calls x turns; the shorter they are, the more turns they take."""
-    times = interleaved_times(calls, LEAST)
+    times = interleaved_times(calls, MIN_REPEATS)
     turns = int(SECONDS / np.median(times, axis=1).sum())
-    if turns > LEAST:
-        times = np.hstack([times, interleaved_times(calls, min(turns, MOST) - LEAST)])
+    if turns > MIN_REPEATS:
+        times = np.hstack([times, interleaved_times(calls, min(turns, MAX_REPEATS) - MIN_REPEATS)])
     return times
 
 

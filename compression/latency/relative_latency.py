@@ -1,4 +1,4 @@
-"""The latency of networks as shares of one network's, which takes turns with each of them."""
+"""The latency of networks as ratios of one network's, which takes turns with each of them."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property

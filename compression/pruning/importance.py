@@ -165,7 +165,7 @@ IMPORTANCES: dict[str, Callable[[nn.Module, Channels, Context], Slices] | None] 
 
 
 def _layer_adaptive(scores: np.ndarray, channels: Channels) -> np.ndarray:
-    """A squared norm as a share of all that are no smaller in the group (Lee et al. 2021, LAMP)."""
+    """A squared norm as a ratio of all that are no smaller in the group (Lee et al. 2021, LAMP)."""
     adapted = scores.copy()
     for group in channels.groups:
         numbers = np.array([c for s in group.signatures for c in channels.members[s, False]])

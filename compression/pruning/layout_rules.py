@@ -64,12 +64,12 @@ def _cat(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
 @rule("stack")
 def _stack(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     dim = call.get("dim", 0) % out.ndim
-    raised = []
+    unsqueezed = []
     for tensor in call["tensors"]:
         twin = tensor.unsqueeze(dim)
         tracer.set(twin, [label_map.unsqueeze(dim) for label_map in tracer.label_maps(tensor)])
-        raised.append(twin)
-    _cat(tracer, {"tensors": raised, "dim": dim}, out)
+        unsqueezed.append(twin)
+    _cat(tracer, {"tensors": unsqueezed, "dim": dim}, out)
 
 
 @rule("index", "index_select", "embedding")

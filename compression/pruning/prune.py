@@ -45,10 +45,10 @@ class Prune(Step):
     Args:
         target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
             entering the step; `{macs: 0.6}` where neither it nor `ratio` is given.
-        ratio: instead of it: share of its channels that every group of layers keeps, in (0, 1].
+        ratio: instead of it: ratio of its channels that every group of layers keeps, in (0, 1].
         importance: one of `settings.IMPORTANCES`; `taylor` needs data.
         scope: `global`: the least important channels of the whole network go; `uniform`: every
-            group of layers loses the same share.
+            group of layers loses the same ratio.
         ratios: `sensitivity` in the place of `scope`: every group of layers keeps what it needs to
             lose, alone, no more macro-F1 than one bound, which the target turns (see
             `loss_bound`). Each round begins with a scan, which needs labelled images.
@@ -112,7 +112,7 @@ class Prune(Step):
         cut = any(after < before for _, after, before in plan["layers"])
         if not cut and round == self.rounds - 1 == 0:
             raise CompressionError(
-                f"prune would take out no channel ({plan['why']}). Ask for a smaller share, or a "
+                f"prune would take out no channel ({plan['why']}). Ask for a smaller ratio, or a "
                 f"smaller round_to (now {self.round_to})."
             )
         return plan
@@ -138,7 +138,7 @@ class Prune(Step):
         return {**plan, "why": self._why(plan["target"])}
 
     def _sized(self, goal: RoundTarget | float, state: PruningState, ratios: Ratios) -> Plan:
-        """The part of the plan that follows from an aim, or from a share of the channels."""
+        """The part of the plan that follows from a target, or from a ratio of the channels."""
         counts = solve_channel_counts(state, lambda budget: self._choose(goal, budget, ratios))
         return self._planned(state, counts)
 
@@ -212,6 +212,7 @@ class Prune(Step):
         return cut_structure(network, plan)
 
     def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+        """Copy what survives of every tensor that was cut."""
         before = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         after = {**dict(smaller.named_parameters()), **dict(smaller.named_buffers())}
         for name in plan["axes"]:
@@ -219,11 +220,13 @@ class Prune(Step):
             after[name].copy_(cut_tensor(before[name], tensor_axes(plan, name), groups))
 
     def prune_optimizer_state(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
+        """What survives of a tensor of the shape of parameter `name`, such as a moment of it."""
         if name not in plan["axes"]:
             return value
         return cut_tensor(value, tensor_axes(plan, name), plan["groups"].get(name, 1))
 
     def penalty(self, network: nn.Module) -> Tensor | None:
+        """The weighted penalty of this step, a scalar; None where it has none."""
         if self.penalty_name is None:
             return None
         return self.penalty_strength * PENALTIES[self.penalty_name](network)
@@ -239,6 +242,7 @@ class Prune(Step):
 
     @staticmethod
     def describe_layers(plan: Plan) -> dict[str, str]:
+        """Channels kept of each layer, and why others were left alone."""
         done = {
             name: f"kept {after} of {width} channels ({plan['why']})"
             for name, after, width in plan["layers"]

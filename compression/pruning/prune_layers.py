@@ -193,6 +193,7 @@ class PruneLayers(Step):
 
     @staticmethod
     def describe_layers(plan: Plan) -> dict[str, str]:
+        """How each removed unit was chosen, and what the loss said."""
         losses = plan.get("loss_increase", {})
         grew = {name: f"; the loss grew by {losses[name]:.4f} without it" for name in losses}
         return {name: f"removed ({plan['choose']}){grew.get(name, '')}" for name in plan["removed"]}
@@ -204,6 +205,7 @@ def _removed(network: nn.Module) -> list[str]:
 
 
 def round_half_up(value: float) -> int:
+    """The nearest whole number of a value from 0; the upper one of two."""
     return int(value + 0.5)
 
 

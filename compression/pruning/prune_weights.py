@@ -31,8 +31,8 @@ class PruneWeights(Step):
     """Set the smallest weights of convolutions and linear layers to zero; they stay zero.
 
     Args:
-        sparsity: share of the weights that are zero in the end, in (0, 1).
-        scope: `global`: the smallest of all layers together, each squared weight as a share of
+        sparsity: ratio of the weights that are zero in the end, in (0, 1).
+        scope: `global`: the smallest of all layers together, each squared weight as a ratio of
             those that are no smaller in its layer (Lee et al. 2021, LAMP), so that no layer is
             emptied; `uniform`: the same ratio of each layer.
         rounds: in how many rounds to get there, by the cubic schedule of Zhu and Gupta 2018.
@@ -97,6 +97,7 @@ class PruneWeights(Step):
         return network
 
     def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+        """Mask the smallest weights of each layer of the plan."""
         for name, (zeros, _) in plan["layers"].items():
             _mask(smaller.get_submodule(name), zeros)
 
@@ -124,6 +125,7 @@ class PruneWeights(Step):
 
     @staticmethod
     def describe_layers(plan: Plan) -> dict[str, str]:
+        """How many weights of each layer are zero."""
         layers = plan["layers"].items()
         return {name: f"zeroed {zeros} of {size} weights" for name, (zeros, size) in layers}
 

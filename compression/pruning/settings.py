@@ -52,5 +52,5 @@ def check_settings(place: str, settings: Mapping[str, Any]) -> None:
     if "ratio" in given and "ratios" in given:
         raise CompressionError(
             f"{place}.ratios={given['ratios']} needs a target; ratio={given['ratio']} is the same "
-            "share for every group of layers."
+            "ratio for every group of layers."
         )

@@ -69,6 +69,7 @@ class FakeQuantNetwork(nn.Module):
             return self._graph[0](images.float())
 
     def train(self, mode: bool = True) -> "FakeQuantNetwork":
+        """Set the mode; the graph follows at the next forward pass."""
         self.training = mode  # the graph itself has no modes
         return self
 

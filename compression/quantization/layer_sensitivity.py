@@ -48,21 +48,21 @@ def quantization_sensitivity(
 
 
 def select_float_layers(
-    harm: Mapping[str, float], macro_f1: Callable[[list[str]], float], least: float
+    harm: Mapping[str, float], macro_f1: Callable[[list[str]], float], min_f1: float
 ) -> tuple[list[str], list[float]]:
     """As few layers as it takes, those with the most harm first, and macro-F1 with 0, 1, ... kept.
 
     Args:
         harm: of each layer that may be kept.
         macro_f1: of the int8 network with these layers floating.
-        least: macro-F1 to reach; where that is impossible, the number of layers that comes nearest.
+        min_f1: macro-F1 to reach; where that is impossible, as near as it gets.
     """
     order = sorted(harm, key=lambda layer: -harm[layer])
     found: list[float] = []
     for count in range(len(order) + 1):
         found.append(macro_f1(order[:count]))
         log.info(f"  {count} layers left floating: macro-F1 {found[-1]:.4f}")
-        if found[-1] >= least:
+        if found[-1] >= min_f1:
             break
     else:
         count = max(range(len(found)), key=lambda number: found[number])

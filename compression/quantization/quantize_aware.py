@@ -22,7 +22,7 @@ class QuantizeAware(Quantize):
     `Quantize` finds them, and follow the batches of the training.
 
     Args:
-        averaging: share of each training batch in the ranges; 0 leaves them as they were found.
+        averaging: ratio of each training batch in the ranges; 0 leaves them as they were found.
         settings: those of `Quantize`.
 
     Raises:

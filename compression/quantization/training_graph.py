@@ -68,6 +68,7 @@ class Values(fx.Interpreter):
         self.found: dict[str, Tensor] = {}
 
     def run_node(self, node: fx.Node) -> object:
+        """Run a node and keep its floating result."""
         value = super().run_node(node)
         if node.op == "call_function" and isinstance(value, Tensor) and value.is_floating_point():
             self.found[node.name] = value.detach()

@@ -1,10 +1,10 @@
-"""Shares of layers out of a sensitivity scan: one bound on the F1 that each may lose alone.
+"""Ratios of layers out of a sensitivity scan: one bound on the F1 that each may lose alone.
 
 Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks", section 5,
 set each layer's threshold by its sensitivity; Li et al. 2017, "Pruning Filters for Efficient
 ConvNets", section 3.2, spare the sensitive ones. Here this is one number for all layers: a layer
-keeps the smallest share at which it alone loses no more than the bound, by straight lines between
-the points of the scan. Nothing is known below its smallest share, so no layer goes there.
+keeps the smallest ratio at which it alone loses no more than the bound, by straight lines between
+the points of the scan. Nothing is known below its smallest ratio, so no layer goes there.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ PRIOR_DROP = 0.005
 
 
 class SensitivityCurves:
-    """The share of each layer at a bound.
+    """The ratio of each layer at a bound.
 
     Args:
         scan: of the network.
@@ -38,7 +38,7 @@ class SensitivityCurves:
     def bound_at(self, parameter: float) -> float:
         """A bound at a setting in 0..1, where 0 is the worst one and 1 leaves all layers whole.
 
-        Squared, so that small bounds, at which most layers change, are told apart.
+        Squared, so that small bounds, at which largest layers change, are told apart.
         """
         return self.worst * (1 - parameter) ** 2
 
@@ -50,13 +50,13 @@ class SensitivityCurves:
 
 
 def _curve(losses: dict[float, float]) -> tuple[list[float], list[float]]:
-    """Losses, rising from 0, and the shares kept there, falling from 1.
+    """Losses, rising from 0, and the ratios kept there, falling from 1.
 
     Less of a layer is never taken to be better than more of it: that is the chance of few images.
     """
-    rising, ratios, most = [0.0], [1.0], 0.0
+    rising, ratios, largest = [0.0], [1.0], 0.0
     for ratio in sorted(losses, reverse=True):
-        most = max(most, losses[ratio])
-        rising.append(most + PRIOR_DROP * (1 - ratio))
+        largest = max(largest, losses[ratio])
+        rising.append(largest + PRIOR_DROP * (1 - ratio))
         ratios.append(ratio)
     return rising, ratios

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 METRIC = "val/f1"
-WHOLE = "the whole network"  # the key of its figures
+WHOLE = "the whole network"  # the key of its metrics
 SECONDS = 30.0  # between two words on how far it is
 
 Evaluate = Callable[[nn.Module], float]
@@ -61,17 +61,17 @@ class Scan:
         return self.f1 - point.f1
 
     def saved(self, point: Point) -> float:
-        """The share of the network's MACs that the treatment saves."""
+        """The ratio of the network's MACs that the treatment saves."""
         return 1 - point.macs / self.macs
 
 
 def scan(
     step: CompressionStep, treatments: Iterable[Treatment], network: nn.Module, context: Context
 ) -> Scan:
-    """What each trial makes of the network; those that do not work are left out.
+    """What each treatment makes of the network; those that do not work are left out.
 
     Args:
-        step: whose trials they are.
+        step: whose treatments they are.
         treatments: in the order of the points.
         network: stays as it is.
         context: says what macro-F1 is by `evaluate`, else it is that on the validation batches, or
@@ -170,7 +170,7 @@ def macro_f1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> fl
 
 
 def scan_key(step: CompressionStep, network: nn.Module, context: Context) -> str:
-    """A digest of all that the figures follow from, but for the data and what a trial says."""
+    """A digest of all that the metrics follow from, but for the data and what a treatment says."""
     facts = {
         "format": FORMAT_VERSION,
         "torch": torch.__version__,
