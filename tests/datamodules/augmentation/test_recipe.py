@@ -240,7 +240,14 @@ def test_conversions_are_refused_when_they_show(backend, transform):
         recipe(NOISE, 0, 0)
 
 
-def test_only_the_backend_s_library_is_imported():
+@pytest.mark.parametrize(
+    ("backend", "other"),
+    [
+        ("albumentations", "torchvision"),
+        pytest.param("torchvision", "albumentations", marks=pytest.mark.slow),
+    ],
+)
+def test_only_the_backend_s_library_is_imported(backend, other):
     code = (
         "import sys, numpy as np\n"
         "from datamodules.augmentation.recipe import Recipe\n"
@@ -254,8 +261,7 @@ def test_only_the_backend_s_library_is_imported():
         "assert (lazy(image, 0, 0) == make()(image, 0, 0)).all()\n"
         "assert backend in sys.modules and other not in sys.modules\n"
     )
-    run_command("-c", code, "albumentations", "torchvision")
-    run_command("-c", code, "torchvision", "albumentations")
+    run_command("-c", code, backend, other)
 
 
 def test_opencv_leaves_the_cores_to_the_training():

@@ -55,6 +55,11 @@ TIMM_CNNS = [
 ]
 
 
+def mostly_slow(names, *, fast):
+    """Parameters of which only some are tested each time."""
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 def count_layers(network: nn.Module, image_size: int) -> int:
     """MACs of the convolutions and linear layers, and of linear maps inside attention modules."""
     total = 0
@@ -89,20 +94,22 @@ def outline(make, **settings):
 
 
 @pytest.mark.filterwarnings("ignore:The default weight initialization")
-@pytest.mark.parametrize("name", CNNS)
+@pytest.mark.parametrize(
+    "name", mostly_slow(CNNS, fast={min(names, key=len) for names in FAMILIES.values()})
+)
 def test_torchvision_cnns(name):
     aux = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     network = outline(models.get_model_builder(name), num_classes=10, **aux)
     assert count_macs(network, 96) == pytest.approx(count_layers(network, 96), rel=0.02)
 
 
-@pytest.mark.parametrize("name", TIMM_CNNS)
+@pytest.mark.parametrize("name", mostly_slow(TIMM_CNNS, fast=TIMM_CNNS[::4]))
 def test_timm_cnns(name):
     network = outline(timm.create_model, model_name=name, num_classes=10)
     assert count_macs(network, 96) == pytest.approx(count_layers(network, 96), rel=0.02)
 
 
-@pytest.mark.parametrize("name", FAMILIES["vit"])
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES["vit"], fast={"vit_b_16"}))
 def test_vit_differs_by_its_attention_products(name):
     side = int(name[-2:])
     network = outline(models.get_model_builder(name), image_size=4 * side)
@@ -111,7 +118,7 @@ def test_vit_differs_by_its_attention_products(name):
     assert count_macs(network, 4 * side) - count_layers(network, 4 * side) == products
 
 
-@pytest.mark.parametrize("name", FAMILIES["swin"])
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES["swin"], fast={"swin_t"}))
 def test_swin_differs_by_its_attention_products(name):
     network = outline(models.get_model_builder(name))
     products = 0

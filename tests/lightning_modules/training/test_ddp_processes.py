@@ -62,7 +62,12 @@ def test_two_processes_meet_twice_in_a_row():
     ("what", "kind", "sentence"),
     [
         ("mistake", ConfigError, r"^The loss became nan\.$"),
-        ("bug", RuntimeError, r"device 1 failed:\n(.|\n)*KeyError: 'lost'"),
+        pytest.param(
+            "bug",
+            RuntimeError,
+            r"device 1 failed:\n(.|\n)*KeyError: 'lost'",
+            marks=pytest.mark.slow,
+        ),
         ("killed", ConfigError, r"device 1 was ended from outside \(SIGKILL\)"),
     ],
 )
@@ -72,6 +77,7 @@ def test_who_waits_for_a_failed_process_raises_its_failure(what, kind, sentence)
         meet(10)  # the other one does not come
 
 
+@pytest.mark.slow
 def test_a_failure_here_ends_the_others():
     with pytest.raises(ValueError, match="mine"), other_ranks(work, "hangs", count=1):
         meet(10)
