@@ -53,9 +53,9 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
     stored = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     choices = {str(k): current_option(str(k), str(v)) for k, v in stored.items()}
     options = _options(choices, cfg)
-    searched = {key.lstrip("+") for key in trial.params}
+    found_keys = {key.lstrip("+") for key in trial.params}
     if "stages" in cfg.model:
-        cfg.model = _as_blocks(cfg, name, searched)
+        cfg.model = _as_blocks(cfg, name, found_keys)
         options["model"] = f"blocks/{name}"
     base = _composed({**options, "model": choices["model"]})
     skip = (*NEUTRAL, "model") if options["model"] != choices["model"] else NEUTRAL
@@ -67,7 +67,7 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
         " ".join([f"# python run.py experiment={name}", *words]),
         f"# Trial {trial.number} of the study {study.study_name}: {_values(study, trial)}",
         *_defaults(options),
-        *_written(_nested(found), searched),
+        *_written(_nested(found), found_keys),
     ]
     path = found_root() / "experiment" / f"{name}.yaml"
     write_text(path, "\n".join(lines) + "\n")
@@ -127,16 +127,16 @@ def _defaults(options: dict[str, str]) -> list[str]:
     return ["defaults:", *added, *others]
 
 
-def _written(tree: dict[str, Any], searched: set[str], above: tuple[str, ...] = ()) -> list[str]:
+def _written(tree: dict[str, Any], found_keys: set[str], above: tuple[str, ...] = ()) -> list[str]:
     """YAML lines, each value with where it comes from."""
     lines = []
     for key, value in tree.items():
         place, indent = (*above, key), "  " * len(above)
         if isinstance(value, dict) and value:
             lines += [*([] if above else [""]), f"{indent}{_scalar(key)}:"]
-            lines += _written(value, searched, place)
+            lines += _written(value, found_keys, place)
         else:
-            source = "found" if ".".join(place) in searched else "as in the study"
+            source = "found" if ".".join(place) in found_keys else "as in the study"
             lines += [
                 *([] if above else [""]),
                 f"{indent}{_scalar(key)}: {_scalar(value)}  # {source}",
@@ -153,7 +153,7 @@ def _values(study: optuna.Study, trial: FrozenTrial) -> str:
     return ", ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=True))
 
 
-def _as_blocks(cfg: DictConfig, name: str, searched: set[str]) -> DictConfig:
+def _as_blocks(cfg: DictConfig, name: str, found_keys: set[str]) -> DictConfig:
     """Writes `model/blocks/<name>.yaml`; returns its node."""
     from lightning_modules.networks.blocks.network import RowBlocks
     from lightning_modules.networks.building import meta_network
