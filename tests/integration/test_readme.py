@@ -32,6 +32,7 @@ COMPOSED = {
     "make demo": "installs; its `run.py` is run below",
     "make test": "these tests",
     "make install": NETWORK,
+    "make lint": "reads the code",
     "python run.py -m hydra/sweeper=optuna data=taco sweep.n_trials=100": HOURS,
     "run.py trainer=ddp trainer.devices=4": "needs four accelerators",
     "run.py experiment=multi_teacher": NETWORK,
