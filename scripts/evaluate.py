@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -121,7 +122,7 @@ def class_table(split: Split) -> Table:
     return table
 
 
-def _side(column: str) -> str:
+def _side(column: str) -> Literal["left", "right"]:
     return "left" if column in ("run", "split", "class") else "right"
 
 

@@ -112,7 +112,7 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
     form = settings.form
     source = run if settings.int8 is None else float_run(run, cfg)
     network = load_network(source, trust=saved_run.trusted_packages(cfg))
-    images, source = validation_images(cfg, network.image_size, settings.images)
+    images, image_source = validation_images(cfg, network.image_size, settings.images)
     judged = prepare_int8(
         network, form, cfg, quantize=bool(settings.int8), max_f1_drop=settings.max_f1_drop
     )
@@ -122,7 +122,7 @@ def export_run(run: Path, out: Path, settings: Settings, overrides: list[str]) -
         out,
         resize_mode=cfg.data.resize_mode,
         images=images,
-        image_source=source,
+        image_source=image_source,
         int8=judged,
         half=settings.half,
     )

@@ -82,7 +82,7 @@ def epoch_seconds(
         (stage,) = stages_of(cfg)
         context = RunContext(cfg, data, Path(folder))
         fit(initial_network(cfg, data), context, stage, teachers=list(teachers))
-    return list(np.diff(EpochClock.times))[1:]
+    return np.diff(EpochClock.times).tolist()[1:]
 
 
 def machine() -> str:

@@ -79,7 +79,7 @@ def hand_written(cfg: DictConfig, data: ImageData) -> list[float]:
             for images, truth in data.val_dataloader():
                 (network(images.to(device)).argmax(1).cpu() == truth).float().mean()
     starts.append(time.perf_counter())
-    return list(np.diff(starts))[1:]
+    return np.diff(starts).tolist()[1:]
 
 
 def stored(data: ImageData) -> list[tuple[np.ndarray, int]]:

@@ -51,8 +51,10 @@ def run(workers: int, study: Path, trials: int, words: list[str]) -> float:
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MODEL_DIET_FOUND": str(study / "found")}
     start = time.perf_counter()
-    settings = {"output": subprocess.DEVNULL, "environment": environment}
-    processes = [start_run(command, **settings) for _ in range(workers)]
+    processes = [
+        start_run(command, output=subprocess.DEVNULL, environment=environment)
+        for _ in range(workers)
+    ]
     if any(process.wait() for process in processes):
         raise SystemExit("A worker failed; its words stand above.")
     return time.perf_counter() - start
