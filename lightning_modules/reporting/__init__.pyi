@@ -5,7 +5,9 @@ from .closing_screen import show_closing_screen as show_closing_screen
 from .loggers.wandb import log_results as log_results
 from .loggers.wandb import run_title as run_title
 from .loggers.wandb import wandb_run as wandb_run
+from .report.content import Table as Table
 from .report.page import write_report as write_report
 from .report.report_input import ReportInput as ReportInput
 from .report.report_input import read_input as read_input
 from .report.study_report import StudyReport as StudyReport
+from .report.study_report import study_pictures as study_pictures

@@ -7,7 +7,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from lightning_modules.reporting.pictures.study import StudyPlots, TrialPoint
+from lightning_modules.reporting.pictures import StudyPlots, TrialPoint
 from lightning_modules.search.trials import METRICS, PRUNED, RETIRED, feasible
 from lightning_modules.search.winner import winners
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.reporting.pictures.study import draw_study
-from lightning_modules.reporting.report.content import Table as PageTable
-from lightning_modules.reporting.report.study_report import StudyReport, study_pictures
+from lightning_modules.reporting import StudyReport, study_pictures
+from lightning_modules.reporting import Table as PageTable
+from lightning_modules.reporting.pictures import draw_study
 from lightning_modules.runs.configurations import as_text
 from lightning_modules.search.ownership import OWNER
 from lightning_modules.search.plots import study_plots
