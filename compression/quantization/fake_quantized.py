@@ -49,7 +49,7 @@ class FakeQuantNetwork(nn.Module):
         quantizer = _Placed(plan, set(names))
         graph = prepare_qat_pt2e(training_graph(network, plan["image_size"]), quantizer)
         self._switched: bool | None = True
-        self._share(graph)
+        self._adopt(graph)
         self._quantisers = {  # activation -> path of the module that rounds it
             names[node.args[0].name]: node.target
             for node in graph.graph.nodes
@@ -103,7 +103,7 @@ class FakeQuantNetwork(nn.Module):
             quantiser.enable_observer() if mode else quantiser.disable_observer()
         self._switched = mode
 
-    def _share(self, graph: fx.GraphModule) -> None:
+    def _adopt(self, graph: fx.GraphModule) -> None:
         """Have the layers of the graph under the names that they have in the network."""
         self._graph = (graph,)
         self._modules, self._parameters = graph._modules, graph._parameters
@@ -118,7 +118,7 @@ class FakeQuantNetwork(nn.Module):
         shared = ("_graph", "_modules", "_parameters", "_buffers")
         own = {name: value for name, value in self.__dict__.items() if name not in shared}
         twin.__dict__ = copy.deepcopy(own, memo)
-        twin._share(copy.deepcopy(self._graph[0], memo))
+        twin._adopt(copy.deepcopy(self._graph[0], memo))
         return twin
 
     def __getattr__(self, name: str) -> Any:
