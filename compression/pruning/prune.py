@@ -146,7 +146,9 @@ class Prune(Step):
         layers = state.shape_trial.budget.layers(counts.counts)
         return {
             **_compact(state.channels, counts.kept),
-            "layers": [layer for number, layer in enumerate(layers) if number in state.prunable],
+            "layers": [
+                list(layer) for number, layer in enumerate(layers) if number in state.prunable
+            ],
             "why": self._why(counts.report),
         }
 
