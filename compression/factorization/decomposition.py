@@ -107,11 +107,18 @@ def convolution(product: nn.Sequential, place: int) -> nn.Conv2d:
 def fill(
     product: nn.Sequential, layer: Layer, decomposition: type[Decomposition], rank: Sequence[int]
 ) -> None:
-    """Give `product`, made by `decomposition.structure`, the weights for what `layer` computes."""
+    """Give `product`, made by `decomposition.structure`, the weights for what `layer` computes.
+
+    Raises:
+        TypeError: the product has no place for the bias of the layer.
+    """
     weights = decomposition.factors(kernel_of(layer), rank)
     factors = factors_of(product)
     for new, weight in zip(factors, weights, strict=True):
         new.weight.copy_(weight.reshape(new.weight.shape))
     bias, last = factors_of(layer)[-1].bias, factors[-1]
-    if bias is not None and last.bias is not None:
-        last.bias.copy_(bias)
+    if bias is None:
+        return
+    if last.bias is None:
+        raise TypeError("The product of a layer with a bias has none.")
+    last.bias.copy_(bias)

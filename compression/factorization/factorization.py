@@ -149,12 +149,18 @@ class Factorization(Step):
 
     @torch_threads(DECOMPOSING)
     def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
-        """Fill each product with the factors of its layer's kernel."""
+        """Fill each product with the factors of its layer's kernel.
+
+        Raises:
+            TypeError: `smaller` was not restructured by the plan, so a layer is still there.
+            CompressionError: a kernel holds a NaN or an infinity.
+        """
         layers = find_layers(network, self.decomposition)
         for name, choice in plan["layers"].items():
             product, layer = smaller.get_submodule(name), layers[name]
-            if isinstance(product, nn.Sequential):
-                fill(product, layer, self.decomposition, choice["rank"])
+            if not isinstance(product, nn.Sequential):
+                raise TypeError(f"There is no product at {name!r}, but {type(product).__name__}.")
+            fill(product, layer, self.decomposition, choice["rank"])
 
     def treatments(
         self, network: nn.Module, context: Context, ratios: Sequence[float]

@@ -18,7 +18,7 @@ from compression.factorization.factorization import fill
 from compression.factorization.kernels import Spectrum, kernel_of
 from compression.factorization.spatial_svd import SpatialSVDDecomposition
 from compression.factorization.svd import SVDDecomposition
-from compression.factorization.tucker import TuckerDecomposition
+from compression.factorization.tucker import Tucker, TuckerDecomposition
 
 FORMS = [TuckerDecomposition, CPDecomposition, SVDDecomposition, SpatialSVDDecomposition]
 WINDOWS = [
@@ -160,6 +160,21 @@ def test_cp_finds_planted_terms():
         torch.einsum("or,ir,hr,wr->oihw", *cp(kernel, 3)), kernel, atol=1e-3, rtol=1e-3
     )
     assert not torch.cat(cp(torch.zeros(4, 3, 3, 3).double(), 2)).any()
+
+
+def test_a_product_without_the_bias_is_refused():
+    layer = nn.Conv2d(4, 6, 3)
+    bare = nn.Conv2d(4, 6, 3, bias=False)
+    product = TuckerDecomposition.structure(Geometry.of(bare), [2, 2])
+    with pytest.raises(TypeError, match="bias"), torch.no_grad():
+        fill(product, layer, TuckerDecomposition, [2, 2])
+
+
+def test_weights_go_to_products_only():
+    network = nn.Sequential(nn.Conv2d(4, 6, 3))
+    plan = {"layers": {"0": {"rank": [2, 2], "channels": [6, 4]}}}
+    with pytest.raises(TypeError, match="no product at '0', but Conv2d"):
+        Tucker().transfer_weights(network, nn.Sequential(nn.Conv2d(4, 6, 3)), plan)
 
 
 def test_weights_that_are_no_numbers():
