@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -107,10 +107,9 @@ class Geometry:
             groups: None for those of this layer.
             last: whether it carries the bias.
         """
-        like: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
-        like["bias"] = self.bias and last
+        bias = self.bias and last
         if self.linear:
-            return nn.Linear(inputs, outputs, **like)
+            return nn.Linear(inputs, outputs, bias=bias, device=self.device, dtype=self.dtype)
 
         def along(pair: tuple[int, int], otherwise: int) -> tuple[int, int]:
             height, width = (v if axis in over else otherwise for axis, v in enumerate(pair))
@@ -126,7 +125,9 @@ class Geometry:
             dilation=along(self.dilation, 1),
             groups=self.groups if groups is None else groups,
             padding_mode=self.padding_mode if over else "zeros",
-            **like,
+            bias=bias,
+            device=self.device,
+            dtype=self.dtype,
         )
 
 

@@ -7,8 +7,7 @@ them.
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -16,7 +15,7 @@ from torch import nn
 from compression import step
 from compression.cost import count_macs
 from compression.errors import CompressionError
-from compression.latency.relative_latency import RelativeLatency, structure_of
+from compression.latency.relative_latency import RelativeLatency, Structure, structure_of
 from compression.step import Context, Plan
 from compression.target import RoundTarget, Solution, Target, UnreachableTargetError
 
@@ -37,7 +36,7 @@ class Point:
 
     macs: float
     latency: float
-    plan: Any = None
+    plan: Plan = field(default_factory=dict)
     lowest: bool = False  # whether the step can go no further
 
 
@@ -90,7 +89,7 @@ def plan_for_latency(
 
 
 def search(
-    candidate_at: Callable[[float], tuple[Any, nn.Module]],
+    candidate_at: Callable[[float], tuple[Plan, nn.Module]],
     latency_of: Callable[[nn.Module], float],
     goal: float,
     *,
@@ -111,7 +110,7 @@ def search(
     Raises:
         UnreachableTargetError: even the smallest network takes longer.
     """
-    known: dict[Any, float] = {}
+    known: dict[Structure, float] = {}
 
     def at(ratio: float) -> Point:
         lowest = False

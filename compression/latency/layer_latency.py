@@ -6,7 +6,6 @@ dozen. Weights are noise: the time does not depend on them.
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import onnx
@@ -84,14 +83,17 @@ def _convolution(
     if conv.bias is not None:
         arrays[f"{name}_b"] = _noise(conv.bias.shape)
         inputs.append(f"{name}_b")
-    attributes: dict[str, Any] = {
-        "kernel_shape": conv.kernel_size,
-        "strides": conv.stride,
-        "dilations": conv.dilation,
-        "group": conv.groups,
-        "pads": pads,
-    }
-    return name, [*nodes, helper.make_node("Conv", inputs, [name], **attributes)], arrays
+    node = helper.make_node(
+        "Conv",
+        inputs,
+        [name],
+        kernel_shape=conv.kernel_size,
+        strides=conv.stride,
+        dilations=conv.dilation,
+        group=conv.groups,
+        pads=pads,
+    )
+    return name, [*nodes, node], arrays
 
 
 def _linear(

@@ -5,9 +5,9 @@ import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -68,15 +68,10 @@ def measure_latency(
     calls = [make(network, images, threads) for network in networks]
     with torch_threads(threads):
         times = stable_times(calls) if repeats is None else interleaved_times(calls, repeats)
-    conditions: dict[str, Any] = {
-        "device": processor(),
-        "threads": threads,
-        "batch": batch,
-        "backend": backend,
-    }
+    latency = partial(Latency, device=processor(), threads=threads, batch=batch, backend=backend)
     low, median, high = 1e3 * np.percentile(times, (25, 50, 75), axis=1)
     return [
-        Latency(median_ms=float(m), iqr_ms=float(h - lo), **conditions)
+        latency(median_ms=float(m), iqr_ms=float(h - lo))
         for lo, m, h in zip(low, median, high, strict=True)
     ]
 
