@@ -46,7 +46,7 @@ class CPDecomposition(Decomposition):
 
     @staticmethod
     def rank_of(product: nn.Sequential) -> list[int]:
-        """[R]: the channels between the factors."""
+        """[R]: the channels between the factors, of one group."""
         first = convolution(product, 0)
         return [first.out_channels // first.groups]
 
@@ -63,7 +63,7 @@ class CPDecomposition(Decomposition):
 
     @staticmethod
     def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
-        """The terms of each group: G x R x I, columns, rows, and G x O x R."""
+        """The terms: inputs G x R x I, columns G x R x kh, rows G x R x kw, outputs G x O x R."""
         terms = [cp(one, rank[0]) for one in kernel]
         outputs, inputs, columns, rows = (
             torch.stack(factor) for factor in zip(*terms, strict=True)

@@ -64,12 +64,12 @@ class Ratio(Rule):
         self.ratio = ratio
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
-        """The ratio of each mode, at least 1."""
+        """That ratio of the largest rank of each mode, rounded; at least 1."""
         ratio = ratio_in_round(self.ratio, candidate, number, rounds)
         return [max(1, round(ratio * full)) for full in candidate.max_rank]
 
     def why(self) -> str:
-        """`ratio 0.5`."""
+        """The rule and its ratio, as `ratio 0.5`."""
         return f"ratio {self.ratio:.4g}"
 
 
@@ -86,12 +86,16 @@ class Energy(Rule):
         self.ratio = ratio
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
-        """The smallest rank of each mode that keeps the energy."""
+        """The smallest rank of each mode that keeps this round's part of the energy.
+
+        Raises:
+            CompressionError: the kernel holds a NaN or an infinity.
+        """
         ratio = ratio_in_round(self.ratio, candidate, number, rounds)
         return [energy_rank(spectrum.values, ratio) for spectrum in candidate.spectra]
 
     def why(self) -> str:
-        """`energy 0.9`."""
+        """The rule and its ratio of the energy, as `energy 0.9`."""
         return f"energy {self.ratio:.4g}"
 
 
@@ -112,7 +116,11 @@ class VBMF(Rule):
         self.strength = strength
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
-        """The part of the way to the ranks of EVBMF; zeros where it finds nothing but noise."""
+        """The ranks of EVBMF, or a round's part of the way there; zeros where all is noise to it.
+
+        Raises:
+            CompressionError: the kernel holds a NaN or an infinity.
+        """
         found = [
             max(evbmf_rank(row, spectrum.rows, spectrum.columns) for row in spectrum.values.numpy())
             for spectrum in candidate.spectra
@@ -127,7 +135,7 @@ class VBMF(Rule):
         ]
 
     def why(self) -> str:
-        """`EVBMF at 0.7`."""
+        """The rule and how far it goes, as `EVBMF at 0.7`."""
         return f"EVBMF at {self.strength:.4g}"
 
 
@@ -145,20 +153,28 @@ class Sensitivity(Rule):
         self.bound, self.curves = bound, curves
 
     def with_sensitivity(self, scan: Callable[[], Scan]) -> "Sensitivity":
-        """The rule with the curves of a scan of this network."""
+        """The rule with the curves of a scan of the network as it is now."""
         return Sensitivity(self.bound, SensitivityCurves(scan()))
 
     def at(self, parameter: float) -> "Sensitivity":
-        """The rule at the bound that belongs to a parameter in 0..1."""
+        """The rule at the bound that belongs to a parameter in 0..1.
+
+        Raises:
+            CompressionError: there has been no scan.
+        """
         return Sensitivity(self._known().bound_at(parameter), self.curves)
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
-        """The smallest ratio of the full rank at which the layer alone stays within the bound."""
+        """The smallest ratio of the largest rank at which the layer alone stays within the bound.
+
+        Raises:
+            CompressionError: there has been no scan.
+        """
         ratio = self._known().ratio(candidate.name, self.bound / rounds)
         return [max(1, round(ratio * full)) for full in candidate.max_rank]
 
     def why(self) -> str:
-        """`sensitivity (alone 0.01 of F1 at most)`."""
+        """The rule and its bound, as `sensitivity (alone 0.01 of F1 at most)`."""
         return f"sensitivity (alone {self.bound:.4g} of F1 at most)"
 
     def _known(self) -> SensitivityCurves:
@@ -182,13 +198,21 @@ class FixedRanks(Rule):
         self.ranks, self.step = dict(ranks), step
 
     def check(self, candidates: Sequence[Candidate]) -> None:
-        """Each pattern must match a layer, and each rank fit it."""
+        """Refuse a pattern that matches no layer, and ranks that do not fit the layer.
+
+        Raises:
+            CompressionError: names the pattern or the layer.
+        """
         match_layers([candidate.name for candidate in candidates], self.ranks, [])
         for candidate in candidates:
             self._asked(candidate)
 
     def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
-        """The part of the way to the ranks named; zeros where 0 was named, or nothing."""
+        """The ranks given, or a round's part of the way there; zeros where 0 was given, or none.
+
+        Raises:
+            CompressionError: the ranks are too many or too few, or larger than the layer's own.
+        """
         asked = self._asked(candidate)
         if not all(asked):
             return [0] * len(asked)
@@ -196,7 +220,7 @@ class FixedRanks(Rule):
         return [rank_in_round(final, full, number, rounds) for final, full in pairs]
 
     def why(self) -> str:
-        """That they were given."""
+        """Always `the ranks given`: the user knows them."""
         return "the ranks given"
 
     def _asked(self, candidate: Candidate) -> list[int]:

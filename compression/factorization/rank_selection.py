@@ -93,7 +93,10 @@ def _no_faster(candidate: Candidate, choice: Plan, timer: LayerTimer | None) -> 
 
 
 def described(choice: Plan) -> str:
-    """`rank 12 x 9 of 24 x 16 by energy 0.9, 100 -> 40 MACs`."""
+    """One layer's plan in words, as `rank 12 x 9 of 24 x 16 by energy 0.9, 100 -> 40 MACs`.
+
+    Milliseconds before and after follow where they were measured.
+    """
     full = " x ".join(map(str, choice["channels"]))
     before, after = choice["macs"]
     text = f"{rank_of(choice)} of {full} by {choice['why']}, {before:,} -> {after:,} MACs"
@@ -104,7 +107,7 @@ def described(choice: Plan) -> str:
 
 
 def rank_of(choice: Plan) -> str:
-    """`rank 12 x 9`."""
+    """The ranks of one layer's plan in words, as `rank 12 x 9`."""
     return "rank " + " x ".join(map(str, choice["rank"]))
 
 

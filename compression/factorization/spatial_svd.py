@@ -46,7 +46,7 @@ class SpatialSVDDecomposition(Decomposition):
 
     @staticmethod
     def structure(geometry: Geometry, rank: Sequence[int]) -> nn.Sequential:
-        """Kh x 1 with the vertical stride, then 1 x kw with the horizontal one."""
+        """A column kh x 1 with the vertical stride, then a row 1 x kw with the horizontal one."""
         width = geometry.groups * rank[0]
         return nn.Sequential(
             geometry.factor(geometry.inputs, width, over=(HEIGHT,)),
