@@ -1,8 +1,5 @@
 """What counts as a user's mistake: reported as one sentence, never as a traceback."""
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
 from compression.errors import CompressionError
 from datamodules.errors import DataError
 
@@ -12,4 +9,3 @@ class ConfigError(ValueError):
 
 
 USER_ERRORS = (ConfigError, DataError, CompressionError)
-COMPOSING = (*USER_ERRORS, HydraException, OmegaConfBaseException)  # of a composed command line

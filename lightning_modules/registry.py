@@ -4,6 +4,7 @@ Module paths that moved, and keys and options that were renamed, stand in one ta
 `aliases.yaml`. It serves imports, saved runs and typed commands, and goes with the next version.
 """
 
+import copy
 import functools
 import importlib
 import inspect
@@ -56,10 +57,13 @@ def build(node: "DictConfig | dict[str, Any]", **extra: Any) -> Any:
     Raises:
         ConfigError: the target does not exist or refuses its arguments.
     """
+    target = node.get("_target_")
+    if isinstance(node, dict) and isinstance(target, str) and _is_flat(node):
+        own = {key: copy.deepcopy(value) for key, value in node.items() if key != "_target_"}
+        return _call(target, own | extra)
     from hydra.errors import InstantiationException  # not for a user of plain networks
     from hydra.utils import instantiate
 
-    target = node.get("_target_")
     try:
         # Hydra would merge keywords into the node, which copies and cannot hold a network.
         factory = instantiate(node, _partial_=True, _convert_="all")
@@ -87,6 +91,25 @@ def plain(node: "DictConfig", *, resolve: bool = True) -> dict[str, Any]:
     content = OmegaConf.to_container(node, resolve=resolve)
     assert isinstance(content, dict), node
     return {str(key): value for key, value in content.items()}
+
+
+def _is_flat(node: dict[str, Any]) -> bool:
+    """Whether a plain node is a mere call, with nothing in it for Hydra to build or resolve."""
+    text = str({key: value for key, value in node.items() if key != "_target_"})
+    return not any(word in text for word in ("_target_", "_partial_", "_args_", "_convert_", "${"))
+
+
+def _call(target: str, arguments: dict[str, Any]) -> Any:
+    try:
+        factory = resolve_name(target)
+    except Exception as error:  # whatever the import raises
+        raise ConfigError(f"{target} cannot be built: {error}.") from error
+    try:
+        return factory(**arguments)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise ConfigError(f"{target} cannot be built: {error}") from error
 
 
 def takes(node: Mapping[str, Any], argument: str) -> bool:
@@ -159,32 +182,20 @@ class MovedModules(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """The spec of a module that moved; None for all others."""
         if fullname.partition(".")[0] not in ROOTS or fullname not in table()["modules"]:
             return None
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _MovedModule(spec.name, importlib.import_module(table()["modules"][spec.name]))
+        """A view of the present module."""
+        present = importlib.import_module(table()["modules"][spec.name])
+        moved = ModuleType(spec.name, f"Moved to `{present.__name__}`.")
+        _follow_names(moved, functools.partial(getattr, present))
+        return moved
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing to run: the module was imported under its present name."""
-
-
-class _MovedModule(ModuleType):
-    """An earlier path's view of the present module."""
-
-    def __init__(self, name: str, present: ModuleType) -> None:
-        super().__init__(name, f"Moved to `{present.__name__}`.")
-        self._present = present
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # its own: the present __path__ would import submodules twice
-            raise AttributeError(name)
-        path = table()["names"].get(f"{self.__name__}.{name}")
-        if path is None:
-            return getattr(self._present, name)
-        module, _, attribute = path.rpartition(".")
-        return getattr(importlib.import_module(module), attribute)
 
 
 class RenamedMembers(MetaPathFinder):
@@ -193,7 +204,8 @@ class RenamedMembers(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in _with_renamed_members():
+        """The usual spec of such a module, whose loader adds the names; None for all others."""
+        if fullname not in _homes():
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         found = (finder.find_spec(fullname, path, target) for finder in others)
@@ -208,27 +220,35 @@ class _RenamingLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        own = module.__dict__.get("__getattr__")
-
-        def renamed(name: str) -> Any:
-            path = table()["names"].get(f"{module.__name__}.{name}")
-            if path is not None:
-                home, _, attribute = path.rpartition(".")
-                return getattr(importlib.import_module(home), attribute)
-            if own is not None:
-                return own(name)
-            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-
-        module.__dict__["__getattr__"] = renamed
+        _follow_names(module, module.__dict__.get("__getattr__"))
 
 
 @functools.cache
-def _with_renamed_members() -> set[str]:
-    return {path.rpartition(".")[0] for path in table()["names"]}
+def _homes() -> frozenset[str]:
+    """The modules of which a class or function has another name now."""
+    return frozenset(path.rpartition(".")[0] for path in table()["names"])
+
+
+def _follow_names(module: ModuleType, otherwise: Callable[[str], Any] | None) -> None:
+    """Makes a module find its former names, then what it found before."""
+
+    def find(name: str) -> Any:
+        path = table()["names"].get(f"{module.__name__}.{name}")
+        if path is not None:
+            return resolve_name(path)
+        # Its own dunders: the present module's __path__ would import submodules twice.
+        if otherwise is None or name.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        return otherwise(name)
+
+    module.__dict__["__getattr__"] = find
 
 
 def install_aliases() -> None:
     """Lets earlier names of modules and their members be imported, once a process."""
-    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
-        sys.meta_path.insert(0, RenamedMembers())
-        sys.meta_path.append(MovedModules())
+    if any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, RenamedMembers())
+    sys.meta_path.append(MovedModules())
+    for name in _homes() & sys.modules.keys():
+        _follow_names(sys.modules[name], sys.modules[name].__dict__.get("__getattr__"))

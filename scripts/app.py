@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Sequence
 
-from lightning_modules.config.script_arguments import OwnKey, ScriptParser, run_script
+from lightning_modules.config import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import require_extra
 

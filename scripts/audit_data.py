@@ -11,12 +11,11 @@ from datamodules.audit.audit import audit
 from datamodules.audit.summary import summary
 from datamodules.schema import as_size
 from datamodules.sources import Index
-from lightning_modules.config.composing import fresh_config
-from lightning_modules.config.script_arguments import ScriptParser, run_script, table_console
+from lightning_modules.config import ScriptParser, fresh_config, run_script, table_console
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_folder
 from lightning_modules.registry import build
-from lightning_modules.runs.data_splits import make_splits
+from lightning_modules.runs import make_splits
 
 OURS = "duplicates.csv"  # in every audit's folder
 

@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.script_arguments import (
-    OwnKey,
-    ScriptParser,
-    named_run,
-    run_script,
-    table_console,
-)
+from lightning_modules.config import OwnKey, ScriptParser, named_run, run_script, table_console
 from lightning_modules.deployment import FORMATS, RUNTIMES, format_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text

@@ -7,12 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from datamodules.cache import StoredCache, stored_caches
-from lightning_modules.config.script_arguments import (
-    OwnKey,
-    ScriptParser,
-    run_script,
-    table_console,
-)
+from lightning_modules.config import OwnKey, ScriptParser, run_script, table_console
 from lightning_modules.errors import ConfigError
 
 

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from rich.table import Table
 
-from lightning_modules.config.composing import fresh_config
-from lightning_modules.config.script_arguments import (
+from lightning_modules.config import (
     OwnKey,
     ScriptParser,
+    fresh_config,
     named_run,
     run_script,
     table_console,
 )
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
-from lightning_modules.networks.schema import check_model
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.networks import check_model
+from lightning_modules.runs import key_of, run_directory, saved_run
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from compression.cost import Profile

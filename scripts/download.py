@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datamodules.downloads import MISSING_LIST, Limits, Report, default_root, taco, trashnet
 from datamodules.errors import DataError
-from lightning_modules.config.script_arguments import OwnKey, ScriptParser, run_script
+from lightning_modules.config import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 
 NAMES = ("taco", "trashnet")

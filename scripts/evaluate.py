@@ -7,13 +7,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.script_arguments import (
-    NamedRun,
-    ScriptParser,
-    named_run,
-    run_script,
-    table_console,
-)
+from lightning_modules.config import NamedRun, ScriptParser, named_run, run_script, table_console
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import CLASS_COLUMNS, ClassRow, class_rows, table_cells
 from lightning_modules.runs import saved_run
@@ -70,7 +64,7 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
     # torch: only once the checks passed
     from lightning_modules.evaluation import predict, prediction_metrics
     from lightning_modules.networks import load_network
-    from lightning_modules.runs.data import make_data
+    from lightning_modules.runs import make_data
 
     network = load_network(run.path, trust=saved_run.trusted_packages(cfg))
     data = make_data(cfg)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.config.script_arguments import OwnKey, ScriptParser, named_run, run_script
+from lightning_modules.config import OwnKey, ScriptParser, named_run, run_script
 from lightning_modules.deployment import FORMATS, Format, format_named
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import run_directory, saved_run

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules.workers import cores
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 
 DEFAULT_OUT = {"csv": "predictions.csv", "submission": "submission.json"}

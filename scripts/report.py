@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
-from lightning_modules.runs.configurations import REPETITION
-from lightning_modules.runs.run_directory import search_folder
-from lightning_modules.runs.run_records import find_records
-from lightning_modules.runs.summary import Summary, summarize
+from lightning_modules.runs import REPETITION, Summary, find_records, search_folder, summarize
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,13 +8,13 @@ from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config.check import check_step
-from lightning_modules.config.options import options_of
-from lightning_modules.config.script_arguments import (
+from lightning_modules.config import (
     NamedRun,
     OwnKey,
     ScriptParser,
+    check_step,
     named_run,
+    options_of,
     run_script,
     table_console,
 )

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from datamodules.contact_sheets import Section, Tile, save_contact_sheet
-from lightning_modules.config.composing import fresh_choices, fresh_config
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, fresh_choices, fresh_config, run_script
 from lightning_modules.errors import ConfigError
 
 if TYPE_CHECKING:  # they load torch, which waits until the configuration is composed
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out = Path(flags.out or Path(cfg.outputs_dir) / "batches" / f"{name}.png")
     _check(flags, out)
 
-    from lightning_modules.runs.data import make_data
+    from lightning_modules.runs import make_data
 
     data = make_data(cfg)
     data.prepare_data()

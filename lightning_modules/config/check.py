@@ -21,11 +21,9 @@ from lightning_modules.config.command_line import explain
 from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import rename_composed
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.networks.schema import resolved
+from lightning_modules.networks import resolved
 from lightning_modules.registry import build, schema
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.data_splits import make_splits
-from lightning_modules.runs.overrides import leaves
+from lightning_modules.runs import leaves, make_splits, run_directory, saved_run
 from lightning_modules.schema import (
     FRACTION,
     POSITIVE,

@@ -9,7 +9,7 @@ from compression.pruning import settings as pruning
 from compression.quantization import settings as quantization
 from compression.target import Target
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.schema import resolved
+from lightning_modules.networks import resolved
 from lightning_modules.registry import schema
 from lightning_modules.schema import nearest
 

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from lightning_modules.config.former_words import current_options, current_words
 from lightning_modules.config.options import CONF, check_options, help_screen, option_values
-from lightning_modules.errors import COMPOSING, USER_ERRORS, ConfigError
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.overrides import key_of, leaves, quote, removed, select
+from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.runs import key_of, leaves, quote, removed, run_directory, saved_run, select
 
+# What a wrong command line may raise while it is composed.
+COMPOSING = (*USER_ERRORS, HydraException, OmegaConfBaseException)
 # What may differ between a run and its continuation: nothing that changes a weight.
 RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose")
 

@@ -12,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config.former_words import current_words, rename_composed
 from lightning_modules.config.options import CONF, check_options
-from lightning_modules.runs import saved_run
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.runs import key_of, saved_run
 
 
 def fresh_config(overrides: list[str]) -> DictConfig:

@@ -11,15 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lightning_modules.config.options import CONF
-from lightning_modules.runs.overrides import key_of, quote, select
-from lightning_modules.runs.renames import (
-    Key,
-    current_key,
-    current_option,
-    in_expression,
-    put,
-    renamed_config,
-)
+from lightning_modules.runs import current_key, current_option, key_of, quote, select
+from lightning_modules.runs.renames import Key, in_expression, put, renamed_config
 
 WORD = re.compile(r"(?P<sign>[+~]*)(?P<key>[\w./-]+)(?P<value>=.*)?", re.DOTALL)
 

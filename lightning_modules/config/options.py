@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import require_extra
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.runs import key_of
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # hydra/launcher -> the extra that brings it, and its package

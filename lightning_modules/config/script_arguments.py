@@ -16,8 +16,7 @@ from rich.console import Console
 from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.runs import key_of, run_directory, saved_run
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 PLAIN_WIDTH = 160  # columns of a table that goes into a file or a pipe

@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from datamodules.errors import DataError
-from lightning_modules.config.composing import config_over
+from lightning_modules.config import config_over
 from lightning_modules.deployment.backends import BACKENDS, Call, Runner, run_file
 from lightning_modules.deployment.formats import RUNTIMES, format_of
 from lightning_modules.deployment.load_model import load_run_network

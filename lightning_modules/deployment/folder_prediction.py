@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datamodules.workers import report_progress
-from lightning_modules.config.script_arguments import table_console
+from lightning_modules.config import table_console
 from lightning_modules.deployment.inference_model import InferenceModel
 from lightning_modules.deployment.predictions import (
     CsvTable,

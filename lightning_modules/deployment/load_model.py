@@ -4,13 +4,12 @@ from pathlib import Path
 
 from compression.schema import height_width
 from datamodules.decoding import ResizeMode
-from lightning_modules.config.composing import config_over
+from lightning_modules.config import config_over
 from lightning_modules.deployment.formats import format_of
 from lightning_modules.deployment.inference_model import InferenceModel, eager_model
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, load_network
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.runs import key_of, run_directory, saved_run
 
 
 def find_model(name: str, overrides: list[str]) -> Path:

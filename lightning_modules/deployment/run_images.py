@@ -11,7 +11,7 @@ from datamodules.errors import DataError
 from datamodules.loading import ImageData
 from lightning_modules.deployment.backends import Call
 from lightning_modules.evaluation import Predictions, split_metrics
-from lightning_modules.runs.data import make_data
+from lightning_modules.runs import make_data
 
 NOISE_IMAGES = 64  # where there are no real ones
 

@@ -14,7 +14,7 @@ from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.feature_pairs import FeaturePairs
 from lightning_modules.distillation.stored_logits import StoredLogits, store_logits
 from lightning_modules.distillation.teachers import Teacher
-from lightning_modules.networks.features import Features
+from lightning_modules.networks import Features
 from lightning_modules.registry import build, plain
 from lightning_modules.training import Classifier
 

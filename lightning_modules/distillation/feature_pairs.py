@@ -10,7 +10,7 @@ from torch import Size, Tensor, nn
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.networks.features import feature_shapes
+from lightning_modules.networks import feature_shapes
 
 
 class Pair(NamedTuple):

@@ -25,7 +25,7 @@ from datamodules.files import build_once
 from datamodules.loading import ImageData
 from datamodules.workers import report_progress
 from lightning_modules.distillation.teachers import Teacher
-from lightning_modules.runs.saved_run import WEIGHT_SOURCES
+from lightning_modules.runs import WEIGHT_SOURCES
 from lightning_modules.training import device_name
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.data_splits import data_identity
+from lightning_modules.runs import data_identity, run_directory, saved_run
 
 ORIGINAL = "original"  # the teacher that is this run's own network before compression
 

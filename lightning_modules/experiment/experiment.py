@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from compression.engine import check_order
 from datamodules.loading import ImageData
-from lightning_modules.config.composing import is_search
+from lightning_modules.config import is_search
 from lightning_modules.distillation import Teacher, check_pairs, gather_teachers, with_original
 from lightning_modules.errors import USER_ERRORS
 from lightning_modules.evaluation import (
@@ -46,8 +46,7 @@ from lightning_modules.reporting import (
     write_report,
 )
 from lightning_modules.reporting.pictures import draw_pictures
-from lightning_modules.runs import run_directory, saved_run
-from lightning_modules.runs.data import make_data
+from lightning_modules.runs import make_data, run_directory, saved_run
 from lightning_modules.search import objective_values, run_trial
 from lightning_modules.training import check_auxiliary, check_layers, check_loss, device_count
 

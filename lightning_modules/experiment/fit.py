@@ -18,7 +18,7 @@ from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.trainer import make_trainer, report_errors, seed_stream
 from lightning_modules.registry import plain
-from lightning_modules.runs.data import make_data
+from lightning_modules.runs import make_data
 from lightning_modules.training import (
     BEST,
     LAST,

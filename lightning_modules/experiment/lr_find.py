@@ -15,7 +15,7 @@ from datamodules.loading import ImageData
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.files import read_json, write_json
 from lightning_modules.reporting.pictures import save
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.runs import key_of
 from lightning_modules.training import RangeTest, build_loss, device_count, range_test
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lightning_modules.config.composing import searches
+from lightning_modules.config import searches
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.files import write_text
-from lightning_modules.runs.run_records import FAILED, study_records
+from lightning_modules.runs import FAILED, study_records
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def close(study: Path, config: DictConfig) -> None:
         SystemExit: trials of a plain multirun failed. A search goes on without its failed trials.
     """
     from lightning_modules.reporting import spread_table, tell_spread  # rich: once needed
-    from lightning_modules.runs.summary import summarize
+    from lightning_modules.runs import summarize
 
     objective = config.objective if isinstance(config.objective, str) else config.objective[0]
     records = study_records(study)

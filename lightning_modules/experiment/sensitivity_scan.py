@@ -15,7 +15,7 @@ from datamodules.workers import report_progress
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext, step_context
 from lightning_modules.experiment.stages import initial_network, stages_of
-from lightning_modules.runs.data import make_data
+from lightning_modules.runs import make_data
 
 
 def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> Scan:

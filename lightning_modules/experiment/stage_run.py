@@ -20,7 +20,7 @@ from lightning_modules.experiment.stages import Stage
 from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
-from lightning_modules.runs.data_splits import data_identity
+from lightning_modules.runs import data_identity
 from lightning_modules.training import OptimizerState, read_checkpoint, resume_state
 
 log = logging.getLogger(__name__)

@@ -1,25 +1,9 @@
-"""Architectures in plain PyTorch: the zoo, building, saving and loading a network.
+"""Architectures in plain PyTorch: the block language, the zoo, building, saving and loading.
 
-Nothing is imported until asked for, so that names can be checked without torch.
+It may import the ground floor, `runs` (for the names of earlier versions) and `compression`;
+nothing is imported until asked for, so that names can be checked without torch.
 """
 
-from importlib import import_module
-from typing import Any
+import lazy_loader
 
-_HOME = {
-    "BlockNetwork": "lightning_modules.networks.blocks.network",
-    "Network": "lightning_modules.networks.network",
-    "build_network": "lightning_modules.networks.building",
-    "load_network": "lightning_modules.networks.saved",
-    "load_recipe": "lightning_modules.networks.saved",
-    "meta_network": "lightning_modules.networks.building",
-    "load_weights": "lightning_modules.networks.weights",
-    "save_network": "lightning_modules.networks.saved",
-    "to_rows": "lightning_modules.networks.blocks.writing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,10 +3,10 @@
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch.overrides import TorchFunctionMode
 
@@ -128,8 +128,8 @@ def _parameters(target: Any) -> Mapping[str, inspect.Parameter]:
     if not target:
         raise ConfigError("The model node needs a _target_ that makes the network's body.")
     try:
-        return inspect.signature(get_object(target)).parameters
-    except Exception as error:  # hydra raises what the import raised
+        return inspect.signature(resolve_name(target)).parameters
+    except Exception as error:  # whatever the import raises
         raise ConfigError(f"{target} cannot be built: {error}.") from error
 
 

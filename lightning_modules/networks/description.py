@@ -13,7 +13,7 @@ from compression.errors import CompressionError
 from compression.registry import locate
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
-from lightning_modules.runs.renames import current_config
+from lightning_modules.runs import current_config
 
 SCHEMA = 1
 FOLDER, FILE = "model", "network.yaml"  # of a run; in it

@@ -14,8 +14,7 @@ from lightning_modules.evaluation import (
 )
 from lightning_modules.files import write_text
 from lightning_modules.reporting.closing_screen import weights_of
-from lightning_modules.runs import saved_run
-from lightning_modules.runs.summary import METRICS, Row
+from lightning_modules.runs import METRICS, Row, saved_run
 
 CARD = "card.md"
 TEMPLATE = """\

@@ -10,8 +10,7 @@ from rich.text import Text
 
 from lightning_modules.files import write_text
 from lightning_modules.reporting.closing_screen import COLUMNS
-from lightning_modules.runs.configurations import as_text
-from lightning_modules.runs.summary import METRICS, Row, Spread, Summary
+from lightning_modules.runs import METRICS, Row, Spread, Summary, as_text
 
 TITLE = "mean (sd) over seeds and folds, best {objective} first"
 STANDARD_ERROR = "se is sd / sqrt(runs); folds share training images, so over folds it is too small"

@@ -109,7 +109,7 @@ def _saved(run: Path) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _without_weights(text: str) -> Any:
-    from lightning_modules.networks.building import meta_network
+    from lightning_modules.networks import meta_network
 
     cfg = OmegaConf.create(text)
     classes = len(build(cfg.data.source).check())

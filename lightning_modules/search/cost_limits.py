@@ -44,7 +44,7 @@ def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:
 def meta_costs(cfg: DictConfig, num_classes: int) -> dict[str, int]:
     """The counted costs of the network that the configuration describes, without its weights."""
     from compression.cost import activation_bytes, count_macs, count_params
-    from lightning_modules.networks.building import meta_network
+    from lightning_modules.networks import meta_network
 
     size = cfg.data.image_size
     network = meta_network(cfg.model, num_classes=num_classes, image_size=size)

@@ -8,8 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from lightning_modules.registry import plain
-from lightning_modules.runs.configurations import NEUTRAL
-from lightning_modules.runs.run_directory import joined
+from lightning_modules.runs import NEUTRAL, joined
 from lightning_modules.search.objectives import directions_of, objectives_of
 from lightning_modules.search.space import bare, search_space
 

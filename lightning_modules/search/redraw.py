@@ -10,7 +10,7 @@ from optuna import Study
 from optuna.distributions import BaseDistribution, _get_single_value
 from optuna.trial import Trial
 
-from lightning_modules.errors import COMPOSING
+from lightning_modules.config import COMPOSING
 from lightning_modules.registry import build
 from lightning_modules.search.cost_limits import COUNTED, limits_of, meta_costs, violation
 from lightning_modules.search.trials import counts

@@ -13,7 +13,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.reporting import StudyReport, study_pictures
 from lightning_modules.reporting import Table as PageTable
 from lightning_modules.reporting.pictures import draw_study
-from lightning_modules.runs.configurations import as_text
+from lightning_modules.runs import as_text
 from lightning_modules.search.ownership import OWNER
 from lightning_modules.search.plots import study_plots
 from lightning_modules.search.progress import state_of, write_table

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
 from lightning_modules.registry import plain
-from lightning_modules.runs.run_directory import SEARCH
+from lightning_modules.runs import SEARCH
 from lightning_modules.search.identity import digest, identity
 from lightning_modules.search.objectives import directions_of, objectives_of
 

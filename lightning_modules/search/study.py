@@ -11,8 +11,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.config.composing import searches, swept_keys
-from lightning_modules.runs.run_directory import joined, make_folder
+from lightning_modules.config import searches, swept_keys
+from lightning_modules.runs import joined, make_folder
 from lightning_modules.search import identity
 
 # Hydra takes plugins of this package only; nothing of that name is imported.

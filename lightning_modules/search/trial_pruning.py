@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from optuna.study import StudyDirection
 
 from lightning_modules.files import write_json
-from lightning_modules.runs.run_records import STOPPED
+from lightning_modules.runs import STOPPED
 from lightning_modules.search.pruners import make_pruner
 from lightning_modules.search.storage import own_trial
 

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_text
-from lightning_modules.runs.run_records import FAILED, failure_of
+from lightning_modules.runs import FAILED, failure_of
 from lightning_modules.schema import is_number
 from lightning_modules.search.objectives import checked_values
 from lightning_modules.search.ownership import OWNER, lives, this_process

@@ -9,15 +9,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from lightning_modules.config.composing import fresh_config
-from lightning_modules.config.options import CONF
+from lightning_modules.config import CONF, fresh_config
 from lightning_modules.files import write_text
 from lightning_modules.registry import plain
-from lightning_modules.runs.configurations import NEUTRAL
-from lightning_modules.runs.overrides import leaves, removed
-from lightning_modules.runs.renames import current_option
-from lightning_modules.runs.run_directory import joined
-from lightning_modules.runs.saved_run import read_config
+from lightning_modules.runs import NEUTRAL, current_option, joined, leaves, read_config, removed
 from lightning_modules.search.trials import METRICS, best_trials
 
 # Groups whose option no metric depends on, or which an experiment may not choose.
@@ -155,8 +150,8 @@ def _values(study: optuna.Study, trial: FrozenTrial) -> str:
 
 def _as_blocks(cfg: DictConfig, name: str, found_keys: set[str]) -> DictConfig:
     """Writes `model/blocks/<name>.yaml`; returns its node."""
+    from lightning_modules.networks import meta_network
     from lightning_modules.networks.blocks.network import RowBlocks
-    from lightning_modules.networks.building import meta_network
 
     network = meta_network(cfg.model, num_classes=2, image_size=cfg.data.image_size)
     rows = [module.row for module in network.body.modules() if isinstance(module, RowBlocks)]

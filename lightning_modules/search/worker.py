@@ -15,10 +15,10 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lightning_modules.config.command_line import explain
-from lightning_modules.errors import COMPOSING, ConfigError
+from lightning_modules.config import COMPOSING, explain
+from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
-from lightning_modules.runs.run_records import STOPPED
+from lightning_modules.runs import STOPPED
 from lightning_modules.search import progress
 from lightning_modules.search.cost_limits import OVER_LIMITS
 from lightning_modules.search.custom_space import custom_overrides

@@ -9,8 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lightning_modules.networks import Network
-from lightning_modules.networks.layer_patterns import matching_layers
+from lightning_modules.networks import Network, matching_layers
 from lightning_modules.registry import build, plain, takes
 from lightning_modules.training.parameter_groups import parameter_groups
 from lightning_modules.training.schema import FREEZING, chosen_callbacks

@@ -5,8 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_modules.networks import Network
-from lightning_modules.networks.layer_patterns import layers, matching_layers
+from lightning_modules.networks import Network, layers, matching_layers
 
 
 def parameter_groups(

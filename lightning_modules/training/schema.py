@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain
-from lightning_modules.runs.saved_run import read_config
+from lightning_modules.runs import read_config
 from lightning_modules.schema import (
     BETWEEN_0_AND_1,
     FRACTION,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from compression.pruning.settings import IMPORTANCES
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 from scripts.bench.measuring import start_run
 

@@ -23,8 +23,7 @@ from datamodules.cache import open_cache
 from datamodules.decoding import decode_crops
 from datamodules.sources import Item
 from datamodules.workers import cores
-from lightning_modules.config.composing import fresh_config
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, fresh_config, run_script
 from lightning_modules.runs import run_directory
 from scripts.bench.measuring import seconds
 
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory", type=int, default=50_000, help="images of the measured memory")
     typed = parser.parse(arguments)
     flags = typed.flags
-    from lightning_modules.runs.data import make_data
+    from lightning_modules.runs import make_data
 
     run_directory.register_resolvers()
     overrides = [*typed.overrides, "logger=none", "callbacks=progress"]
@@ -86,7 +85,7 @@ def report_single_images(overrides: list[str], data: "ImageData", repeats: int) 
 
 def loading(overrides: list[str], *more: str) -> Callable[[], None]:
     """A job that makes the first training batches, as the loop gets them."""
-    from lightning_modules.runs.data import make_data
+    from lightning_modules.runs import make_data
 
     data = make_data(fresh_config([*overrides, *more]))
     data.prepare_data()

@@ -14,8 +14,7 @@ import torch
 from omegaconf import OmegaConf
 
 from datamodules.loading import ImageData
-from lightning_modules.config.composing import fresh_config
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, fresh_config, run_script
 from lightning_modules.distillation import Teacher, freeze
 from lightning_modules.networks import build_network
 from scripts.bench.epochs import CLOCKS, epoch_seconds, machine, open_data, timed_config

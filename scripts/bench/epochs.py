@@ -11,12 +11,11 @@ import torch
 from omegaconf import DictConfig
 
 from datamodules.loading import ImageData
-from lightning_modules.config.composing import fresh_config
+from lightning_modules.config import fresh_config
 from lightning_modules.distillation import Teacher
 from lightning_modules.experiment import RunContext, initial_network, stages_of
 from lightning_modules.experiment.fit import fit
-from lightning_modules.runs import run_directory
-from lightning_modules.runs.data import make_data
+from lightning_modules.runs import make_data, run_directory
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 

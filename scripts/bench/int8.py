@@ -19,8 +19,7 @@ from compression import Context
 from compression.latency import processor, stable_times, torch_threads
 from compression.quantization import Quantize
 from compression.quantization.calibration import BATCH, MIN_IMAGES
-from lightning_modules.config.options import option_values
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, option_values, run_script
 from lightning_modules.deployment import FORMATS, RUNTIMES, Runner, metadata_of, run_file
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, build_network

@@ -22,8 +22,7 @@ from compression.cost import count_macs
 from compression.factorization import CP, SVD, SpatialSVD, Tucker
 from compression.pruning import Prune, PruneLayers, PruneWeights
 from compression.step import Step
-from lightning_modules.config.options import option_values
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, option_values, run_script
 from lightning_modules.deployment import process_peak
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, save_network

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, run_script
 from lightning_modules.deployment import process_peak
 from scripts.bench.measuring import ROOT
 

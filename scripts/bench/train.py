@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from datamodules.loading import ImageData
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, run_script
 from lightning_modules.experiment import initial_network
 from lightning_modules.training.schedules import one_cycle
 from scripts.bench.epochs import epoch_seconds, machine, open_data, timed_config

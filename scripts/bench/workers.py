@@ -16,7 +16,7 @@ from pathlib import Path
 
 import optuna
 
-from lightning_modules.config.script_arguments import ScriptParser, run_script
+from lightning_modules.config import ScriptParser, run_script
 from lightning_modules.search.ownership import OWNER
 from scripts.bench.measuring import start_run
 

@@ -11,8 +11,7 @@ from omegaconf import DictConfig
 
 from lightning_modules.evaluation import CLASS_COLUMNS, class_rows, is_class_metric
 from lightning_modules.registry import build, plain
-from lightning_modules.runs.run_directory import joined
-from lightning_modules.runs.run_records import STOPPED
+from lightning_modules.runs import STOPPED, joined
 
 STAGING = "WANDB_DATA_DIR"
 

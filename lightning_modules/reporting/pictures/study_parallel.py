@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_modules.reporting.pictures.drawing import shortened, without_common, write_title
-from lightning_modules.runs.configurations import as_text
+from lightning_modules.runs import as_text
 from lightning_modules.schema import is_number
 
 if TYPE_CHECKING:

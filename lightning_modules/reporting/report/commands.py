@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from lightning_modules.config.former_words import current_words
+from lightning_modules.config import current_words
 from lightning_modules.reporting.report.finished_run import FinishedRun
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.runs import key_of
 
 # Told by a continuation or by a search, and no part of what is repeated.
 LEFT_OUT = ("resume", "trial")

@@ -10,8 +10,7 @@ from lightning_modules.reporting.report.content import Picture, Table
 from lightning_modules.reporting.report.finished_run import FinishedRun, name_of
 from lightning_modules.reporting.report.headline import latency_words
 from lightning_modules.reporting.report.report_input import ReportInput
-from lightning_modules.runs.run_records import Record
-from lightning_modules.runs.summary import Row
+from lightning_modules.runs import Record, Row
 
 AXES = {"cost/macs": "MACs of one image", "cost/latency_ms": LATENCY}
 APART = (

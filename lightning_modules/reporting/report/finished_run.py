@@ -8,8 +8,7 @@ from typing import Any
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
-from lightning_modules.runs import saved_run
-from lightning_modules.runs.run_records import Record
+from lightning_modules.runs import Record, saved_run
 
 
 @dataclass(frozen=True)

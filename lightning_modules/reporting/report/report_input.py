@@ -7,10 +7,16 @@ from pathlib import Path
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting.report.finished_run import FinishedRun, name_of, read_run
 from lightning_modules.reporting.report.study_report import StudyReport
-from lightning_modules.runs.configurations import REPETITION
-from lightning_modules.runs.run_directory import search_folder
-from lightning_modules.runs.run_records import Record, find_folder, find_records, read_record
-from lightning_modules.runs.summary import Summary, summarize
+from lightning_modules.runs import (
+    REPETITION,
+    Record,
+    Summary,
+    find_folder,
+    find_records,
+    read_record,
+    search_folder,
+    summarize,
+)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import Network
-from lightning_modules.networks.features import feature_shapes, has_module
+from lightning_modules.networks import Network, feature_shapes, has_module
 from lightning_modules.registry import build, plain
 from lightning_modules.training.auxiliary.objectives import AuxiliaryHead, AuxiliaryLosses
 from lightning_modules.training.losses.building import build_loss

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lightning_modules.networks.features import Features
+from lightning_modules.networks import Features
 
 
 @dataclass(frozen=True)

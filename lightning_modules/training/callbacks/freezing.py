@@ -4,8 +4,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 
-from lightning_modules.networks import Network
-from lightning_modules.networks.layer_patterns import head_layers, layers, matching_layers
+from lightning_modules.networks import Network, head_layers, layers, matching_layers
 
 
 class Freezing(pl.Callback):

@@ -1,0 +1,15 @@
+from .distillation.distiller import Distiller as Distiller
+from .errors import ConfigError as ConfigError
+from .networks import BlockNetwork as BlockNetwork
+from .networks import Network as Network
+from .networks import build_network as build_network
+from .networks import load_network as load_network
+from .networks import load_recipe as load_recipe
+from .networks import load_weights as load_weights
+from .networks import meta_network as meta_network
+from .networks import save_network as save_network
+from .runs import Record as Record
+from .runs import find_records as find_records
+from .runs import make_data as make_data
+from .runs import summarize as summarize
+from .training.classifier import Classifier as Classifier
