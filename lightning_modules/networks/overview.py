@@ -33,22 +33,22 @@ class Row:
 
 
 def overview(
-    network: nn.Module, survey: Profile, *, convention: str = "standard", layers: bool = False
+    network: nn.Module, profile: Profile, *, convention: str = "standard", layers: bool = False
 ) -> list[Row]:
     """The rows of a network, in the order of being called; params and MACs add up to its totals.
 
     Args:
-        network: the one that was surveyed.
-        survey: of one image.
+        network: the one that was profiled.
+        profile: of one image.
         convention: of counting MACs, see `compression.cost.macs`.
         layers: a row for each layer instead of each block.
     """
-    own = survey.macs[convention]
+    own = profile.macs[convention]
     most = -1 if layers else sum(own.values()) / 2
     blocks = dict(_blocks("", network, own, most))
-    order = {name: place for place, name in enumerate(survey.shapes)}
+    order = {name: place for place, name in enumerate(profile.shapes)}
     rows = [
-        _row(name, blocks[name], survey, _below(name, own))
+        _row(name, blocks[name], profile, _below(name, own))
         for name in sorted(blocks, key=lambda name: order.get(name, len(order)))
         if name in order or count_params(blocks[name])
     ]
@@ -77,9 +77,9 @@ def _blocks(
             yield path, child
 
 
-def _row(name: str, module: nn.Module, survey: Profile, macs: int) -> Row:
+def _row(name: str, module: nn.Module, profile: Profile, macs: int) -> Row:
     written = getattr(module, "row", None)  # a block of the block language
-    shape = survey.shapes.get(name)
+    shape = profile.shapes.get(name)
     return Row(
         name=name.removeprefix("body."),
         kind=type(module).__name__ if written is None else written.block_type.name,

@@ -77,7 +77,7 @@ def test_a_block_says_the_row_that_it_was_built_from():
     assert (row.name, row.kind, row.arguments) == ("1", "Conv", "2 x out=4, k=1")
 
 
-def test_the_survey_agrees_with_the_single_counts(model_cfg):
+def test_the_profile_agrees_with_the_single_counts(model_cfg):
     network = meta_network(model_cfg("squeezenet"), num_classes=5, image_size=64)
     found = profile_network(network, [64, 48])
     for convention, counts in found.macs.items():
