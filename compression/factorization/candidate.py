@@ -7,10 +7,11 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from compression.cost import Geometry, count_params, layer_macs
+from compression.cost import Geometry, count_params, layer_calls, layer_macs
 from compression.cost.geometry import Layer
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.kernels import Spectrum, kernel_of
+from compression.step import match_layers
 
 
 class Candidate:
@@ -72,6 +73,42 @@ class Candidate:
     def _cost_of(self, layer: Layer) -> dict[str, int]:
         macs = sum(layer_macs(layer, shape) for shape in self.calls)
         return {"macs": macs, "params": count_params(layer)}
+
+
+def find_candidates(
+    network: nn.Module,
+    image_size: int | Sequence[int],
+    decomposition: type[Decomposition],
+    patterns: tuple[Sequence[str], Sequence[str]],
+    *,
+    split: bool,
+) -> tuple[list[Candidate], dict[str, str]]:
+    """The layers that can be factorised, and why others cannot, by name.
+
+    Args:
+        network: stays as it is.
+        image_size: an int or [height, width] in pixels.
+        decomposition: of the product.
+        patterns: of the names of layers to include, and to exclude.
+        split: whether grouped convolutions are split.
+
+    Raises:
+        CompressionError: a pattern matches nothing.
+    """
+    found = find_layers(network, decomposition)
+    unsupported = unsupported_layers(network, found, decomposition, split=split)
+    calls = layer_calls(network, image_size)
+    unused = {name: "unused" for name in found if name not in calls}
+    wanted = match_layers(list(found), *patterns)
+    excluded = {name: "excluded" for name in found if name not in wanted}
+    skipped = {**unused, **excluded, **unsupported}
+    head = next((name for name in reversed(calls) if name in found), None)
+    candidates = [
+        Candidate(name, layer, calls[name], decomposition, head=name == head)
+        for name, layer in found.items()
+        if name not in skipped
+    ]
+    return candidates, skipped
 
 
 def find_layers(network: nn.Module, decomposition: type[Decomposition]) -> dict[str, Layer]:

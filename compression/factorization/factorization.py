@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from compression.cost import Geometry, forward_shapes, layer_calls, meta_copy, network_cost
+from compression.cost import Geometry, forward_shapes, meta_copy, network_cost
 from compression.errors import CompressionError
-from compression.factorization.candidate import Candidate, find_layers, unsupported_layers
+from compression.factorization.candidate import Candidate, find_candidates, find_layers
 from compression.factorization.decomposition import Decomposition, fill
 from compression.factorization.rank_rules import Rule, make_rule
 from compression.factorization.rank_selection import (
@@ -21,7 +21,7 @@ from compression.factorization.rank_selection import (
 from compression.factorization.settings import check_settings
 from compression.latency import plan_for_latency, torch_threads
 from compression.sensitivity import Scan, scan
-from compression.step import Context, Plan, Step, Treatment, match_layers
+from compression.step import Context, Plan, Step, Treatment
 from compression.target import RoundTarget, Target
 
 # A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
@@ -214,22 +214,9 @@ class Factorization(Step):
         Raises:
             CompressionError: a pattern matches nothing.
         """
-        found = find_layers(network, self.decomposition)
-        unsupported_reason = unsupported_layers(
-            network, found, self.decomposition, split=self.groups == "split"
-        )
-        calls = layer_calls(network, image_size)
-        idle = {name: "unused" for name in found if name not in calls}
-        wanted = match_layers(list(found), self.include, self.exclude)
-        spared = {name: "excluded" for name in found if name not in wanted}
-        skipped = {**idle, **spared, **unsupported_reason}
-        head = next((name for name in reversed(calls) if name in found), None)
-        candidates = [
-            Candidate(name, layer, calls[name], self.decomposition, head=name == head)
-            for name, layer in found.items()
-            if name not in skipped
-        ]
-        return candidates, skipped
+        split = self.groups == "split"
+        patterns = self.include, self.exclude
+        return find_candidates(network, image_size, self.decomposition, patterns, split=split)
 
     def _solved(
         self,

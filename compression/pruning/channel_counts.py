@@ -5,7 +5,7 @@ struck off.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_groups import ChannelGroup, Channels, Signature
 from compression.pruning.pruning_state import PruningState
-from compression.pruning.trace import Key
+from compression.pruning.trace import IN, Key
 from compression.pruning.tracing import trace_channels
 from compression.step import Plan, Treatment
 
@@ -180,3 +180,25 @@ def _planned_alone(
         return plan_of(solve_channel_counts(state, lambda budget: (counts, "alone"), attempts=1))
     except CompressionError:
         return None
+
+
+def compact_axes(channels: Channels, kept: dict[Key, list[int]]) -> dict[str, Any]:
+    """The part of a plan that says what survives: every list of indices is written once.
+
+    Args:
+        channels: of the network.
+        kept: the indices that survive on every axis.
+    """
+    lists: dict[tuple[int, ...], int] = {}
+    axes: dict[str, dict[str, int]] = {}
+    for (name, axis), indices in kept.items():
+        if indices == list(range(channels.trace.keys[name, axis][1])):
+            continue
+        number = lists.setdefault(tuple(indices), len(lists))
+        axes.setdefault(name, {})["1" if axis == IN else str(axis)] = number
+    return {
+        "kept": [list(indices) for indices in lists],
+        "axes": axes,
+        "shapes": {name: list(channels.trace.shapes[name]) for name in axes},
+        "groups": {n: channels.trace.groups[n, IN] for n in axes if (n, IN) in kept},
+    }

@@ -8,7 +8,6 @@ reshapes, channel shuffle, chunks and concatenation are followed exactly.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,13 +21,16 @@ from compression.pruning.allocation import (
     uniform_ratios,
 )
 from compression.pruning.channel_budget import ChannelBudget
-from compression.pruning.channel_counts import ChannelCounts, group_treatments, solve_channel_counts
-from compression.pruning.channel_groups import Channels
+from compression.pruning.channel_counts import (
+    ChannelCounts,
+    compact_axes,
+    group_treatments,
+    solve_channel_counts,
+)
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
 from compression.pruning.importance import PENALTIES
 from compression.pruning.pruning_state import PruningState
 from compression.pruning.settings import SENSITIVITY, check_settings
-from compression.pruning.trace import IN, Key
 from compression.sensitivity import SensitivityCurves, scan
 from compression.step import Context, Plan, Step, Treatment
 from compression.target import RoundTarget, Target, UnreachableTargetError, round_ratio
@@ -145,7 +147,7 @@ class Prune(Step):
     def _planned(self, state: PruningState, counts: ChannelCounts) -> Plan:
         layers = state.shape_trial.budget.layers(counts.counts)
         return {
-            **_compact(state.channels, counts.kept),
+            **compact_axes(state.channels, counts.kept),
             "layers": [
                 list(layer) for number, layer in enumerate(layers) if number in state.prunable
             ],
@@ -256,20 +258,3 @@ def _reasons(plan: Plan) -> list[tuple[str, int]]:
     """Why layers were left alone, with their number; operations that nobody has explained."""
     unknown = {f"its channels enter {op} in {at or 'it'}": 1 for op, at in plan["unknown"].items()}
     return [*{**Counter(plan["left"].values()), **unknown}.items()]
-
-
-def _compact(channels: Channels, kept: dict[Key, list[int]]) -> dict[str, Any]:
-    """The axes that change, with every list of indices written once."""
-    lists: dict[tuple[int, ...], int] = {}
-    axes: dict[str, dict[str, int]] = {}
-    for (name, axis), indices in kept.items():
-        if indices == list(range(channels.trace.keys[name, axis][1])):
-            continue
-        number = lists.setdefault(tuple(indices), len(lists))
-        axes.setdefault(name, {})["1" if axis == IN else str(axis)] = number
-    return {
-        "kept": [list(indices) for indices in lists],
-        "axes": axes,
-        "shapes": {name: list(channels.trace.shapes[name]) for name in axes},
-        "groups": {n: channels.trace.groups[n, IN] for n in axes if (n, IN) in kept},
-    }

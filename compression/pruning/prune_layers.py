@@ -1,17 +1,22 @@
 """Layer pruning: whole units that keep the shape of the feature map are left out."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 
 from torch import nn
 
-from compression.cost import macs_per_layer, network_cost
+from compression.cost import network_cost
 from compression.errors import CompressionError
 from compression.latency import plan_for_latency
 from compression.pruning.ablation import loss_increase
-from compression.pruning.units import UnitStage, unit_stages
+from compression.pruning.units import (
+    UnitStage,
+    removal_order,
+    surplus_units,
+    unit_costs,
+    unit_stages,
+)
 from compression.schema import require_choice, require_count
 from compression.step import Context, Plan, Step, match_layers
 from compression.target import RoundTarget, Target
@@ -87,7 +92,7 @@ class PruneLayers(Step):
         losses = None
         if self.choose == "importance" and self.remove is None:
             losses = loss_increase(network, free, context)
-        order = _order(stages, self.choose, losses)
+        order = removal_order(stages, self.choose, losses)
         how = "by name" if self.remove is not None else self.choose
         facts = {"choose": how} if losses is None else {"choose": how, "loss_increase": losses}
 
@@ -116,7 +121,7 @@ class PruneLayers(Step):
         progress: dict[str, int] = {"round": round, "rounds": self.rounds}
         measured = target.measure == "latency"
         measure = "macs" if measured else target.measure
-        costs = _unit_costs(network, context, order, measure)
+        costs = unit_costs(network, context.image_size, order, measure)
         total = network_cost(network, measure, context.image_size)
 
         def count(parameter: float) -> int:
@@ -137,7 +142,7 @@ class PruneLayers(Step):
         if self.remove is not None:
             wanted = self._by_name(network, order, self.remove)
         else:
-            wanted = _surplus(stages, order, self.keep or [])
+            wanted = surplus_units(stages, order, self.keep or [])
         return set(wanted[: ceil(len(wanted) / (self.rounds - round))])
 
     def _spared(self, network: nn.Module, stages: list[UnitStage]) -> list[UnitStage]:
@@ -207,57 +212,3 @@ def _removed(network: nn.Module) -> list[str]:
 def round_half_up(value: float) -> int:
     """The nearest whole number of a value from 0; the upper one of two."""
     return int(value + 0.5)
-
-
-def _order(stages: list[UnitStage], choose: str, losses: dict[str, float] | None) -> list[str]:
-    """All removable units, the first to go first.
-
-    By position, the stage with most removable units left gives one up, the deeper one of equals.
-    """
-    if losses is not None:
-        return sorted(losses, key=lambda name: losses[name])
-    queues = [list(s.removable if choose == "last" else reversed(s.removable)) for s in stages]
-    order = []
-    while any(queues):
-        order.append(max(reversed(queues), key=len).pop())
-    return order
-
-
-def _surplus(stages: list[UnitStage], order: list[str], keep: list[int]) -> list[str]:
-    """Those of `order` that have to go so that each stage keeps as many as wanted."""
-    present = [len(stage.units) for stage in stages]
-    if len(keep) != len(stages):
-        raise CompressionError(
-            f"prune_layers.keep has {len(keep)} numbers, but {len(stages)} stages of this network "
-            f"have removable units: {present} units each."
-        )
-    surplus: Counter[int] = Counter()
-    for number, (stage, left) in enumerate(zip(stages, keep, strict=True)):
-        fewest = len(stage.units) - len(stage.removable)
-        if not fewest <= left <= len(stage.units):
-            raise CompressionError(
-                f"prune_layers.keep asks for {left} units in stage {number + 1}, which can have "
-                f"{fewest} to {len(stage.units)}: its first unit changes the shape of the feature "
-                f"map, or there are no more."
-            )
-        surplus[number] = len(stage.units) - left
-    home = {name: number for number, stage in enumerate(stages) for name in stage.removable}
-    wanted = []
-    for name in order:
-        if surplus[home[name]]:
-            surplus[home[name]] -= 1
-            wanted.append(name)
-    return wanted
-
-
-def _unit_costs(
-    network: nn.Module, context: Context, names: list[str], measure: str
-) -> list[float]:
-    if measure == "params":
-        units = [network.get_submodule(name) for name in names]
-        return [sum(p.numel() for p in unit.parameters()) for unit in units]
-    layers = macs_per_layer(network, context.image_size)
-    return [
-        sum(macs for layer, macs in layers.items() if f"{layer}.".startswith(f"{name}."))
-        for name in names
-    ]

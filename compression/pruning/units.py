@@ -4,6 +4,7 @@ A unit may be left out where its input and output have the same shape. A network
 has a method `units()`, which gives the names of its removable units.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -11,7 +12,8 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from compression.cost import forward_shapes, meta_copy
+from compression.cost import forward_shapes, macs_per_layer, meta_copy
+from compression.errors import CompressionError
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,67 @@ def unit_stages(network: nn.Module, image_size: int | Sequence[int]) -> list[Uni
         free = keeping if stated is None else {*stated}
         stages += _split(present, free)
     return [stage for stage in stages if stage.removable]
+
+
+def removal_order(
+    stages: list[UnitStage], choose: str, losses: dict[str, float] | None
+) -> list[str]:
+    """All removable units, the first to go first.
+
+    By position, the stage with most removable units left gives one up, the deeper one of equals.
+    """
+    if losses is not None:
+        return sorted(losses, key=lambda name: losses[name])
+    queues = [list(s.removable if choose == "last" else reversed(s.removable)) for s in stages]
+    order = []
+    while any(queues):
+        order.append(max(reversed(queues), key=len).pop())
+    return order
+
+
+def surplus_units(stages: list[UnitStage], order: list[str], keep: list[int]) -> list[str]:
+    """Those of `order` that have to go so that each stage keeps as many as wanted."""
+    present = [len(stage.units) for stage in stages]
+    if len(keep) != len(stages):
+        raise CompressionError(
+            f"prune_layers.keep has {len(keep)} numbers, but {len(stages)} stages of this network "
+            f"have removable units: {present} units each."
+        )
+    surplus: Counter[int] = Counter()
+    for number, (stage, left) in enumerate(zip(stages, keep, strict=True)):
+        fewest = len(stage.units) - len(stage.removable)
+        if not fewest <= left <= len(stage.units):
+            raise CompressionError(
+                f"prune_layers.keep asks for {left} units in stage {number + 1}, which can have "
+                f"{fewest} to {len(stage.units)}: its first unit changes the shape of the feature "
+                f"map, or there are no more."
+            )
+        surplus[number] = len(stage.units) - left
+    home = {name: number for number, stage in enumerate(stages) for name in stage.removable}
+    wanted = []
+    for name in order:
+        if surplus[home[name]]:
+            surplus[home[name]] -= 1
+            wanted.append(name)
+    return wanted
+
+
+def unit_costs(
+    network: nn.Module, image_size: int | Sequence[int], names: list[str], measure: str
+) -> list[float]:
+    """`macs` or `params` of each of the named units.
+
+    Raises:
+        CompressionError: an image size that the network cannot take.
+    """
+    if measure == "params":
+        units = [network.get_submodule(name) for name in names]
+        return [sum(p.numel() for p in unit.parameters()) for unit in units]
+    layers = macs_per_layer(network, image_size)
+    return [
+        sum(macs for layer, macs in layers.items() if f"{layer}.".startswith(f"{name}."))
+        for name in names
+    ]
 
 
 def _split(names: list[str], removable: set[str]) -> list[UnitStage]:
