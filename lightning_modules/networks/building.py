@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch.overrides import TorchFunctionMode
 
 from compression.cost import forward_shapes, meta_copy
@@ -17,7 +17,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks.cosine_head import put_cosine_head
 from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network, Pixels
 from lightning_modules.networks.weights import load_weights
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +76,10 @@ def meta_network(
 
 def plain_node(model_cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """`model_cfg` as a plain dict, interpolations resolved, `pretrained` and `weights` present."""
+    node: Mapping[Any, Any] = model_cfg
     if isinstance(model_cfg, DictConfig):
-        model_cfg = OmegaConf.to_container(model_cfg, resolve=True)
-    return {"pretrained": False, "weights": None, **model_cfg}
+        node = plain(model_cfg)
+    return {"pretrained": False, "weights": None, **node}
 
 
 def assemble(
@@ -95,7 +96,7 @@ def assemble(
     body = {k: v for k, v in node.items() if k not in OWN_KEYS}
     accepted = _parameters(body.get("_target_"))
     resize_to = node.get("input_size")
-    extra = {"num_classes": num_classes}
+    extra: dict[str, Any] = {"num_classes": num_classes}
     if "image_size" in accepted and "image_size" not in body:
         extra["image_size"] = size if resize_to is None else _size(resize_to)
     if node.get("pretrained"):

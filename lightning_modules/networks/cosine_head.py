@@ -35,6 +35,7 @@ class CosineLinear(nn.Linear):
         return self.scale * functional.linear(x, directions)
 
     def extra_repr(self) -> str:
+        """What a printed network shows of it: the sizes and the scale."""
         return f"{super().extra_repr()}, scale={self.scale}"
 
 

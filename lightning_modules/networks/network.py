@@ -29,6 +29,9 @@ class Pixels(nn.Module):
         ConfigError: not three means and three positive deviations, or an impossible size.
     """
 
+    mean: Tensor  # 1 x 3 x 1 x 1
+    std: Tensor  # 1 x 3 x 1 x 1
+
     def __init__(
         self,
         *,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from compression.cost import Profile, count_params
+from lightning_modules.networks.blocks.rows import Row as BlockRow
 
 WIDTH = 44  # characters of a block's arguments
 PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # containers: their children are the blocks
@@ -56,8 +57,15 @@ def overview(
     params = count_params(network) - sum(row.params for row in rows)
     macs = sum(own.values()) - sum(row.macs for row in rows)
     if params or macs:
-        rest = {"kind": "", "arguments": "outside the blocks above", "shape": None}
-        rows.append(Row(name="(rest)", params=params, macs=macs, **rest))
+        rest = Row(
+            name="(rest)",
+            kind="",
+            arguments="outside the blocks above",
+            shape=None,
+            params=params,
+            macs=macs,
+        )
+        rows.append(rest)
     return rows
 
 
@@ -94,7 +102,7 @@ def _below(name: str, own: dict[str, int]) -> int:
     return sum(macs for key, macs in own.items() if key == name or key.startswith(f"{name}."))
 
 
-def _written(row: object) -> str:
+def _written(row: BlockRow) -> str:
     values = ", ".join(f"{key}={value}" for key, value in row.arguments.items())
     return f"{row.repeat} x {values}" if row.repeat > 1 else values
 

@@ -7,6 +7,7 @@ An edge is a separable convolution, a skip, both, or nothing; in RobNet-free eve
 
 import re
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,7 @@ class Halving(nn.Module):
         self.norm = nn.BatchNorm2d(out_channels, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x `out_channels` x H/2 x W/2."""
         x = self.relu(x)
         odd = self.odd(pad(x[:, :, 1:, 1:], (0, 1, 0, 1)))  # padded: sides may be odd
         return self.norm(torch.cat((self.even(x), odd), dim=1))
@@ -57,7 +59,8 @@ class Edge(nn.Module):
 
     def __init__(self, channels: int, *, stride: int, code: int) -> None:
         super().__init__()
-        self.conv = self.skip = None
+        self.conv: nn.Module | None = None
+        self.skip: nn.Module | None = None
         if code & 1:
             self.conv = nn.Sequential(
                 ConvNorm(depthwise(channels, stride), pointwise(channels, channels)),
@@ -67,9 +70,9 @@ class Edge(nn.Module):
             self.skip = nn.Identity() if stride == 1 else Halving(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.conv is None or self.skip is None:
-            return self.skip(x) if self.conv is None else self.conv(x)
-        return self.conv(x) + self.skip(x)
+        """N x C x H x W -> the same, or N x C x H/2 x W/2."""
+        made = [branch(x) for branch in (self.conv, self.skip) if branch is not None]
+        return made[0] if len(made) == 1 else made[0] + made[1]
 
 
 class Cell(nn.Module):
@@ -101,8 +104,9 @@ class Cell(nn.Module):
             self.nodes.append(arriving)
 
     def forward(self, older: Tensor, last: Tensor) -> Tensor:
+        """The last map but one and the last one -> the next one."""
         states = [self.older(older), self.last(last)]
-        for arriving in self.nodes:
+        for arriving in cast("list[nn.ModuleDict]", self.nodes):
             states.append(sum(edge(states[int(source)]) for source, edge in arriving.items()))
         return torch.cat(states[2:], dim=1)
 
@@ -140,6 +144,7 @@ class RobNet(nn.Module):
         self.classifier = nn.Linear(previous[1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalised N x 3 x H x W -> logits N x classes."""
         older = last = self.stem(x)  # N x 3 `channels` x H x W
         for cell in self.cells:
             older, last = last, cell(older, last)

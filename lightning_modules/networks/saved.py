@@ -6,11 +6,10 @@
 """
 
 import copy
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig
@@ -37,6 +36,7 @@ from lightning_modules.networks.description import (
 )
 from lightning_modules.networks.network import Network
 from lightning_modules.networks.probe import INT8_TOLERANCE, check_probe, make_probe
+from lightning_modules.networks.weights import with_metadata
 
 
 def save_network(
@@ -122,9 +122,10 @@ def _load_int8(folder: Path, description: Description, recipe: Recipe, trust: li
             network = _structure(description, recipe, trust)
     except (NotImplementedError, RuntimeError):  # a constructor that reads its random values
         network = _structure(description, recipe, trust)
-    if not is_onnx_network(network):
+    graph: nn.Module = network
+    if not is_onnx_network(graph):
         raise ConfigError(f"{folder} holds {INT8}, but its recipe does not end with quantisation.")
-    network.onnx_content = (folder / INT8).read_bytes()
+    graph.onnx_content = (folder / INT8).read_bytes()
     check_probe(network, _tensors(folder / "probe.safetensors"), tolerance=INT8_TOLERANCE)
     return network
 
@@ -145,8 +146,9 @@ def _write(
 ) -> None:
     twin = copy.deepcopy(network).to("cpu", torch.float32).eval()
     cost = {}
-    if is_onnx_network(twin):
-        write_bytes(folder / INT8, stored_content(twin))
+    graph: nn.Module = twin
+    if is_onnx_network(graph):
+        write_bytes(folder / INT8, stored_content(graph))
         cost = {"macs": count_macs(twin, twin.image_size), "params": count_params(twin)}
     else:
         state = {
@@ -177,7 +179,7 @@ def _structure(description: Description, recipe: Recipe, trust: list[str]) -> Ne
         image_size=description["image_size"],
     )
     try:
-        network = recipe.replay(network, trust=trust)
+        network = cast(Network, recipe.replay(network, trust=trust))
     except CompressionError as error:
         raise ConfigError(f"The saved recipe cannot be replayed: {error}") from error
     network.recipe = recipe
@@ -188,11 +190,8 @@ def _structure(description: Description, recipe: Recipe, trust: list[str]) -> Ne
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Make the tensors of `state` those of the network, all of them and no others."""
-    complete = OrderedDict(state)
-    # Some networks (MNASNet) read a version from the metadata, which a file of tensors lacks.
-    complete._metadata = network.state_dict()._metadata
     try:
-        network.load_state_dict(complete, assign=True)
+        network.load_state_dict(with_metadata(state, network.state_dict()), assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"The saved weights do not match the network: {reason}") from error

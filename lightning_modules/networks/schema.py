@@ -4,10 +4,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import plain
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "mnasnet": ("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
@@ -120,7 +121,7 @@ def resolved(node: DictConfig, place: str) -> dict[str, Any]:
         ConfigError: one of its interpolations names nothing.
     """
     try:
-        return OmegaConf.to_container(node, resolve=True)
+        return plain(node)
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ConfigError(f"{error.full_key or place} cannot be resolved: {reason}.") from error

@@ -33,6 +33,7 @@ class ChannelShuffle(nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> the same, channels in another order."""
         return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)  # N x C x H x W
 
 
@@ -61,6 +62,7 @@ class ShuffleUnit(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x `in_channels` x H x W -> N x `out_channels` x H/stride x W/stride."""
         y = self.relu(self.compress_bn1(self.compress_conv1(x)))
         y = self.dw_bn2(self.dw_conv2(self.shuffle(y)))
         y = self.expand_bn3(self.expand_conv3(y))
@@ -78,6 +80,7 @@ class Stem(nn.Module):
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalised N x 3 x H x W -> N x C x H/4 x W/4."""
         return self.pool(self.relu(self.bn(self.conv(x))))  # N x C x H/4 x W/4
 
 
@@ -135,6 +138,7 @@ class ShuffleNetV1(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalised N x 3 x H x W -> logits N x classes."""
         x = self.pool(self.features(x))  # N x C x 1 x 1
         x = x.flatten(1) if self.linear else x
         return self.output(x).flatten(1)  # N x classes

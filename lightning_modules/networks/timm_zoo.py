@@ -74,7 +74,9 @@ def _create(variant: str, settings: dict[str, Any]) -> tuple[nn.Module, dict[str
         if "img_size" not in str(error):
             raise
     except (AssertionError, ValueError) as error:
-        made_for = timm.get_pretrained_cfg(variant).input_size[1:]
+        known = timm.get_pretrained_cfg(variant)
+        assert known is not None  # timm has it under this name
+        made_for = known.input_size[1:]
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ConfigError(
             f"{variant} cannot be built for images of {settings['img_size']} pixels ({reason}); it "

@@ -87,11 +87,18 @@ def load_state(
         shapes = (f"{k} {_shape(state[k])} there and {_shape(wanted[k])} here" for k in wrong[:5])
         raise ConfigError(f"{source} is for another architecture: {'; '.join(shapes)}.")
     _check_enough(set(fitting) - head, set(wanted) - head, state, wanted, source)
-    # Some networks (MNASNet) read a version from the metadata that a plain dict lacks.
-    complete = OrderedDict(fitting)
-    complete._metadata = wanted._metadata
-    body.load_state_dict(complete, strict=False)
+    body.load_state_dict(with_metadata(fitting, wanted), strict=False)
     return [key for key in wanted if key not in fitting]
+
+
+def with_metadata(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> OrderedDict[str, Tensor]:
+    """`state` as a module takes it in, with the metadata of its `own` state.
+
+    Some networks (MNASNet) read a version there, which a plain dict of tensors lacks.
+    """
+    complete = OrderedDict(state)
+    vars(complete)["_metadata"] = vars(own)["_metadata"]
+    return complete
 
 
 def _renamed(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> State:

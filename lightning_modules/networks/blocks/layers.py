@@ -50,6 +50,7 @@ class SqueezeExcite(nn.Module):
         self.gate = activation(gate)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> the same, each channel times its gate."""
         y = self.act(self.reduce(x.mean((2, 3))))  # N x width
         return x * self.gate(self.expand(y)).unflatten(1, (-1, 1, 1))
 
@@ -72,5 +73,6 @@ class ChannelAttention(nn.Module):
         self.gate = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> the same, each channel times its gate."""
         y = self.conv(x.mean((2, 3)).unsqueeze(1))  # N x 1 x C
         return x * self.gate(y).transpose(1, 2).unsqueeze(3)

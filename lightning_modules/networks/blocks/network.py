@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -68,7 +68,7 @@ class BlockNetwork(nn.Module):
             row = _scaled(row, depth_multiple, width_multiple)
             units = _units(row, channels, num_classes)
             self.blocks.add_module(row.name, RowBlocks(row, units))
-            channels, form = units[-1].out_channels, row.block_type.gives or form
+            channels, form = cast(int, units[-1].out_channels), row.block_type.gives or form
         _check_head(row, channels, form, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def _units(row: Row, channels: int, num_classes: int) -> list[nn.Module]:
             raise ConfigError(f"{row}: {error}") from None
         except (ValueError, RuntimeError) as error:  # torch's own refusals, such as of groups
             raise ConfigError(f"{row}: {str(error).rstrip('.')}.") from error
-        channels = units[-1].out_channels
+        channels = cast(int, units[-1].out_channels)
     return units
 
 

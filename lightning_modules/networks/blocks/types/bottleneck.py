@@ -27,10 +27,11 @@ class Bottleneck(nn.Module):
         hidden = max(int(out * expansion), 1)
         self.reduce = ConvBN(in_channels, hidden, act=act)
         self.expand = ConvBN(hidden, out, 3, groups=groups, act=act)
-        self.attention = nn.Identity()  # see ECABottleneck
+        self.attention: nn.Module = nn.Identity()  # see ECABottleneck
         self.shortcut = bool(shortcut) and in_channels == out
         self.out_channels = out
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x `out` x H x W."""
         y = self.attention(self.expand(self.reduce(x)))
         return x + y if self.shortcut else y

@@ -19,5 +19,6 @@ class Fire(nn.Module):
         self.out_channels = expand1x1 + expand3x3
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x (`expand1x1` + `expand3x3`) x H x W."""
         x = self.act(self.squeeze(x))
         return self.act(torch.cat((self.expand1x1(x), self.expand3x3(x)), dim=1))

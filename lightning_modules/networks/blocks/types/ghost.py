@@ -19,6 +19,7 @@ class GhostConv(nn.Module):
         self.out_channels = out_channels
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x `out_channels` x H x W."""
         x = self.primary(x)
         return torch.cat((x, self.cheap(x)), dim=1)[:, : self.out_channels]
 
@@ -38,6 +39,7 @@ class GhostBottleneck(nn.Module):
         self.depthwise = nn.Identity() if s == 1 else ConvBN(hidden, hidden, k, s=s, groups=hidden)
         self.attention = hard_squeeze_excite(hidden) if se else nn.Identity()
         self.project = GhostConv(hidden, out, act=None)
+        self.shortcut: nn.Module
         if s == 1 and in_channels == out:
             self.shortcut = nn.Identity()
         else:
@@ -46,5 +48,6 @@ class GhostBottleneck(nn.Module):
         self.out_channels = out
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x `out` x H/s x W/s."""
         y = self.attention(self.depthwise(self.expand(x)))
         return self.project(y) + self.shortcut(x)

@@ -18,11 +18,12 @@ class InvertedResidualv2(nn.Module):
         self.expand = nn.Identity() if same else ConvBN(in_channels, hidden, act="ReLU6")
         self.depthwise = ConvBN(hidden, hidden, 3, s=s, groups=hidden, act="ReLU6")
         self.project = ConvBN(hidden, out)
-        self.attention = nn.Identity()  # see ECAInvertedResidualv2
+        self.attention: nn.Module = nn.Identity()  # see ECAInvertedResidualv2
         self.shortcut = s == 1 and in_channels == out
         self.out_channels = out
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x `out` x H/s x W/s."""
         y = self.attention(self.project(self.depthwise(self.expand(x))))
         return x + y if self.shortcut else y
 
@@ -52,5 +53,6 @@ class InvertedResidualv3(nn.Module):
         return hard_squeeze_excite(hidden)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x `out` x H/s x W/s."""
         y = self.project(self.attention(self.depthwise(self.expand(x))))
         return x + y if self.shortcut else y

@@ -26,6 +26,7 @@ class MBConv(nn.Module):
         self.out_channels = out
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x `out` x H/s x W/s."""
         y = self.project(self.attention(self.depthwise(self.expand(x))))
         return x + y if self.shortcut else y
 
@@ -47,5 +48,6 @@ class FusedMBConv(nn.Module):
         self.out_channels = out
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x `out` x H/s x W/s."""
         y = self.project(self.expand(x))
         return x + y if self.shortcut else y

@@ -11,9 +11,10 @@ class MaxPool(nn.MaxPool2d):
     """The largest of k x k. Unlike a convolution's, a `pad` of 0 is none; null is k // 2."""
 
     def __init__(self, in_channels: int, *, k: int, s: int, pad: int | None = 0) -> None:
-        super().__init__(k, s, _padding(k, pad))
+        padding = _padding(k, pad)
+        super().__init__(k, s, padding)
         self.out_channels = in_channels
-        self.min_side = k - 2 * self.padding
+        self.min_side = k - 2 * padding
 
 
 @block()
@@ -21,9 +22,10 @@ class AvgPool(nn.AvgPool2d):
     """The mean of k x k, padded zeros included. A `pad` of 0 is none; null is k // 2."""
 
     def __init__(self, in_channels: int, *, k: int, s: int, pad: int | None = 0) -> None:
-        super().__init__(k, s, _padding(k, pad))
+        padding = _padding(k, pad)
+        super().__init__(k, s, padding)
         self.out_channels = in_channels
-        self.min_side = k - 2 * self.padding
+        self.min_side = k - 2 * padding
 
 
 @block(gives=POINT)

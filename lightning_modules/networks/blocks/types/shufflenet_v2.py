@@ -30,6 +30,7 @@ class ShuffleNetV2(nn.Module):
         self.out_channels = in_channels * s
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> N x C s x H/s x W/s."""
         kept, changed = x.chunk(2, dim=1) if self.split else (x, x)
         return self.shuffle(torch.cat((self.passing(kept), self.branch(changed)), dim=1))
 
