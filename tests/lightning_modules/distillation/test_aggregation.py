@@ -13,7 +13,7 @@ from lightning_modules.distillation.aggregation import (
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.logit_term import SoftTargets
 from lightning_modules.distillation.teachers import Teacher
-from tests.lightning_modules.distillation.test_logit_terms import kl, softmax
+from tests.lightning_modules.distillation.test_logit_term import kl, softmax
 
 RNG = np.random.default_rng(1)
 LOGITS = RNG.normal(size=(3, 4, 5)) * 3  # three teachers, four images, five classes
