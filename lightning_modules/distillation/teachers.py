@@ -117,7 +117,7 @@ def freeze(name: str, network: nn.Module, node: DictConfig) -> Teacher:
         network.to(memory_format=torch.channels_last)
     precision = str(node.get("precision") or 32)
     if precision in HALVES:
-        _halve(network, HALVES[precision])
+        _halve(cast(Network, network), HALVES[precision])
     return Teacher(
         name=name,
         network=network,

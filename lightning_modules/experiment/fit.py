@@ -11,12 +11,12 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.profilers import SimpleProfiler
-from torch import nn
 
 from lightning_modules.distillation import Teacher, make_distiller
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.trainer import make_trainer, report_errors, seed_stream
+from lightning_modules.networks import Network
 from lightning_modules.registry import plain
 from lightning_modules.runs import make_data
 from lightning_modules.training import (
@@ -53,7 +53,7 @@ class FitSpec:
         optimizer_state: what the optimizer starts with; after the fit what it knows then.
     """
 
-    network: nn.Module
+    network: Network
     stage: Stage
     round: int
     teachers: tuple[Teacher, ...]
@@ -64,7 +64,7 @@ class FitSpec:
 
 
 def fit(
-    network: nn.Module,
+    network: Network,
     run: RunContext,
     stage: Stage,
     *,
@@ -183,7 +183,7 @@ def _module(spec: FitSpec, run: RunContext, trainer: pl.Trainer) -> Classifier:
     )
 
 
-def _channels_last(network: nn.Module, run: RunContext) -> bool:
+def _channels_last(network: Network, run: RunContext) -> bool:
     """Decided once for all processes of a fit: it may be measured."""
     cfg, counts = run.cfg, run.data.class_counts["train"]
     images, labels = next(run.data.train_eval_batches())[:2]

@@ -5,7 +5,7 @@ import logging
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from compression.engine import run_round
 from compression.latency import RelativeLatency
@@ -53,7 +53,7 @@ def run_stage(
     before = {**validation_metrics(network, run), **cost, **_entered_bytes(stage, run)}
     network, surgery, epoch = _rounds(stage, network, run, chosen, before)
     if stage.step is not None:
-        network = stage.step.finish(network)
+        network = cast(Network, stage.step.finish(network))
         cost = cost_metrics(network, run.data.image_size)
     data = data_identity(run.cfg.data)
     save_network(network, folder, extra={"data": data})
@@ -118,9 +118,9 @@ def _rounds(
     for round in range(first, stage.rounds):
         if round >= 0 and stage.step is not None:
             if round < start["round"]:
-                network = stage.step.restructure(network, entries[round]["plan"])
+                network = cast(Network, stage.step.restructure(network, entries[round]["plan"]))
             elif round == start["round"]:
-                network = stage.step.apply(network, entries[round]["plan"])
+                network = cast(Network, stage.step.apply(network, entries[round]["plan"]))
             else:
                 context = step_context(stage.step, run, entry_metrics, latency)
                 network, entry = _surgery(stage.step, network, context, round)
@@ -145,7 +145,7 @@ def _rounds(
 
 
 def _surgery(step: Step, network: Network, context: Context, round: int) -> tuple[Network, Entry]:
-    network, entry = run_round(step, network, context, round)
+    changed, entry = run_round(step, network, context, round)
     for line in step.describe(entry.plan):
         log.info(f"  {line}")
-    return network, entry
+    return cast(Network, changed), entry  # it keeps what a Network has

@@ -1,7 +1,7 @@
 """Which parameters decay, and how fast each layer learns."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -28,7 +28,7 @@ def parameter_groups(
         layer_decay: each layer with weights learns at this share of the rate of the next one
             towards the head (Clark et al. 2020).
     """
-    factors = rate_factors(module.network, lr_factors or {}, layer_decay)
+    factors = rate_factors(cast(Network, module.network), lr_factors or {}, layer_decay)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
