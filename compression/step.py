@@ -1,6 +1,7 @@
 """The contract of a compression step: plan -> restructure -> transfer the weights."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -92,6 +93,15 @@ class CompressionStep(Protocol):
         """After the last fine-tuning: take off what existed only for it."""
 
 
+# What members of a step were called in the version before; gone with the next one.
+FORMER_MEMBERS = {
+    "carry": "transfer_weights",
+    "follow": "prune_optimizer_state",
+    "trials": "treatments",
+    "scanned": "scan_ratios",
+}
+
+
 class Step:
     """The defaults of a `CompressionStep`. A step keeps no state from one round to the next."""
 
@@ -100,6 +110,14 @@ class Step:
     rounds = 1
     last = False  # whether no step may follow this one
     scan_ratios: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)  # ratios in a sensitivity scan
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Takes a step of somebody's own that still has a member by its former name."""
+        super().__init_subclass__(**arguments)
+        for former, present in FORMER_MEMBERS.items():
+            if former in vars(cls) and present not in vars(cls):
+                warnings.warn(f"{cls.__qualname__}.{former} is called {present} now.", stacklevel=2)
+                setattr(cls, present, vars(cls)[former])
 
     def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
         """To be written by each step; see `CompressionStep.plan`."""
