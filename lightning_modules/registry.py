@@ -120,7 +120,7 @@ def takes(node: Mapping[str, Any], argument: str) -> bool:
     """
     target = node.get("_target_")
     try:
-        return argument in inspect.signature(resolve_name(target)).parameters
+        return argument in inspect.signature(resolve_name(str(target))).parameters
     except Exception as error:  # whatever the import raises
         raise ConfigError(f"{target} cannot be built: {error}.") from error
 

@@ -22,7 +22,7 @@ from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import rename_composed
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks import resolved
-from lightning_modules.registry import build, schema
+from lightning_modules.registry import build, plain, schema
 from lightning_modules.runs import leaves, make_splits, run_directory, saved_run
 from lightning_modules.schema import (
     FRACTION,
@@ -42,12 +42,14 @@ class CheckBeforeStart(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Checks the configuration and the folder of a run, before Hydra makes it."""
         _refuse(check, config)
         folder = Path(config.hydra.run.dir)
         _refuse(_check_folder, folder, config)
         run_directory.register(folder)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Checks what all trials share, and makes the folder of the sweep."""
         _refuse(check_multirun, config)
         Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)  # for the study's database
 
@@ -134,8 +136,8 @@ def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
 
 
 def _check_missing(cfg: DictConfig) -> None:
-    ours = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
-    for key, value in leaves(OmegaConf.to_container(ours, resolve=False)):
+    ours = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    for key, value in leaves(plain(ours, resolve=False)):
         if value == "???":
             name = ".".join(key)
             raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")

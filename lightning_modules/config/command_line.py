@@ -7,12 +7,12 @@ from pathlib import Path
 
 import yaml
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from lightning_modules.config.former_words import current_options, current_words
 from lightning_modules.config.options import CONF, check_options, help_screen, option_values
 from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.registry import plain
 from lightning_modules.runs import key_of, leaves, quote, removed, run_directory, saved_run, select
 
 # What a wrong command line may raise while it is composed.
@@ -96,7 +96,7 @@ def _resume(value: str, arguments: list[str]) -> list[str]:
                 f"{argument} cannot change when a run is resumed; only trainer.max_epochs, "
                 "logger and callbacks can: start a new run instead."
             )
-    stored = current_words(yaml.safe_load(path.read_text()), told=False)
+    stored = current_words(yaml.safe_load(path.read_text()), announce=False)
     earlier = [word for word in stored if key_of(word) != "resume"]
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
     return [*earlier, *arguments, f"resume={quote(str(run))}", *own]
@@ -116,16 +116,15 @@ def _enter(value: str, arguments: list[str]) -> list[str]:
 
 def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
     """Overrides that give `group` the values it had in `run`: its option, then what differed."""
-    saved = saved_run.saved_config(run, allowed=chosen)[group]
-    saved = OmegaConf.to_container(saved, resolve=False)
+    saved = plain(saved_run.saved_config(run, allowed=chosen)[group], resolve=False)
     option = saved_run.choice(run, group) or saved["name"]
     if not (CONF / group / f"{option}.yaml").is_file():
         raise ConfigError(f"{run} used {group}={option}, which does not exist; give {group}=...")
-    plain = option_values(group, option)
+    unchanged = option_values(group, option)
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):
-        if value != select(plain, key) and key[0] not in saved_run.WEIGHT_SOURCES:
+        if value != select(unchanged, key) and key[0] not in saved_run.WEIGHT_SOURCES:
             overrides.append(f"++{group}.{'.'.join(key)}={quote(value)}")
     if group == "model":  # what data lacks is a key that is younger than the run
-        overrides += [f"~model.{'.'.join(key)}" for key in removed(plain, saved)]
+        overrides += [f"~model.{'.'.join(key)}" for key in removed(unchanged, saved)]
     return overrides

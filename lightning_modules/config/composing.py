@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config.former_words import current_words, rename_composed
 from lightning_modules.config.options import CONF, check_options
+from lightning_modules.registry import plain
 from lightning_modules.runs import key_of, saved_run
 
 
@@ -35,9 +37,9 @@ def fresh_config(overrides: list[str]) -> DictConfig:
 def fresh_choices(overrides: list[str]) -> dict[str, str]:
     """Group -> option in `fresh_config` of the same overrides."""
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        words = current_words(overrides, told=False)
+        words = current_words(overrides, announce=False)
         composed = compose("config", overrides=words, return_hydra_config=True)
-    return OmegaConf.to_container(composed.hydra.runtime.choices)
+    return plain(composed.hydra.runtime.choices)
 
 
 def config_over(run: Path, overrides: list[str]) -> DictConfig:
@@ -57,7 +59,7 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
     OmegaConf.set_struct(cfg, False)
     for key in keys:
         # As written, so that `${data.root}` means the run's value and not the default one.
-        node = composed
+        node: Any = composed
         for part in key.split("."):
             node = node._get_node(part)
         OmegaConf.update(cfg, key, node, merge=False)
@@ -99,7 +101,7 @@ def _overrides(root: DictConfig, loader: ConfigLoader | None = None) -> list[Ove
 
 def _values(override: Override) -> list[str]:
     if not override.is_sweep_override():
-        return [override.input_line]
+        return [str(override.input_line)]
     if not override.is_discrete_sweep():
         return []
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]

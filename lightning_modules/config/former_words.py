@@ -16,21 +16,21 @@ from lightning_modules.runs.renames import Key, in_expression, put, renamed_conf
 
 WORD = re.compile(r"(?P<sign>[+~]*)(?P<key>[\w./-]+)(?P<value>=.*)?", re.DOTALL)
 
-_told: set[str] = set()
+_announced: set[str] = set()
 
 
-def current_words(words: Iterable[str], *, told: bool = True) -> list[str]:
+def current_words(words: Iterable[str], *, announce: bool = True) -> list[str]:
     """Overrides in today's names, whether they set, add (`+`), remove (`~`) or sweep over a key.
 
     Args:
         words: of a command line, or as a run stored them.
-        told: print a line for each name that changed.
+        announce: print a line for each name that changed.
     """
     words = list(words)
-    return [_current_word(word, told, words) for word in words]
+    return [_current_word(word, announce, words) for word in words]
 
 
-def _current_word(word: str, told: bool, words: list[str]) -> str:
+def _current_word(word: str, announce: bool, words: list[str]) -> str:
     match = WORD.fullmatch(word)
     if match is None or _in_chosen_file(tuple(match["key"].split(".")), words):
         return word
@@ -39,15 +39,15 @@ def _current_word(word: str, told: bool, words: list[str]) -> str:
     new = ".".join(parts)
     given = in_expression(value, old, values)
     if given.startswith("={"):
-        given = _current_node(tuple(old.split(".")), parts, given, told)
-    if told and new != old:
-        _tell(old, new)
-    elif told and given != value and not given.startswith("={"):
-        _tell(f"{old}{value}", f"{new}{given}")
+        given = _current_node(tuple(old.split(".")), parts, given, announce)
+    if announce and new != old:
+        _announce(old, new)
+    elif announce and given != value and not given.startswith("={"):
+        _announce(f"{old}{value}", f"{new}{given}")
     return f"{sign}{new}{given}"
 
 
-def _current_node(old: Key, new: Key, value: str, told: bool) -> str:
+def _current_node(old: Key, new: Key, value: str, announce: bool) -> str:
     """A whole node, `={a:1,b:2}`, with today's keys."""
     node = OverridesParser.create().parse_override(f"key{value}").value()
     if not isinstance(node, dict):
@@ -56,8 +56,8 @@ def _current_node(old: Key, new: Key, value: str, told: bool) -> str:
     put(tree, old, node)
     found, renamed = renamed_config(tree, _class_of)
     for former, present in renamed.items():
-        if told and len(former.split(".")) > len(old):
-            _tell(former, present)
+        if announce and len(former.split(".")) > len(old):
+            _announce(former, present)
     return f"={quote(select(found, new))}" if renamed else value
 
 
@@ -103,7 +103,7 @@ def current_options(words: list[str]) -> list[str]:
             if present != names and group not in chosen:
                 for former, name in zip(names, present, strict=True):
                     if former != name:
-                        _tell(f"{group}={former}", f"{group}={name}")
+                        _announce(f"{group}={former}", f"{group}={name}")
                 found.append(f"{group}={','.join(present) if len(names) == 1 else quote(present)}")
     return found
 
@@ -113,24 +113,27 @@ def rename_composed(cfg: DictConfig) -> None:
 
     What was typed in today's name comes before what a file says in a former one.
     """
-    plain = {key: _plain(cfg, key) for key in cfg if key != "hydra"}
-    found, renamed = renamed_config(plain)
+    composed = {str(key): _plain(cfg, str(key)) for key in cfg if key != "hydra"}
+    found, renamed = renamed_config(composed)
     typed = set(map(key_of, _overrides(cfg)))
     for former, present in renamed.items():
-        _tell(former, present)
+        _announce(former, present)
         if present in typed:
             key = tuple(present.split("."))
-            put(found, key, select(plain, key))
+            put(found, key, select(composed, key))
     with open_dict(cfg):
-        for key, value in found.items():
-            if value != plain[key]:
-                cfg[key] = value
+        for group, value in found.items():
+            if value != composed[group]:
+                cfg[group] = value
 
 
 def _plain(cfg: DictConfig, key: str) -> Any:
+    """As written: an interpolation may mean what is not there yet."""
     node = cfg._get_node(key)
     return (
-        OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node._value()
+        OmegaConf.to_container(node, resolve=False)
+        if OmegaConf.is_config(node)
+        else getattr(node, "_value", lambda: None)()
     )
 
 
@@ -140,7 +143,7 @@ def _overrides(cfg: DictConfig) -> list[str]:
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
-def _tell(old: str, new: str) -> None:
-    if old not in _told:
-        _told.add(old)
+def _announce(old: str, new: str) -> None:
+    if old not in _announced:
+        _announced.add(old)
         print(f"note     {old} is called {new} now", file=sys.stderr)

@@ -5,10 +5,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import require_extra
+from lightning_modules.registry import plain, require_extra
 from lightning_modules.runs import key_of
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -67,7 +67,9 @@ def option_values(group: str, option: str) -> dict[str, Any]:
     own = yaml.safe_load((CONF / group / f"{option}.yaml").read_text(encoding="utf-8"))
     names = [name for name in own.pop("defaults", []) if name != "_self_"]
     nodes = [*(_beginning(group, option, name) for name in names), own]
-    return OmegaConf.to_container(OmegaConf.merge(*nodes), resolve=False)
+    merged = OmegaConf.merge(*nodes)
+    assert isinstance(merged, DictConfig)
+    return plain(merged, resolve=False)
 
 
 def _beginning(group: str, option: str, name: str) -> dict[str, Any]:

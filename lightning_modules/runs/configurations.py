@@ -65,10 +65,10 @@ def differing(all_settings: Sequence[Settings]) -> list[str]:
     """
     keys = dict.fromkeys(key for settings in all_settings for key in settings)
     varied = [key for key in keys if len({_value(one, key) for one in all_settings}) > 1]
-    return [key for key in varied if not _explained(key, varied, all_settings)]
+    return [key for key in varied if not _follows_from_option(key, varied, all_settings)]
 
 
-def _explained(key: str, varied: list[str], all_settings: Sequence[Settings]) -> bool:
+def _follows_from_option(key: str, varied: list[str], all_settings: Sequence[Settings]) -> bool:
     group = key.split(".")[0]
     if group == key or group not in varied:
         return False

@@ -1,13 +1,12 @@
 """From the configuration to the data module of a run or script; imports torch."""
 
 import shlex
-from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from datamodules.loading import ImageData
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 from lightning_modules.runs.data_splits import SPLIT_KEYS, make_splits
 from lightning_modules.runs.overrides import key_of
 
@@ -16,14 +15,14 @@ OWN_KEYS = ("name", "root", "license", "source", *SPLIT_KEYS)  # told by other m
 
 def make_data(cfg: DictConfig) -> ImageData:
     """The data module that `cfg.data` and `cfg.augment` describe."""
-    settings = OmegaConf.to_container(cfg.data, resolve=True)
+    settings = plain(cfg.data)
     settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
     return ImageData(
         source=build(cfg.data.source),
         splits=make_splits(cfg),
         augmentation=build(cfg.augment),
         sampling=cfg.sampling,
-        cache_dir=Path(cfg.cache_dir),
+        cache_dir=cfg.cache_dir,
         seed=cfg.seed,
         audit_command=audit_command(cfg),
         **settings,

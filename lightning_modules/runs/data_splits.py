@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from datamodules.splits import Splits
+from lightning_modules.registry import plain
 
 FOLD_KEYS = ("fold", "num_folds", "train_on_all")
 SPLIT_KEYS = ("split", *FOLD_KEYS)
@@ -20,7 +21,7 @@ def make_splits(cfg: DictConfig) -> Splits:
     Without `data.split.file` they are remembered below the cache, one file for each source and
     each way to share it out, so that images which join later change no split.
     """
-    settings = OmegaConf.to_container(cfg.data.split, resolve=True)
+    settings = plain(cfg.data.split)
     if settings["file"] is None:
         identity = [source_identity(cfg.data), settings]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
@@ -30,7 +31,7 @@ def make_splits(cfg: DictConfig) -> Splits:
 
 def source_identity(data: DictConfig) -> dict[str, Any]:
     """The source's settings, with an absolute root."""
-    source = OmegaConf.to_container(data.source, resolve=True)
+    source = plain(data.source)
     if "root" in source:
         source["root"] = os.path.realpath(source["root"])
     return source
@@ -39,5 +40,5 @@ def source_identity(data: DictConfig) -> dict[str, Any]:
 def data_identity(data: DictConfig) -> dict[str, Any]:
     """What makes two runs' data the same: the source and how it is split."""
     splits = {key: data[key] for key in FOLD_KEYS}
-    settings = OmegaConf.to_container(data.split, resolve=True)
+    settings = plain(data.split)
     return {"name": data.name, "source": source_identity(data), "split": {**settings, **splits}}

@@ -25,9 +25,11 @@ def quote(value: Any) -> str:
     return str(value)
 
 
-def leaves(node: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[tuple, Any]]:
+def leaves(
+    node: Mapping[str, Any], prefix: tuple[str, ...] = ()
+) -> list[tuple[tuple[str, ...], Any]]:
     """All (key parts, value) pairs of a nested dict whose values are no dicts themselves."""
-    found = []
+    found: list[tuple[tuple[str, ...], Any]] = []
     for key, value in node.items():
         nested = isinstance(value, dict) and value
         found += leaves(value, (*prefix, key)) if nested else [((*prefix, key), value)]
@@ -44,6 +46,7 @@ def select(config: Mapping[str, Any], key: str | tuple[str, ...]) -> Any:
 
 def removed(plain: dict[str, Any], saved: dict[str, Any]) -> list[tuple[str, ...]]:
     """Keys of `plain`, such as a block, that `saved` does not have; Hydra cannot remove a null."""
+    found: list[tuple[str, ...]]
     found = [(key,) for key, value in plain.items() if key not in saved and value is not None]
     for key, value in plain.items():
         if isinstance(value, dict) and isinstance(saved.get(key), dict):

@@ -8,6 +8,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import plain
 from lightning_modules.runs.renames import current_config, current_option
 
 # What a saved configuration may name without being asked about.
@@ -42,8 +43,10 @@ def description(run: Path) -> dict[str, Any]:
 
 def read_config(path: Path) -> DictConfig:
     """A stored configuration, in today's names."""
-    stored = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    return OmegaConf.create(current_config(stored))
+    stored = OmegaConf.load(path)
+    if not isinstance(stored, DictConfig):
+        raise ConfigError(f"{path} cannot be read; the run is damaged.")
+    return OmegaConf.create(current_config(plain(stored, resolve=False)))
 
 
 def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
@@ -78,7 +81,7 @@ def same_structure(saved: dict[str, Any], model: DictConfig) -> bool:
 
     A key that the saved node lacks did not exist when the network was made, so it says nothing.
     """
-    wanted = OmegaConf.to_container(model, resolve=True)
+    wanted = plain(model)
     return all(wanted.get(key) == saved[key] for key in saved if key not in WEIGHT_SOURCES)
 
 
@@ -107,6 +110,6 @@ def targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def trusted_packages(cfg: DictConfig) -> set[str]:
     """The packages of the networks and steps that the present command itself runs."""
-    groups = OmegaConf.to_container(cfg, resolve=False)
+    groups = plain(cfg, resolve=False)
     found = [pair for group in ("model", "compression") for pair in targets(groups[group], group)]
     return {str(target).split(".")[0] for _, target in found}

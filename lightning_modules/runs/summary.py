@@ -95,6 +95,7 @@ class Row:
 
     @property
     def seeds(self) -> int:
+        """How many seeds."""
         return self._distinct("seed")
 
     @property
@@ -103,7 +104,7 @@ class Row:
         return self._distinct("data.fold")
 
     def _distinct(self, key: str) -> int:
-        found = [select(run.config, key) for run in self.records]
+        found = [select(run.config or {}, key) for run in self.records]
         return len({as_text(value) for value in found if value is not None})
 
 
@@ -174,24 +175,25 @@ def _row(group: list[Record], over: Sequence[str]) -> tuple[Row, list[str]]:
     newest: dict[tuple[str, ...], Record] = {}
     remarks = []
     for run in (run for run in group if run.failure is None):
-        place = place_of(run.config, over=over)
+        place = place_of(run.config or {}, over=over)
         if newest.setdefault(place, run) is not run:
             remarks.append(
                 f"{run.name} is left out: {newest[place].name} is newer and repeats it with "
                 f"{', '.join(place) or 'nothing changed'}."
             )
     failed = tuple(run for run in group if run.failure is not None)
-    places = {place_of(run.config, over=over) for run in group}
+    places = {place_of(run.config or {}, over=over) for run in group}
     settings = _with_options(group[0], over)
     return Row(settings, tuple(newest.values()), failed, len(places)), remarks
 
 
 def _with_options(run: Record, over: Sequence[str]) -> Settings:
     """A run's settings, and under the name of each configuration group its option."""
-    told = {*NAMED, *NEUTRAL}  # by other means, or not at all
-    groups = [group for group in run.config if group in run.choices and group not in told]
+    elsewhere = {*NAMED, *NEUTRAL}  # shown by other means, or not at all
+    config = run.config or {}
+    groups = [group for group in config if group in run.choices and group not in elsewhere]
     options = {group: run.choices[group] for group in groups}
-    return {**options, **settings_of(run.config, over=over), **options}  # options come first
+    return {**options, **settings_of(config, over=over), **options}  # options come first
 
 
 def _measured(rows: list[Row]) -> list[str]:

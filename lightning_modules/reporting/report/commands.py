@@ -49,7 +49,7 @@ def rerun(folder: Path) -> list[str]:
     path = next((path for path in files if path.is_file()), None)
     if path is None:
         return []
-    stored = current_words(_read(path) or [], told=False)
+    stored = current_words(_read(path) or [], announce=False)
     overrides = [word for word in stored if key_of(word) not in LEFT_OUT]
     command = " ".join(["python run.py", *map(quoted, overrides)])
     where = ((_read(hydra / "hydra.yaml") or {}).get("hydra", {}).get("runtime", {})).get("cwd")

@@ -25,7 +25,7 @@ def table(monkeypatch):
     known = {**registry.table(), **TABLE}
     monkeypatch.setattr(renames, "table", lambda: known)
     renames.renames.cache_clear()
-    monkeypatch.setattr(former_words, "_told", set())
+    monkeypatch.setattr(former_words, "_announced", set())
     yield
     renames.renames.cache_clear()
 
@@ -66,7 +66,7 @@ def test_former_words_are_read_and_told_once(typed, present, capsys):
     assert current_words([typed, typed]) == [present, present]
     (line,) = said(capsys)
     assert line.startswith("note ") and line.endswith(" now")
-    assert current_words([typed], told=False) == [present]
+    assert current_words([typed], announce=False) == [present]
     assert not said(capsys)
 
 
