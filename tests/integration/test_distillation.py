@@ -56,13 +56,13 @@ def test_stored_logits_make_the_same_student_as_live_teachers(homes, folder, tea
     stored = start(folder, homes / "stored", *words, "distillation.cache=2")
     start(folder, homes / "live", *words, "distillation.augmentation_repeats=2")
     assert weights(homes / "stored") == weights(homes / "live")
-    for view in (1, 2):
+    for repeat in (1, 2):
         for name in "ab":
-            assert f"Teacher {name} looks at view {view} of 2 of 36 images" in stored.stdout
+            assert f"Teacher {name} looks at augmentation {repeat} of 2 of 36 images" in stored.stdout
     assert "taught by a, b" in stored.stdout
 
     again = start(folder, homes / "again", *words, "distillation.cache=2", "optimizer.lr=1e-4")
-    assert "looks at view" not in again.stdout
+    assert "looks at augmentation" not in again.stdout
     assert weights(homes / "again") != weights(homes / "stored")
 
 
