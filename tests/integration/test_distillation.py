@@ -58,7 +58,8 @@ def test_stored_logits_make_the_same_student_as_live_teachers(homes, folder, tea
     assert weights(homes / "stored") == weights(homes / "live")
     for repeat in (1, 2):
         for name in "ab":
-            assert f"Teacher {name} looks at augmentation {repeat} of 2 of 36 images" in stored.stdout
+            told = f"Teacher {name} looks at augmentation {repeat} of 2 of 36 images"
+            assert told in stored.stdout
     assert "taught by a, b" in stored.stdout
 
     again = start(folder, homes / "again", *words, "distillation.cache=2", "optimizer.lr=1e-4")

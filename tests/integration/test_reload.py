@@ -21,12 +21,13 @@ from safetensors.torch import load_file, save_file
 def refuse(*_, **__): raise AssertionError("unpickled")
 pickle.load = pickle.loads = torch.load = refuse
 from lightning_modules.networks import load_network
-torch.set_num_threads(int(sys.argv[3]))
-network = load_network(sys.argv[1])
+torch.set_num_threads(int(sys.argv[1]))
 images = load_file(sys.argv[2])["images"]
-with torch.inference_mode():
-    save_file({"logits": network(images)}, sys.argv[2] + ".logits")
-print(network.class_names, network.image_size)
+for folder in sys.argv[3:]:
+    network = load_network(folder)
+    with torch.inference_mode():
+        save_file({"logits": network(images)}, f"{folder}/logits")
+    print(network.class_names, network.image_size)
 """
 
 
@@ -42,17 +43,17 @@ def test_trained_and_factorised_networks_reload_exactly(homes, folder, compose_c
     network = initial_network(cfg, data)
     context = RunContext(cfg, data, homes / "run")
     images = next(iter(data.val_dataloader()))[0]
-    teachers = []
+    save_file({"images": images}, homes / "images")
+    teachers, expected = [], {}
     for stage in stages_of(cfg):
         network, result = run_stage(stage, network, context, teachers)
         teachers = [freeze("original", copy.deepcopy(network), cfg.model)]
         with torch.inference_mode():
-            expected = network(images)
-        save_file({"images": images}, homes / "probe")
-        folder_of = homes / "run" / "steps" / stage.name
-        threads = str(torch.get_num_threads())
-        done = run_command("-c", LOADER, str(folder_of), str(homes / "probe"), threads)
-        assert torch.equal(load_file(homes / "probe.logits")["logits"], expected)
-        assert "('blue', 'green', 'red') (32, 40)" in done.stdout
+            expected[folder_of := homes / "run" / "steps" / stage.name] = network(images)
         assert json.loads((folder_of / "result.json").read_text()) == result
+    threads = str(torch.get_num_threads())
+    done = run_command("-c", LOADER, threads, str(homes / "images"), *map(str, expected))
+    assert done.stdout.splitlines() == ["('blue', 'green', 'red') (32, 40)"] * 2
+    for folder_of, logits in expected.items():
+        assert torch.equal(load_file(folder_of / "logits")["logits"], logits)
     assert len(network.recipe.entries) == 1
