@@ -120,6 +120,11 @@ def renamed_config(
     return found, renamed
 
 
+def current_space(params: Mapping[str, Any]) -> dict[str, Any]:
+    """A search space, override key -> expression, in today's names."""
+    return _space(params, lambda key: None, {})
+
+
 def _space(params: Mapping[str, Any], class_of: ClassOf, renamed: dict[str, str]) -> dict[str, Any]:
     space = {}
     for name, expression in params.items():

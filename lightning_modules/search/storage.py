@@ -11,11 +11,12 @@ from optuna.pruners import BasePruner
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
+from lightning_modules.config import current_words
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
 from lightning_modules.registry import plain
-from lightning_modules.runs import SEARCH
-from lightning_modules.search.identity import digest, identity
+from lightning_modules.runs import SEARCH, current_space
+from lightning_modules.search.identity import digest, identity, study_name
 from lightning_modules.search.objectives import directions_of, objectives_of
 
 RACED = ("already exists", "unique constraint")  # what databases say of it
@@ -26,7 +27,8 @@ def open_study(root: DictConfig) -> optuna.Study:
 
     Raises:
         ConfigError: the storage cannot be reached, or has a study of this name with another
-            space, other objectives, directions or fixed overrides.
+            space, other objectives, directions or fixed overrides; or this search was begun
+            when keys had other names.
     """
     optuna.logging.set_verbosity(logging.WARNING)
     settings, folder = root.hydra.sweeper, Path(root.hydra.sweep.dir)
@@ -38,6 +40,8 @@ def open_study(root: DictConfig) -> optuna.Study:
         study = optuna.load_study(settings.study_name, storage)
     else:
         _check_empty(folder, settings.study_name)
+        if settings.study_name == study_name(root):  # nobody asked for a study of another name
+            _check_former(folder.parent, settings.study_name, about)
         study = optuna.create_study(
             study_name=settings.study_name,
             storage=storage,
@@ -148,6 +152,24 @@ def _check_same(study: optuna.Study, about: dict[str, Any], directions: list[str
             f"{', and other ' + ', '.join(other[1:]) if other[1:] else ''}; give another "
             "hydra.sweeper.study_name, or the command that began it."
         )
+
+
+def _check_former(studies: Path, name: str, about: dict[str, Any]) -> None:
+    """Refuses to begin anew what an earlier version began, whose trials' keys had other names."""
+    for path in studies.glob(f"*/{SEARCH}"):
+        try:
+            stored = read_json(path)
+            space = {**stored["space"], "params": current_space(stored["space"]["params"])}
+            fixed = sorted(current_words(stored["fixed overrides"], announce=False))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no study, or a damaged one
+        former = {key: stored.get(key) for key in about}
+        former |= {"space": space, "fixed overrides": fixed}
+        if stored.get("name") != name and digest(former) == digest(about):
+            raise ConfigError(
+                f"{path.parent} is this search, begun when some keys had other names, and cannot "
+                f"be continued; begin it anew with hydra.sweeper.study_name=NAME."
+            )
 
 
 def _check_empty(folder: Path, name: str) -> None:

@@ -161,3 +161,18 @@ def test_stored_configurations_are_read_without_a_word(capsys):
         "last": {"_target_": "x.PruneWeights", "scope": "uniform"},
     }
     assert stored["data"] == {"fit": "pad", "resize_mode": "stretch"} and not said(capsys)
+
+
+def test_each_key_of_the_table_leads_to_one_that_is_there(compose_config, monkeypatch):
+    monkeypatch.setattr(renames, "table", registry.table)
+    renames.renames.cache_clear()
+    words = ["+compression=[prune,prune_weights]", "distillation=logit_normalization"]
+    cfg = compose_config(*words)
+    for former, present in registry.table()["keys"].items():
+        name = "logit_normalization" if former.startswith("distillation") else "prune"
+        old = former.replace("*(Prune)", name).replace("*", name)
+        new = present.replace("*", name)
+        assert current_words([f"{old}=1"], announce=False) == [f"{new}=1"]
+        node, _, key = new.rpartition(".")
+        assert key in OmegaConf.select(cfg, node), new
+        assert OmegaConf.select(cfg, old, default="gone") == "gone", old

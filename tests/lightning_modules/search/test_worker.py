@@ -7,13 +7,16 @@ import random
 import time
 
 import pytest
+from omegaconf import open_dict
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.identity import identity, study_name
 from lightning_modules.search.ownership import this_process
 from lightning_modules.search.results import show_results
-from lightning_modules.search.storage import find_study
+from lightning_modules.search.storage import find_study, open_study
 from lightning_modules.search.trials import OWNER, RETIRED, new_trial
 from lightning_modules.search.worker import Worker
+from tests.lightning_modules.search.conftest import SPACE
 
 
 def distance(given):
@@ -243,3 +246,19 @@ def test_workers_that_begin_a_study_at_the_same_moment(search, tmp_path):
     study, _ = find_study(tmp_path / "study")
     counted = [trial for trial in study.trials if RETIRED not in trial.user_attrs]
     assert [trial.state.name for trial in counted] == ["COMPLETE"] * 8
+
+
+def test_a_study_begun_with_former_keys_is_not_begun_anew(multirun, homes):
+    root = multirun(*SPACE, "data.resize_mode=pad")
+    studies = homes / "outputs" / "studies"
+    with open_dict(root):
+        root.hydra.sweep.dir = str(studies / study_name(root))
+    about = json.loads(json.dumps(identity(root)))
+    about["fixed overrides"] = ["data.fit=pad"]
+    for name in ("begun_before", study_name(root)):
+        (studies / name).mkdir(parents=True)
+    (studies / "begun_before" / "study.json").write_text(json.dumps({"name": "before", **about}))
+    with pytest.raises(ConfigError, match="begun_before is this search, begun when some keys had"):
+        open_study(root)
+    root.hydra.sweeper.study_name = "anew"
+    assert open_study(root).study_name == "anew"
