@@ -1,6 +1,7 @@
 # Model Diet: `make demo` and `make test` need only Python 3.11-3.13 and make.
 PYTHON ?= python3
 VENV := .venv
+PACKAGES := compression datamodules lightning_modules
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
@@ -30,9 +31,12 @@ test-all: $(STAMP)  ## every test, the slow ones too, with an interpreter for ea
 coverage: $(STAMP)  ## line and branch coverage of the tests that CI runs
 	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist worksteal -q -m 'not slow' --cov --cov-report=term:skip-covered
 
-lint: $(STAMP)  ## ruff check and ruff format, without changing a file
+lint: $(STAMP)  ## style, types, docstrings and the arrows between rooms, without changing a file
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/interrogate --quiet $(PACKAGES) scripts run.py
+	$(VENV)/bin/mypy
 
 format: $(STAMP)  ## let ruff put the code in order
 	$(VENV)/bin/ruff check --fix .

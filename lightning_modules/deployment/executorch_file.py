@@ -90,7 +90,7 @@ def int8_module(module: nn.Module, images: np.ndarray) -> nn.Module:
 
 
 def _module(network: Network) -> nn.Module:
-    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
+    twin = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)
     return Probabilities(twin).eval().requires_grad_(False)
 
 

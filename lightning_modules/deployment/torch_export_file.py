@@ -23,7 +23,7 @@ def write(network: Network, path: Path, metadata: ModelMetadata) -> None:
     """
     if is_onnx_network(network):
         raise ConfigError("An int8 network is an ONNX graph already: export it with format=onnx.")
-    twin = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
+    twin = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)
     images = torch.zeros(2, 3, *metadata.image_size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:

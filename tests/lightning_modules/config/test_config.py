@@ -213,13 +213,13 @@ def test_arcface_brings_its_head(compose_config):
 @pytest.mark.parametrize("option", chosen("optimizer"))
 @pytest.mark.parametrize("schedule", chosen("scheduler"))
 def test_optimizers_and_schedulers(compose_config, option, schedule):
-    from lightning_modules.training.optimization import Length, make_optimizer, make_schedule
+    from lightning_modules.training.optimization import FitLength, make_optimizer, make_schedule
 
     cfg = compose_config(f"optimizer={option}", f"scheduler={schedule}")
     module = torch.nn.ModuleDict({"network": torch.nn.Linear(2, 2)})
     optimizer = make_optimizer(module, cfg.optimizer)
     assert [group["weight_decay"] for group in optimizer.param_groups][1] == 0
-    node = make_schedule(optimizer, cfg.scheduler, Length(20, 4, 4))
+    node = make_schedule(optimizer, cfg.scheduler, FitLength(20, 4, 4))
     module["network"](torch.ones(1, 2)).sum().backward()
     optimizer.step()
     watched = [0.5] if "monitor" in node else []
