@@ -112,6 +112,12 @@ class WarmPython:
                 stderr=subprocess.DEVNULL,
             )
         self._serves = self._requests.recv(16) == b"ready"
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Ends the server, and waits for it."""
+        self._requests.close()
+        self._process.wait(60)
 
     def can_start(self, words: Sequence[str], env: Mapping[str, str]) -> bool:
         """Whether that is a script, in an environment that starts Python as the server's did."""
@@ -161,7 +167,7 @@ def _serve(requests: socket.socket) -> dict:
             continue
         message, descriptors, *_ = socket.recv_fds(requests, 1 << 20, 4)
         if not message:
-            sys.exit()
+            os._exit(0)
         report = socket.socket(fileno=descriptors.pop())
         if (pid := os.fork()) == 0:
             requests.close()

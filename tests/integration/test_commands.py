@@ -34,7 +34,7 @@ def read(run):
 
 
 def test_the_bare_command_runs_on_drawn_data(homes):
-    done = run_command("run.py", "debug=fast", "data.source.scenes=40", cold=True)
+    done = run_command("run.py", "debug=fast", "data.source.scenes=40")
     run = the_run(homes)
     metrics = read(run)
     assert {"val/f1", "test/f1", "cost/macs", "cost/params", "cost/latency_ms"} <= set(metrics)

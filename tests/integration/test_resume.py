@@ -45,21 +45,24 @@ def uninterrupted(homes, folder):
     return run
 
 
-def test_resumed_runs_equal_the_uninterrupted_one(homes, folder, uninterrupted):
+@pytest.mark.parametrize(
+    ("stage", "epoch"),
+    [pytest.param("00_train,0", 1, marks=pytest.mark.slow), ("01_tucker,1", 1)],
+)
+def test_resumed_runs_equal_the_uninterrupted_one(homes, folder, uninterrupted, stage, epoch):
     expected = load_file(uninterrupted / "model" / "weights.safetensors")
     figures = json.loads((uninterrupted / "metrics.json").read_text())
     table = (uninterrupted / "metrics.csv").read_text().splitlines()
-    for number, (stage, epoch) in enumerate([("00_train,0", 1), ("01_tucker,1", 1)]):
-        run = homes / f"killed{number}"
-        stop_when(run, folder, stage=stage, epoch=epoch)
-        run_command("run.py", f"resume={run}")
-        found = load_file(run / "model" / "weights.safetensors")
-        assert all(torch.equal(found[key], expected[key]) for key in expected)
-        resumed = json.loads((run / "metrics.json").read_text())
-        assert resumed["val/f1"] == figures["val/f1"]
-        assert resumed["steps"] == figures["steps"]
-        rows = (run / "metrics.csv").read_text().splitlines()
-        assert [row.rsplit(",", 1)[0] for row in rows] == [r.rsplit(",", 1)[0] for r in table]
+    run = homes / "killed"
+    stop_when(run, folder, stage=stage, epoch=epoch)
+    run_command("run.py", f"resume={run}")
+    found = load_file(run / "model" / "weights.safetensors")
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    resumed = json.loads((run / "metrics.json").read_text())
+    assert resumed["val/f1"] == figures["val/f1"]
+    assert resumed["steps"] == figures["steps"]
+    rows = (run / "metrics.csv").read_text().splitlines()
+    assert [row.rsplit(",", 1)[0] for row in rows] == [r.rsplit(",", 1)[0] for r in table]
 
 
 @pytest.mark.slow

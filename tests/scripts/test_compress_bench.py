@@ -29,6 +29,7 @@ def finish(results, row, seed, f1):
     (folder / "metrics.json").write_text(json.dumps({**after, "steps": steps}))
 
 
+@pytest.mark.slow
 def test_all_rows_can_start(lines, tmp_path, compose_config):
     results = Results(tmp_path)
     for number, row in enumerate(lines):

@@ -36,7 +36,13 @@ def hook_count(network: nn.Module, images: torch.Tensor) -> int:
     return sum(counts)
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    "option",
+    [  # robnet_free takes 4 s, and has tests of its own
+        pytest.param(option, marks=pytest.mark.slow) if option == "robnet_free" else option
+        for option in OPTIONS
+    ],
+)
 def test_every_option_builds_runs_and_is_counted(option, model_cfg):
     network = build_network(model_cfg(option), num_classes=5, image_size=64).eval()
     images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)

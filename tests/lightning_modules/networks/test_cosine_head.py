@@ -41,7 +41,13 @@ def build(model_cfg, option="shufflenet_g3", **changes):
     return build_network(cfg, num_classes=3, image_size=[32, 48]).eval()
 
 
-@pytest.mark.parametrize("option", HEADS)
+SMALL = ("alexnet", "blocks/diet_found", "resnet", "shufflenet_g3", "timm", "vgg")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [head if head in SMALL else pytest.param(head, marks=pytest.mark.slow) for head in HEADS],
+)
 def test_it_takes_the_place_of_the_last_linear(model_cfg, option):
     network = meta_network(model_cfg(option, cosine_scale=8), num_classes=5, image_size=64)
     found = {name: m for name, m in network.named_modules() if isinstance(m, CosineLinear)}

@@ -44,7 +44,11 @@ print(ratio, (resident() - before) / 1e6)
 """
 
 
-@pytest.mark.parametrize("option", ["shufflenet_g3", "resnet", "swin", "vit", "timm"])
+@pytest.mark.parametrize(
+    "option",
+    ["shufflenet_g3", "resnet", "vit"]
+    + [pytest.param(option, marks=pytest.mark.slow) for option in ("swin", "timm")],
+)
 @pytest.mark.parametrize("convention", ["standard", "leaderboard2021"])
 @pytest.mark.parametrize("layers", [False, True])
 def test_rows_add_up_to_the_totals(option, convention, layers, model_cfg):

@@ -42,7 +42,7 @@ def run(tuckered, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("kind", ["network", "tuckered"])
+@pytest.mark.parametrize("kind", [pytest.param("network", marks=pytest.mark.slow), "tuckered"])
 def test_round_trip_is_exact_in_a_new_process(kind, request, images, tmp_path):
     network = request.getfixturevalue(kind)
     save_network(network, tmp_path)

@@ -68,7 +68,12 @@ def test_two_processes_meet_twice_in_a_row():
             r"device 1 failed:\n(.|\n)*KeyError: 'lost'",
             marks=pytest.mark.slow,
         ),
-        ("killed", ConfigError, r"device 1 was ended from outside \(SIGKILL\)"),
+        pytest.param(
+            "killed",
+            ConfigError,
+            r"device 1 was ended from outside \(SIGKILL\)",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_who_waits_for_a_failed_process_raises_its_failure(what, kind, sentence):

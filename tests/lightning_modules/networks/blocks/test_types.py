@@ -257,6 +257,7 @@ def test_multiples(depth, width, repeats, channels, parse):
     assert [block[-1].out_channels for block in blocks] == channels
 
 
+@pytest.mark.slow  # networks of such blocks are exported with the deployment
 def test_every_kind_is_exported(tmp_path):
     rows = [[1, "FixedConv", [16, 1]]]
     rows += [[1, kind, cases[0]] for kind, (_, cases) in FORMULAS.items() if kind != "ShuffleNetV2"]
