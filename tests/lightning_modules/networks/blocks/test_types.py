@@ -25,7 +25,7 @@ def eight(value):
     return low + 8 if low < 0.9 * value else low
 
 
-class Tally:
+class ChainCost:
     """Parameters and MACs of a chain of layers on one map, added by hand."""
 
     def __init__(self, channels=IN, side=SIDE):
@@ -61,78 +61,81 @@ class Tally:
 
 
 def inverted_v3(k, t, out, se, hs, s, attention="squeeze"):
-    tally, hidden = Tally(), eight(IN * t)
-    tally = tally.conv(hidden) if hidden != IN else tally
-    tally.depthwise(k, s)
+    cost, hidden = ChainCost(), eight(IN * t)
+    cost = cost.conv(hidden) if hidden != IN else cost
+    cost.depthwise(k, s)
     if se:
-        tally = tally.eca() if attention == "eca" else tally.squeeze(eight(hidden // 4))
-    return tally.conv(out)
+        cost = cost.eca() if attention == "eca" else cost.squeeze(eight(hidden // 4))
+    return cost.conv(out)
 
 
 def inverted_v2(out, t, s):
     hidden = round(IN * t)
-    tally = Tally().conv(hidden) if hidden != IN else Tally()
-    return tally.depthwise(3, s).conv(out)
+    cost = ChainCost().conv(hidden) if hidden != IN else ChainCost()
+    return cost.depthwise(3, s).conv(out)
 
 
 def mbconv(t, out, s, k):
-    tally = Tally().conv(IN * t) if t != 1 else Tally()
-    return tally.depthwise(k, s).squeeze(IN // 4).conv(out)
+    cost = ChainCost().conv(IN * t) if t != 1 else ChainCost()
+    return cost.depthwise(k, s).squeeze(IN // 4).conv(out)
 
 
 def fused(t, out, s, k):
-    return Tally().conv(IN * t, k, s).conv(out) if t != 1 else Tally().conv(out, k, s)
+    return ChainCost().conv(IN * t, k, s).conv(out) if t != 1 else ChainCost().conv(out, k, s)
 
 
 def fire(squeeze, one, three):
-    tally = Tally().conv(squeeze, bn=False)
-    left, right = Tally(squeeze).conv(one, bn=False), Tally(squeeze).conv(three, 3, bn=False)
-    tally.add(left, right).channels = one + three
-    return tally
+    cost = ChainCost().conv(squeeze, bn=False)
+    left, right = (
+        ChainCost(squeeze).conv(one, bn=False),
+        ChainCost(squeeze).conv(three, 3, bn=False),
+    )
+    cost.add(left, right).channels = one + three
+    return cost
 
 
-def ghost_conv(tally, out):
-    tally.conv(out // 2).depthwise(3).channels = out
-    return tally
+def ghost_conv(cost, out):
+    cost.conv(out // 2).depthwise(3).channels = out
+    return cost
 
 
 def ghost(k, t, out, se, s):
-    tally = ghost_conv(Tally(), eight(IN * t))
-    tally = tally.depthwise(k, s) if s > 1 else tally
-    tally = tally.squeeze(eight(tally.channels // 4)) if se else tally
-    ghost_conv(tally, out)
-    return tally if s == 1 and out == IN else tally.add(Tally().depthwise(k, s).conv(out))
+    cost = ghost_conv(ChainCost(), eight(IN * t))
+    cost = cost.depthwise(k, s) if s > 1 else cost
+    cost = cost.squeeze(eight(cost.channels // 4)) if se else cost
+    ghost_conv(cost, out)
+    return cost if s == 1 and out == IN else cost.add(ChainCost().depthwise(k, s).conv(out))
 
 
 def shuffle(s):
     width = IN if s == 2 else IN // 2
-    tally = Tally(width).conv(width).depthwise(3, s).conv(width)
+    cost = ChainCost(width).conv(width).depthwise(3, s).conv(width)
     if s == 2:
-        tally.add(Tally(width).depthwise(3, s).conv(width))
-    tally.channels = IN * s
-    return tally
+        cost.add(ChainCost(width).depthwise(3, s).conv(width))
+    cost.channels = IN * s
+    return cost
 
 
 def bottleneck(out, shortcut=True, groups=1, expansion=0.5, act=None):
-    return Tally().conv(int(out * expansion)).conv(out, 3, groups=groups)
+    return ChainCost().conv(int(out * expansion)).conv(out, 3, groups=groups)
 
 
 def dwconv(out, k, s=1, pad=None, act=None):
-    return Tally().conv(out, k, s, math.gcd(IN, out), pad=pad or k // 2)
+    return ChainCost().conv(out, k, s, math.gcd(IN, out), pad=pad or k // 2)
 
 
 def conv(out, k, s=1, pad=None, groups=1, act=None):
-    return Tally().conv(out, k, s, groups, pad=pad or k // 2)
+    return ChainCost().conv(out, k, s, groups, pad=pad or k // 2)
 
 
 def pool(k, s, pad=0):
-    tally = Tally()
-    tally.side = after(SIDE, k, s, k // 2 if pad is None else pad)
-    return tally
+    cost = ChainCost()
+    cost.side = after(SIDE, k, s, k // 2 if pad is None else pad)
+    return cost
 
 
 def same():
-    return Tally()
+    return ChainCost()
 
 
 FORMULAS = {
