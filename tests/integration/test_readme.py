@@ -59,14 +59,15 @@ RUN = {
     "run.py '+teacher=[shufflenet_g3,resnet18]'": BRIEF,
     "run.py +teacher.a.run=DIR +teacher.b.run=DIR": "",
     "run.py +compression=tucker": "",
-    "run.py +compression=svd compression.svd.target.macs=0.6": "",
-    "run.py +compression=prune compression.prune.target.latency=0.6": "",
+    "run.py model=mobilenet_v3_small +compression=svd compression.svd.target.macs=0.6": BRIEF,
+    "run.py model=mobilenet_v3_small "
+    "+compression=prune compression.prune.target.latency=0.6": BRIEF,
     "run.py '+compression=[prune_layers,prune]' 'compression.prune_layers.keep=[2,5,2]' "
     "+teacher=original": "",
-    "run.py +compression=tucker compression.tucker.prefer=latency": "",
+    "run.py model=resnet +compression=tucker compression.tucker.prefer=latency": BRIEF,
     "scripts/sensitivity.py last step=prune": "",
-    "run.py +compression=svd compression.svd.ranks=sensitivity compression.svd.target.macs=0.75 "
-    "from_run=last": "",
+    "run.py model=mobilenet_v3_small +compression=svd compression.svd.ranks=sensitivity "
+    "compression.svd.target.macs=0.75": BRIEF,
     "run.py +compression=tucker +teacher=original from_run=last": "",
     "run.py -m hydra/sweeper=optuna sweep.n_trials=30": TRIALS,
     "run.py -m hydra/sweeper=optuna sweep=architecture sweep.limits.macs=5e5": TRIALS,
