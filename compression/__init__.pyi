@@ -17,7 +17,6 @@ from .quantization.quantize import Quantize as Quantize
 from .quantization.quantize_aware import QuantizeAware as QuantizeAware
 from .recipe import Entry as Entry
 from .recipe import Recipe as Recipe
-from .step import CompressionStep as CompressionStep
 from .step import Context as Context
 from .step import Step as Step
 from .target import Target as Target

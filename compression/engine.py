@@ -13,12 +13,12 @@ from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.latency import RelativeLatency
 from compression.recipe import Entry, Recipe
-from compression.step import Batches, CompressionStep, Context
+from compression.step import Batches, Context, Step
 
-FineTune = Callable[[nn.Module, CompressionStep, int], nn.Module | None]
+FineTune = Callable[[nn.Module, Step, int], nn.Module | None]
 
 
-def check_order(steps: Sequence[CompressionStep]) -> None:
+def check_order(steps: Sequence[Step]) -> None:
     """Refuse a chain in which anything follows a step that must be last, such as quantisation.
 
     Raises:
@@ -32,7 +32,7 @@ def check_order(steps: Sequence[CompressionStep]) -> None:
 
 
 def run_round(
-    step: CompressionStep, network: nn.Module, context: Context, round: int
+    step: Step, network: nn.Module, context: Context, round: int
 ) -> tuple[nn.Module, Entry]:
     """One round without its fine-tuning: plan, apply, recalibrate BatchNorm.
 
@@ -50,7 +50,7 @@ def run_round(
 
 def compress(
     network: nn.Module,
-    steps: Sequence[CompressionStep],
+    steps: Sequence[Step],
     *,
     sample: Tensor,
     batches: Batches | None = None,
@@ -104,7 +104,7 @@ def compress(
     return network, recipe
 
 
-def entry_latency(step: CompressionStep, latency: RelativeLatency) -> dict[str, float]:
+def entry_latency(step: Step, latency: RelativeLatency) -> dict[str, float]:
     """The part of `Context.entry_cost` that is measured: only where the step's target asks."""
     target = getattr(step, "target", None)
     asked = getattr(target, "measure", None) == "latency"
@@ -160,7 +160,7 @@ def _start_over(norms: list[_BatchNorm]) -> None:
         norm.train()
 
 
-def _entered(context: Context, step: CompressionStep, network: nn.Module) -> Context:
+def _entered(context: Context, step: Step, network: nn.Module) -> Context:
     """The context with what is known of the network as it enters a step."""
     size = context.image_size
     latency = RelativeLatency(network, size)
@@ -169,5 +169,5 @@ def _entered(context: Context, step: CompressionStep, network: nn.Module) -> Con
     return replace(context, entry_cost=costs, relative_latency=latency)
 
 
-def _name(step: CompressionStep) -> str:
+def _name(step: Step) -> str:
     return getattr(step, "name", type(step).__name__)

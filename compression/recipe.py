@@ -9,7 +9,7 @@ from torch import nn
 
 from compression.errors import CompressionError
 from compression.registry import locate
-from compression.step import CompressionStep, Plan, Step
+from compression.step import Plan, Step
 
 OWN_CODE = "compression"
 
@@ -23,7 +23,7 @@ class Entry:
     plan: Plan
 
     @classmethod
-    def of(cls, step: CompressionStep, plan: Plan) -> "Entry":
+    def of(cls, step: Step, plan: Plan) -> "Entry":
         """The entry of `step`; the plan passes through JSON once, so that it replays as stored.
 
         Raises:

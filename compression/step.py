@@ -2,19 +2,22 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
 
-Plan = dict[str, Any]  # plain JSON-able data: all that is needed to do it again
+# What a step decided, as plain JSON-able data: all that is needed to do it again. A step declares
+# its keys in a TypedDict beside it, `class Prune(Step[PrunePlan])`; `version` is that schema's.
+Plan = Mapping[str, Any]
+P = TypeVar("P", bound=Plan)
 Batches = Iterable[tuple[Tensor, Tensor]]  # (uint8 N x 3 x H x W, int64 N)
 
 
@@ -67,32 +70,6 @@ class Treatment:
     plan: Callable[[], Plan | None]
 
 
-class CompressionStep(Protocol):
-    """A method that makes a network smaller, in one or several rounds of plan, apply, fine-tune."""
-
-    name: str
-    version: int  # of the plan's meaning
-    rounds: int
-
-    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
-        """Decide what to do in this round; never changes the network."""
-
-    def restructure(self, network: nn.Module, plan: Plan) -> nn.Module:
-        """Change the structure only, in place, on meta too: reloading uses just this."""
-
-    def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
-        """A smaller copy of the network with the weights carried over."""
-
-    def prune_optimizer_state(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
-        """What becomes of a tensor of the shape of parameter `name`, such as a moment of it."""
-
-    def penalty(self, network: nn.Module) -> Tensor | None:
-        """A term for the loss while the network is prepared for the step."""
-
-    def finish(self, network: nn.Module) -> nn.Module:
-        """After the last fine-tuning: take off what existed only for it."""
-
-
 # What members of a step were called in the version before; gone with the next one.
 FORMER_MEMBERS = {
     "carry": "transfer_weights",
@@ -102,14 +79,25 @@ FORMER_MEMBERS = {
 }
 
 
-class Step:
-    """The defaults of a `CompressionStep`. A step keeps no state from one round to the next."""
+class Step(Generic[P]):
+    """A method that makes a network smaller, in one or several rounds of plan, apply, fine-tune.
+
+    It keeps no state from one round to the next. To be written are `plan` and `restructure`, and
+    `transfer_weights` where layers are new; all else has a default.
+
+    Attributes:
+        name: what a person calls it; of a step of this package also what recipes call it.
+        version: of the schema of its plan; a recipe of another version is refused.
+        rounds: how often plan, apply, fine-tune repeats.
+        last: whether no step may follow this one.
+        scan_ratios: the ratios in a sensitivity scan.
+    """
 
     name = "step"
-    version = 1  # of the plan's meaning; a recipe of another version is refused
+    version = 1
     rounds = 1
-    last = False  # whether no step may follow this one
-    scan_ratios: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)  # ratios in a sensitivity scan
+    last = False
+    scan_ratios: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Takes a step of somebody's own that still has a member by its former name."""
@@ -119,22 +107,25 @@ class Step:
                 warnings.warn(f"{cls.__qualname__}.{former} is called {present} now.", stacklevel=2)
                 setattr(cls, present, vars(cls)[former])
 
-    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
-        """To be written by each step; see `CompressionStep.plan`."""
+    def plan(self, network: nn.Module, context: Context, round: int) -> P:
+        """Decide what to do in this round; never changes the network. To be written."""
         raise NotImplementedError
 
     @staticmethod
-    def restructure(network: nn.Module, plan: Plan) -> nn.Module:
-        """To be written by each step; see `CompressionStep.restructure`."""
+    def restructure(network: nn.Module, plan: P) -> nn.Module:
+        """Change the structure only, in place, on meta too: reloading uses just this.
+
+        To be written.
+        """
         raise NotImplementedError
 
     @staticmethod
-    def describe(plan: Plan) -> list[str]:
+    def describe(plan: P) -> list[str]:
         """What the plan does, in a few lines for a person."""
         return [f"{len(plan)} entries"]
 
     @staticmethod
-    def describe_layers(plan: Plan) -> dict[str, str]:
+    def describe_layers(plan: P) -> dict[str, str]:
         """What was done to each layer it looked at, and why, by the layer's name."""
         return {}
 
@@ -148,26 +139,29 @@ class Step:
         """
         raise CompressionError(f"{self.name} does not treat layers one by one: nothing to scan.")
 
-    def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
-        """Restructure a copy, then transfer the weights; `network` stays as it is."""
+    def apply(self, network: nn.Module, plan: P) -> nn.Module:
+        """A smaller copy with the weights transferred; `network` stays as it is."""
         smaller = self.restructure(copy.deepcopy(network), plan)
         with torch.no_grad():
             self.transfer_weights(network, smaller, plan)
         return smaller
 
-    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: P) -> None:
         """Fill the new layers of `smaller`; the untouched ones came along with the copy."""
 
-    def prune_optimizer_state(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
-        """The same; it is only used where the parameter still has its shape."""
+    def prune_optimizer_state(self, plan: P, name: str, value: Tensor) -> Tensor | None:
+        """What becomes of a tensor of the shape of parameter `name`, such as a moment of it.
+
+        The same here; it is only used where the parameter still has its shape. None: it is lost.
+        """
         return value
 
     def penalty(self, network: nn.Module) -> Tensor | None:
-        """None: most steps need no preparation."""
+        """A term for the loss while the network is prepared for the step; none here."""
         return None
 
     def finish(self, network: nn.Module) -> nn.Module:
-        """The network as it is: most steps leave nothing to take off."""
+        """After the last fine-tuning: take off what existed only for it; nothing here."""
         return network
 
 

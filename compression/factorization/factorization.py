@@ -118,7 +118,7 @@ class Factorization(Step):
             plan = self._fast_enough(target, rule, network, context, candidates, round)
         else:
             plan = self._solved(target, rule, network, context, candidates, timer, round)
-        plan["skipped"] = {**skipped, **plan["skipped"]}
+        plan = {**plan, "skipped": {**skipped, **plan["skipped"]}}
         last = round == self.rounds - 1
         if not plan["layers"] and (not candidates or (last and not _begun(network, context))):
             raise CompressionError(self._nothing_done(plan))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -82,7 +83,9 @@ def _no_cheaper(choice: Plan) -> str | None:
     return f"no cheaper ({rank_of(choice)}: {changes})"
 
 
-def _no_faster(candidate: Candidate, choice: Plan, timer: LayerTimer | None) -> str | None:
+def _no_faster(
+    candidate: Candidate, choice: dict[str, Any], timer: LayerTimer | None
+) -> str | None:
     if timer is None:
         return None
     before, after = timer.compare(candidate, choice["rank"])

@@ -22,7 +22,7 @@ from compression.cost import count_macs, count_params
 from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.sensitivity.stored_metrics import digest_weights, stored_metrics
-from compression.step import CompressionStep, Context, Treatment
+from compression.step import Context, Step, Treatment
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +65,7 @@ class Scan:
         return 1 - point.macs / self.macs
 
 
-def scan(
-    step: CompressionStep, treatments: Iterable[Treatment], network: nn.Module, context: Context
-) -> Scan:
+def scan(step: Step, treatments: Iterable[Treatment], network: nn.Module, context: Context) -> Scan:
     """What each treatment makes of the network; those that do not work are left out.
 
     Args:
@@ -101,7 +99,7 @@ def scan(
 
 def _try(
     treatment: Treatment,
-    step: CompressionStep,
+    step: Step,
     network: nn.Module,
     evaluate: Evaluate,
     context: Context,
@@ -169,7 +167,7 @@ def macro_f1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> fl
     return float(multiclass_f1_score(said, torch.cat(labels), said.shape[1], average="macro"))
 
 
-def scan_key(step: CompressionStep, network: nn.Module, context: Context) -> str:
+def scan_key(step: Step, network: nn.Module, context: Context) -> str:
     """A digest of all that the metrics follow from, but for the data and what a treatment says."""
     facts = {
         "format": FORMAT_VERSION,

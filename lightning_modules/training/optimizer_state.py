@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from compression.step import CompressionStep, Plan
+from compression.step import Plan, Step
 
 PREFIX = "network."  # of the network's parameters within the module that is fitted
 
@@ -29,7 +29,7 @@ class OptimizerState:
             if parameter in optimizer.state
         }
 
-    def prune(self, step: CompressionStep, plan: Plan) -> None:
+    def prune(self, step: Step, plan: Plan) -> None:
         """Do to all that has a parameter's shape what the plan does to the parameter."""
         found = {}
         for name, state in self.states.items():
