@@ -1,10 +1,163 @@
-"""Which code a file may name: only what is defined inside packages that the caller trusts."""
+"""What a name leads to: parts of each kind by registered names, and code that a file may name.
 
-from collections.abc import Iterable
+Names are known as text, without importing what they stand for. A part of one's own is named by
+`_target_`, or by the name under which its installed package offers it as an entry point.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 from typing import Any
 
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
 from compression.errors import CompressionError
+from compression.schema import choice_error, nearest
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The parts of one kind.
+
+    As an annotation (`Annotated[Any, IMPORTANCES]`) it declares a setting that is one of them: a
+    name, a node with a `_target_`, or an object.
+
+    Attributes:
+        kind: one of them in words, such as `importance`.
+        group: the entry points by which installed packages offer theirs.
+        paths: `module:attribute` by name, of a class that is built without arguments, or of an
+            object or function that is taken as it is.
+        methods: which every part has.
+        error: what a refusal raises.
+    """
+
+    kind: str
+    group: str
+    paths: Mapping[str, str]
+    methods: tuple[str, ...] = ("__call__",)
+    error: type[Exception] = CompressionError
+
+    def validate(self, value: Any) -> Any:
+        """The value, if it names a part or is one; nothing is imported.
+
+        Raises:
+            PydanticCustomError: no package offers a part of that name.
+        """
+        if isinstance(value, str):
+            if value not in self.paths and not self._offered(value):
+                raise choice_error(self.paths, f", or {{_target_: ...}} of your own {self.kind}")
+        elif isinstance(value, Mapping):
+            if not isinstance(value.get("_target_"), str):
+                raise ValueError(f"{{place}}={value} has no _target_, which names your class.")
+        elif not self._fits(value):
+            raise ValueError(self._unfit("{place}", value))
+        return value
+
+    def part(self, value: Any, key: str) -> Any:
+        """The part that a setting names, or is.
+
+        Args:
+            value: a name, a node with a `_target_` and arguments, or a part.
+            key: of the setting, for the sentence.
+
+        Raises:
+            CompressionError: or this registry's own error: it is no part of this kind, cannot be
+                imported, or two packages offer one of that name.
+        """
+        if isinstance(value, str):
+            found = self._named(value, key)
+            value = found() if isinstance(found, type) else found
+        elif isinstance(value, Mapping):
+            value = self._built(value, key)
+        if not self._fits(value):
+            raise self.error(self._unfit(key, value))
+        return value
+
+    def load(self, name: str, key: str) -> Any:
+        """What is registered under a name, not built.
+
+        Raises:
+            CompressionError: or this registry's own error.
+        """
+        return self._named(name, key)
+
+    def name_of(self, path: str) -> str | None:
+        """The registered name of the class at a dotted `path`; None of all others."""
+        dotted = {where.replace(":", "."): name for name, where in self.paths.items()}
+        return dotted.get(path)
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __hash__(self) -> int:
+        return hash(self.group)
+
+    def _named(self, name: str, key: str) -> Any:
+        offered = self._offered(name)
+        if len(offered) + (name in self.paths) > 1:
+            packages = [*(["model-diet"] if name in self.paths else []), *map(_package, offered)]
+            raise self.error(
+                f"{key}={name}: the {self.kind} {name} is offered by {' and '.join(packages)}; "
+                "uninstall one, or name yours by {_target_: ...}."
+            )
+        if name in self.paths:
+            return resolve_name(self.paths[name])
+        if not offered:
+            raise self.error(
+                f"{key}={name} does not exist{nearest(name, self.paths)}; there are "
+                f"{', '.join(self.paths)}, or {{_target_: ...}} of your own {self.kind}."
+            )
+        try:
+            return offered[0].load()
+        except Exception as error:  # whatever the package's import raises
+            raise self.error(
+                f"{key}={name}: the {self.kind} that {_package(offered[0])} offers cannot be "
+                f"imported: {' '.join(str(error).split())}."
+            ) from error
+
+    def _built(self, node: Mapping[str, Any], key: str) -> Any:
+        target = str(node.get("_target_"))
+        arguments = {name: value for name, value in node.items() if name != "_target_"}
+        try:
+            found = resolve_name(target)
+            return found(**arguments) if isinstance(found, type) or arguments else found
+        except CompressionError:
+            raise
+        except Exception as error:  # whatever the import, or the class, raises
+            raise self.error(f"{key}: {target} cannot be built: {error}.") from error
+
+    def _offered(self, name: str) -> tuple[EntryPoint, ...]:
+        return _entry_points(self.group).get(name, ())
+
+    def _fits(self, value: Any) -> bool:
+        return not isinstance(value, type) and all(hasattr(value, name) for name in self.methods)
+
+    def _unfit(self, key: str, value: Any) -> str:
+        kind = value if isinstance(value, type) else type(value)
+        missing = [name for name in self.methods if not hasattr(value, name)]
+        why = f"has no {', '.join(missing)}" if missing else "is a class and not an object of one"
+        return f"{key}: {kind.__module__}.{kind.__qualname__} is no {self.kind}: it {why}."
+
+
+@functools.cache
+def _entry_points(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+    """What installed packages offer, by name; nothing of them is imported."""
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for point in entry_points(group=group):
+        others = found.get(point.name, ())
+        if all(_package(other) != _package(point) for other in others):  # found twice on the path
+            found[point.name] = (*others, point)
+    return found
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
 
 
 def inside(path: str, packages: Iterable[str]) -> bool:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
+from compression.steps import StepSettings
 
 # What a step decided, as plain JSON-able data: all that is needed to do it again. A step declares
 # its keys in a TypedDict beside it, `class Prune(Step[PrunePlan])`; `version` is that schema's.
@@ -79,24 +80,18 @@ FORMER_MEMBERS = {
 }
 
 
-class Step(Generic[P]):
+class Step(StepSettings, Generic[P]):
     """A method that makes a network smaller, in one or several rounds of plan, apply, fine-tune.
 
     It keeps no state from one round to the next. To be written are `plan` and `restructure`, and
     `transfer_weights` where layers are new; all else has a default.
 
     Attributes:
-        name: what a person calls it; of a step of this package also what recipes call it.
-        version: of the schema of its plan; a recipe of another version is refused.
         rounds: how often plan, apply, fine-tune repeats.
-        last: whether no step may follow this one.
         scan_ratios: the ratios in a sensitivity scan.
     """
 
-    name = "step"
-    version = 1
-    rounds = 1
-    last = False
+    rounds: int = 1
     scan_ratios: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)
 
     def __init_subclass__(cls, **arguments: Any) -> None:

@@ -3,15 +3,57 @@
 The one place for "a number, not a bool", "one of these" and the like; imports no torch.
 """
 
-import difflib
+import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, Field, Strict
+
+from compression import schema
 from compression.errors import CompressionError
+from compression.schema import AtLeast0 as AtLeast0
+from compression.schema import Between0And1 as Between0And1
+from compression.schema import Count as Count
+from compression.schema import CountFrom0 as CountFrom0
+from compression.schema import Flag as Flag
+from compression.schema import Fraction as Fraction
+from compression.schema import Patterns as Patterns
+from compression.schema import Positive as Positive
+from compression.schema import Ratio as Ratio
+from compression.schema import Text as Text
+from compression.schema import Wanted as Wanted
+from compression.schema import choice_error as choice_error
 from compression.schema import height_width
 from compression.schema import is_number as is_number
+from compression.schema import nearest as nearest
+from compression.schema import shown as shown
 from lightning_modules.errors import ConfigError
+
+declared = functools.partial(schema.declared, error=ConfigError)
+
+
+def check_settings(declaration: type, settings: Mapping[str, Any], place: str = "") -> Any:
+    """An object of a declaration, of a node's plain values; `place` is the node's key.
+
+    Raises:
+        ConfigError: for the first mistake.
+    """
+    return schema.check_settings(declaration, settings, place, error=ConfigError)
+
+
+def whole_from(least: int) -> Any:
+    """The type of whole numbers from `least`, also written as 3.0 or 1e3."""
+
+    def is_whole_number(value: float) -> float:
+        if value != int(value):
+            raise ValueError
+        return value
+
+    limits = Field(ge=least, allow_inf_nan=False)
+    words = Wanted(f"a whole number >= {least}")
+    return Annotated[float, Strict(), limits, AfterValidator(is_whole_number), words]
+
 
 Limit = tuple[Callable[[Any], bool], str]  # whether a number is allowed, and what is, in words
 
@@ -88,9 +130,3 @@ def require_image_size(key: str, value: int | Sequence[int]) -> tuple[int, int]:
     except CompressionError:
         pass
     raise ConfigError(f"{key}={value} is no size; give pixels, as 64 or [48,64].")
-
-
-def nearest(word: Any, known: Iterable[str]) -> str:
-    """` (did you mean x?)` for the known name that is nearest to a word; empty where none is."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,98 @@
+"""The compression steps by name, and what each says of itself before torch is imported."""
+
+from collections.abc import Mapping
+from pkgutil import resolve_name
+from typing import Any, ClassVar
+
+from compression.errors import CompressionError
+from compression.registry import Registry
+from compression.schema import check_settings
+
+
+class StepSettings:
+    """What a step says of itself, and of what its settings may be.
+
+    Attributes:
+        name: what a person calls it; of a step of this package also what recipes call it.
+        version: of the schema of its plan; a recipe of another version is refused.
+        last: whether no step may follow this one.
+        fine_tuned: whether the network that it makes can be trained.
+        has_modules: whether that network has the modules it had, for features and auxiliary losses.
+        searched: the setting that a search varies, such as `target.macs`; None where none makes
+            sense.
+    """
+
+    name: ClassVar[str] = "step"
+    version: ClassVar[int] = 1
+    last: ClassVar[bool] = False
+    fine_tuned: ClassVar[bool] = True
+    has_modules: ClassVar[bool] = True
+    searched: ClassVar[str | None] = None
+
+    @classmethod
+    def check(cls, settings: Mapping[str, Any], place: str) -> None:
+        """Refuses settings that no network could be changed with; by default what is declared.
+
+        Args:
+            settings: of the step's node, without `_target_` and `fine_tuning`.
+            place: key of the node, such as `compression.prune`.
+
+        Raises:
+            CompressionError: one sentence on the first mistake.
+        """
+        if hasattr(cls, "__pydantic_fields__"):  # made by `declared`
+            check_settings(cls, settings, place)
+
+
+# The compression steps of this package: what recipes store of them, and where they are now.
+STEPS = Registry(
+    kind="compression step",
+    group="model_diet.steps",
+    paths={
+        "prune": "compression.pruning.prune:Prune",
+        "prune_layers": "compression.pruning.prune_layers:PruneLayers",
+        "prune_weights": "compression.pruning.prune_weights:PruneWeights",
+        "tucker": "compression.factorization.tucker:Tucker",
+        "cp": "compression.factorization.cp:CP",
+        "svd": "compression.factorization.svd:SVD",
+        "spatial_svd": "compression.factorization.spatial_svd:SpatialSVD",
+        "quantize": "compression.quantization.quantize:Quantize",
+        "quantize_aware": "compression.quantization.quantize_aware:QuantizeAware",
+    },
+    methods=("plan", "restructure", "apply"),
+)
+# Their settings, declared without torch, by the same names.
+STEP_SETTINGS = {
+    "prune": "compression.pruning.settings:PruneSettings",
+    "prune_layers": "compression.pruning.settings:PruneLayersSettings",
+    "prune_weights": "compression.pruning.settings:PruneWeightsSettings",
+    "tucker": "compression.factorization.settings:TuckerSettings",
+    "cp": "compression.factorization.settings:CPSettings",
+    "svd": "compression.factorization.settings:SVDSettings",
+    "spatial_svd": "compression.factorization.settings:SpatialSVDSettings",
+    "quantize": "compression.quantization.settings:QuantizeSettings",
+    "quantize_aware": "compression.quantization.settings:QuantizeAwareSettings",
+}
+
+
+def step_settings(target: str) -> Any:
+    """What declares the settings of the step at a dotted path, and what the step asks of a run.
+
+    Of this package's steps it is a class free of torch; of anybody else's the step's own class,
+    which is imported.
+
+    Raises:
+        CompressionError: there is no such class, or it is no step.
+    """
+    name = STEPS.name_of(target)
+    if name is not None:
+        return resolve_name(STEP_SETTINGS[name])
+    try:
+        found = resolve_name(target)
+    except Exception as error:  # whatever the import raises
+        raise CompressionError(f"{target} cannot be built: {error}.") from error
+    if not (isinstance(found, type) and all(hasattr(found, name) for name in STEPS.methods)):
+        raise CompressionError(
+            f"{target} is no compression step; derive your class from compression.Step."
+        )
+    return found
