@@ -1,18 +1,20 @@
 """Spaces that need code: conditional parameters, or several that make one value."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import Trial
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.search.space import Space, as_override, distributions, is_taken, taken_keys
+from lightning_modules.search.distributions import parse
+from lightning_modules.search.space import as_override, is_taken, taken_keys
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
 
-def custom_overrides(root: DictConfig, trial: Trial) -> list[str]:
+def custom_overrides(root: DictConfig, trial: "BaseTrial") -> list[str]:
     """What `hydra.sweeper.custom_search_space` adds to a trial.
 
     The function is called with the composed multirun and the trial. It may return overrides;
@@ -42,7 +44,7 @@ class Draw:
         overrides: of all keys drawn so far.
     """
 
-    def __init__(self, root: DictConfig, trial: Trial) -> None:
+    def __init__(self, root: DictConfig, trial: "BaseTrial") -> None:
         self.root, self.trial = root, trial
         self.taken = taken_keys(root)
         self.overrides: list[str] = []
@@ -62,16 +64,7 @@ class Draw:
 
     def parameter(self, name: str, expression: Any) -> Any:
         """Draws what is no key itself; a single value, `choice(3)` or 3, is no parameter."""
-        found, constant = distributions(Space({name: str(expression)}, [], []))
-        if constant:
-            return OverridesParser.create().parse_override(constant[0]).value()
-        distribution: BaseDistribution = found[name]
-        if distribution.single():
-            return _only(distribution)
-        return self.trial._suggest(name, distribution)
-
-
-def _only(distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[0]
-    return distribution.low  # type: ignore[attr-defined]  # all numeric ones have it
+        found = parse(name, str(expression))
+        if isinstance(found, str):
+            return OverridesParser.create().parse_override(f"{name}={found}").value()
+        return found.first if found.single else found.draw(self.trial, name)

@@ -1,5 +1,7 @@
 """Children of good trials: what a search of architectures needs under tight limits."""
 
+from typing import Any
+
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
@@ -31,9 +33,7 @@ class EvolutionSampler(IndependentSampler):
         self.random = RandomSampler(seed=seed)
         self.inherited: dict[str, object] = {}
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Chooses the parent, and what the child takes from it: Optuna asks this once a draw."""
         self.inherited = {}
         parent = self._parent(study, trial.number)

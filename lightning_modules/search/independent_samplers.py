@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightning_modules.search.space import bare
 
@@ -15,9 +15,7 @@ from lightning_modules.search.space import bare
 class IndependentSampler(BaseSampler):
     """The base of samplers that draw nothing together; they say `sample_independent`."""
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Empty; Optuna asks this once a draw."""
         return {}
 
@@ -33,7 +31,7 @@ class FixedValuesSampler(IndependentSampler):
 
     Args:
         value_of: the known value of a parameter, or None.
-        other: draws where there is none.
+        other: draws where there is none, and is told how trials end.
     """
 
     def __init__(self, value_of: Callable[[str], Any], other: BaseSampler) -> None:
@@ -52,6 +50,10 @@ class FixedValuesSampler(IndependentSampler):
             return value
         return self.other.sample_independent(study, trial, param_name, param_distribution)
 
+    def after_trial(self, *arguments: Any, **named: Any) -> None:
+        """Optuna's, for the other sampler."""
+        self.other.after_trial(*arguments, **named)
+
 
 def default_value(root: DictConfig, name: str) -> Any:
     """The value that a parameter's key has without a search, or the option chosen of a group.
@@ -65,6 +67,9 @@ def default_value(root: DictConfig, name: str) -> Any:
 def holds(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a value is one of those that a distribution gives."""
     try:
-        return distribution._contains(distribution.to_internal_repr(value))
+        create_trial(
+            state=TrialState.RUNNING, params={"": value}, distributions={"": distribution}
+        )  # Optuna's own check, which has no public name
     except (TypeError, ValueError):  # a word where a number is drawn, or none of the choices
         return False
+    return True

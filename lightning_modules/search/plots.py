@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from lightning_modules.reporting.pictures import StudyPlots, TrialPoint
@@ -35,10 +35,18 @@ def study_plots(study: optuna.Study, score: Mapping[str, float]) -> StudyPlots:
         trials=[_point(trial) for trial in good],
         without=[trial.number for trial in ended if trial.number not in known],
         importances=[importances(good, place) for place in range(len(names))],
-        logarithmic=frozenset(name for name, law in laws.items() if "Log" in type(law).__name__),
+        logarithmic=frozenset(
+            name
+            for name, law in laws.items()
+            if "Log" in type(law).__name__ or getattr(law, "log", False)
+        ),
         winner=next((trial.number for trial in winners(study)), None),
         score=score,
     )
+
+
+def _is_logarithmic(law: BaseDistribution) -> bool:
+    return bool(getattr(law, "log", "Log" in type(law).__name__))  # Optuna 2 has classes for it
 
 
 def _point(trial: FrozenTrial) -> TrialPoint:
@@ -57,7 +65,7 @@ def importances(trials: Sequence[FrozenTrial], objective: int = 0) -> dict[str, 
     The correlation ratio with Kelley's correction for the number of groups (epsilon squared;
     Kelley 1935, PNAS 21): 0 for a parameter that does nothing, 1 for one that decides alone; joint
     effects are not in it. It suits conditional spaces, for each parameter is judged by the trials
-    that have it.
+    that have it; Optuna's own are of parameters that all trials have, and add up to 1 in any case.
 
     Args:
         trials: finished ones.

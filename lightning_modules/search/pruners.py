@@ -1,11 +1,15 @@
 """Ending trials early that look worse than others did at the same epoch."""
 
+import bisect
+import itertools
 import math
 import zlib
 from collections.abc import Sequence
+from typing import Any, cast
 
-import optuna
 from omegaconf import DictConfig
+from optuna import Study
+from optuna.pruners import BasePruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial
 
 from lightning_modules.errors import ConfigError
@@ -41,7 +45,7 @@ def check_pruner(cfg: DictConfig, objectives: Sequence[str]) -> None:
         )
 
 
-def make_pruner(cfg: DictConfig, epochs: int) -> optuna.pruners.BasePruner:
+def make_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
     """The pruner that `sweep.pruner` names; a step is an epoch, from 1.
 
     Args:
@@ -51,24 +55,60 @@ def make_pruner(cfg: DictConfig, epochs: int) -> optuna.pruners.BasePruner:
     kind, min_epochs = cfg.sweep.pruner, cfg.sweep.pruner_epochs
     min_epochs = min_epochs or math.ceil(epochs / 3)
     if kind == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=min_epochs)
+        return MedianPruner(n_startup_trials=4, n_warmup_steps=min_epochs)
     if kind == "successive_halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=min_epochs, reduction_factor=3)
+        return SuccessiveHalvingPruner(min_resource=min_epochs, reduction_factor=3)
     return SteadyHyperband(
         min_resource=min_epochs, max_resource=max(epochs, min_epochs), reduction_factor=3
     )
 
 
-class SteadyHyperband(optuna.pruners.HyperbandPruner):
-    """Puts a trial into the same bracket in every process; `hash` of a text differs in each."""
+class SteadyHyperband(BasePruner):
+    """Hyperband whose trials are in the same bracket in every process, as from Optuna 3 on.
 
-    def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        if not self._pruners:
-            return 0
-        place = zlib.crc32(f"{study.study_name}_{trial.number}".encode())
-        place %= self._total_trial_allocation_budget
-        for bracket, budget in enumerate(self._trial_allocation_budgets):
-            place -= budget
-            if place < 0:
-                return bracket
-        raise AssertionError("The budgets add up to their total.")
+    Optuna 2's draws it from `hash` of a text, which differs in each. Bracket i has the trials whose
+    first rung is the i-th (Li et al. 2018, JMLR 18, Algorithm 1), and compares only these.
+
+    Args:
+        min_resource: epochs before the first rung of bracket 0.
+        max_resource: epochs of a whole trial.
+        reduction_factor: between rungs.
+    """
+
+    def __init__(self, min_resource: int, max_resource: int, reduction_factor: int) -> None:
+        last = math.floor(math.log(max_resource / min_resource, reduction_factor))
+        self.brackets = [
+            SuccessiveHalvingPruner(
+                min_resource=min_resource,
+                reduction_factor=reduction_factor,
+                min_early_stopping_rate=rate,
+            )
+            for rate in range(last + 1)
+        ]
+        sizes = [(last + 1) * reduction_factor**s / (s + 1) for s in range(last, -1, -1)]
+        self.ends = list(itertools.accumulate(map(math.ceil, sizes)))
+
+    def bracket_of(self, study_name: str, number: int) -> int:
+        """The bracket of the trial of that number."""
+        place = zlib.crc32(f"{study_name}_{number}".encode()) % self.ends[-1]
+        return bisect.bisect_right(self.ends, place)
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether the trial's bracket ends it."""
+        bracket = self.bracket_of(study.study_name, trial.number)
+        return self.brackets[bracket].prune(cast(Study, _Bracket(study, self, bracket)), trial)
+
+
+class _Bracket:
+    """A study of which only one bracket's trials are seen."""
+
+    def __init__(self, study: Study, pruner: SteadyHyperband, bracket: int) -> None:
+        self.study, self.pruner, self.bracket = study, pruner, bracket
+
+    def get_trials(self, **settings: Any) -> list[FrozenTrial]:
+        name, place = self.study.study_name, self.pruner.bracket_of
+        trials = self.study.get_trials(**settings)
+        return [trial for trial in trials if place(name, trial.number) == self.bracket]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.study, name)

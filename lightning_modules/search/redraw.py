@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import optuna
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
-from optuna import Study
-from optuna.distributions import BaseDistribution, _get_single_value
-from optuna.trial import Trial
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from lightning_modules.config import COMPOSING
 from lightning_modules.registry import build
@@ -16,62 +17,57 @@ from lightning_modules.search.cost_limits import COUNTED, limits_of, meta_costs,
 from lightning_modules.search.trials import counts
 
 
-class Candidate(Trial):
-    """A draw for a trial of the study that leaves nothing in its storage.
+class SamplerOfTrial(BaseSampler):
+    """Draws for another study whatever a sampler would draw for one trial of its own study.
 
     Args:
-        study: whose sampler draws.
-        trial_id: of the running trial that it is drawn for.
+        study: whose sampler draws, and from whose trials it learns.
+        trial: a running one of it; what the sampler itself notes of a draw stays with it.
     """
 
-    def __init__(self, study: Study, trial_id: int) -> None:
-        self.drawn: dict[str, Any] = {}
-        super().__init__(study, trial_id)
+    def __init__(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self.own = study, trial
+        self.sampler = study.sampler
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """What was drawn so far."""
-        return dict(self.drawn)
+    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
+        """What the sampler draws together."""
+        return self.sampler.infer_relative_search_space(*self.own)
 
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name not in self.drawn:
-            self.drawn[name] = self._draw(name, distribution)
-        return self.drawn[name]
+    def sample_relative(self, _: Any, __: Any, space: dict[str, BaseDistribution]) -> Any:
+        """That, drawn."""
+        return self.sampler.sample_relative(*self.own, space)
 
-    def _draw(self, name: str, distribution: BaseDistribution) -> Any:
-        if distribution.single():
-            return _get_single_value(distribution)
-        if self._is_relative_param(name, distribution):
-            return self.relative_params[name]
-        frozen = self.storage.get_trial(self._trial_id)
-        return self.study.sampler.sample_independent(self.study, frozen, name, distribution)
+    def sample_independent(self, _: Any, __: Any, name: str, distribution: BaseDistribution) -> Any:
+        """A parameter that is drawn alone."""
+        return self.sampler.sample_independent(*self.own, name, distribution)
 
 
 def draw_again(
-    study: Study,
-    trial_id: int,
-    excess: Callable[[Trial], float],
+    study: optuna.Study,
+    trial: FrozenTrial,
+    excess: Callable[[optuna.Trial], float],
     tries: int,
 ) -> dict[str, Any]:
     """The parameters of the first draw that is new and within the limits, or else of the nearest.
 
     Args:
-        study: whose sampler draws.
-        trial_id: of the trial.
+        study: whose sampler draws; nothing of a draw is left in it.
+        trial: a running one, for which it draws.
         excess: how far over the limits a draw is, 0 within them.
         tries: how many draws at most, from 1.
     """
-    trials = study.get_trials(deepcopy=False)
-    known = [trial.params for trial in trials if counts(trial) and trial._trial_id != trial_id]
+    others = (one for one in study.get_trials(deepcopy=False) if one.number != trial.number)
+    known = [one.params for one in others if counts(one)]
+    drafts = optuna.create_study(sampler=SamplerOfTrial(study, trial))  # in memory
     best: dict[str, Any] = {}
     smallest = math.inf
     for _ in range(tries):
-        candidate = Candidate(study, trial_id)
-        over = excess(candidate)
-        if candidate.params in known:
+        draft = drafts.ask()
+        over = excess(draft)
+        if draft.params in known:
             over = math.inf
         if over < smallest or not best:
-            best, smallest = candidate.params, over
+            best, smallest = draft.params, over
         if not over:
             break
     return best

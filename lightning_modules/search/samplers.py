@@ -1,31 +1,33 @@
 """Who chooses the next trial's parameters."""
 
-import warnings
 import zlib
-from collections.abc import Mapping
-from typing import Any
 
-import optuna
 from omegaconf import DictConfig
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build
 from lightning_modules.schema import require_choice
 from lightning_modules.search.evolution import EvolutionSampler
-from lightning_modules.search.trials import violation_of
 
 KINDS = {
-    "tpe": optuna.samplers.TPESampler,
-    "random": optuna.samplers.RandomSampler,
-    "cmaes": optuna.samplers.CmaEsSampler,
-    "nsgaii": optuna.samplers.NSGAIISampler,
+    "tpe": TPESampler,
+    "random": RandomSampler,
+    "cmaes": CmaEsSampler,
+    "nsgaii": NSGAIISampler,
     "evolution": EvolutionSampler,
+    "grid": RandomSampler,  # of what a grid's points leave open
 }
+OURS = "lightning_modules.search.samplers.sampler_for"
 
 
-def sampler_for(
-    node: DictConfig, *, number: int, seed: int, objectives: int
-) -> optuna.samplers.BaseSampler:
+def sampler_for(node: DictConfig, *, number: int, seed: int, objectives: int) -> BaseSampler:
     """The sampler of one trial; its draws follow from the seed and the trial's number.
 
     A sampler that is kept draws otherwise after a resume: with its first numbers, which finished
@@ -41,14 +43,9 @@ def sampler_for(
     seed = seed if node.get("seed") is None else node.seed
     seed = zlib.crc32(f"{seed}/{number}".encode())
     kind = kind_of(node, objectives=objectives)
-    extra: dict[str, Any] = {"seed": seed}
-    if kind == "nsgaii":
-        extra["constraints_func"] = violations
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constraints
-        if _is_ours(node):
-            return KINDS[kind](**extra)
-        return build({str(k): v for k, v in node.items() if k not in extra}, **extra)
+    if node.get("_target_") == OURS or kind == "grid":
+        return KINDS[kind](seed=seed)
+    return build({str(k): v for k, v in node.items() if k != "seed"}, seed=seed)
 
 
 def kind_of(node: DictConfig, *, objectives: int) -> str:
@@ -57,9 +54,9 @@ def kind_of(node: DictConfig, *, objectives: int) -> str:
     Raises:
         ConfigError: there is none of that name, or it cannot do several objectives.
     """
-    if _is_ours(node):
+    if node.get("_target_") == OURS:
         kind = node.kind if node.kind != "auto" else ("tpe" if objectives == 1 else "nsgaii")
-        require_choice("sweep.sampler", kind, ("auto", *KINDS, "grid"))
+        require_choice("sweep.sampler", kind, ("auto", *KINDS))
     else:
         kind = str(node._target_).rpartition(".")[2].removesuffix("Sampler").lower()
     if kind in ("cmaes", "evolution") and objectives > 1:
@@ -67,12 +64,3 @@ def kind_of(node: DictConfig, *, objectives: int) -> str:
             f"sweep.sampler={kind} improves one objective; for several use sweep.sampler=nsgaii."
         )
     return kind
-
-
-def violations(trial: optuna.trial.FrozenTrial) -> list[float]:
-    """NSGA-II's constraint: above 0 for a network over its limits."""
-    return [violation_of(trial)]
-
-
-def _is_ours(node: Mapping[str, Any]) -> bool:
-    return node.get("_target_") == "lightning_modules.search.samplers.sampler_for"

@@ -1,6 +1,5 @@
 """What a search varies: the sweep's parameters, less what the command line fixes."""
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import nearest
+from lightning_modules.search.distributions import Distribution, parse
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,12 @@ def search_space(root: DictConfig) -> Space:
     Raises:
         ConfigError: a parameter of the sweep file is no key of the configuration.
     """
-    swept: dict[str, str] = {}
-    fixed: list[str] = []
-    for override in _overrides(root):
-        line = str(override.input_line)
-        if override.is_sweep_override():
-            swept[override.get_key_element()] = line.split("=", 1)[1]
-        else:
-            fixed.append(line)
+    given = [(one, str(one.input_line)) for one in _overrides(root)]
+    swept = {
+        one.get_key_element(): line.split("=", 1)[1]
+        for one, line in given
+        if one.is_sweep_override()
+    }
     taken, params, dropped = taken_keys(root), {}, []
     for key, expression in (root.hydra.sweeper.params or {}).items():
         if expression is None or is_taken(bare(key), taken):
@@ -50,6 +49,7 @@ def search_space(root: DictConfig) -> Space:
             dropped.append(key)
         else:
             raise ConfigError(_unknown(root, key))
+    fixed = [line for one, line in given if not one.is_sweep_override()]
     return Space({**params, **swept}, fixed, dropped)
 
 
@@ -65,32 +65,15 @@ def is_taken(key: str, taken: set[str]) -> bool:
     return bool(taken & {key, *above})
 
 
-def distributions(space: Space) -> tuple[dict[str, Any], list[str]]:
-    """Optuna's distribution of each parameter, and the overrides of those with one value only.
+def distributions(space: Space) -> tuple[dict[str, Distribution], list[str]]:
+    """What each parameter is drawn from, and the overrides of those with one value only.
 
     Raises:
         ConfigError: an expression cannot be read.
     """
-    from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
-
-    found: dict[str, Any] = {}
-    constant: list[str] = []
-    for key, expression in space.params.items():
-        try:
-            varied, single = create_params_from_overrides([f"{key}={expression}"])
-        except Exception as error:  # whatever the grammar, the plugin or Optuna say
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise ConfigError(
-                f"The search space has {key}: {expression}, which cannot be read: {reason}; write "
-                "choice(..), interval(a,b), range(a,b) or tag(log, interval(a,b))."
-            ) from None
-        found |= varied
-        constant += [f"{name}={value}" for name, value in single.items()]
-    return found, constant
-
-
-def _overrides(root: DictConfig) -> list[Override]:
-    return OverridesParser.create().parse_overrides(list(root.hydra.overrides.task))
+    read = {key: parse(key, expression) for key, expression in space.params.items()}
+    varied = {key: one for key, one in read.items() if not isinstance(one, str)}
+    return varied, [f"{key}={one}" for key, one in read.items() if isinstance(one, str)]
 
 
 def as_override(name: str, value: Any) -> str:
@@ -110,6 +93,10 @@ def has_key(root: DictConfig, key: str) -> bool:
     return key in root.hydra.runtime.choices or _missing_part(root, key) is None
 
 
+def _overrides(root: DictConfig) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(root.hydra.overrides.task))
+
+
 def _missing_part(root: DictConfig, key: str) -> tuple[str, list[str]] | None:
     """The first part of a dotted key that is not there, and what is there instead."""
     node: Any = root
@@ -117,14 +104,11 @@ def _missing_part(root: DictConfig, key: str) -> tuple[str, list[str]] | None:
         names = [str(name) for name in node] if OmegaConf.is_dict(node) else []
         if part not in names:
             return part, names
-        node = node._get_node(part)
-        if node._is_interpolation():
-            node = node._dereference_node()
+        node = OmegaConf.select(node, part)
     return None
 
 
 def _unknown(root: DictConfig, key: str) -> str:
     part, names = _missing_part(root, key) or (key, [])
-    near = difflib.get_close_matches(part, names, n=1)
-    hint = f"did you mean {near[0]} for {part}?" if near else f"there is no {part} in it."
-    return f"The search space has {key}, which is not a key of the configuration; {hint}"
+    hint = nearest(part, names) or f": there is no {part} in it"
+    return f"The search space has {key}, which is not a key of the configuration{hint}."

@@ -17,6 +17,7 @@ from lightning_modules.files import read_json, write_json
 from lightning_modules.registry import plain
 from lightning_modules.runs import SEARCH, current_space
 from lightning_modules.search.identity import digest, identity, study_name
+from lightning_modules.search.live_trials import find_trial, open_trial
 from lightning_modules.search.objectives import directions_of, objectives_of
 
 RACED = ("already exists", "unique constraint")  # what databases say of it
@@ -35,10 +36,9 @@ def open_study(root: DictConfig) -> optuna.Study:
     about = identity(root)
     names, directions = objectives_of(root), directions_of(root)
     storage = open_storage(settings.storage)
-    known = {summary.study_name for summary in storage.get_all_study_summaries()}
-    if settings.study_name in known:
-        study = optuna.load_study(settings.study_name, storage)
-    else:
+    try:
+        study = optuna.load_study(study_name=settings.study_name, storage=storage)
+    except KeyError:
         _check_empty(folder, settings.study_name)
         if settings.study_name == study_name(root):  # nobody asked for a study of another name
             _check_former(folder.parent, settings.study_name, about)
@@ -71,7 +71,7 @@ def find_study(folder: Path) -> tuple[optuna.Study, dict[str, Any]]:
     if url.startswith("sqlite:///") and (folder / "study.db").is_file():
         url = f"sqlite:///{folder / 'study.db'}"  # the folder may have been moved
     try:
-        return optuna.load_study(about["name"], open_storage(url)), about
+        return optuna.load_study(study_name=about["name"], storage=open_storage(url)), about
     except KeyError:
         raise ConfigError(f"{url} holds no study called {about['name']}.") from None
 
@@ -86,13 +86,12 @@ def own_trial(cfg: DictConfig, hydra: DictConfig, pruner: BasePruner | None = No
     """
     optuna.logging.set_verbosity(logging.WARNING)
     study = optuna.load_study(
-        hydra.sweeper.study_name,
-        open_storage(hydra.sweeper.storage),
+        study_name=hydra.sweeper.study_name,
+        storage=open_storage(hydra.sweeper.storage),
         sampler=optuna.samplers.RandomSampler(),  # has nothing to draw here
         pruner=pruner,
     )
-    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, cfg.trial)
-    return optuna.Trial(study, trial_id)
+    return open_trial(study, find_trial(study, cfg.trial))
 
 
 def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
@@ -105,11 +104,11 @@ def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
     }
 
 
-def open_storage(url: Any) -> Any:
+def open_storage(url: Any) -> RDBStorage:
     """Optuna's storage behind a URL.
 
     Raises:
-        ConfigError: it cannot be reached.
+        ConfigError: it cannot be reached, or is of another Optuna.
     """
     if not isinstance(url, str):
         raise ConfigError(f"hydra.sweeper.storage={url} is no URL; give sqlite:///FILE or another.")
@@ -117,8 +116,15 @@ def open_storage(url: Any) -> Any:
     patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     for tries_left in reversed(range(10)):
         try:
-            return optuna.storages.get_storage(RDBStorage(url, engine_kwargs=patience))
-        except (SQLAlchemyError, ImportError, RuntimeError) as error:
+            return RDBStorage(url, engine_kwargs=patience)
+        except RuntimeError as error:
+            versions = str(error).partition(". ")[0]  # "The runtime ... (set up by optuna 5.0.0)"
+            raise ConfigError(
+                f"The study's storage {url} is of another Optuna: {versions}; go on with that one, "
+                f"or copy the database first and then run `optuna storage upgrade --storage {url}` "
+                "with the newer one, which cannot be undone."
+            ) from None
+        except (SQLAlchemyError, ImportError) as error:
             reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
             # Another worker creates the same tables just now; a moment later they are there.
             if not tries_left or not any(word in reason.lower() for word in RACED):

@@ -11,6 +11,7 @@ from optuna.study import StudyDirection
 
 from lightning_modules.files import write_json
 from lightning_modules.runs import STOPPED
+from lightning_modules.search.live_trials import find_trial
 from lightning_modules.search.pruners import make_pruner
 from lightning_modules.search.storage import own_trial
 
@@ -30,7 +31,7 @@ class TrialPruning(pl.Callback):
 
     def __init__(self, trial: optuna.Trial, objective: str, folder: Path) -> None:
         self.trial, self.objective, self.path = trial, objective, folder / STOPPED
-        reported = trial.study._storage.get_trial(trial._trial_id).intermediate_values
+        reported = find_trial(trial.study, trial.number).intermediate_values
         self.step = max(reported, default=0)
         self.better = max if trial.study.direction == StudyDirection.MAXIMIZE else min
         self.best = reported.get(self.step)

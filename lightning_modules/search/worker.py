@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import optuna
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
@@ -22,10 +21,10 @@ from lightning_modules.runs import STOPPED
 from lightning_modules.search import progress
 from lightning_modules.search.cost_limits import OVER_LIMITS
 from lightning_modules.search.custom_space import custom_overrides
-from lightning_modules.search.grid import next_point
+from lightning_modules.search.grid import POINT, next_point
 from lightning_modules.search.independent_samplers import FixedValuesSampler, default_value
+from lightning_modules.search.live_trials import begin_trial, open_trial
 from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
-from lightning_modules.search.progress import write_table
 from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
 from lightning_modules.search.samplers import kind_of, sampler_for
 from lightning_modules.search.space import as_override, distributions, search_space
@@ -39,7 +38,6 @@ from lightning_modules.search.trials import (
     finish_orphans,
     mark_failed,
     metrics_left,
-    new_trial,
     trial_folder,
 )
 
@@ -53,14 +51,17 @@ class Worker:
     """
 
     def __init__(self, root: DictConfig, launcher: Launcher) -> None:
-        self.root, self.launcher = root, launcher
+        self.root, self.launcher, self.settings = root, launcher, root.hydra.sweeper
         self.folder = Path(root.hydra.sweep.dir)
         self.names, self.directions = objectives_of(root), directions_of(root)
         self.space = search_space(root)
         self.distributions, self.constant = distributions(self.space)
-        self.grid = kind_of(root.hydra.sweeper.sampler, objectives=len(self.names)) == "grid"
+        self.grid = kind_of(self.settings.sampler, objectives=len(self.names)) == "grid"
         self.limits = counted_limits(root)
         self.study = open_study(root)
+        self.sampler = partial(
+            sampler_for, self.settings.sampler, seed=root.seed, objectives=len(self.names)
+        )
 
     def work(self) -> None:
         """Runs trials until the study has as many as asked for; finished ones are never repeated.
@@ -68,86 +69,68 @@ class Worker:
         Raises:
             ConfigError: more trials raised than `max_failure_rate` allows.
         """
-        settings = self.root.hydra.sweeper
         own = raised = 0
-        self._choose_sampler(0)  # finishing orphans, too, tells the sampler
-        while True:
-            finish_orphans(self.study, self.folder, self.names, list(self.root.sweep.mark_failed))
-            taken = sum(map(counts, self.study.get_trials(deepcopy=False)))
-            batch = self._ask(min(settings.n_jobs, settings.n_trials - taken))
-            if not batch:
-                break
+        while batch := self._ask():
             failures = self._run(batch)
             if not own:
                 _freeze_libraries()
             own, raised = own + len(batch), raised + failures
-            if raised / own > settings.max_failure_rate:
+            if raised / own > self.settings.max_failure_rate:
                 raise ConfigError(
                     f"{raised} of {own} trials failed, more than sweep.max_failure_rate="
-                    f"{settings.max_failure_rate} allows; their reasons stand in failed.txt of "
-                    f"{self.folder / 'trials'}."
+                    f"{self.settings.max_failure_rate} allows; their reasons stand in failed.txt "
+                    f"of {self.folder / 'trials'}."
                 )
-        write_table(self.study, self.folder, self.names)
+        progress.write_table(self.study, self.folder, self.names)
 
-    def _ask(self, count: int) -> list[tuple[Trial, list[str]]]:
-        """So many new trials, each with its overrides; fewer where others were faster."""
-        batch = []
-        for _ in range(count):
-            template = self._template()
-            if template is None:
+    def _ask(self) -> list[tuple[Trial, list[str]]]:
+        """As many new trials as may run at once, each with its overrides; none where n are there.
+
+        What other processes left behind when they ended makes room first.
+        """
+        self.study.sampler = FixedValuesSampler(lambda name: None, self.sampler(number=0))
+        finish_orphans(self.study, self.folder, self.names, list(self.root.sweep.mark_failed))
+        taken = sum(map(counts, self.study.get_trials(deepcopy=False)))
+        batch: list[tuple[Trial, list[str]]] = []
+        for _ in range(min(self.settings.n_jobs, self.settings.n_trials - taken)):
+            begun = self._begin()
+            if begun is None:
                 break
-            storage = self.study._storage
-            # Owner and trial come into being together: no kill can leave one without the other.
-            trial_id = storage.create_new_trial(self.study._study_id, template_trial=template)
-            number = storage.get_trial_number_from_id(trial_id)
-            self._choose_sampler(number)
-            self._draw_again(trial_id)
-            trial = Trial(self.study, trial_id)
-            if self._is_surplus(number):
-                mark_failed(self.study, trial, "another worker was faster", self._place(number))
+            self._choose_sampler(begun)
+            trial = open_trial(self.study, begun)
+            if self._began_before(trial.number) >= self.settings.n_trials:
+                place = trial_folder(self.folder, trial.number)
+                mark_failed(self.study, trial, "another worker was faster", place)
                 break
             batch.append((trial, self._overrides(trial)))
         return batch
 
-    def _template(self) -> FrozenTrial | None:
-        """What a trial is when it begins; None where a grid has no point left."""
-        system = {}
-        if self.grid:
-            point = next_point(self.distributions, self.study.get_trials(deepcopy=False))
-            if point is None:
-                return None
-            system = {"fixed_params": point}
-        return new_trial(**system)
+    def _begin(self) -> FrozenTrial | None:
+        """A new trial without parameters; None where a grid has no point left."""
+        if not self.grid:
+            return begin_trial(self.study)
+        point = next_point(self.distributions, self.study.get_trials(deepcopy=False))
+        return None if point is None else begin_trial(self.study, **{POINT: point})
 
-    def _choose_sampler(self, number: int) -> None:
+    def _choose_sampler(self, trial: FrozenTrial) -> None:
+        """Sets who draws a trial: the values are known of a grid's, and of the study's first.
+
+        Any other is drawn until it is a new one within the limits.
+        """
+        self.study.sampler = sampler = self.sampler(number=trial.number)
         if self.grid:
-            self.study.sampler = optuna.samplers.RandomSampler(seed=0)  # nothing is left to draw
+            known = trial.user_attrs[POINT].get
+        elif self._began_before(trial.number) == 0:
+            known = partial(default_value, self.root)
+        elif redraws := self.root.sweep.redraws:
+            known = draw_again(self.study, trial, self._excess, 1 + redraws).get
+        else:
             return
-        sampler = sampler_for(
-            self.root.hydra.sweeper.sampler,
-            number=number,
-            seed=self.root.seed,
-            objectives=len(self.names),
-        )
-        first = self._began_before(number) == 0
-        defaults = partial(default_value, self.root)
-        self.study.sampler = FixedValuesSampler(defaults, sampler) if first else sampler
+        self.study.sampler = FixedValuesSampler(known, sampler)
 
-    def _draw_again(self, trial_id: int) -> None:
-        """Lets the sampler draw until the trial is a new one within the limits."""
-        fixed = isinstance(self.study.sampler, FixedValuesSampler)  # which would draw the same
-        if self.root.sweep.redraws and not self.grid and not fixed:
-            tries = 1 + self.root.sweep.redraws
-            point = draw_again(self.study, trial_id, self._excess, tries)
-            self.study.sampler = FixedValuesSampler(point.get, self.study.sampler)
-
-    def _excess(self, candidate: Trial) -> float:
-        overrides = self._overrides(candidate)
+    def _excess(self, draft: Trial) -> float:
+        overrides = self._overrides(draft)
         return excess_of(self.root, overrides, self.limits) if self.limits else 0.0
-
-    def _is_surplus(self, number: int) -> bool:
-        """Whether n trials that count began before this one: another worker asked just then."""
-        return self._began_before(number) >= self.root.hydra.sweeper.n_trials
 
     def _began_before(self, number: int) -> int:
         """How many trials that count have a smaller number."""
@@ -156,7 +139,7 @@ class Worker:
 
     def _overrides(self, trial: Trial) -> list[str]:
         for name, distribution in self.distributions.items():
-            trial._suggest(name, distribution)
+            distribution.draw(trial, name)
         drawn = [as_override(*pair) for pair in trial.params.items()]
         drawn += custom_overrides(self.root, trial)
         own = [f"trial={trial.number}", f"hydra.sweep.subdir=trials/{trial.number}"]
@@ -171,7 +154,7 @@ class Worker:
         for (trial, _), job in zip(batch, jobs, strict=True):
             failures += self._tell(trial, job)
             progress.show(self.study, trial.number, self.root, time.perf_counter() - start)
-        write_table(self.study, self.folder, self.names)
+        progress.write_table(self.study, self.folder, self.names)
         return failures
 
     def _launch(self, batch: Sequence[tuple[Trial, list[str]]]) -> Iterator[JobReturn]:
@@ -189,7 +172,7 @@ class Worker:
 
     def _tell(self, trial: Trial, job: JobReturn) -> bool:
         """Tells the study how a trial ended; returns whether it failed."""
-        folder = self._place(trial.number)
+        folder = trial_folder(self.folder, trial.number)
         found = metrics_left(folder)
         if (folder / OVER_LIMITS).is_file():
             over = read_json(folder / OVER_LIMITS)
@@ -200,7 +183,7 @@ class Worker:
         trial.set_user_attr(METRICS, found)
         try:
             if job.status != JobStatus.COMPLETED:
-                raise job._return_value
+                raise job._return_value  # the public property prints, too
             values = checked_values(job.return_value, self.names)
         except Exception as error:
             trial.set_user_attr(FAILURE, " ".join(str(error).split())[:1000])
@@ -216,14 +199,13 @@ class Worker:
             yield
         except (KeyboardInterrupt, SystemExit):
             for trial in trials:
-                mark_failed(self.study, trial, "interrupted", self._place(trial.number))
-            write_table(self.study, self.folder, self.names)
+                mark_failed(
+                    self.study, trial, "interrupted", trial_folder(self.folder, trial.number)
+                )
+            progress.write_table(self.study, self.folder, self.names)
             raise SystemExit(
                 f"interrupted; the same command continues the study {self.study.study_name}"
             ) from None
-
-    def _place(self, number: int) -> Path:
-        return trial_folder(self.folder, number)
 
 
 def _freeze_libraries() -> None:

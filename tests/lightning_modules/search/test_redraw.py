@@ -18,8 +18,8 @@ def excess(candidate):
 @pytest.mark.parametrize("sampler", [optuna.samplers.RandomSampler, optuna.samplers.TPESampler])
 def test_the_first_draw_within_is_taken(sampler):
     study = optuna.create_study(sampler=sampler(seed=0))
-    trial = study.ask()
-    point = draw_again(study, trial._trial_id, excess, 200)
+    study.ask()
+    point = draw_again(study, study.trials[0], excess, 200)
     assert point["x"] <= 0.1
     assert study.trials[0].params == {}
 
@@ -32,7 +32,8 @@ def test_else_the_nearest():
         return 1.0 + drawn[-1]
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    point = draw_again(study, study.ask()._trial_id, over, 7)
+    study.ask()
+    point = draw_again(study, study.trials[0], over, 7)
     assert len(drawn) == 7 and point == {"x": min(drawn)}
 
 

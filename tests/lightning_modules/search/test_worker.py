@@ -8,13 +8,14 @@ import time
 
 import pytest
 from omegaconf import open_dict
+from optuna.trial import TrialState, create_trial
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.identity import identity, study_name
 from lightning_modules.search.ownership import this_process
 from lightning_modules.search.results import show_results
 from lightning_modules.search.storage import find_study, open_study
-from lightning_modules.search.trials import OWNER, RETIRED, new_trial
+from lightning_modules.search.trials import OWNER, RETIRED
 from lightning_modules.search.worker import Worker
 from tests.lightning_modules.search.conftest import SPACE
 
@@ -54,9 +55,8 @@ def test_draws_follow_from_seed_and_number(search, tmp_path):
 
 def leave_running(study, **owner):
     """A trial as a worker leaves it that was killed."""
-    template = new_trial()
-    template.user_attrs[OWNER] = {**this_process(), **owner}
-    study._storage.create_new_trial(study._study_id, template_trial=template)
+    attributes = {OWNER: {**this_process(), **owner}}
+    study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=attributes))
 
 
 def test_orphans_are_marked_failed_and_replaced_others_left(search, tmp_path, capsys):
@@ -143,15 +143,14 @@ def test_unreachable_storage(search, url, sentence):
 
 def test_a_worker_that_was_slower_gives_its_trial_back(search, monkeypatch):
     """Between counting and asking another worker takes the last place."""
-    real = Worker._template
+    real = Worker._begin
 
     def slow(self):
-        template = real(self)
         if len(self.study.trials) == 1:
             leave_running(self.study)
-        return template
+        return real(self)
 
-    monkeypatch.setattr(Worker, "_template", slow)
+    monkeypatch.setattr(Worker, "_begin", slow)
     study, computer = search(distance, "sweep.n_trials=2")
     assert [job["trial"] for job in computer.jobs] == ["0"]
     assert study.trials[2].user_attrs[RETIRED] == "another worker was faster"
