@@ -4,12 +4,16 @@ The one place with a private name of Optuna, `FrozenTrial._trial_id`: a trial of
 no owner yet, and whoever is killed then leaves one that nobody knows to be dead.
 """
 
+import warnings
 from typing import Any
 
 from optuna import Study, Trial
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightning_modules.search.ownership import OWNER, this_process
+
+warnings.filterwarnings("ignore", "(add|create)_trial is", ExperimentalWarning)  # of Optuna 2
 
 
 def begin_trial(study: Study, **attributes: Any) -> FrozenTrial:
