@@ -19,8 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(VENV)/bin/uv pip install --quiet --python $(PY) --compile-bytecode --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-$(OPTUNA5): pyproject.toml $(STAMP)
-	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --target $@ 'optuna==5.0.0' 'sqlalchemy>=2'
+$(OPTUNA5)/.installed: $(STAMP)
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --target $(OPTUNA5) 'optuna==5.0.0' 'sqlalchemy>=2'
 	@touch $@
 
 install: $(STAMP)  ## make .venv with the tested versions
@@ -31,7 +31,7 @@ demo: $(STAMP)  ## train, compress and report on the embedded data (about two mi
 test: $(STAMP)  ## the tests that CI runs
 	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist worksteal -m 'not slow'
 
-test-all: $(STAMP) $(OPTUNA5)  ## every test, the slow ones too; searches with Optuna 5 as well
+test-all: $(STAMP) $(OPTUNA5)/.installed  ## every test, the slow ones too; searches with Optuna 5 as well
 	env -u PYTHONDONTWRITEBYTECODE MODEL_DIET_COLD_TESTS=1 $(PY) -m pytest -n 2 --dist loadfile
 	env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=$(OPTUNA5) $(PY) -m pytest -n 2 --dist worksteal -m 'not slow' tests/lightning_modules/search tests/integration/test_search.py
 
