@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, RangeSweep, Transformer
+from hydra.core.override_parser.types import Transformer
 
 from lightning_modules.errors import ConfigError
 
@@ -58,10 +58,10 @@ class Numbers:
 
     def draw(self, trial: "BaseTrial", name: str) -> Any:
         """A number that the trial's study chooses."""
-        ends = {"low": self.low, "high": self.high, "log": self.log}
-        if not all(isinstance(number, int) for number in (self.low, self.high, self.step or 1)):
-            return trial.suggest_float(name, **ends, step=self.step)
-        return trial.suggest_int(name, **ends, step=self.step or 1)
+        whole = all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
+        suggest: Any = trial.suggest_int if whole else trial.suggest_float
+        step = self.step or (1 if whole else None)
+        return suggest(name, self.low, self.high, step=step, log=self.log)
 
     def values(self) -> list[float] | None:
         """All of them, None where they are without end."""
@@ -88,12 +88,12 @@ def parse(key: str, expression: str) -> Distribution | str:
         override = OverridesParser.create().parse_override(f"{key}={expression}")
         if not override.is_sweep_override():
             return str(override.get_value_element_as_str())
-        value, found = override.value(), None
-        if isinstance(value, IntervalSweep):
-            whole = isinstance(value.start, int) and isinstance(value.end, int)
-            log = "log" in value.tags
+        value: Any = override.value()
+        found: Distribution
+        if override.is_interval_sweep():
+            log, whole = "log" in value.tags, isinstance(value.start + value.end, int)
             found = Numbers(value.start, value.end, 1 if whole and not log else None, log)
-        elif isinstance(value, RangeSweep) and not value.shuffle:
+        elif override.is_range_sweep() and not value.shuffle:
             found = Numbers(value.start, value.stop, value.step)
         else:
             found = Choices(tuple(override.sweep_iterator(transformer=Transformer.encode)))
