@@ -96,7 +96,10 @@ def plain(node: "DictConfig", *, resolve: bool = True) -> dict[str, Any]:
 def _is_flat(node: dict[str, Any]) -> bool:
     """Whether a plain node is a mere call, with nothing in it for Hydra to build or resolve."""
     text = str({key: value for key, value in node.items() if key != "_target_"})
-    return not any(word in text for word in ("_target_", "_partial_", "_args_", "_convert_", "${"))
+    return not any(
+        word in text
+        for word in ("_target_", "_partial_", "_args_", "_convert_", "_recursive_", "${")
+    )
 
 
 def _call(target: str, arguments: dict[str, Any]) -> Any:

@@ -102,6 +102,9 @@ def assemble(
     if node.get("pretrained"):
         _check_pretrained(body["_target_"], accepted)
         extra["pretrained"] = True
+    reads_rows = getattr(resolve_name(body["_target_"]), "reads_rows", False)
+    if reads_rows and "_target_" in str({k: v for k, v in body.items() if k != "_target_"}):
+        body["_recursive_"] = False
     made = build(body, **extra)
     stated = getattr(made, "pretrained_cfg", None) or {}  # a timm network knows its statistics
     pixels = Pixels(

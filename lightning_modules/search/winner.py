@@ -155,7 +155,7 @@ def _as_blocks(cfg: DictConfig, name: str, found_keys: set[str]) -> DictConfig:
 
     network = meta_network(cfg.model, num_classes=2, image_size=cfg.data.image_size)
     rows = [module.row for module in network.body.modules() if isinstance(module, RowBlocks)]
-    blocks = {r.name: {"repeat": r.repeat, "kind": r.block_type.name, **r.arguments} for r in rows}
+    blocks = {r.name: {"repeat": r.repeat, **r.block_type.node(), **r.arguments} for r in rows}
     keys = ("pretrained", "weights", "mean", "std", "input_size")
     rest = plain(OmegaConf.create({key: cfg.model[key] for key in keys}))
     target = "lightning_modules.networks.blocks.network.BlockNetwork"

@@ -49,6 +49,8 @@ class BlockNetwork(nn.Module):
         ConfigError: says which row is wrong, and what of it.
     """
 
+    reads_rows = True  # a `_target_` in them is a kind, which is not for Hydra to build
+
     def __init__(
         self,
         *,

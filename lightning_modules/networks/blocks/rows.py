@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.blocks.registry import BlockType, find_block_type
+from lightning_modules.networks.blocks.registry import BlockType, read_kind
 from lightning_modules.schema import is_number, is_whole
 
 NUM_CLASSES = "num_classes"  # in the place of an int: as many as the data has classes
@@ -40,7 +40,8 @@ class Row:
 def read_rows(blocks: Blocks) -> list[Row]:
     """Rows of a list, or of a dict whose keys name them; the order is that of writing.
 
-    A row is `[repeat, kind, [arguments]]` or `{repeat:, kind:, argument: value, ...}`.
+    A row is `[repeat, kind, [arguments]]` or `{repeat:, kind:, argument: value, ...}`; a kind from
+    outside this package stands as `_target_:` in the place of `kind:`.
 
     Raises:
         ConfigError: says which row is wrong, and what of it.
@@ -58,9 +59,9 @@ def _read(number: int, name: str, row: Any) -> Row:
     where = f"row {number} ({name})"
     if not name.isidentifier():
         raise ConfigError(f"{where}: the name of a block has letters, digits and _ only.")
-    repeat, kind_name, given = _parts(where, row)
+    repeat, named, given = _parts(where, row)
     try:
-        kind = find_block_type(kind_name)
+        kind = read_kind(named)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     where = f"row {number} ({name}, {kind.name})"
@@ -75,19 +76,18 @@ def _read(number: int, name: str, row: Any) -> Row:
     return Row(number, name, repeat, kind, ordered)
 
 
-def _parts(where: str, row: Any) -> tuple[Any, Any, Any]:
-    """Repeat, kind and arguments (a list or a dict)."""
+def _parts(where: str, row: Any) -> tuple[Any, dict[str, Any], Any]:
+    """Repeat, what names the kind, and arguments (a list or a dict)."""
     if isinstance(row, Mapping):
         given = {str(key): value for key, value in row.items()}
-        if "kind" not in given:
-            raise ConfigError(f"{where}: the row has no kind.")
-        return given.pop("repeat", 1), given.pop("kind"), given
+        named = {key: given.pop(key) for key in ("kind", "_target_") if key in given}
+        return given.pop("repeat", 1), named, given
     shaped = isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 3
     if not shaped or isinstance(row[2], str) or not isinstance(row[2], Sequence):
         raise ConfigError(
             f"{where}: a row is [repeat, kind, [arguments]] or {{repeat:, kind:, ...}}."
         )
-    return row[0], row[1], row[2]
+    return row[0], {"kind": row[1]}, row[2]
 
 
 def _named(where: str, kind: BlockType, given: Sequence[Any]) -> dict[str, Any]:

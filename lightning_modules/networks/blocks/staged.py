@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.network import BlockNetwork
-from lightning_modules.networks.blocks.registry import find_block_type
+from lightning_modules.networks.blocks.registry import find_block_type, read_kind
 from lightning_modules.schema import is_whole
 
 # An argument of a kind by another name, and what becomes of its value.
@@ -40,6 +40,9 @@ def staged_network(
     )
 
 
+staged_network.reads_rows = True  # type: ignore[attr-defined]  # see `BlockNetwork`
+
+
 def stage_rows(
     *, stem: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]], head: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -47,8 +50,8 @@ def stage_rows(
 
     Args:
         stem: `out`, `k`, `s`, `act` of the convolution that the image enters.
-        stages: by name, `kind`, `repeat` (0: left out) and more arguments than the kind takes: each
-            kind gets its own. `act` is also an inverted residual's `hs`.
+        stages: by name, `kind` (or `_target_`), `repeat` (0: left out) and more arguments than the
+            kind takes: each kind gets its own. `act` is also an inverted residual's `hs`.
         head: `out` channels of a 1x1 convolution, `hidden` channels of another after the pooling
             (0: none), `act` of both, `dropout` before the classifier.
     """
@@ -77,8 +80,8 @@ def arguments_of(kind: str) -> set[str]:
 
 
 def _row(stage: Mapping[str, Any]) -> dict[str, Any]:
-    kind = find_block_type(stage.get("kind"))
-    row = {"repeat": stage.get("repeat", 1), "kind": kind.name}
+    kind = read_kind(stage)
+    row = {"repeat": stage.get("repeat", 1), **kind.node()}
     for name in kind.parameters:
         source, convert = RENAMED.get(name, (name, lambda value: value))
         if source in stage:

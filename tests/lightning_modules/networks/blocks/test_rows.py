@@ -1,14 +1,17 @@
 """How rows are written, and what is said of wrong ones."""
 
+import sys
+
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network
+from lightning_modules.networks import build_network, load_network, save_network
 from lightning_modules.networks.blocks import registry
 from lightning_modules.networks.blocks.network import BlockNetwork
 from lightning_modules.networks.blocks.registry import find_block_type
+from lightning_modules.networks.blocks.staged import staged_network
 from lightning_modules.networks.blocks.writing import to_rows
 
 TARGET = "lightning_modules.networks.blocks.network.BlockNetwork"
@@ -155,6 +158,7 @@ def test_configuration_nodes_are_rows_too(rows):
 def test_a_new_kind_is_one_decorated_class(parse, monkeypatch):
     find_block_type("Conv")
     monkeypatch.setitem(registry._BLOCK_TYPES, "Twice", None)  # removed again after the test
+    monkeypatch.delitem(registry._BLOCK_TYPES, "Twice")
 
     @registry.block()
     class Twice(torch.nn.Upsample):
@@ -164,3 +168,71 @@ def test_a_new_kind_is_one_decorated_class(parse, monkeypatch):
 
     network = parse([[2, "Twice", []], [1, "Twice", [3]]])
     assert network.blocks.b2(network.blocks.b1(torch.zeros(1, 3, 4, 4))).shape == (1, 3, 48, 48)
+
+
+OWN_BLOCK = """
+import torch
+from lightning_modules.networks.blocks.registry import block
+
+
+@block(scaled=("out",), stride="first")
+class Patch(torch.nn.Conv2d):
+    def __init__(self, in_channels: int, *, out: int, s: int = 1) -> None:
+        super().__init__(in_channels, out, 2 if s == 2 else 1, stride=s)
+
+
+@block()
+class Conv(torch.nn.Identity):
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.out_channels = in_channels
+"""
+
+
+@pytest.fixture
+def own_block(tmp_path, monkeypatch):
+    (tmp_path / "own_block.py").write_text(OWN_BLOCK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "own_block.Patch"
+    registry._BLOCK_TYPES.pop("Patch", None)
+    sys.modules.pop("own_block", None)
+
+
+def test_a_kind_from_outside_is_named_by_its_path(own_block, tmp_path):
+    row = {"_target_": own_block, "repeat": 2, "out": 16, "s": 2}
+    cfg = {"_target_": TARGET, "blocks": {"patch": row, "pool": {"kind": "GlobalAvgPool"},
+           "head": {"kind": "FixedConv", "out": "num_classes", "k": 1}}}  # fmt: skip
+    network = build_network(cfg, num_classes=5, image_size=16)
+    assert [type(unit).__name__ for unit in network.body.blocks.patch] == ["Patch", "Patch"]
+    assert [unit.stride for unit in network.body.blocks.patch] == [(2, 2), (1, 1)]
+    assert to_rows(network)["patch"] == row
+    conv = BlockNetwork(num_classes=5, blocks=[[1, "Conv", [8, 1]], POOL, HEAD])
+    assert type(conv.blocks.b1[0]).__module__.startswith("lightning_modules.")  # not theirs
+
+    save_network(network, tmp_path)
+    with pytest.raises(ConfigError, match=r"'own_block.Patch' is refused.*trust"):
+        load_network(tmp_path)
+    again = load_network(tmp_path, trust=["own_block"])
+    assert type(again.body.blocks.patch[0]).__name__ == "Patch"
+
+
+def test_a_kind_from_outside_may_be_a_stage(own_block):
+    stages = {"s1": {"_target_": own_block, "out": 24, "s": 2, "k": 5}}
+    network = staged_network(
+        num_classes=5, stem={"out": 8, "k": 3, "s": 2}, stages=stages, head={"out": 16}
+    )
+    assert network.blocks.s1[0].weight.shape == (24, 8, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ({"_target_": "own_block.Gone"}, r"row 1 \(b1\): own_block.Gone cannot be imported"),
+        ({"_target_": "torch.nn.Conv2d"}, r"torch.nn.Conv2d is no kind of row; give its class"),
+        ({"_target_": "own_block.Patch", "kind": "Conv"}, r"a kind or a _target_, not both"),
+        ({"_target_": "own_block.Patch", "k": 3}, r"there is no argument k; it takes out, s=1"),
+    ],
+)
+def test_a_wrong_kind_from_outside_is_said(own_block, row, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        BlockNetwork(num_classes=5, blocks=[row])
