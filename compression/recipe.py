@@ -1,8 +1,14 @@
-"""The recipe: what was done to a network, in order, so that it can be done again without it."""
+"""The recipe: what was done to a network, in order, so that it can be done again without it.
+
+It names the steps of this package as they are registered, so that a recipe outlives every move of
+a file. A step of anybody else's is stored by the path of its class and run only where its package
+is trusted: what an installed package registers is never loaded because a file names it.
+"""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pkgutil import resolve_name
 from typing import Any
 
 from torch import nn
@@ -10,17 +16,42 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.registry import locate
 from compression.step import Plan, Step
+from compression.steps import STEPS
 
+SCHEMA = 2
 OWN_CODE = "compression"
+# Recipes of schema 1 named a class by where it lay then; the right side is what STEPS has.
+FORMER_PATHS = {
+    "compression.pruning.prune.Prune": "prune",
+    "compression.pruning.prune_layers.PruneLayers": "prune_layers",
+    "compression.pruning.prune_weights.PruneWeights": "prune_weights",
+    "compression.factorization.tucker.Tucker": "tucker",
+    "compression.factorization.cp.CP": "cp",
+    "compression.factorization.svd.SVD": "svd",
+    "compression.factorization.spatial_svd.SpatialSVD": "spatial_svd",
+    "compression.quantization.quantize.Quantize": "quantize",
+    "compression.quantization.quantize_aware.QuantizeAware": "quantize_aware",
+}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One round of one step."""
+    """One round of one step.
 
-    step: str  # dotted path of the step's class
-    version: int  # of what the plan means
+    Attributes:
+        step: a name of `STEPS`; of somebody's own step the dotted path of its class. A path that a
+            step of this package had in schema 1 becomes its name.
+        version: of the plan's schema.
+        plan: what the step decided.
+    """
+
+    step: str
+    version: int
     plan: Plan
+
+    def __post_init__(self) -> None:
+        if isinstance(self.step, str):
+            object.__setattr__(self, "step", FORMER_PATHS.get(self.step, self.step))
 
     @classmethod
     def of(cls, step: Step, plan: Plan) -> "Entry":
@@ -38,15 +69,16 @@ class Entry:
             raise CompressionError(
                 f"The plan of {kind.__qualname__} is not plain JSON data: {error}."
             ) from error
-        return cls(f"{kind.__module__}.{kind.__qualname__}", step.version, plain)
+        return cls(step_name(kind), step.version, plain)
 
     def step_class(self, trust: Iterable[str] = ()) -> Any:
         """The class of the step, if its code is this package's or inside a trusted one.
 
         Raises:
-            CompressionError: foreign or unknown code, or another version of the step.
+            CompressionError: an unknown name, foreign or unknown code, or another version of the
+                step.
         """
-        kind = locate(self.step, [OWN_CODE, *trust])
+        kind = _registered(self.step) or locate(self.step, [OWN_CODE, *trust])
         if not isinstance(kind, type) or not issubclass(kind, Step):
             raise CompressionError(f"{self.step!r} is not a compression step.")
         if kind.version != self.version:
@@ -64,6 +96,32 @@ class Entry:
             return None
 
 
+def step_name(kind: type[Step]) -> str:
+    """What a recipe calls a step: its registered name, or the path of anybody else's class."""
+    if kind.name in STEPS.paths and _registered(kind.name) is kind:
+        return kind.name
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _registered(name: str) -> Any | None:
+    """The class that this package registers under a name; None for a dotted path.
+
+    Raises:
+        CompressionError: no step of this package has the name, or its module cannot be imported.
+    """
+    if not isinstance(name, str) or "." in name:
+        return None
+    if name not in STEPS.paths:
+        raise CompressionError(
+            f"The recipe names the step {name!r}, which this version does not have; it has "
+            f"{', '.join(STEPS.paths)}."
+        )
+    try:
+        return resolve_name(STEPS.paths[name])
+    except (ImportError, AttributeError) as error:
+        raise CompressionError(f"The step {name!r} cannot be imported here: {error}.") from error
+
+
 @dataclass
 class Recipe:
     """The entries in the order in which they were applied."""
@@ -72,19 +130,22 @@ class Recipe:
 
     def to_json(self) -> str:
         """The entries as JSON text, which `from_json` reads."""
-        return json.dumps({"schema": 1, "entries": [asdict(entry) for entry in self.entries]})
+        return json.dumps({"schema": SCHEMA, "entries": [asdict(entry) for entry in self.entries]})
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote, now or when recipes named classes by path (schema 1).
 
         Raises:
-            CompressionError: the text is no recipe.
+            CompressionError: the text is no recipe, or one of a later version.
         """
         try:
             content = json.loads(text)
-            if content["schema"] != 1:
-                raise CompressionError(f"This recipe has the unknown schema {content['schema']!r}.")
+            if content["schema"] not in (1, SCHEMA):
+                raise CompressionError(
+                    f"This recipe has the unknown schema {content['schema']!r}; this version reads "
+                    f"1 and {SCHEMA}."
+                )
             return cls([Entry(e["step"], e["version"], e["plan"]) for e in content["entries"]])
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, CompressionError):

@@ -15,9 +15,8 @@ from lightning_modules.config import (
     table_console,
 )
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json
 from lightning_modules.networks import check_model
-from lightning_modules.runs import key_of, run_directory, saved_run
+from lightning_modules.runs import METRICS_FILE, key_of, read_metrics, run_directory, saved_run
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from compression.cost import Profile
@@ -171,8 +170,8 @@ def print_savings(name: str) -> None:
     """Prints, of each step of a run that was measured, MACs saved against milliseconds saved."""
     from lightning_modules.evaluation import table_of
 
-    path = run_directory.resolve(name, run_directory.FINISHED) / "metrics.json"
-    for step in read_json(path).get("steps", ()) if path.is_file() else ():
+    run = run_directory.resolve(name, run_directory.FINISHED)
+    for step in read_metrics(run).get("steps", ()) if (run / METRICS_FILE).is_file() else ():
         if step.get("layers"):
             table = table_of(step["name"], step["layers"])
             table_console().print(table, markup=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs import data_identity, run_directory, saved_run
+from lightning_modules.runs import data_identity, run_directory, saved_run, without_paths
 
 ORIGINAL = "original"  # the teacher that is this run's own network before compression
 
@@ -108,6 +108,6 @@ def _fits(run: Path, model: DictConfig, data: DictConfig) -> bool:
     head = {"cosine_scale": model.get("cosine_scale")}  # it follows the loss: any teaches as well
     return (
         not saved["recipe"]
-        and saved["extra"].get("data") == data_identity(data)
+        and without_paths(saved["extra"].get("data")) == data_identity(data)
         and saved_run.same_structure({**saved["model"], **head}, model)
     )

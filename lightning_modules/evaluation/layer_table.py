@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import cast
 
 from rich.table import Table
 from torch import nn
 
 from compression.latency import LayerSaving
 from compression.latency.layer_savings import layer_savings
+from lightning_modules.runs import LayerRecord
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ HEADINGS = ("layer", "change", "MACs", "ms", "advice")
 
 def measure_layers(
     before: nn.Module, after: nn.Module, image_size: int | Sequence[int]
-) -> list[dict[str, Any]]:
+) -> list[LayerRecord]:
     """The rows of `layer_savings` as plain data, the worst of them messages in the log.
 
     Args:
@@ -31,7 +32,7 @@ def measure_layers(
     rows = layer_savings(before, after, image_size)
     for line in messages(rows):
         log.info(f"  {line}")
-    return [asdict(row) for row in rows]
+    return [cast(LayerRecord, asdict(row)) for row in rows]
 
 
 def messages(rows: Sequence[LayerSaving]) -> list[str]:
@@ -55,7 +56,7 @@ def messages(rows: Sequence[LayerSaving]) -> list[str]:
     return [*lines, *(f"slow: {_line(row)}" for row in behind[:WORST])]
 
 
-def table_of(step: str, rows: Sequence[dict[str, Any]]) -> Table:
+def table_of(step: str, rows: Sequence[LayerRecord]) -> Table:
     """All changed layers of a step, from `metrics.json`."""
     table = Table(title=f"{step}: MACs saved against milliseconds saved")
     for heading in HEADINGS:

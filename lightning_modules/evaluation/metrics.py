@@ -14,6 +14,7 @@ from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_metrics
 from lightning_modules.evaluation.predictions import Batches, Predictions, predict
 from lightning_modules.registry import plain
+from lightning_modules.runs import StageRecord
 from lightning_modules.training import classification_metrics
 
 
@@ -67,7 +68,7 @@ def final_metrics(
     predictions: dict[str, Predictions],
     classes: Sequence[str],
     cfg: DictConfig,
-    results: list[dict[str, Any]],
+    results: list[StageRecord],
     agreement: Mapping[str, float],
 ) -> dict[str, Any]:
     """What `metrics.json` says, but for latency and scores.

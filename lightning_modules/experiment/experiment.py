@@ -32,7 +32,7 @@ from lightning_modules.experiment.lr_find import with_suggested_lr
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage, initial_network, stages_of
-from lightning_modules.files import whole_folder, write_json
+from lightning_modules.files import whole_folder
 from lightning_modules.networks import Network
 from lightning_modules.registry import build
 from lightning_modules.reporting import (
@@ -46,7 +46,14 @@ from lightning_modules.reporting import (
     write_report,
 )
 from lightning_modules.reporting.pictures import draw_pictures
-from lightning_modules.runs import make_data, run_directory, saved_run
+from lightning_modules.runs import (
+    METRICS_FILE,
+    StageRecord,
+    make_data,
+    run_directory,
+    saved_run,
+    write_metrics,
+)
 from lightning_modules.search import objective_values, run_trial
 from lightning_modules.training import check_auxiliary, check_layers, check_loss, device_count
 
@@ -167,7 +174,7 @@ def _run_stages(
     teachers: list[Teacher],
     *,
     timed: bool,
-) -> tuple[list[dict[str, Any]], list[Network], list[Teacher]]:
+) -> tuple[list[StageRecord], list[Network], list[Teacher]]:
     """What each stage gave, the networks before and after each, and the teachers that taught."""
     results, networks = [], [network]
     for stage in stages:
@@ -217,7 +224,7 @@ def _write_results(folder: Path, last_stage: str, metrics: dict[str, Any]) -> No
     """Puts the last stage's network to `model/` and the metrics beside it, each in one piece."""
     with whole_folder(folder / "model") as part:
         shutil.copytree(folder / "steps" / last_stage / "model", part, dirs_exist_ok=True)
-    write_json(folder / "metrics.json", metrics)
+    write_metrics(folder, metrics)
 
 
 @contextlib.contextmanager
@@ -226,7 +233,7 @@ def _interruption(folder: Path) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        if (folder / "metrics.json").is_file():
+        if (folder / METRICS_FILE).is_file():
             raise SystemExit(f"interrupted; the run's results are in {folder}") from None
         raise SystemExit(
             f"interrupted; continue from the last whole epoch with: python run.py resume={folder}"

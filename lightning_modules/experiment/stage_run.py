@@ -20,7 +20,7 @@ from lightning_modules.experiment.stages import Stage
 from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
-from lightning_modules.runs import data_identity
+from lightning_modules.runs import StageRecord, data_identity
 from lightning_modules.training import OptimizerState, read_checkpoint, resume_state
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ RESULT = "result.json"  # a stage is done when this is there
 
 def run_stage(
     stage: Stage, network: Network, run: RunContext, teachers: list[Teacher]
-) -> tuple[Network, dict[str, Any]]:
+) -> tuple[Network, StageRecord]:
     """Carries out a stage and saves its network under `steps/<stage>/model`.
 
     Args:
@@ -40,8 +40,7 @@ def run_stage(
         teachers: all teachers of the run at this point.
 
     Returns:
-        The network after the stage and the stage's metrics: `name`, `before`, `surgery` (after
-        each round's change, not yet fine-tuned), `after`, `epoch`.
+        The network after the stage and what is recorded of the stage.
     """
     folder = run.folder / "steps" / stage.name
     if (folder / RESULT).is_file():
@@ -59,8 +58,13 @@ def run_stage(
     save_network(network, folder, extra={"data": data})
     after = {**validation_metrics(network, run), **cost, **_file_bytes(folder)}
     _check_finite(after, stage)
-    result: dict[str, Any] = {"name": stage.name, "before": before, "surgery": surgery}
-    result |= {"after": after, "epoch": epoch}
+    result: StageRecord = {
+        "name": stage.name,
+        "before": before,
+        "surgery": surgery,
+        "after": after,
+        "epoch": epoch,
+    }
     if sentence := _too_much_lost(stage, before, after):
         result["rejected"] = sentence
     write_json(folder / RESULT, result)

@@ -13,9 +13,10 @@ from compression.errors import CompressionError
 from compression.registry import locate
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
-from lightning_modules.runs import current_config
+from lightning_modules.runs import current_config, current_model, stored_model
 
-SCHEMA = 1
+SCHEMA = 2
+SCHEMAS = (1, SCHEMA)  # 1 named what makes the network by its path
 FOLDER, FILE = "model", "network.yaml"  # of a run; in it
 WEIGHTS, INT8 = "weights.safetensors", "network.int8.onnx"  # a saved network has one of them
 OWN_CODE = ("lightning_modules.networks", "compression")
@@ -51,6 +52,7 @@ def write_description(folder: Path, description: Description) -> None:
     """
     try:
         plain = json.loads(json.dumps({"schema": SCHEMA, **description}))
+        plain["model"] = stored_model(plain["model"])
     except TypeError as error:
         raise ConfigError(f"A saved network's description must be plain data: {error}.") from error
     plain["sha256"] = {name: _sha256((folder / name).read_bytes()) for name in hashed(folder)}
@@ -72,9 +74,12 @@ def hashed(folder: Path) -> tuple[str, ...]:
 def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
     """Read and check `network.yaml` and the hashes of the files beside it.
 
+    Returns:
+        What it says, in today's names and `_target_`s.
+
     Raises:
-        ConfigError: a file is missing, unreadable, of another schema, names foreign code, or was
-            changed since it was written; the sentence says which.
+        ConfigError: a file is missing, unreadable, of another schema, names foreign code or an
+            unknown network, or was changed since it was written; the sentence says which.
     """
     for name in (FILE, *hashed(folder)):
         if not (folder / name).is_file():
@@ -86,15 +91,20 @@ def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} cannot be read as a saved network: {reason}.") from error
-    if schema != SCHEMA:
+    if schema not in SCHEMAS:
         raise ConfigError(
-            f"{path} has schema version {schema!r}; this installation reads version {SCHEMA}."
+            f"{path} has schema version {schema!r}; this installation reads versions "
+            f"{' and '.join(map(str, SCHEMAS))}."
         )
     absent = KEYS - description.keys()
     if absent:
         raise ConfigError(f"{path} lacks {', '.join(sorted(absent))}.")
     _check_hashes(folder, description)
     description = current_config(description)
+    try:
+        description["model"] = current_model(description["model"])
+    except ConfigError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
     _check_targets(path, description["model"], trust)
     return description
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_modules.networks.description import INT8, weights_file
+from lightning_modules.runs import StageRecord
 
 PAYS = 0.95  # maximum of the float network's time: what is nearer to 1 may be noise
 REPORT = "report.html"  # in a run's directory, where it was asked for
@@ -65,7 +66,7 @@ def _table(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def stage_metrics(steps: list[dict[str, Any]]) -> list[tuple[str, dict[str, float]]]:
+def stage_metrics(steps: list[StageRecord]) -> list[tuple[str, dict[str, float]]]:
     """(name, metrics) after each stage; first those of the network that entered, if one did."""
     rows = [(step["name"], step["after"]) for step in steps]
     if steps and not steps[0]["name"].startswith("00"):

@@ -12,6 +12,12 @@ from .data_splits import SPLIT_KEYS as SPLIT_KEYS
 from .data_splits import data_identity as data_identity
 from .data_splits import make_splits as make_splits
 from .data_splits import source_identity as source_identity
+from .data_splits import without_paths as without_paths
+from .metrics_record import METRICS_FILE as METRICS_FILE
+from .metrics_record import LayerRecord as LayerRecord
+from .metrics_record import StageRecord as StageRecord
+from .metrics_record import read_metrics as read_metrics
+from .metrics_record import write_metrics as write_metrics
 from .overrides import key_of as key_of
 from .overrides import leaves as leaves
 from .overrides import quote as quote
@@ -38,6 +44,8 @@ from .run_records import find_folder as find_folder
 from .run_records import find_records as find_records
 from .run_records import read_record as read_record
 from .run_records import study_records as study_records
+from .saved_model import current_model as current_model
+from .saved_model import stored_model as stored_model
 from .saved_run import WEIGHT_SOURCES as WEIGHT_SOURCES
 from .saved_run import read_config as read_config
 from .saved_run import same_structure as same_structure

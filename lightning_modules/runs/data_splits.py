@@ -38,7 +38,23 @@ def source_identity(data: DictConfig) -> dict[str, Any]:
 
 
 def data_identity(data: DictConfig) -> dict[str, Any]:
-    """What makes two runs' data the same: the source and how it is split."""
+    """What makes two runs' data the same: the source and how it is split; of paths only a digest.
+
+    It is kept in `network.yaml`, which goes to other people and other machines.
+    """
     splits = {key: data[key] for key in FOLD_KEYS}
     settings = plain(data.split)
-    return {"name": data.name, "source": source_identity(data), "split": {**settings, **splits}}
+    identity = {"name": data.name, "source": source_identity(data), "split": {**settings, **splits}}
+    found: dict[str, Any] = without_paths(identity)
+    return found
+
+
+def without_paths(node: Any) -> Any:
+    """A copy of plain data in which digests stand for the absolute paths of this machine."""
+    if isinstance(node, dict):
+        return {key: without_paths(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [without_paths(value) for value in node]
+    if isinstance(node, str) and (node.startswith("~") or Path(node).is_absolute()):
+        return f"path sha256 {hashlib.sha256(node.encode()).hexdigest()[:16]}"
+    return node

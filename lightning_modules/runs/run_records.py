@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json
 from lightning_modules.runs import run_directory
+from lightning_modules.runs.metrics_record import METRICS_FILE, read_metrics
 from lightning_modules.runs.overrides import select
 from lightning_modules.runs.renames import current_config, current_option
 from lightning_modules.schema import is_number
@@ -81,12 +81,14 @@ def read_record(folder: Path, name: str) -> Record:
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return Record(name, folder, failure="its .hydra folder cannot be read; it is damaged.")
     try:
-        finished, metrics = (folder / "metrics.json").stat().st_mtime, _metrics(folder)
+        finished, metrics = (folder / METRICS_FILE).stat().st_mtime, _numbers(read_metrics(folder))
         failure = failure_of(folder)
     except FileNotFoundError:
         failure = failure_of(folder) or f"it did not finish; continue it with resume={folder}."
-    except (OSError, ValueError, OverflowError, RecursionError):
-        failure = "its metrics.json cannot be read; it is damaged."
+    except ConfigError as error:
+        failure = f"its {str(error).removeprefix(f'{folder}/')}"
+    except (OSError, ValueError, OverflowError):
+        failure = f"its {METRICS_FILE} cannot be read; it is damaged."
     if failure is not None:
         return Record(name, folder, config, choices, failure=failure)
     return Record(name, folder, config, choices, metrics, finished)
@@ -131,14 +133,11 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _metrics(folder: Path) -> dict[str, float]:
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
     """All numbers of `metrics.json` whose name has a slash: `val/f1`, `cost/macs`, ..."""
-    metrics = read_json(folder / "metrics.json")
-    if not isinstance(metrics, dict):
-        raise ValueError("metrics.json holds no mapping.")
     numbers = {key: value for key, value in metrics.items() if "/" in key}
     if not numbers or not all(map(_is_finite, numbers.values())):
-        raise ValueError("metrics.json has no metrics, or some that are no numbers.")
+        raise ValueError(f"{METRICS_FILE} has no metrics, or some that are no numbers.")
     return numbers
 
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain
 from lightning_modules.runs.renames import current_config, current_option
+from lightning_modules.runs.saved_model import current_model
 
 # What a saved configuration may name without being asked about.
 OWN_CODE = {
@@ -23,8 +24,11 @@ WEIGHT_SOURCES = ("pretrained", "weights")  # model keys that do not shape the n
 def description(run: Path) -> dict[str, Any]:
     """What `model/network.yaml` says of the run's network, read without torch.
 
+    Returns:
+        All of it, in today's names and `_target_`s.
+
     Raises:
-        ConfigError: the directory holds no saved network.
+        ConfigError: the directory holds no saved network, or one that this version does not know.
     """
     folder = run if (run / "network.yaml").is_file() else run / "model"
     try:
@@ -38,7 +42,11 @@ def description(run: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or "class_names" not in content:
         raise ConfigError(f"{folder / 'network.yaml'} cannot be read; the run is damaged.")
-    return current_config(content)
+    current = current_config(content)
+    try:
+        return {k: current_model(v) if k == "model" else v for k, v in current.items()}
+    except ConfigError as error:
+        raise ConfigError(f"{folder / 'network.yaml'} cannot be read: {error}") from None
 
 
 def read_config(path: Path) -> DictConfig:

@@ -9,7 +9,6 @@ name) leaves the others for later; `--show` only prints the table of what is the
 compared with the network that entered its own run; both latencies are measured alternately.
 """
 
-import json
 import re
 import statistics
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 from compression.pruning.settings import IMPORTANCES
 from lightning_modules.config import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
+from lightning_modules.runs import METRICS_FILE, read_metrics
 from scripts.bench.measuring import start_run
 
 PLAIN = ("logger=none", "pictures=false")
@@ -43,8 +43,8 @@ class Results:
 
     def metrics(self, name: str, seed: int) -> dict[str, Any] | None:
         """What the run measured; None while it is not finished."""
-        path = self.run(name, seed) / "metrics.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        run = self.run(name, seed)
+        return read_metrics(run) if (run / METRICS_FILE).is_file() else None
 
     def f1(self, name: str, seed: int = 0) -> float:
         """The macro-F1 of a run, or a number below all of them while it is not finished."""

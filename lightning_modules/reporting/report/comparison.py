@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from lightning_modules.files import read_json
 from lightning_modules.reporting import spread_table
 from lightning_modules.reporting.closing_screen import stage_metrics
 from lightning_modules.reporting.pictures.tradeoff import LATENCY, Point, draw_tradeoff, front
@@ -10,7 +9,7 @@ from lightning_modules.reporting.report.content import Picture, Table
 from lightning_modules.reporting.report.finished_run import FinishedRun, name_of
 from lightning_modules.reporting.report.headline import latency_words
 from lightning_modules.reporting.report.report_input import ReportInput
-from lightning_modules.runs import Record, Row
+from lightning_modules.runs import Record, Row, read_metrics
 
 AXES = {"cost/macs": "MACs of one image", "cost/latency_ms": LATENCY}
 APART = (
@@ -61,7 +60,7 @@ def tradeoffs(run: FinishedRun, records: Sequence[Record]) -> list[Picture]:
 
 def latency_notes(records: Sequence[Record]) -> list[str]:
     """What must be known before latencies of several runs are compared."""
-    hows = [latency_words(read_json(run.folder / "metrics.json")) for run in records]
+    hows = [latency_words(read_metrics(run.folder)) for run in records]
     hows = list(dict.fromkeys(how for how in hows if how))
     if len(records) < 2 or not hows:
         return []

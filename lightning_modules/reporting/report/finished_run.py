@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json
-from lightning_modules.runs import Record, saved_run
+from lightning_modules.runs import Record, StageRecord, read_metrics, saved_run
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class FinishedRun:
         return name_of(self.folder)
 
     @property
-    def steps(self) -> list[dict[str, Any]]:
+    def steps(self) -> list[StageRecord]:
         """The stages' metrics, in order."""
         return self.metrics["steps"]
 
@@ -53,7 +52,7 @@ def read_run(record: Record) -> FinishedRun:
     Raises:
         ConfigError: there is no saved network, or a file of the run is damaged.
     """
-    metrics = read_json(record.folder / "metrics.json")
+    metrics = read_metrics(record.folder)
     if not _is_whole(metrics):
         raise ConfigError(
             f"{record.folder / 'metrics.json'} has no steps or no confusion matrix; the run is "

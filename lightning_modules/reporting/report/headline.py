@@ -14,6 +14,7 @@ from lightning_modules.reporting.closing_screen import (
 from lightning_modules.reporting.pictures.curves import draw_curves
 from lightning_modules.reporting.report.content import Picture, Table
 from lightning_modules.reporting.report.finished_run import FinishedRun
+from lightning_modules.runs import StageRecord
 
 MORE = {
     "test/f1": "macro-F1, test",
@@ -108,7 +109,7 @@ def latency_words(metrics: dict) -> str:
     return f"{how['backend']}, batch {how['batch']}, {threads}, {how['device']}"
 
 
-def _untuned(step: dict) -> str:
+def _untuned(step: StageRecord) -> str:
     """After the last round's surgery; several rounds have one each."""
     surgery = step.get("surgery") or [{}]
     return f"{surgery[-1]['val/f1']:.4f}" if "val/f1" in surgery[-1] else ""

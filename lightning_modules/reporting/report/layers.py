@@ -1,11 +1,12 @@
 """Cost layer by layer: of the final network, and what each step saved."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning_modules.errors import USER_ERRORS
 from lightning_modules.reporting.report.content import Table
 from lightning_modules.reporting.report.finished_run import FinishedRun
+from lightning_modules.runs import LayerRecord
 
 if TYPE_CHECKING:  # it loads torch
     from lightning_modules.networks.overview import Row
@@ -61,15 +62,16 @@ def savings(run: FinishedRun) -> list[tuple[Table, str]]:
     return [_savings(step["name"], step["layers"]) for step in run.steps if step.get("layers")]
 
 
-def _savings(step: str, layers: Sequence[dict[str, Any]]) -> tuple[Table, str]:
+def _savings(step: str, layers: Sequence[LayerRecord]) -> tuple[Table, str]:
     changed = [row for row in layers if row["change"] != "none"]
     rows = [
         [row["layer"], row["change"], *_cells(row["macs"], row["ms"]), row["advice"] or ""]
         for row in changed
     ]
-    sums = [[sum(row[key][i] for row in changed) for i in (0, 1)] for key in ("macs", "ms")]
+    macs = [sum(row["macs"][i] for row in changed) for i in (0, 1)]
+    ms = [sum(row["ms"][i] for row in changed) for i in (0, 1)]
     headings = ("layer", "change", "MACs", "MACs after", "ms", "ms after", "ms saved", "advice")
-    last = ("changed layers", "", *_cells(*sums), "")
+    last = ("changed layers", "", *_cells(macs, ms), "")
     words = frozenset({0, 1, len(headings) - 1})
     table = Table(f"{step}: milliseconds saved layer by layer", headings, rows, words, last)
     alone = [row["ms"][1] for row in layers if row["change"] == "none"]

@@ -457,6 +457,10 @@ def test_a_bare_teacher_is_the_newest_fitting_run(homes, folder, compose_config)
     assert teacher_runs.find_run("resnet18", node, cfg.data).name == "old"
     newer = make_finished(run_directory.outputs_root() / "teachers" / "new", **fitting)
     assert teacher_runs.find_run("resnet18", node, cfg.data) == newer
+    source = {**data["source"], "root": str(folder.resolve())}  # as runs kept it before
+    earlier = {**fitting, "data": {**data, "source": source}}
+    newest = make_finished(run_directory.outputs_root() / "teachers" / "newest", **earlier)
+    assert teacher_runs.find_run("resnet18", node, cfg.data) == newest
 
 
 def test_a_teacher_may_have_the_head_of_another_loss(homes, folder, compose_config):

@@ -30,6 +30,32 @@ assert torch.equal(network(stored["images"]), stored["logits"])
 assert network.class_names == ("blue", "green", "red") and network.image_size == (32, 48)
 """
 
+IN_A_HOUSE_WHERE_FILES_MOVED = """
+import importlib.abc, importlib.util, sys, torch
+from safetensors.torch import load_file
+moved = {
+    "lightning_modules.networks.elsewhere": "lightning_modules/networks/shufflenet_v1.py",
+    "compression.elsewhere": "compression/factorization/tucker.py",
+}
+gone = ("lightning_modules.networks.shufflenet_v1", "compression.factorization.tucker")
+class Moved(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name in gone:
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        return importlib.util.spec_from_file_location(name, moved[name]) if name in moved else None
+sys.meta_path.insert(0, Moved())
+from compression.steps import STEPS
+from lightning_modules.networks import load_network
+from lightning_modules.runs.saved_model import NETWORKS, SavedNetwork
+NETWORKS["shufflenet_v1"] = SavedNetwork("lightning_modules.networks.elsewhere.ShuffleNetV1")
+STEPS.paths["tucker"] = "compression.elsewhere:Tucker"
+stored = load_file(sys.argv[2])
+network = load_network(sys.argv[1])
+assert torch.equal(network(stored["images"]), stored["logits"])
+assert type(network.body).__module__ == "lightning_modules.networks.elsewhere"
+assert not set(gone) & set(sys.modules)
+"""
+
 
 @pytest.fixture
 def tuckered(network, images):
@@ -54,6 +80,41 @@ def test_round_trip_is_exact_in_a_new_process(kind, request, images, tmp_path):
     save_file({"images": images, "logits": logits}, tmp_path / "expected.safetensors")
     words = [sys.executable, "-c", IN_A_NEW_PROCESS, tmp_path, tmp_path / "expected.safetensors"]
     subprocess.run(words, check=True, cwd=ROOT)
+
+
+def test_a_saved_network_survives_that_files_move(run, tuckered, images, tmp_path):
+    expected = tmp_path / "expected.safetensors"
+    save_file({"images": images, "logits": tuckered(images).detach()}, expected)
+    words = [sys.executable, "-c", IN_A_HOUSE_WHERE_FILES_MOVED, run, expected]
+    subprocess.run(words, check=True, cwd=ROOT)
+
+
+def test_networks_and_steps_are_stored_by_name(run):
+    model = yaml.safe_load((run / "model" / "network.yaml").read_text())["model"]
+    assert (model["_network_"], model["_version_"]) == ("shufflenet_v1", 1)
+    for name in ("network.yaml", "recipe.json"):
+        text = (run / "model" / name).read_text()
+        assert "lightning_modules" not in text and "compression." not in text
+
+
+def as_schema_1(content):
+    """Makes a description as it was before networks had registered names."""
+    content["schema"] = 1
+    model = content["model"]
+    del model["_network_"], model["_version_"]
+    model["_target_"] = "lightning_modules.networks.shufflenet_v1.ShuffleNetV1"
+
+
+def test_schema_1_is_read(run, tuckered, images):
+    path = run / "model" / "recipe.json"
+    recipe = json.loads(path.read_text())
+    assert [entry["step"] for entry in recipe["entries"]] == ["tucker"]
+    recipe["entries"][0]["step"] = "compression.factorization.tucker.Tucker"
+    path.write_text(json.dumps({**recipe, "schema": 1}))
+    change(run, as_schema_1)
+    loaded = load_network(run)
+    assert torch.equal(loaded(images), tuckered(images)) and loaded.recipe == tuckered.recipe
+    assert loaded.model_cfg == {**tuckered.model_cfg, "pretrained": False, "weights": None}
 
 
 def test_saves_any_memory_format_and_mode(tuckered, images, tmp_path):
@@ -136,7 +197,10 @@ def test_other_class_names_are_noticed(run):
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        (lambda c: c.update(schema=9), "schema version 9"),
+        (lambda c: c.update(schema=9), "schema version 9; this installation reads versions 1 and"),
+        (lambda c: c["model"].update(_network_="vgg"), "the network 'vgg', which this version doe"),
+        (lambda c: c["model"].update(_version_=2), "version 2 of the network shufflenet_v1"),
+        (lambda c: c["model"].pop("_network_"), "needs a _target_"),
         (lambda c: c.pop("model"), "lacks model"),
         (lambda c: c["model"].update(units=[2, 1, 1]), "do not match"),
         (lambda c: c["model"].update(width=0.5), "another architecture"),
