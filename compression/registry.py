@@ -41,6 +41,10 @@ class Registry:
     methods: tuple[str, ...] = ("__call__",)
     error: type[Exception] = CompressionError
 
+    def __contains__(self, name: str) -> bool:
+        """Whether this or an installed package offers a part of that name."""
+        return name in self.paths or bool(self._offered(name))
+
     def validate(self, value: Any) -> Any:
         """The value, if it names a part or is one; nothing is imported.
 
@@ -48,7 +52,7 @@ class Registry:
             PydanticCustomError: no package offers a part of that name.
         """
         if isinstance(value, str):
-            if value not in self.paths and not self._offered(value):
+            if value not in self:
                 raise choice_error(self.paths, f", or {{_target_: ...}} of your own {self.kind}")
         elif isinstance(value, Mapping):
             if not isinstance(value.get("_target_"), str):

@@ -71,6 +71,23 @@ class Treatment:
     plan: Callable[[], Plan | None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayerSpace:
+    """What a search draws of a step layer by layer (`sweep.space.by=layer`).
+
+    Attributes:
+        setting: of the step, that the drawn values become; they are called `setting.layer`. Where
+            the command line gives it, nothing is drawn.
+        choices: by layer, what its value is drawn from, such as `range(2,5)`; None: from the
+            ratios to keep that the search has for all.
+        settings: makes settings of the step out of the drawn values, by layer.
+    """
+
+    setting: str
+    choices: Mapping[str, str | None]
+    settings: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
 # What members of a step were called in the version before; gone with the next one.
 FORMER_MEMBERS = {
     "carry": "transfer_weights",
@@ -133,6 +150,15 @@ class Step(StepSettings, Generic[P]):
             CompressionError: this step does not treat layers one by one.
         """
         raise CompressionError(f"{self.name} does not treat layers one by one: nothing to scan.")
+
+    def layer_space(self, network: nn.Module, image_size: int | Sequence[int]) -> LayerSpace | None:
+        """What a search can draw layer by layer; None, as here: one value for the whole network.
+
+        Args:
+            network: that enters the step; may be on the meta device.
+            image_size: an int or [height, width] in pixels.
+        """
+        return None
 
     def apply(self, network: nn.Module, plan: P) -> nn.Module:
         """A smaller copy with the weights transferred; `network` stays as it is."""

@@ -5,9 +5,12 @@ It is met by bisection over the step's own parameter.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
 
 from compression.errors import CompressionError
-from compression.schema import require_ratio
+from compression.schema import is_number, shown
 
 TOLERANCE = 0.02  # a cost this near to the goal, relative to the goal, meets it
 FINEST = 1e-4  # of the parameter's range: settings nearer to each other count as the same
@@ -100,17 +103,19 @@ class Target:
 
     @classmethod
     def of(
-        cls, setting: Mapping[str, float | None] | None, place: str = "target"
+        cls, setting: "Mapping[str, float | None] | Target | None", place: str = "target"
     ) -> "Target | None":
         """Read what a user wrote, such as `{"macs": 0.5}`; None if it asks for nothing.
 
         Args:
-            setting: one measure and its ratio; others may be there as None.
+            setting: one measure and its ratio; others may be there as None; or a target.
             place: the key that it stands under, for the error.
 
         Raises:
             CompressionError: it is no target.
         """
+        if isinstance(setting, Target):
+            return setting
         if setting is not None and not isinstance(setting, Mapping):
             raise CompressionError(
                 f"{place} is a measure and a ratio as {{macs: 0.5}}, not {setting!r}."
@@ -125,7 +130,10 @@ class Target:
             raise CompressionError(
                 f"{place} knows no {measure!r}; there are {', '.join(MEASURES)}."
             )
-        require_ratio(f"{place}.{measure}", ratio)
+        if not (is_number(ratio) and 0 < ratio <= 1):
+            raise CompressionError(
+                f"{place}.{measure}={shown(ratio)} is not allowed; it must be a ratio in (0, 1]."
+            )
         return cls(measure, float(ratio))
 
     def solve(
@@ -183,6 +191,11 @@ class Target:
             reach = f"no setting of this step makes the network {better}; it stays at {maximum:.4g}"
             reach = f"{reach} {what}"
         return UnreachableTargetError(f"{asked} cannot be reached: {reach}.", minimum, maximum)
+
+
+# The declared type of a step's setting `target`: reads what `Target.of` does, and is a Target or
+# None.
+TargetSetting = Annotated[Any, PlainValidator(lambda setting: Target.of(setting, "{place}"))]
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ def test_reads_a_setting():
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"macs": 0}, r"there.macs is a ratio in \(0, 1\], not 0"),
-        ({"macs": 1.5}, "not 1.5"),
-        ({"macs": "half"}, "not 'half'"),
-        ({"macs": True}, "not True"),
+        ({"macs": 0}, r"there.macs=0 is not allowed; it must be a ratio in \(0, 1\]"),
+        ({"macs": 1.5}, "macs=1.5 is not"),
+        ({"macs": "half"}, "macs=half is not"),
+        ({"macs": True}, "macs=true is not"),
         ({"flops": 0.5}, "no 'flops'; there are macs, params, latency"),
-        ({"latency": 0}, r"there.latency is a ratio in \(0, 1\], not 0"),
+        ({"latency": 0}, r"there.latency=0 is not allowed; it must be a ratio"),
         ({"macs": 0.5, "params": 0.5}, "names macs and params"),
         (0.5, "as {macs: 0.5}, not 0.5"),
     ],

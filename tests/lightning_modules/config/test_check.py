@@ -179,7 +179,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (
             ["+compression=tucker", "+compression.tucker.target={macs: 1.2}"],
-            r"compression.tucker.target.macs is a ratio in \(0, 1\], not 1.2",
+            r"compression.tucker.target.macs=1.2 is not allowed; it must be a ratio in \(0, 1\]",
         ),
         (["+compression=[quantize,tucker]"], "compression.quantize must be the last step"),
         (
