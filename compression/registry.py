@@ -1,22 +1,24 @@
 """What a name leads to: parts of each kind by registered names, and code that a file may name.
 
 Names are known as text, without importing what they stand for. A part of one's own is named by
-`_target_`, or by the name under which its installed package offers it as an entry point.
+`_target_`, or by the name under which its installed package offers it as an entry point. Imports
+no pydantic of itself, so that `--help` may list names.
 """
 
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pkgutil import resolve_name
-from typing import Any
-
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from typing import TYPE_CHECKING, Any
 
 from compression.errors import CompressionError
-from compression.schema import choice_error, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Registry:
         """
         if isinstance(value, str):
             if value not in self:
+                from compression.schema import choice_error
+
                 raise choice_error(self.paths, f", or {{_target_: ...}} of your own {self.kind}")
         elif isinstance(value, Mapping):
             if not isinstance(value.get("_target_"), str):
@@ -95,8 +99,10 @@ class Registry:
         return dotted.get(path)
 
     def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+        self, source: Any, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        from pydantic_core import core_schema
+
         return core_schema.no_info_plain_validator_function(self.validate)
 
     def __hash__(self) -> int:
@@ -113,6 +119,8 @@ class Registry:
         if name in self.paths:
             return resolve_name(self.paths[name])
         if not offered:
+            from compression.schema import nearest
+
             raise self.error(
                 f"{key}={name} does not exist{nearest(name, self.paths)}; there are "
                 f"{', '.join(self.paths)}, or {{_target_: ...}} of your own {self.kind}."
@@ -136,7 +144,7 @@ class Registry:
         except Exception as error:  # whatever the import, or the class, raises
             raise self.error(f"{key}: {target} cannot be built: {error}.") from error
 
-    def _offered(self, name: str) -> tuple[EntryPoint, ...]:
+    def _offered(self, name: str) -> "tuple[EntryPoint, ...]":
         return _entry_points(self.group).get(name, ())
 
     def _fits(self, value: Any) -> bool:
@@ -150,8 +158,10 @@ class Registry:
 
 
 @functools.cache
-def _entry_points(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+def _entry_points(group: str) -> "dict[str, tuple[EntryPoint, ...]]":
     """What installed packages offer, by name; nothing of them is imported."""
+    from importlib.metadata import EntryPoint, entry_points  # 20 ms
+
     found: dict[str, tuple[EntryPoint, ...]] = {}
     for point in entry_points(group=group):
         others = found.get(point.name, ())
@@ -160,7 +170,7 @@ def _entry_points(group: str) -> dict[str, tuple[EntryPoint, ...]]:
     return found
 
 
-def _package(point: EntryPoint) -> str:
+def _package(point: "EntryPoint") -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
