@@ -3,6 +3,7 @@
 import json
 import platform
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 from lightning_modules.networks import load_network
 from lightning_modules.runs import read_metrics
-from tests.conftest import ROOT, run_command
+from tests.conftest import ROOT, needs_extra, run_command
 from tests.lightning_modules.runs.documented import undocumented
 
 PERSON = "somebody-who-trained-it"
@@ -39,11 +40,8 @@ def run(tmp_path_factory):
     return home / "run"
 
 
-def test_a_shipped_network_tells_nothing_of_the_machine(run):
-    folders = [run / "model", *run.glob("steps/*/model")]
-    files = [path for folder in folders for path in folder.iterdir()]
-    names = {path.name for path in files}
-    assert {"network.int8.onnx", "weights.safetensors", "network.yaml", "recipe.json"} <= names
+def assert_nothing_of_the_machine(files):
+    """Neither its folders, nor its name, nor that of the person."""
     words = [PERSON, str(ROOT), sys.prefix, str(Path.home()), platform.node()]
     words += [f"/{path.name}/" for path in Path("/").iterdir() if path.is_dir()]
     words = [word.encode() for word in words if len(word) > 4]
@@ -52,6 +50,34 @@ def test_a_shipped_network_tells_nothing_of_the_machine(run):
         assert not [word for word in words if word in content], path
         if path.suffix in (".yaml", ".json"):
             assert not re.search(r"""(?m)(^|[\s:'"])[/~][\w.-]+/""", content.decode()), path
+
+
+def test_a_shipped_network_tells_nothing_of_the_machine(run):
+    folders = [run / "model", *run.glob("steps/*/model")]
+    files = [path for folder in folders for path in folder.iterdir()]
+    names = {path.name for path in files}
+    assert {"network.int8.onnx", "weights.safetensors", "network.yaml", "recipe.json"} <= names
+    assert_nothing_of_the_machine(files)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["format=onnx"],
+        pytest.param(["format=onnx", "int8=false"], marks=pytest.mark.slow),
+        pytest.param(["format=torch_export", "int8=false"], marks=pytest.mark.slow),
+        pytest.param(
+            ["format=openvino", "int8=false"], marks=[pytest.mark.slow, needs_extra("openvino")]
+        ),
+    ],
+    ids=" ".join,
+)
+def test_an_exported_file_tells_nothing_of_the_machine(run, words):
+    shutil.rmtree(run / "export", ignore_errors=True)
+    run_command("scripts/export.py", str(run), *words)
+    files = list((run / "export").iterdir())
+    assert len(files) > 1
+    assert_nothing_of_the_machine(files)
 
 
 def test_the_data_is_recognised_all_the_same(run):
