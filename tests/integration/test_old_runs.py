@@ -108,6 +108,7 @@ def test_an_unfinished_run_resumes_to_where_it_would_have_ended(old):
     rest = [("02_tucker", "1", str(epoch)) for epoch in range(4, 8)]
     assert epochs(run) == [*before, *rest]
     assert_kept_logits(load_network(run), "unfinished", tolerance=1e-3)
+    assert [entry["step"] for entry in entries(run)] == ["prune", "tucker", "tucker"]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,7 @@ def test_a_finished_run_is_compressed_further(old, name, step):
     found = entries(new)
     assert [entry["plan"] for entry in found[: len(kept)]] == [entry["plan"] for entry in kept]
     assert len(found) == len(kept) + 1
+    assert not [entry["step"] for entry in found if "." in entry["step"]]  # names, not paths
 
 
 @pytest.mark.slow
