@@ -1,10 +1,11 @@
 import copy
 import json
+import sys
 
 import pytest
 from torch import nn
 
-from compression import Prune, PruneLayers, Step, Tucker, compress
+from compression import Prune, PruneLayers, Step, Tucker, compress, registry
 from compression.errors import CompressionError
 from compression.recipe import FORMER_PATHS, Entry, Recipe, step_name
 from compression.steps import STEPS
@@ -122,17 +123,25 @@ def test_a_foreign_step_needs_trust(network):
     assert isinstance(network[2], nn.Identity)
 
 
-def test_an_entry_point_is_not_loaded_because_a_recipe_names_it(network, monkeypatch):
-    from importlib import metadata
-
-    def refuse(*_, **__):
-        raise AssertionError("entry points were asked for")
-
-    monkeypatch.setattr(metadata.EntryPoint, "load", refuse)
-    monkeypatch.setattr("compression.registry.entry_points", refuse)
-    with pytest.raises(CompressionError, match="'theirs', which this version does not have"):
-        Recipe([Entry("theirs", 1, {})]).replay(network)
-    Recipe([Entry("prune_layers", 1, {"removed": []})]).replay(network)
+def test_an_entry_point_is_not_loaded_because_a_recipe_names_it(network, monkeypatch, tmp_path):
+    (tmp_path / "their_steps.py").write_text("from compression import PruneLayers as Theirs\n")
+    info = tmp_path / "their_steps-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their_steps\nVersion: 1.0\n")
+    points = "[model_diet.steps]\ntheirs = their_steps:Theirs\nprune_layers = their_steps:Theirs\n"
+    (info / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entry_points.cache_clear()
+    try:
+        with pytest.raises(CompressionError, match="'theirs', which this version does not have"):
+            Recipe([Entry("theirs", 1, {})]).replay(network)
+        Recipe([Entry("prune_layers", 1, {"removed": []})]).replay(network)  # not theirs
+        assert "their_steps" not in sys.modules
+        STEPS.load("theirs", "step")  # where the command names it, it is
+        assert "their_steps" in sys.modules
+    finally:
+        sys.modules.pop("their_steps", None)
+        registry._entry_points.cache_clear()
 
 
 def test_a_step_whose_module_is_gone_is_told(network, monkeypatch):
