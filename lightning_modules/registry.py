@@ -38,6 +38,7 @@ SCHEMAS = {
     "devices": "lightning_modules.training.device_schema:check_devices",
     "training": "lightning_modules.training.schema:check_training",
     "quantized_training": "lightning_modules.training.schema:check_quantized_training",
+    "loggers": "lightning_modules.reporting.loggers.schema:check_loggers",
     "objectives": "lightning_modules.search.objectives:check_objectives",
     "search": "lightning_modules.search.check:check_search",
 }

@@ -109,6 +109,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     schema("objectives")(cfg)
     schema("devices")(cfg.trainer, sweep=sweep)
     schema("training")(cfg)
+    schema("loggers")(cfg)
     classes = _check_data(cfg)
     _check_entered(cfg, classes)
     schema("teachers")(cfg, classes, sweep=sweep)

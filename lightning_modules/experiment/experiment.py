@@ -37,17 +37,19 @@ from lightning_modules.networks import Network
 from lightning_modules.registry import build
 from lightning_modules.reporting import (
     REPORT,
-    log_results,
+    RunResults,
+    check_classes,
     read_input,
+    run_loggers,
     run_title,
     show_closing_screen,
-    wandb_run,
     write_card,
     write_report,
 )
 from lightning_modules.reporting.pictures import draw_pictures
 from lightning_modules.runs import (
     METRICS_FILE,
+    STOPPED,
     StageRecord,
     make_data,
     run_directory,
@@ -100,23 +102,25 @@ def run_experiment(
     Args:
         cfg: the composed configuration.
         folder: the run directory; it exists.
-        title: what a person calls the run, on pictures and in W&B.
-        group: the runs that belong together in W&B: of one study, or of one model and data.
+        title: what a person calls the run, on pictures and in its loggers.
+        group: the runs that belong together there: of one study, or of one model and data.
         is_main_run: whether `last` may come to mean this run, and whether a refusal clears the
             folder; false for trials.
-        search: gives what W&B records of a trial of a search.
+        search: gives what loggers record of a trial of a search.
 
     Raises:
         ConfigError, DataError, CompressionError: it cannot work; a new folder is removed again.
         SystemExit: it was interrupted; the sentence says how to go on.
     """
     folder = folder.absolute()
-    with _refusal(folder, clears=is_main_run and cfg.resume is None):
-        data, stages, network, teachers = _prepare(cfg, folder)
-    if is_main_run:
-        run_directory.update_pointer(run_directory.STARTED, folder)
-    wandb = wandb_run(cfg, folder, title=title, group=group, search=search)
-    with _interruption(folder), wandb as logged:
+    with contextlib.ExitStack() as stack:
+        with _refusal(folder, clears=is_main_run and cfg.resume is None):
+            data, stages, network, teachers = _prepare(cfg, folder)
+            loggers = run_loggers(cfg, folder, title=title, group=group, search=search)
+            logged = stack.enter_context(loggers)
+        if is_main_run:
+            run_directory.update_pointer(run_directory.STARTED, folder)
+        stack.enter_context(_interruption(folder))
         run = RunContext(cfg, data, folder, logged)
         run = replace(run, cfg=with_suggested_lr(run, network))
         timed = _wants_latency(cfg, trial=not is_main_run)
@@ -140,9 +144,10 @@ def run_experiment(
         if _wants_drawing(cfg.report, trial=not is_main_run):
             trust = saved_run.trusted_packages(cfg)
             write_report(read_input([str(folder)]), folder / REPORT, trust=trust)
-        if logged is not None:
-            log_results(logged, metrics, pictures, folder / "model")
-    show_closing_screen(folder, metrics, network.recipe.summary())
+        pruned = {"search/pruned": (folder / STOPPED).is_file()}
+        facts = {} if search is None else pruned
+        logged.log_results(RunResults(metrics, pictures, folder / "model", facts))
+    show_closing_screen(folder, metrics, network.recipe.summary(), logged.hints)
     return metrics
 
 
@@ -151,6 +156,7 @@ def _prepare(
 ) -> tuple[ImageData, list[Stage], Network, list[Teacher]]:
     """All that can be refused comes before the first stage."""
     pl.seed_everything(cfg.seed, verbose=False)
+    check_classes(cfg)
     device_count(cfg.trainer)  # refuses devices that this machine lacks
     data = make_data(cfg)
     stages = stages_of(cfg)

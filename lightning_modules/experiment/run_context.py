@@ -3,9 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -18,6 +17,7 @@ from datamodules.loading import ImageData
 from lightning_modules.evaluation import evaluate
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.registry import plain
+from lightning_modules.reporting import RunLoggers
 from lightning_modules.runs import saved_run
 from lightning_modules.training import build_loss, device_name, first_device
 
@@ -30,13 +30,13 @@ class RunContext:
         cfg: the composed configuration.
         data: as configured; prepared before the first fit.
         folder: the run directory.
-        wandb_run: that logs the run, or None.
+        loggers: of the run, in the process that leads it.
     """
 
     cfg: DictConfig
     data: ImageData
     folder: Path
-    wandb_run: Any = None
+    loggers: RunLoggers = field(default_factory=RunLoggers)
 
     @property
     def device(self) -> torch.device:

@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.loggers import Logger, WandbLogger
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext
@@ -42,10 +41,11 @@ def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
     chosen = [build(node) for node in chosen_callbacks(run.cfg).values()]
     if stage.step is not None:  # freezing saves pretrained layers from a new head; here is none
         chosen = [callback for callback in chosen if not isinstance(callback, Freezing)]
+    table = EpochTable(run.folder / "metrics.csv", step=stage.name, round=round)
     own: list[pl.Callback] = [
         Seeding(seed=run.cfg.seed, stream=seed_stream(stage, round)),
         DivergenceGuard(stage.name),
-        EpochTable(run.folder / "metrics.csv", step=stage.name, round=round),
+        table,
         *checkpoint_callbacks(run.checkpoints(stage)),
         *_pruning(run),
     ]
@@ -56,23 +56,22 @@ def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
         own.insert(0, RankBuffers())
     else:
         settings["sync_batchnorm"] = False  # with nobody
-    logger: Logger | bool = False
-    if run.wandb_run is not None:
-        logger = WandbLogger(experiment=run.wandb_run, prefix=stage.name)
     _suppress_remarks()
     with report_errors():
-        return build(
+        made: pl.Trainer = build(
             settings,
             max_epochs=stage.epochs_of(round),
             callbacks=[*chosen, *own],
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in chosen),
-            logger=logger,
+            logger=run.loggers.of_stage(stage.name),
             plugins=plugins,
             num_sanity_val_steps=0,
             enable_model_summary=False,
             use_distributed_sampler=False,  # our sampler shares the indices out itself
             default_root_dir=run.folder,
         )
+    run.loggers.start_fit(made, epochs_before=table.epochs_before())
+    return made
 
 
 def _pruning(run: RunContext) -> list[pl.Callback]:

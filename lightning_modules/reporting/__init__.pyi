@@ -2,9 +2,12 @@ from .card import tell_spread as tell_spread
 from .card import write_card as write_card
 from .closing_screen import REPORT as REPORT
 from .closing_screen import show_closing_screen as show_closing_screen
-from .loggers.wandb import log_results as log_results
-from .loggers.wandb import run_title as run_title
-from .loggers.wandb import wandb_run as wandb_run
+from .loggers.results import LogsResults as LogsResults
+from .loggers.results import RunResults as RunResults
+from .loggers.run_loggers import RunLoggers as RunLoggers
+from .loggers.run_loggers import check_classes as check_classes
+from .loggers.run_loggers import run_loggers as run_loggers
+from .loggers.titles import run_title as run_title
 from .report.content import Table as Table
 from .report.page import write_report as write_report
 from .report.report_input import ReportInput as ReportInput

@@ -1,5 +1,6 @@
 """The closing screen: before and after, where the results are, what to type next."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_modules.networks.description import INT8, weights_file
-from lightning_modules.runs import StageRecord
+from lightning_modules.runs import StageRecord, short_path
 
 PAYS = 0.95  # maximum of the float network's time: what is nearer to 1 may be noise
 REPORT = "report.html"  # in a run's directory, where it was asked for
@@ -21,20 +22,32 @@ COLUMNS = {
 }
 
 
-def show_closing_screen(folder: Path, metrics: dict[str, Any], notes: list[str]) -> None:
-    """Prints the table of stages, what was done to the network, and the next commands."""
+def show_closing_screen(
+    folder: Path,
+    metrics: dict[str, Any],
+    notes: list[str],
+    hints: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Prints the table of stages, what was done to the network, and the next commands.
+
+    Args:
+        folder: the run directory.
+        metrics: all of its `metrics.json`.
+        notes: what was done to the network.
+        hints: how what was logged is looked at: a word, and a command.
+    """
     console = Console(width=None if Console().is_terminal else 110)
     console.print()
     console.print(_table(metrics))
-    for line in [*(f"  {note}" for note in notes), *_lines(folder, metrics)]:
+    for line in [*(f"  {note}" for note in notes), *_lines(folder, metrics, hints)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _lines(folder: Path, metrics: dict[str, Any]) -> list[str]:
-    run = _short(folder)
+def _lines(folder: Path, metrics: dict[str, Any], hints: Sequence[tuple[str, str]]) -> list[str]:
+    run = short_path(folder)
     lines = [f"results  {run}"]
     if (folder / REPORT).is_file():
-        lines.append(f"report   {_short(folder / REPORT)}")
+        lines.append(f"report   {short_path(folder / REPORT)}")
     if "latency" in metrics:
         how = metrics["latency"]
         lines.append(
@@ -43,10 +56,8 @@ def _lines(folder: Path, metrics: dict[str, Any]) -> list[str]:
         )
     if worth := int8_worth(folder, metrics, run=run):
         lines.append(f"int8     {worth.removeprefix('int8 ')}")
-    offline = sorted((folder / "wandb").glob("offline-run-*"))
-    if offline:
-        lines.append(f"W&B      wandb sync {_short(offline[-1])}")
-    return [*lines, f"next     {_next(run, metrics)}"]
+    looks = (f"{word:<8} {command}" for word, command in hints)
+    return [*lines, *looks, f"next     {_next(run, metrics)}"]
 
 
 def _table(metrics: dict[str, Any]) -> Table:
@@ -123,9 +134,3 @@ def _next(run: str, metrics: dict[str, Any]) -> str:
     if len(metrics["steps"]) == 1 and metrics["steps"][0]["name"].startswith("00"):
         return f"python run.py +compression=tucker from_run={run}"
     return f"python scripts/evaluate.py {run}"
-
-
-def _short(path: Path) -> str:
-    """Relative to the current directory where that is below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -35,6 +35,7 @@ from .run_directory import make_folder as make_folder
 from .run_directory import outputs_root as outputs_root
 from .run_directory import register_resolvers as register_resolvers
 from .run_directory import search_folder as search_folder
+from .run_directory import short_path as short_path
 from .run_directory import update_pointer as update_pointer
 from .run_records import FAILED as FAILED
 from .run_records import STOPPED as STOPPED

@@ -63,6 +63,12 @@ def register_resolvers() -> None:
     )
 
 
+def short_path(path: Path) -> str:
+    """Relative to the current directory where that is above it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def update_pointer(pointer: str, folder: Path) -> None:
     """Makes `outputs/<pointer>` name this run."""
     write_text(outputs_root() / pointer, f"{folder.resolve()}\n")

@@ -1,4 +1,5 @@
-"""Where the metrics of a run are logged, besides its own directory: a file for each logger.
+"""Where the metrics of a run are logged, besides its own directory.
 
-They may import the rooms below `reporting` only.
+Any class that derives from Lightning's `Logger` can be one; those of this room give their libraries
+more than metrics. They may import the rooms below `reporting` only.
 """

@@ -2,62 +2,111 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from lightning_modules.evaluation import CLASS_COLUMNS, class_rows, is_class_metric
-from lightning_modules.registry import build, plain
-from lightning_modules.runs import STOPPED, joined
+from lightning_modules.reporting.loggers.results import RunResults
+from lightning_modules.runs import short_path
 
 STAGING = "WANDB_DATA_DIR"
 
 
-@contextlib.contextmanager
-def wandb_run(
-    cfg: DictConfig,
-    folder: Path,
-    *,
-    title: str,
-    group: str,
-    search: Callable[[], dict[str, Any]] | None = None,
-) -> Iterator[Any]:
-    """Yields the started W&B run, or None where `logger=none`; it is finished whatever happens.
+class WandbRun(Logger):
+    """Logs to a W&B run that gets the configuration, curves, pictures, classes and the network.
 
     Args:
-        cfg: the whole configuration, which the run records.
-        folder: the run directory; W&B writes below it, nothing elsewhere.
-        title: what the run is called.
+        save_dir: the run directory; W&B writes below it, nothing elsewhere.
+        run_name: what the run is called.
         group: the runs that it belongs to.
-        search: gives what is recorded of a trial of a search.
+        settings: other arguments of `wandb.init`, such as `project`, `mode` and `tags`.
     """
-    if cfg.logger.get("_target_") is None:
-        yield None
-        return
-    import wandb
 
-    config = plain(cfg)
-    if search is not None:
-        config["search"] = search()
-    with _staging(folder / "wandb" / "staging"):
-        run = build(
-            cfg.logger,
-            dir=folder,
-            name=title,
-            group=group,
-            config=config,
+    def __init__(self, *, save_dir: str, run_name: str, group: str, **settings: Any) -> None:
+        super().__init__()
+        self._folder = Path(save_dir)
+        self._settings = {"name": run_name, "group": group, **settings}
+        self._open = contextlib.ExitStack()
+        self._logger: WandbLogger | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The project that the run belongs to."""
+        return self._settings.get("project")
+
+    @property
+    def version(self) -> str | None:
+        """The run's id at W&B, once it has started."""
+        return None if self._logger is None else self._logger.version
+
+    @property
+    def save_dir(self) -> str:
+        """The run directory."""
+        return str(self._folder)
+
+    @property
+    def experiment(self) -> Any:
+        """The `wandb.Run`; it starts when the hyperparameters are logged."""
+        assert self._logger is not None
+        return self._logger.experiment
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
+        """Starts the run, which records them as its configuration."""
+        import wandb
+
+        self._open.enter_context(_staging(self._folder / "wandb" / "staging"))
+        run = wandb.init(
+            dir=self._folder,
+            config=params,
             settings=wandb.Settings(console="off", silent=True),
             reinit="finish_previous",
+            **self._settings,
         )
-        try:
-            yield run
-            if search is not None:
-                run.summary["search/pruned"] = (folder / STOPPED).is_file()
-        finally:
-            wandb.finish()
+        self._logger = WandbLogger(experiment=run)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Logs them at `trainer/global_step`."""
+        assert self._logger is not None
+        self._logger.log_metrics(metrics, step)
+
+    def log_results(self, results: RunResults) -> None:
+        """Logs metrics, a table of classes, pictures, and the network.
+
+        The network is an artifact of type `model` that refers to the files, which must be there
+        still when an offline run is synchronised.
+        """
+        import wandb
+
+        run, metrics = self.experiment, results.metrics
+        run.summary.update({k: v for k, v in metrics.items() if not isinstance(v, dict | list)})
+        run.summary.update(results.facts)
+        classes, *matrices = metrics["confusion"].items()
+        for split, matrix in matrices:
+            rows = [list(row) for row in class_rows(classes[1], matrix)]
+            run.log({f"{split}/classes": wandb.Table(columns=list(CLASS_COLUMNS), data=rows)})
+        if results.pictures:
+            run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in results.pictures})
+        numbers = {k: v for k, v in metrics.items() if "/" in k and not is_class_metric(k)}
+        artifact = wandb.Artifact(run.name, type="model", metadata=numbers)
+        for path in sorted(results.model.iterdir()):
+            # Not `mutable`: that copies the network to a folder of W&B's outside the run directory.
+            artifact.add_file(str(path), policy="immutable", skip_cache=True)
+        run.log_artifact(artifact)
+
+    def finalize(self, status: str) -> None:
+        """Finishes the run, if it has started; always, since a multirun's next one would join."""
+        with self._open:
+            if self._logger is not None:
+                self.experiment.finish(exit_code=int(status != "success"))
+
+    @property
+    def hint(self) -> tuple[str, str] | None:
+        """How an offline run is sent."""
+        offline = sorted((self._folder / "wandb").glob("offline-run-*"))
+        return ("W&B", f"wandb sync {short_path(offline[-1])}") if offline else None
 
 
 @contextlib.contextmanager
@@ -71,52 +120,3 @@ def _staging(folder: Path) -> Iterator[None]:
         os.environ.pop(STAGING)
         if before is not None:
             os.environ[STAGING] = before
-
-
-def run_title(cfg: DictConfig, hydra: DictConfig) -> tuple[str, str]:
-    """What a person calls the run that Hydra started, and the group that it belongs to.
-
-    `<model>_<data>[_<steps>]_seed<seed>[_fold<fold>][_trial<number>]`; the group is the study's
-    name, else `<model>_<data>`.
-    """
-    choices = hydra.runtime.choices
-    group = [choices.model, choices.data]
-    words = [*group, *cfg.compression, f"seed{cfg.seed}"]
-    if cfg.data.get("fold") is not None:
-        words.append(f"fold{cfg.data.fold}")
-    if hydra.mode == RunMode.MULTIRUN:
-        return joined([*words, f"trial{trial_number(cfg, hydra)}"]), Path(hydra.sweep.dir).name
-    return joined(words), joined(group)
-
-
-def trial_number(cfg: DictConfig, hydra: DictConfig) -> int:
-    """A search tells it; in another multirun it is the job's number."""
-    number = cfg.get("trial")
-    return hydra.job.num if number is None else number
-
-
-def log_results(run: Any, metrics: dict[str, Any], pictures: Sequence[Path], model: Path) -> None:
-    """Logs what a finished run shows: metrics, a table of classes, pictures, the network.
-
-    Args:
-        run: of `wandb_run`.
-        metrics: of `metrics.json`.
-        pictures: PNG files.
-        model: the saved network's folder; an artifact of type `model` refers to its files, which
-            must be there still when an offline run is synchronised.
-    """
-    import wandb
-
-    run.summary.update({k: v for k, v in metrics.items() if not isinstance(v, dict | list)})
-    classes, *matrices = metrics["confusion"].items()
-    for split, matrix in matrices:
-        rows = [list(row) for row in class_rows(classes[1], matrix)]
-        run.log({f"{split}/classes": wandb.Table(columns=list(CLASS_COLUMNS), data=rows)})
-    if pictures:
-        run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in pictures})
-    numbers = {k: v for k, v in metrics.items() if "/" in k and not is_class_metric(k)}
-    artifact = wandb.Artifact(run.name, type="model", metadata=numbers)
-    for path in sorted(model.iterdir()):
-        # Not `mutable`: that copies the network to a folder of W&B's outside the run directory.
-        artifact.add_file(str(path), policy="immutable", skip_cache=True)
-    run.log_artifact(artifact)

@@ -78,6 +78,10 @@ class EpochTable(pl.Callback):
         }
         self._write([*self._earlier(trainer.current_epoch), row])
 
+    def epochs_before(self) -> int:
+        """How many epochs the fits before this one had."""
+        return len(self._earlier(0))
+
     def _earlier(self, epoch: int) -> list[Row]:
         """The rows that stay when this epoch is run again."""
         if not self.path.is_file():

@@ -1,51 +1,109 @@
-"""What a person reads in W&B, and what is logged at the end of a run."""
+"""The W&B run, offline: what its record says."""
 
-from types import SimpleNamespace
+import json
+import os
+import struct
+import time
 
 import pytest
-from hydra.types import RunMode
-from omegaconf import OmegaConf
 
-from lightning_modules.reporting.loggers.wandb import log_results, run_title
+from lightning_modules.reporting.loggers.wandb import STAGING
 
-
-def title(*, mode=RunMode.RUN, compression=(), data=None, seed=0):
-    hydra = {
-        "runtime": {"choices": {"model": "blocks/x", "data": "trashnet"}},
-        "mode": mode, "job": {"num": 12}, "sweep": {"dir": "outputs/studies/a_study"},
-    }  # fmt: skip
-    cfg = {"compression": dict.fromkeys(compression, 1), "data": data or {}, "seed": seed}
-    return run_title(OmegaConf.create(cfg), OmegaConf.create(hydra))
+NODE = {
+    "_target_": "lightning_modules.reporting.loggers.wandb.WandbRun", "project": "model-diet",
+    "mode": "offline", "tags": ["x"],
+}  # fmt: skip
+BLOCK = 32768  # bytes; no record's header lies across two
 
 
-def test_names_and_groups_that_a_person_can_read():
-    assert title() == ("blocks-x_trashnet_seed0", "blocks-x_trashnet")
-    name, group = title(compression=["prune", "tucker"], data={"fold": 3}, seed=1)
-    assert name == "blocks-x_trashnet_prune_tucker_seed1_fold3"
-    assert group == "blocks-x_trashnet"
-    assert title(mode=RunMode.MULTIRUN) == ("blocks-x_trashnet_seed0_trial12", "a_study")
+def records(folder):
+    """All records of the only run in a folder; W&B's own process writes the last ones late."""
+    limit = time.time() + 30
+    while not (found := parsed(folder)) or found[-1].WhichOneof("record_type") != "exit":
+        assert time.time() < limit, "The record has no end."
+        time.sleep(0.05)
+    return found
 
 
-def test_metrics_classes_pictures_and_the_network_are_logged(tmp_path, monkeypatch):
-    wandb = pytest.importorskip("wandb")
-    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staging"))
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "weights.safetensors").write_bytes(b"weights")
-    logged, artifacts = {}, []
-    run = SimpleNamespace(
-        name="a-run", summary={}, log=logged.update, log_artifact=artifacts.append
-    )
-    metrics = {
-        "val/f1": 0.5, "val/f1/b": 0.2, "seed": 1, "steps": [{}],
-        "confusion": {"classes": ["a", "b"], "val": [[1, 1], [0, 2]]},
-    }  # fmt: skip
-    log_results(run, metrics, [], tmp_path / "model")
-    assert run.summary == {"val/f1": 0.5, "val/f1/b": 0.2, "seed": 1}
-    assert set(logged) == {"val/classes"}
-    assert logged["val/classes"].data == [["a", 1.0, 0.5, 2 / 3, 2], ["b", 2 / 3, 1.0, 0.8, 2]]
-    (artifact,) = artifacts
-    assert isinstance(artifact, wandb.Artifact)
-    assert (artifact.name, artifact.type) == ("a-run", "model")
-    assert artifact.metadata == {"val/f1": 0.5}
-    entry = artifact.manifest.entries["weights.safetensors"]
-    assert entry.local_path == str(tmp_path / "model" / "weights.safetensors")  # no copy
+def parsed(folder):
+    """Its file's records so far: LevelDB's log format, protocol buffers within."""
+    from wandb.proto import wandb_internal_pb2
+
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    data, position, parts, found = file.read_bytes(), 7, b"", []
+    while position + 7 <= len(data):
+        if (left := BLOCK - position % BLOCK) < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        position += 7 + length
+        parts += data[position - length : position]
+        if kind in (1, 4):  # whole, or a last part
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            found.append(record)
+            parts = b""
+    return found
+
+
+def of_kind(folder, kind):
+    return [getattr(r, kind) for r in records(folder) if r.WhichOneof("record_type") == kind]
+
+
+def values(items):
+    return {item.key or "/".join(item.nested_key): item.value_json for item in items}
+
+
+def test_one_run_has_all_stages_and_results(tmp_path, results, run_of, monkeypatch):
+    monkeypatch.setenv(STAGING, "/elsewhere")
+    ((word, command),) = run_of(NODE)
+    folder = tmp_path / "run"
+    (offline,) = (folder / "wandb").glob("offline-run-*")
+    assert (word, command) == ("W&B", f"wandb sync {offline}")
+    assert os.environ[STAGING] == "/elsewhere"
+    (run,) = of_kind(folder, "run")
+    assert (run.display_name, run.run_group, run.project) == ("a-title", "a-group", "model-diet")
+    assert list(run.tags) == ["x"]
+    config = values(run.config.update)
+    assert config["seed"] == "3"
+    assert json.loads(config["search"]) == {"params": {"+model.x y?": 1}}
+    history = [values(line.item) for line in of_kind(folder, "history")]
+    curve = [line for line in history if "trainer/global_step" in line]
+    assert [line["trainer/global_step"] for line in curve] == ["1", "3", "5", "7"]
+    assert [line.get("00_train-val/f1") for line in curve] == ["0", "0.25", None, None]
+    assert [line.get("01_tucker-val/f1") for line in curve] == [None, None, "0", "0.25"]
+    assert any("figures/val_worst/sha256" in line for line in history)
+    assert any(line.get("val/classes/nrows") == "2" for line in history)
+    summary = {}
+    for part in of_kind(folder, "summary"):
+        summary |= values(part.update)
+    assert (summary["val/f1"], summary["val/f1/b & c"], summary["kept"]) == ("0.5", "0.2", '"last"')
+    assert summary["search/pruned"] == "true"
+    networks = [found for found in of_kind(folder, "artifact") if found.type == "model"]
+    (network,) = networks
+    assert network.name == "a-title"
+    assert json.loads(network.metadata) == {"val/f1": 0.5, "cost/macs": 7}
+    (entry,) = network.manifest.contents
+    assert entry.local_path == str(results.model / "weights.safetensors")  # no copy
+    (end,) = of_kind(folder, "exit")
+    assert end.exit_code == 0
+
+
+def test_a_run_that_fails_is_marked_and_finished(tmp_path, run_of):
+    import wandb
+
+    with pytest.raises(ZeroDivisionError):
+        run_of(NODE, fails=True)
+    (end,) = of_kind(tmp_path / "run", "exit")
+    assert end.exit_code == 1 and wandb.run is None
+
+
+def test_lightnings_own_logger_is_finished_too(tmp_path, run_of):
+    import wandb
+
+    node = {"_target_": "pytorch_lightning.loggers.WandbLogger", "mode": "offline", "name": "b"}
+    assert run_of(node) == []
+    assert wandb.run is None
+    (run,) = of_kind(tmp_path / "run", "run")
+    (end,) = of_kind(tmp_path / "run", "exit")
+    assert (run.display_name, end.exit_code) == ("b", 0)

@@ -1,0 +1,91 @@
+"""Which loggers a run has, and which cannot be; free of torch."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.registry import require_extra
+from lightning_modules.schema import require_choice
+
+NONE = "none"  # the option that stands for no logger, and the name of its empty node
+OWN = "lightning_modules.reporting.loggers."
+WANDB = f"{OWN}wandb.WandbRun"
+MLFLOW = f"{OWN}mlflow.MlflowRun"
+# `_target_` -> the extra that brings what it needs, and its package
+EXTRAS = {
+    MLFLOW: ("mlflow", "mlflow"),
+    f"{OWN}tensorboard.TensorBoardRun": ("tensorboard", "tensorboard"),
+}
+MODES = ("offline", "online", "shared", "disabled")  # of wandb.init
+
+
+def chosen_loggers(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The loggers by name, without those that were set to null, or whose `_target_` was."""
+    return {name: node for name, node in cfg.logger.items() if not _is_left_out(node)}
+
+
+def _is_left_out(node: Any) -> bool:
+    return node is None or (OmegaConf.is_dict(node) and node.get("_target_", "") is None)
+
+
+def check_loggers(cfg: DictConfig) -> None:
+    """Refuses loggers that cannot be, as far as that shows before torch is imported.
+
+    Raises:
+        ConfigError: one sentence on the first mistake found.
+    """
+    if NONE in cfg.logger and len(cfg.logger) > 1 and _is_list(cfg):
+        names = ",".join(map(str, cfg.logger))
+        raise ConfigError(
+            f"logger=[{names}] has {NONE} beside others; leave {NONE} out, or choose logger={NONE}."
+        )
+    for name, node in chosen_loggers(cfg).items():
+        place = f"logger.{name}"
+        if not OmegaConf.is_dict(node):
+            raise ConfigError(f"{place}={node} is no node; give it keys, as {place}._target_=...")
+        target = node.get("_target_")
+        if target is None:
+            raise ConfigError(
+                f"{place} has settings but was not chosen; choose it with logger={name}, or give "
+                f"{place}._target_ where it is a class of your own."
+            )
+        if target in EXTRAS:
+            require_extra(*EXTRAS[target], what=f"logger={name}")
+        if target == WANDB:
+            require_choice(f"{place}.mode", node.get("mode", MODES[0]), MODES)
+        if target == MLFLOW:
+            _check_tracking_uri(f"{place}.tracking_uri", node.get("tracking_uri"))
+        if not isinstance(target, str) or not _is_installed(target.partition(".")[0]):
+            raise ConfigError(
+                f"{place}._target_={target} does not exist: no such package can be imported here."
+            )
+
+
+def _check_tracking_uri(place: str, uri: Any) -> None:
+    """MLflow keeps no runs in a plain folder any more."""
+    known = isinstance(uri, str) and ("://" in uri or uri == "databricks")
+    if not known or uri.startswith("file:"):
+        raise ConfigError(
+            f"{place}={uri} is no place for runs; give a file as sqlite:///outputs/mlflow.db, or a "
+            "server's address."
+        )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # an empty name, or a module without a spec
+        return False
+
+
+def _is_list(cfg: DictConfig) -> bool:
+    """Whether several options were chosen: Hydra notes the choice only where it is one.
+
+    `logger=none +logger.mine._target_=...` is one option, and a logger that is none.
+    """
+    if "hydra" in cfg:
+        return "logger" not in cfg.hydra.runtime.choices
+    return HydraConfig.initialized() and "logger" not in HydraConfig.get().runtime.choices

@@ -1,0 +1,80 @@
+"""Loggers that cannot be are refused before torch is imported."""
+
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.reporting.loggers import schema
+from lightning_modules.reporting.loggers.schema import check_loggers, chosen_loggers
+
+
+def cfg(choices=None, **nodes):
+    return OmegaConf.create({"logger": nodes, "hydra": {"runtime": {"choices": choices or {}}}})
+
+
+OWN = {"_target_": "pytorch_lightning.loggers.CSVLogger"}
+WANDB = {"_target_": schema.WANDB}
+MLFLOW = {"_target_": schema.MLFLOW}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ({"csv": OWN, "none": None}, r"logger=\[csv,none\] has none beside others; leave none out"),
+        ({"csv": {"x": 1}}, r"logger\.csv has settings but was not chosen; choose it with log"),
+        ({"csv": 5}, r"logger\.csv=5 is no node"),
+        ({"a": {"_target_": "nowhere.At"}}, r"logger\.a\._target_=nowhere\.At does not exist"),
+        ({"a": {"_target_": 3}}, r"logger\.a\._target_=3 does not exist"),
+        ({"a": {"_target_": ".x"}}, r"logger\.a\._target_=\.x does not exist"),
+        ({"w": {**WANDB, "mode": "onlin"}}, r"logger\.w\.mode=onlin .*mean online.*; there are"),
+        ({"m": {**MLFLOW, "tracking_uri": "file:/x"}}, r"tracking_uri=file:/x is no place for"),
+        ({"m": {**MLFLOW, "tracking_uri": "outputs"}}, r"tracking_uri=outputs is no place for"),
+        ({"m": {**MLFLOW, "tracking_uri": None}}, r"tracking_uri=None is no place .*sqlite:///out"),
+    ],
+)
+def test_refusals(nodes, said):
+    with pytest.raises(ConfigError, match=said):
+        check_loggers(cfg(**nodes))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        {},
+        {"none": None},
+        {"none": None, "mine": OWN},  # logger=none +logger.mine._target_=...
+        {"csv": OWN, "wandb": None},
+        {"wandb": {"_target_": None}},  # as a run of before says it
+        {"w": {**WANDB, "mode": "online"}, "c": OWN},
+        {"m": {**MLFLOW, "tracking_uri": "databricks"}},
+        {"m": {**MLFLOW, "tracking_uri": "http://localhost"}},
+    ],
+)
+def test_what_may_be(nodes):
+    check_loggers(cfg({"logger": "none"}, **nodes))
+
+
+def test_chosen_loggers():
+    found = chosen_loggers(cfg(none=None, csv=OWN, wandb={"_target_": None}, x={"y": 1}))
+    assert list(found) == ["csv", "x"]
+
+
+@pytest.mark.parametrize("extra", ["mlflow", "tensorboard"])
+def test_a_missing_package_is_said_with_its_command(compose_config, monkeypatch, extra):
+    from lightning_modules import registry
+
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    said = rf"logger={extra} needs {extra}, which is not installed; .*model-diet\[{extra}\]"
+    with pytest.raises(ConfigError, match=said):
+        check_loggers(compose_config(f"logger={extra}", hydra=True))
+
+
+def test_it_is_free_of_torch():
+    code = (
+        "import sys, lightning_modules.reporting.loggers.schema;"
+        "assert not {'torch', 'wandb', 'mlflow', 'pytorch_lightning'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
