@@ -93,6 +93,18 @@ class Registry:
         """
         return self._named(name, key)
 
+    def path(self, name: str, key: str) -> str | None:
+        """The dotted path of what is registered under a name; None where nobody offers it.
+
+        Nothing is imported.
+
+        Raises:
+            CompressionError: or this registry's own error: two packages offer one of that name.
+        """
+        offered = self._sole(name, key)
+        where = self.paths.get(name) or (f"{offered.module}:{offered.attr}" if offered else None)
+        return where and where.replace(":", ".")
+
     def name_of(self, path: str) -> str | None:
         """The registered name of the class at a dotted `path`; None of all others."""
         dotted = {where.replace(":", "."): name for name, where in self.paths.items()}
@@ -108,7 +120,8 @@ class Registry:
     def __hash__(self) -> int:
         return hash(self.group)
 
-    def _named(self, name: str, key: str) -> Any:
+    def _sole(self, name: str, key: str) -> EntryPoint | None:
+        """What an installed package offers under a name, if one does and nobody else."""
         offered = self._offered(name)
         if len(offered) + (name in self.paths) > 1:
             packages = [*(["model-diet"] if name in self.paths else []), *map(_package, offered)]
@@ -116,9 +129,13 @@ class Registry:
                 f"{key}={name}: the {self.kind} {name} is offered by {' and '.join(packages)}; "
                 "uninstall one, or name yours by {_target_: ...}."
             )
+        return offered[0] if offered else None
+
+    def _named(self, name: str, key: str) -> Any:
+        offered = self._sole(name, key)
         if name in self.paths:
             return resolve_name(self.paths[name])
-        if not offered:
+        if offered is None:
             from compression.schema import nearest
 
             raise self.error(
@@ -126,10 +143,10 @@ class Registry:
                 f"{', '.join(self.paths)}, or {{_target_: ...}} of your own {self.kind}."
             )
         try:
-            return offered[0].load()
+            return offered.load()
         except Exception as error:  # whatever the package's import raises
             raise self.error(
-                f"{key}={name}: the {self.kind} that {_package(offered[0])} offers cannot be "
+                f"{key}={name}: the {self.kind} that {_package(offered)} offers cannot be "
                 f"imported: {' '.join(str(error).split())}."
             ) from error
 

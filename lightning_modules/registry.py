@@ -44,6 +44,13 @@ SCHEMAS = {
 }
 
 
+# Groups of conf/ -> the parts that installed packages may offer as options of theirs.
+OFFERED = {
+    "compression": "compression.steps:STEPS",
+    "logger": "lightning_modules.reporting.loggers.schema:LOGGERS",
+}
+
+
 def schema(component: str) -> Callable[..., None]:
     """The check of a component's settings; it raises a user's error for the first mistake."""
     return resolve_name(SCHEMAS[component])

@@ -98,6 +98,7 @@ def _resume(value: str, arguments: list[str]) -> list[str]:
             )
     stored = current_words(yaml.safe_load(path.read_text()), announce=False)
     earlier = [word for word in stored if key_of(word) != "resume"]
+    check_options(earlier)
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
     return [*earlier, *arguments, f"resume={quote(str(run))}", *own]
 

@@ -2,13 +2,14 @@
 
 import contextlib
 from pathlib import Path, PurePosixPath
+from pkgutil import resolve_name
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import plain, require_extra
+from lightning_modules.registry import OFFERED, plain, require_extra
 from lightning_modules.runs import key_of
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -80,7 +81,13 @@ def _beginning(group: str, option: str, name: str) -> dict[str, Any]:
 
 
 def check_options(arguments: list[str]) -> None:
-    """Unknown options of known groups, said with all that exist (sweeps over options too)."""
+    """Refuses unknown options of known groups, with all that exist (sweeps over options too).
+
+    Those of installed packages become known by being named.
+
+    Raises:
+        ConfigError: there is no such option, or it needs what is not installed.
+    """
     for argument in arguments:
         group = key_of(argument)
         if group == "hydra/launcher" and (name := argument.split("=", 1)[1]) in LAUNCHERS:
@@ -92,9 +99,25 @@ def check_options(arguments: list[str]) -> None:
         for name in (name.strip(" '\"") for name in names):
             if name in ("", "null") or not name.replace("_", "").replace("/", "").isalnum():
                 continue  # a null, or a sweep expression: Hydra's to judge
+            if name not in known and _offer(group, name):
+                continue
             if name not in known:
                 raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")
             _check_acyclic(CONF / group / f"{name}.yaml")
+
+
+def _offer(group: str, name: str) -> bool:
+    """Makes what an installed package offers an option of its group; false where none does.
+
+    Nothing of the package is imported yet.
+    """
+    path = resolve_name(OFFERED[group]).path(name, group) if group in OFFERED else None
+    if path is None:
+        return False
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(group=group, name=name, node={name: {"_target_": path}})
+    return True
 
 
 def _check_acyclic(path: Path) -> None:

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.registry import build, plain
 from lightning_modules.reporting.loggers.results import LogsResults, RunResults
-from lightning_modules.reporting.loggers.schema import chosen_loggers
+from lightning_modules.reporting.loggers.schema import LOGGERS, chosen_loggers
 from lightning_modules.reporting.loggers.stage_logger import StageLogger, StepCount
 
 # What a logger is told of its run where its class has an argument of that name.
@@ -106,6 +106,8 @@ def check_classes(cfg: DictConfig) -> None:
     """
     for name, node in chosen_loggers(cfg).items():
         place, target = f"logger.{name}", node["_target_"]
+        if name in LOGGERS.paths:
+            LOGGERS.path(name, "logger")  # refuses a name that a package offers as well
         try:
             found = resolve_name(target)
         except Exception as error:  # whatever the import raises

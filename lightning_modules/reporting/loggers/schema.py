@@ -1,25 +1,60 @@
 """Which loggers a run has, and which cannot be; free of torch."""
 
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pydantic import AfterValidator, Strict
 
+from compression.registry import Registry
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import require_extra
-from lightning_modules.schema import require_choice
+from lightning_modules.registry import plain, require_extra
+from lightning_modules.schema import Wanted, check_settings, declared
 
 NONE = "none"  # the option that stands for no logger, and the name of its empty node
-OWN = "lightning_modules.reporting.loggers."
-WANDB = f"{OWN}wandb.WandbRun"
-MLFLOW = f"{OWN}mlflow.MlflowRun"
-# `_target_` -> the extra that brings what it needs, and its package
-EXTRAS = {
-    MLFLOW: ("mlflow", "mlflow"),
-    f"{OWN}tensorboard.TensorBoardRun": ("tensorboard", "tensorboard"),
-}
-MODES = ("offline", "online", "shared", "disabled")  # of wandb.init
+LOGGERS = Registry(
+    kind="logger",
+    group="model_diet.loggers",
+    paths={
+        "csv": "pytorch_lightning.loggers:CSVLogger",
+        "tensorboard": "lightning_modules.reporting.loggers.tensorboard:TensorBoardRun",
+        "mlflow": "lightning_modules.reporting.loggers.mlflow:MlflowRun",
+        "wandb": "lightning_modules.reporting.loggers.wandb:WandbRun",
+    },
+    methods=("log_hyperparams", "log_metrics", "finalize"),
+    error=ConfigError,
+)
+# Those that need an extra: its name, which is that of the package too.
+EXTRAS = ("tensorboard", "mlflow")
+
+
+def _is_place(uri: str) -> str:
+    if uri != "databricks" and ("://" not in uri or uri.startswith("file:")):
+        raise ValueError  # MLflow keeps no runs in a plain folder any more
+    return uri
+
+
+@declared(more="ignore")
+class WandbSettings:
+    """Of `wandb.init`; it has many more."""
+
+    mode: Literal["offline", "online", "shared", "disabled"] = "offline"
+
+
+@declared(more="ignore")
+class MlflowSettings:
+    """Of a run in MLflow; Lightning's logger has more."""
+
+    tracking_uri: Annotated[
+        str,
+        Strict(),
+        AfterValidator(_is_place),
+        Wanted("a file, as sqlite:///outputs/mlflow.db, or a server's address"),
+    ]
+
+
+SETTINGS = {"wandb": WandbSettings, "mlflow": MlflowSettings}
 
 
 def chosen_loggers(cfg: DictConfig) -> dict[str, DictConfig]:
@@ -52,26 +87,15 @@ def check_loggers(cfg: DictConfig) -> None:
                 f"{place} has settings but was not chosen; choose it with logger={name}, or give "
                 f"{place}._target_ where it is a class of your own."
             )
-        if target in EXTRAS:
-            require_extra(*EXTRAS[target], what=f"logger={name}")
-        if target == WANDB:
-            require_choice(f"{place}.mode", node.get("mode", MODES[0]), MODES)
-        if target == MLFLOW:
-            _check_tracking_uri(f"{place}.tracking_uri", node.get("tracking_uri"))
+        known = LOGGERS.name_of(target)
+        if known in EXTRAS:
+            require_extra(known, known, what=f"logger={name}")
+        if known in SETTINGS:
+            check_settings(SETTINGS[known], plain(node), place)
         if not isinstance(target, str) or not _is_installed(target.partition(".")[0]):
             raise ConfigError(
                 f"{place}._target_={target} does not exist: no such package can be imported here."
             )
-
-
-def _check_tracking_uri(place: str, uri: Any) -> None:
-    """MLflow keeps no runs in a plain folder any more."""
-    known = isinstance(uri, str) and ("://" in uri or uri == "databricks")
-    if not known or uri.startswith("file:"):
-        raise ConfigError(
-            f"{place}={uri} is no place for runs; give a file as sqlite:///outputs/mlflow.db, or a "
-            "server's address."
-        )
 
 
 def _is_installed(package: str) -> bool:

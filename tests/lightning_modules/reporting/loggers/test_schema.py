@@ -7,8 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.reporting.loggers import schema
-from lightning_modules.reporting.loggers.schema import check_loggers, chosen_loggers
+from lightning_modules.reporting.loggers.schema import LOGGERS, check_loggers, chosen_loggers
 
 
 def cfg(choices=None, **nodes):
@@ -16,8 +15,9 @@ def cfg(choices=None, **nodes):
 
 
 OWN = {"_target_": "pytorch_lightning.loggers.CSVLogger"}
-WANDB = {"_target_": schema.WANDB}
-MLFLOW = {"_target_": schema.MLFLOW}
+WANDB = {"_target_": LOGGERS.path("wandb", "logger")}
+MLFLOW = {"_target_": LOGGERS.path("mlflow", "logger")}
+URI = "tracking_uri"
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,13 @@ MLFLOW = {"_target_": schema.MLFLOW}
         ({"a": {"_target_": 3}}, r"logger\.a\._target_=3 does not exist"),
         ({"a": {"_target_": ".x"}}, r"logger\.a\._target_=\.x does not exist"),
         ({"w": {**WANDB, "mode": "onlin"}}, r"logger\.w\.mode=onlin .*mean online.*; there are"),
-        ({"m": {**MLFLOW, "tracking_uri": "file:/x"}}, r"tracking_uri=file:/x is no place for"),
-        ({"m": {**MLFLOW, "tracking_uri": "outputs"}}, r"tracking_uri=outputs is no place for"),
-        ({"m": {**MLFLOW, "tracking_uri": None}}, r"tracking_uri=None is no place .*sqlite:///out"),
+        (
+            {"m": {**MLFLOW, URI: "file:/x"}},
+            r"logger\.m\.tracking_uri=file:/x is not allowed; it",
+        ),
+        ({"m": {**MLFLOW, URI: "outputs"}}, r"tracking_uri=outputs is .* as sqlite:///out"),
+        ({"m": {**MLFLOW, URI: None}}, r"tracking_uri=null is not allowed; it must be a file, as"),
+        ({"m": MLFLOW}, r"logger\.m\.tracking_uri has no value"),
     ],
 )
 def test_refusals(nodes, said):
