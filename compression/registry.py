@@ -120,7 +120,7 @@ class Registry:
     def __hash__(self) -> int:
         return hash(self.group)
 
-    def _sole(self, name: str, key: str) -> EntryPoint | None:
+    def _sole(self, name: str, key: str) -> "EntryPoint | None":
         """What an installed package offers under a name, if one does and nobody else."""
         offered = self._offered(name)
         if len(offered) + (name in self.paths) > 1:

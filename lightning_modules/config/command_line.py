@@ -97,7 +97,9 @@ def _resume(value: str, arguments: list[str]) -> list[str]:
                 "logger and callbacks can: start a new run instead."
             )
     stored = current_words(yaml.safe_load(path.read_text()), announce=False)
-    earlier = [word for word in stored if key_of(word) != "resume"]
+    # Other loggers take the place of all that was said of those before.
+    left_out = ("resume", "logger") if "logger" in map(key_of, arguments) else ("resume",)
+    earlier = [word for word in stored if key_of(word).split(".")[0] not in left_out]
     check_options(earlier)
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
     return [*earlier, *arguments, f"resume={quote(str(run))}", *own]

@@ -57,7 +57,7 @@ class MlflowRun(MLFlowLogger):
         )
         self._uri = tracking_uri
 
-    def log_hyperparams(self, params: dict[str, Any]) -> None:
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """Starts the run, which records them as its parameters."""
         from mlflow.exceptions import MlflowException
 

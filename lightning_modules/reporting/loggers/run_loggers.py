@@ -137,7 +137,7 @@ def _made(place: str, node: DictConfig, facts: Mapping[str, str]) -> Logger:
     return logger
 
 
-def _asked(factory: Callable[..., Any]) -> set[str]:
+def _asked(factory: Callable[..., Any]) -> frozenset[str]:
     """What a logger asks to be told of its run."""
     return FACTS & inspect.signature(factory).parameters.keys()
 

@@ -53,7 +53,7 @@ class WandbRun(Logger):
         assert self._logger is not None
         return self._logger.experiment
 
-    def log_hyperparams(self, params: dict[str, Any]) -> None:
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """Starts the run, which records them as its configuration."""
         import wandb
 

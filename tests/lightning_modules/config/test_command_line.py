@@ -51,6 +51,28 @@ def test_resume_repeats_the_runs_overrides(homes):
     ]
 
 
+def test_a_resumed_run_of_before_keeps_its_logger_or_takes_another(homes, capsys):
+    run = make_run(homes)
+    path = run / ".hydra" / "overrides.yaml"
+    OmegaConf.save(OmegaConf.create(["logger=wandb", "logger.mode=online", "seed=1"]), path)
+    own = [f"resume='{run}'", f"hydra.run.dir='{run}'", "hydra.output_subdir=.hydra/resume"]
+    kept = command_line.expand([f"resume={run}"])
+    assert kept == ["logger=wandb", "logger.wandb.mode=online", "seed=1", *own]
+    taken = command_line.expand([f"resume={run}", "logger=[csv,mlflow]"])
+    assert taken == ["seed=1", "logger=[csv,mlflow]", *own]
+    added = command_line.expand([f"resume={run}", "logger.wandb.mode=offline"])
+    assert added == [*kept[:3], "logger.wandb.mode=offline", *own]
+    assert not capsys.readouterr().err  # what is stored is read without a word
+
+
+def test_a_resumed_run_with_an_option_that_is_gone(homes):
+    run = make_run(homes)
+    path = run / ".hydra" / "overrides.yaml"
+    OmegaConf.save(OmegaConf.create(["logger=[csv,gone]"]), path)
+    with pytest.raises(ConfigError, match="There is no logger=gone; there are: csv, mlflow"):
+        command_line.expand([f"resume={run}"])
+
+
 def test_resume_last_is_the_last_started_run(homes):
     run = make_run(homes)
     run_directory.update_pointer(run_directory.STARTED, run)

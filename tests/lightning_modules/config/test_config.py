@@ -259,14 +259,29 @@ def test_callbacks(composed, option):
         assert isinstance(build(node), pl.Callback)
 
 
-@pytest.mark.parametrize("option", chosen("logger"))
-def test_loggers(composed, option, tmp_path):
-    from lightning_modules.reporting.loggers.wandb import wandb_run
+LOGS = {  # what each logger leaves below the run directory
+    "csv": "run/csv/version_0/hparams.yaml",
+    "mlflow": "outputs/mlflow.db",
+    "none": "run",
+    "tensorboard": "run/tensorboard/hparams.yaml",
+    "wandb": "run/wandb/offline-run-*",
+}
 
-    with wandb_run(composed("logger", option), tmp_path, title="a", group="a-study") as run:
-        assert (run is None) == (option == "none")
-        assert run is None or run.group == "a-study"
-    assert bool(list(tmp_path.glob("wandb/offline-run-*"))) == (option == "wandb")
+
+@pytest.mark.parametrize("option", chosen("logger"))
+def test_loggers(composed, homes, option):
+    from lightning_modules.reporting import check_classes, run_loggers
+
+    cfg = composed("logger", option)
+    check_classes(cfg)
+    (homes / "run").mkdir()
+    with run_loggers(cfg, homes / "run", title="a", group="a-study") as loggers:
+        made = loggers.of_stage("00_train")
+        assert len(made) == (option != "none")
+        for logger in made:
+            logger.log_metrics({"val/f1": 0.5}, step=1)
+    left = {name for name, pattern in LOGS.items() if list(homes.glob(pattern))}
+    assert left == {"none", option}
 
 
 @pytest.mark.parametrize("option", chosen("compression"))

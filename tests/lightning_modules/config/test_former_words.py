@@ -163,6 +163,34 @@ def test_stored_configurations_are_read_without_a_word(capsys):
     assert stored["data"] == {"fit": "pad", "resize_mode": "stretch"} and not said(capsys)
 
 
+@pytest.mark.parametrize(
+    ("node", "present"),
+    [
+        ({"_target_": None}, {"wandb": {"_target_": None}}),
+        (
+            {"_target_": "wandb.init", "project": "p", "mode": "online", "tags": ["a"]},
+            {
+                "wandb": {
+                    "_target_": "lightning_modules.reporting.loggers.wandb.WandbRun",
+                    "project": "p", "mode": "online", "tags": ["a"],
+                }
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_the_logger_of_a_run_of_before(node, present, monkeypatch):
+    from lightning_modules.reporting.loggers.schema import check_loggers, chosen_loggers
+
+    monkeypatch.setattr(renames, "table", registry.table)
+    renames.renames.cache_clear()
+    found = renames.current_config({"logger": node})
+    assert found == {"logger": present}
+    assert renames.current_config(found) == found
+    cfg = OmegaConf.create(found)
+    check_loggers(cfg)
+    assert list(chosen_loggers(cfg)) == (["wandb"] if node["_target_"] else [])
+
+
 def test_each_key_of_the_table_leads_to_one_that_is_there(compose_config, monkeypatch):
     monkeypatch.setattr(renames, "table", registry.table)
     renames.renames.cache_clear()

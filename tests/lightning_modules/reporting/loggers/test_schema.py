@@ -6,6 +6,8 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
+from compression import registry
+from lightning_modules.config.options import check_options
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting.loggers.schema import LOGGERS, check_loggers, chosen_loggers
 
@@ -68,12 +70,50 @@ def test_chosen_loggers():
 
 @pytest.mark.parametrize("extra", ["mlflow", "tensorboard"])
 def test_a_missing_package_is_said_with_its_command(compose_config, monkeypatch, extra):
-    from lightning_modules import registry
-
-    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    monkeypatch.setattr("lightning_modules.registry.find_spec", lambda name: None)
     said = rf"logger={extra} needs {extra}, which is not installed; .*model-diet\[{extra}\]"
     with pytest.raises(ConfigError, match=said):
         check_loggers(compose_config(f"logger={extra}", hydra=True))
+
+
+@pytest.fixture
+def offering(tmp_path, monkeypatch):
+    """Installs a package that offers loggers by entry points."""
+
+    def install(name, *loggers):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = [f"{logger} = {name}.deep:Logger" for logger in loggers]
+        (info / "entry_points.txt").write_text("\n".join(["[model_diet.loggers]", *lines]) + "\n")
+        registry._entry_points.cache_clear()
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield install
+    registry._entry_points.cache_clear()
+
+
+def test_a_logger_of_an_installed_package_is_an_option(offering, compose_config):
+    offering("one", "lines")
+    with pytest.raises(ConfigError, match="There is no logger=other; there are: csv, mlflow"):
+        check_options(["logger=[csv,other]"])
+    check_options(["logger=[csv,lines]"])
+    assert compose_config("logger=[csv,lines]").logger.lines == {"_target_": "one.deep.Logger"}
+    assert compose_config("logger=lines").logger == {"lines": {"_target_": "one.deep.Logger"}}
+    with pytest.raises(ConfigError, match=r"logger\.lines\._target_=one\..*no such package can be"):
+        check_loggers(compose_config("logger=lines", hydra=True))
+
+
+def test_a_name_that_two_packages_claim(offering):
+    from lightning_modules.reporting import check_classes
+
+    offering("one", "lines", "csv")
+    offering("two", "lines")
+    with pytest.raises(ConfigError, match="logger=lines: the logger lines is offered by .* and "):
+        check_options(["logger=lines"])
+    with pytest.raises(ConfigError, match="the logger csv is offered by model-diet and one; unins"):
+        check_classes(cfg(csv=OWN))
+    check_classes(cfg(mine=OWN))
 
 
 def test_it_is_free_of_torch():
