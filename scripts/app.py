@@ -14,6 +14,7 @@ KEYS = {
         "ADDRESS", "0.0.0.0 lets others in; a camera needs https there, or localhost", "127.0.0.1"
     ),
     "port": OwnKey("N", "in 1..65535", "7860"),
+    "format": OwnKey("NAME", "of files in a format of your own"),
 }
 
 
@@ -23,16 +24,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     require_extra("app", "gradio", what="The page")
     if not typed.names:
         raise ConfigError("Name one or more runs (or `last`), or exported files.")
-    host, port = typed.own["host"], _port(typed.own["port"])
 
-    from lightning_modules.deployment import find_model, open_model
+    from lightning_modules.deployment.schema import PageSettings  # pydantic: not for `--help`
 
-    paths = [find_model(name, typed.overrides) for name in typed.names]
+    settings = typed.settings(PageSettings)
+    host, port = settings.host, settings.port
+
+    from lightning_modules.deployment import find_model, format_named, open_model, require_used
+
+    form = None if settings.format is None else format_named(settings.format)
+    paths = [find_model(name, typed.overrides, named=form) for name in typed.names]
+    require_used(form, paths)
     _require_free(host, port)
 
     from datamodules.workers import cores  # torch from here on: the names are right
 
-    models = [open_model(path, typed.overrides, threads=cores()) for path in paths]
+    models = [open_model(path, typed.overrides, threads=cores(), named=form) for path in paths]
     for model in models:
         model.warm_up()
     # Before gradio is imported: it would ask for its newest version, and count its users.
@@ -45,12 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"page        http://{host}:{port} (Ctrl-C ends)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         page.block_thread()
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ConfigError(f"port={text}: a number in 1..65535.")
-    return int(text)
 
 
 def _require_free(host: str, port: int) -> None:
@@ -67,7 +68,7 @@ def _parser() -> ScriptParser:
     return ScriptParser(
         description="Serves a page on which a picture is dropped or taken, and each network says "
         "its classes, probabilities and milliseconds, side by side.",
-        usage="RUN|FILE [RUN|FILE ...] [host=127.0.0.1] [port=7860] [key=value ...]",
+        usage="RUN|FILE [RUN|FILE ...] [host=127.0.0.1] [port=7860] [format=NAME] [key=value ...]",
         keys=KEYS,
         epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2, .xml, "
         ".pte). key=value: Hydra overrides over the runs' configurations, such as "

@@ -5,8 +5,8 @@ Latency, throughput, memory, file size and F1 in one table, all measured alterna
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,19 +14,32 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_modules.config import OwnKey, ScriptParser, named_run, run_script, table_console
-from lightning_modules.deployment import FORMATS, RUNTIMES, format_of
+from lightning_modules.deployment import (
+    BACKENDS,
+    Format,
+    backend_named,
+    format_named,
+    format_of,
+    name_of,
+    require_used,
+)
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from lightning_modules.deployment import Row
+    from lightning_modules.deployment.schema import BenchmarkSettings
 
-BACKENDS = ("eager", "compile", *RUNTIMES)
 KEYS = {
-    "backends": OwnKey("LIST", f"of {', '.join(BACKENDS)}", "eager,onnxruntime"),
+    "backends": OwnKey(
+        "LIST",
+        f"of {', '.join(BACKENDS.paths)}, or {{_target_: ...}} of your own",
+        "eager,onnxruntime",
+    ),
     "threads": OwnKey("N", "of each backend", "1"),
     "repeats": OwnKey("N", "timed calls of each", "50"),
     "batches": OwnKey("LIST", "to choose the best from", "1,2,4,8,16,32,64"),
+    "format": OwnKey("NAME", "of files in a format of your own"),
 }
 
 HEADINGS = (
@@ -43,30 +56,36 @@ HEADINGS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The script's own keys: see `KEYS`."""
-
-    backends: tuple[str, ...]
-    threads: int
-    repeats: int
-    batches: tuple[int, ...]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, measures, and prints one table."""
     typed = _parser().parse(arguments)
     names, flags, overrides = typed.names, typed.flags, typed.overrides
     if not names:
         raise ConfigError("No run was named; give a run directory, `last`, or an exported file.")
-    settings = settings_of(typed.own)
+
+    from lightning_modules.deployment.schema import BenchmarkSettings  # pydantic: not for `--help`
+
+    settings = typed.settings(BenchmarkSettings)
+    backends = {name_of(value): value for value in settings.backends}
+    for value in backends.values():
+        backend_named(value)
+    form = None if settings.format is None else format_named(settings.format)
     if flags.figure and Path(flags.figure).suffix.lower() != ".png":
         raise ConfigError(f"--figure {flags.figure}: it is a PNG; give a name that ends with .png.")
-    sources = {name: source_named(name, overrides) for name in names}
+    sources = {name: source_named(name, overrides, form) for name in names}
+    require_used(form, sources.values())
 
     from lightning_modules.deployment import benchmark  # torch: once the checks passed
 
-    rows = benchmark(sources, overrides, **asdict(settings))
+    rows = benchmark(
+        sources,
+        overrides,
+        backends=[*backends.values()],
+        threads=settings.threads,
+        repeats=settings.repeats,
+        batches=settings.batches,
+        named=form,
+    )
     show(rows, settings)
     if flags.csv:
         write_text(Path(flags.csv), to_csv(rows, settings))
@@ -75,43 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"figure      {draw(rows, Path(flags.figure), settings)}")
 
 
-def source_named(name: str, overrides: list[str]) -> Path:
+def source_named(name: str, overrides: list[str], form: Format | None) -> Path:
     """The run directory or the exported file that is meant.
 
     Raises:
         ConfigError: there is none, or it cannot be opened here.
     """
     if Path(name).is_file():
-        format_of(Path(name))
+        format_of(Path(name), form)
         return Path(name)
     return named_run(name, overrides).path
 
 
-def settings_of(own: Mapping[str, str]) -> Settings:
-    """The own keys, checked.
-
-    Raises:
-        ConfigError: an unknown backend or one that is not installed, or no number.
-    """
-    backends = tuple(own["backends"].strip("[]").split(","))
-    for backend in backends:
-        if backend not in BACKENDS:
-            raise ConfigError(f"There is no backend {backend}; there are {', '.join(BACKENDS)}.")
-        if backend in RUNTIMES:
-            FORMATS[RUNTIMES[backend]].require()
-    numbers = {key: own[key].strip("[]").split(",") for key in ("threads", "repeats", "batches")}
-    for key, texts in numbers.items():
-        if not all(text.isdecimal() and int(text) >= 1 for text in texts):
-            raise ConfigError(f"{key}={own[key]}: whole numbers from 1.")
-    return Settings(
-        backends=tuple(dict.fromkeys(backends)),
-        threads=int(numbers["threads"][0]),
-        repeats=int(numbers["repeats"][0]),
-        batches=tuple(int(text) for text in numbers["batches"]),
-    )
-
-
-def show(rows: "list[Row]", settings: Settings) -> None:
+def show(rows: "list[Row]", settings: "BenchmarkSettings") -> None:
     """Prints the table, the fastest first, and how it was measured."""
     table = Table()
     for heading in HEADINGS:
@@ -150,7 +145,7 @@ def _cells(row: "Row") -> list[str]:
     ]
 
 
-def under(settings: Settings) -> str:
+def under(settings: "BenchmarkSettings") -> str:
     """How the table was measured."""
     from compression.latency import processor
 
@@ -160,7 +155,7 @@ def under(settings: Settings) -> str:
     )
 
 
-def to_csv(rows: "list[Row]", settings: Settings) -> str:
+def to_csv(rows: "list[Row]", settings: "BenchmarkSettings") -> str:
     """The same rows, unrounded."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -174,7 +169,7 @@ def to_csv(rows: "list[Row]", settings: Settings) -> str:
     return file.getvalue()
 
 
-def draw(rows: "list[Row]", path: Path, settings: Settings) -> Path:
+def draw(rows: "list[Row]", path: Path, settings: "BenchmarkSettings") -> Path:
     """Saves F1 against the latency of one image.
 
     Raises:

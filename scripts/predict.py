@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules.workers import cores
-from lightning_modules.config import ScriptParser, run_script
+from lightning_modules.config import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 
+KEYS = {"format": OwnKey("NAME", "of a file in a format of your own")}
 DEFAULT_OUT = {"csv": "predictions.csv", "submission": "submission.json"}
 
 
@@ -28,6 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if out.is_dir():
         raise ConfigError(f"--out {out} is a directory; give the name of a file.")
 
+    from lightning_modules.deployment import format_named, require_used
+    from lightning_modules.deployment.schema import FileSettings  # pydantic: not for `--help`
+
+    settings = typed.settings(FileSettings)
+    form = None if settings.format is None else format_named(settings.format)
+    require_used(form, [Path(names[0])])
+
     # torch: once these are right
     from lightning_modules.deployment import (
         find_model,
@@ -39,13 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
     paths = [] if flags.watch else list_images(folder)
-    model = open_model(find_model(names[0], overrides), overrides, threads=cores())
+    path = find_model(names[0], overrides, named=form)
+    model = open_model(path, overrides, threads=cores(), named=form)
     model.warm_up()
-    settings = {"all_classes": flags.all, "batch_size": flags.batch}
+    how = {"all_classes": flags.all, "batch_size": flags.batch}
     if flags.watch:
-        watch_folder(model, folder, out, **settings)
+        watch_folder(model, folder, out, **how)
         return
-    stats = predict_folder(model, folder, paths, out, form=flags.format, **settings)
+    stats = predict_folder(model, folder, paths, out, form=flags.format, **how)
     for line in summary(stats, folder, out):
         print(line)
 
@@ -54,7 +63,8 @@ def _parser() -> ScriptParser:
     parser = ScriptParser(
         description="Classifies the images of a folder (and those below it) with a saved network "
         "or an exported file.",
-        usage="RUN|FILE FOLDER [key=value ...] [--flags]",
+        usage="RUN|FILE FOLDER [format=NAME] [key=value ...] [--flags]",
+        keys=KEYS,
         epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2, .xml, "
         ".pte). key=value: Hydra overrides over the run's configuration, such as "
         "data.resize_mode=pad.",

@@ -6,10 +6,12 @@ Imports no torch, so that `--help` and mistakes come at once.
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -54,6 +56,17 @@ class ScriptArguments:
     own: dict[str, str]
     overrides: list[str]
     flags: argparse.Namespace
+
+    def settings(self, declaration: type) -> Any:
+        """An object of a declaration, of those of the script's own keys that it has.
+
+        Raises:
+            ConfigError: a value is not allowed.
+        """
+        from lightning_modules.schema import check_settings  # pydantic: not for `--help`
+
+        keys = [field.name for field in fields(declaration) if field.name in self.own]
+        return check_settings(declaration, {key: value_of(key, self.own[key]) for key in keys})
 
     def one_run(self) -> str:
         """The only run that was named.
@@ -139,6 +152,23 @@ class ScriptParser(argparse.ArgumentParser):
                 raise ConfigError(f"{word} is no key of this script; own keys: {known}.")
         del flags.words
         return ScriptArguments(names, own, overrides, flags)
+
+
+def value_of(key: str, text: str) -> Any:
+    """What a value means, as Hydra reads it; `1,2` is a list too.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    parser = OverridesParser.create()
+    try:
+        override = parser.parse_override(f"{key}={text}")
+        if override.is_sweep_override():
+            override = parser.parse_override(f"{key}=[{text}]")
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{key}={text} cannot be read: {reason}.") from error
+    return override.value()
 
 
 def defaults(keys: Mapping[str, OwnKey]) -> dict[str, str]:

@@ -1,23 +1,23 @@
-"""The ways to run a saved network on the CPU, to compare them."""
+"""The ways to run a saved network on the CPU, to compare them; imports no torch of itself."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import torch
-
-from compression.cost import file_bytes
-from compression.onnx import is_onnx_network
-from datamodules.decoding import ResizeMode
-from lightning_modules.deployment.formats import FORMATS, RUNTIMES, format_of
-from lightning_modules.deployment.inference_model import eager_model, metadata_of
+from compression.registry import Registry
+from lightning_modules.deployment.formats import Format, format_named
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import Network
 
-Call = Callable[[np.ndarray], np.ndarray]  # uint8 N x 3 x H x W -> probabilities N x classes
+if TYPE_CHECKING:  # they load torch, which waits until the names are checked
+    import numpy as np
+
+    from datamodules.decoding import ResizeMode
+    from lightning_modules.networks import Network
+
+# uint8 N x 3 x H x W -> probabilities N x classes
+Call = Callable[["np.ndarray"], "np.ndarray"]
 
 
 @dataclass(frozen=True)
@@ -26,75 +26,133 @@ class Runner:
 
     Attributes:
         call: from images to probabilities, any N.
-        image_size: (height, width) in pixels of what it takes.
-        file_bytes: of the file that the backend is given.
-        file: where the backend needs another one than the saved network.
+        file_bytes: of the file that the backend is given; None: the saved network.
+        file: that the backend wrote and opened with its own `open_file`; None: none. Writing it is
+            not counted as memory that the backend takes.
     """
 
     call: Call
-    image_size: tuple[int, int]
-    file_bytes: int
+    file_bytes: int | None = None
     file: Path | None = None
 
 
 class Backend(Protocol):
-    """Makes a network ready to run in one backend."""
+    """Makes a network ready to run: a function, or an object that is called.
+
+    It may also have `require()`, which refuses a backend whose library is not installed, and, where
+    it gives a `Runner.file`, `open_file(path, threads=...)`, which gives what runs that file.
+    """
 
     def __call__(
-        self, network: Network, *, resize_mode: ResizeMode, threads: int, file: Path
-    ) -> Runner: ...
+        self, network: "Network", *, resize_mode: "ResizeMode", threads: int, file: Path
+    ) -> Runner:
+        """The network in this backend.
+
+        Args:
+            network: uint8 N x 3 x H x W -> logits N x classes, in eval mode on the CPU.
+            resize_mode: what happens to images of another aspect ratio, for a file's metadata.
+            threads: that the backend may use.
+            file: a path without a suffix where it may write.
+        """
 
 
-def run_eagerly(network: Network, *, resize_mode: ResizeMode, threads: int, file: Path) -> Runner:
+def run_eagerly(
+    network: "Network", *, resize_mode: "ResizeMode", threads: int, file: Path
+) -> Runner:
     """PyTorch, one operation after the other."""
-    call = eager_model(network, name="eager", resize_mode=resize_mode).call
-    return Runner(call, network.image_size, file_bytes(network))
+    from lightning_modules.deployment.inference_model import eager_model
+
+    return Runner(eager_model(network, name="eager", resize_mode=resize_mode).call)
 
 
-def run_compiled(network: Network, *, resize_mode: ResizeMode, threads: int, file: Path) -> Runner:
-    """PyTorch after `torch.compile`, for any batch; needs a C++ compiler."""
+def run_compiled(
+    network: "Network", *, resize_mode: "ResizeMode", threads: int, file: Path
+) -> Runner:
+    """PyTorch after `torch.compile`, for any batch; needs a C++ compiler, at the first call."""
+    import torch
+
+    from compression.onnx import is_onnx_network
+
     if is_onnx_network(network):
         raise ConfigError(
             "An int8 network runs in onnxruntime and openvino; leave compile out of backends."
         )
-    return Runner(compiled_call(network), network.image_size, file_bytes(network))
-
-
-def run_exported(
-    name: str, network: Network, *, resize_mode: ResizeMode, threads: int, file: Path
-) -> Runner:
-    """The file of `scripts/export.py` in what runs files of that format, such as onnx."""
-    form = FORMATS[name]
-    code, file = form.load(), file.with_suffix(form.suffix)
-    code.write(network, file, metadata_of(network, resize_mode=resize_mode))
-    return run_file(file, threads=threads)
-
-
-def run_file(file: Path, *, threads: int) -> Runner:
-    """An exported file.
-
-    Raises:
-        ConfigError: it cannot be run.
-    """
-    form = format_of(file)
-    opened = form.load().open_file(file, threads=threads)
-    size = sum(part.stat().st_size for part in form.files(file))
-    return Runner(opened.call, opened.metadata.image_size, size, file)
-
-
-def compiled_call(network: Network) -> Call:
-    """A network after `torch.compile`, which compiles at the first call."""
     compiled = torch.compile(network, dynamic=True)
 
     @torch.inference_mode()
-    def call(images: np.ndarray) -> np.ndarray:
+    def call(images: "np.ndarray") -> "np.ndarray":
         return compiled(torch.from_numpy(images)).float().softmax(dim=1).numpy()
 
-    return call
+    return Runner(call)
 
 
-BACKENDS: dict[str, Backend] = {
-    "eager": run_eagerly,
-    "compile": run_compiled,
-    **{runtime: partial(run_exported, name) for runtime, name in RUNTIMES.items()},
-}
+class ExportedBackend:
+    """What runs the files of an export format.
+
+    Args:
+        format: its name, or a node with a `_target_`.
+    """
+
+    def __init__(self, format: str | Mapping[str, Any]) -> None:
+        self.value = format
+
+    @functools.cached_property
+    def form(self) -> Format:
+        """The format, whose library must be installed."""
+        return format_named(self.value)
+
+    def require(self) -> None:
+        """Refuses a format whose library is not installed."""
+        self.form.require()
+
+    def __call__(
+        self, network: "Network", *, resize_mode: "ResizeMode", threads: int, file: Path
+    ) -> Runner:
+        """The file of `scripts/export.py`, opened."""
+        from lightning_modules.deployment.inference_model import metadata_of
+
+        form = self.form
+        path = file.with_suffix(form.suffix)
+        form.write(network, path, metadata_of(network, resize_mode=resize_mode))
+        size = sum(part.stat().st_size for part in form.files(path))
+        return Runner(self.open_file(path, threads=threads), size, path)
+
+    def open_file(self, path: Path, *, threads: int) -> Call:
+        """What runs a file that is there."""
+        return self.form.open_file(path, threads=threads)
+
+
+ONNXRUNTIME = ExportedBackend("onnx")
+OPENVINO = ExportedBackend("openvino")
+EXECUTORCH = ExportedBackend("executorch")
+
+_HERE = "lightning_modules.deployment.backends"
+BACKENDS = Registry(
+    kind="backend",
+    group="model_diet.backends",
+    paths={
+        "eager": f"{_HERE}:run_eagerly",
+        "compile": f"{_HERE}:run_compiled",
+        "onnxruntime": f"{_HERE}:ONNXRUNTIME",
+        "openvino": f"{_HERE}:OPENVINO",
+        "executorch": f"{_HERE}:EXECUTORCH",
+    },
+    error=ConfigError,
+)
+
+
+def backend_named(value: str | Mapping[str, Any]) -> Backend:
+    """The backend that a name, or a node with a `_target_`, means.
+
+    Raises:
+        ConfigError: there is none, or its library is missing.
+    """
+    backend = BACKENDS.part(value, "backends")
+    if hasattr(backend, "require"):
+        backend.require()
+    return backend
+
+
+def name_of(value: str | Mapping[str, Any]) -> str:
+    """What tables call a backend."""
+    return value if isinstance(value, str) else str(value["_target_"])

@@ -4,17 +4,26 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
+from compression.cost import file_bytes
 from datamodules.errors import DataError
 from lightning_modules.config import config_over
-from lightning_modules.deployment.backends import BACKENDS, Call, Runner, run_file
-from lightning_modules.deployment.formats import RUNTIMES, format_of
+from lightning_modules.deployment.backends import (
+    Call,
+    ExportedBackend,
+    Runner,
+    backend_named,
+    name_of,
+)
+from lightning_modules.deployment.formats import Format, format_of
 from lightning_modules.deployment.load_model import load_run_network
 from lightning_modules.deployment.peak_memory import peak_memory
 from lightning_modules.deployment.run_images import labeled_split
 from lightning_modules.deployment.timing import Timing, time_alternately
+from lightning_modules.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +48,15 @@ class Row:
     split: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Pair:
     network: str
-    source: Path
-    backend: str
+    source: Path  # what its memory is measured of: the run, or the file that the backend is given
+    backend: str | Mapping[str, Any]
+    label: str
     size: tuple[int, int]
-    runner: Runner
+    call: Call
+    file_bytes: int
     f1: float | None
     split: str
 
@@ -54,20 +65,22 @@ def benchmark(
     sources: Mapping[str, Path],
     overrides: list[str],
     *,
-    backends: Sequence[str],
+    backends: Sequence[str | Mapping[str, Any]],
     threads: int,
     repeats: int,
     batches: Sequence[int],
+    named: Format | None = None,
 ) -> list[Row]:
     """A row for each run and backend, and for each file; all are timed alternately.
 
     Args:
         sources: run directories and exported files by the name that rows give them.
         overrides: Hydra overrides over each run's saved configuration.
-        backends: of `BACKENDS`, for runs; a file has its own.
+        backends: for runs, of `BACKENDS` or nodes with a `_target_`; a file has its own.
         threads: of each backend.
         repeats: timed calls of each.
         batches: numbers of images a call to choose the best from.
+        named: the format of files of its suffix.
     """
     with tempfile.TemporaryDirectory() as folder:
         pairs = []
@@ -76,10 +89,10 @@ def benchmark(
                 file = Path(folder) / str(number)
                 pairs += _run_pairs(name, source, overrides, backends, threads, file)
             else:
-                pairs.append(_file_pair(name, source, overrides, threads))
+                pairs.append(_file_pair(name, source, overrides, threads, named))
         print(f"Timing {len(pairs)} pairs of network and backend alternately ...", flush=True)
         timings = time_alternately(
-            [pair.runner.call for pair in pairs],
+            [pair.call for pair in pairs],
             [pair.size for pair in pairs],
             batches=batches,
             repeats=repeats,
@@ -93,31 +106,65 @@ def benchmark(
 
 
 def _run_pairs(
-    name: str, run: Path, overrides: list[str], backends: Sequence[str], threads: int, file: Path
+    name: str,
+    run: Path,
+    overrides: list[str],
+    backends: Sequence[str | Mapping[str, Any]],
+    threads: int,
+    file: Path,
 ) -> list[_Pair]:
     network, resize_mode = load_run_network(run, overrides)
     split, f1 = _quality(name, config_over(run, overrides), network.image_size)
     pairs = []
     for backend in backends:
-        print(f"Preparing {name} in {backend} ...", flush=True)
-        runner = BACKENDS[backend](network, resize_mode=resize_mode, threads=threads, file=file)
-        quality = None if f1 is None else f1(runner.call)
-        pairs.append(_Pair(name, run, backend, network.image_size, runner, quality, split))
+        label = name_of(backend)
+        print(f"Preparing {name} in {label} ...", flush=True)
+        make = backend_named(backend)
+        runner = make(network, resize_mode=resize_mode, threads=threads, file=file)
+        if not isinstance(runner, Runner):
+            raise ConfigError(
+                f"backends={label} gave {type(runner).__name__}; it must give a "
+                "lightning_modules.deployment.Runner."
+            )
+        size = file_bytes(network) if runner.file_bytes is None else runner.file_bytes
+        pairs.append(
+            _Pair(
+                network=name,
+                source=runner.file or run,
+                backend=backend,
+                label=label,
+                size=network.image_size,
+                call=runner.call,
+                file_bytes=size,
+                f1=None if f1 is None else f1(runner.call),
+                split=split,
+            )
+        )
     return pairs
 
 
-def _file_pair(name: str, file: Path, overrides: list[str], threads: int) -> _Pair:
+def _file_pair(
+    name: str, file: Path, overrides: list[str], threads: int, named: Format | None
+) -> _Pair:
     """An exported file in what runs it; its F1 is of the data of the run that it lies in."""
     print(f"Preparing {name} ...", flush=True)
-    form = format_of(file)
-    runner = run_file(file, threads=threads)
-    size, run = runner.image_size, file.absolute().parent.parent
+    form = format_of(file, named)
+    opened = form.open_file(file, threads=threads)
+    size, run = opened.metadata.image_size, file.absolute().parent.parent
     split, f1 = "", None
     if (run / ".hydra").is_dir():
         split, f1 = _quality(name, config_over(run, overrides), size)
-    quality = None if f1 is None else f1(runner.call)
-    backend = next((runtime for runtime, of in RUNTIMES.items() if of == form.name), form.name)
-    return _Pair(name, file, backend, size, runner, quality, split)
+    return _Pair(
+        network=name,
+        source=file,
+        backend={"_target_": f"{ExportedBackend.__module__}.ExportedBackend", "format": form.value},
+        label=form.runtime,
+        size=size,
+        call=opened.call,
+        file_bytes=sum(part.stat().st_size for part in form.files(file)),
+        f1=None if f1 is None else f1(opened.call),
+        split=split,
+    )
 
 
 def _quality(
@@ -133,20 +180,20 @@ def _quality(
 
 
 def _row(pair: _Pair, timing: Timing, overrides: list[str], threads: int) -> Row:
-    file = pair.runner.file
     memory = peak_memory(
-        file or pair.source,
+        pair.source,
         pair.backend,
+        image_size=pair.size,
         batch=timing.batch,
         threads=threads,
-        overrides=[] if file else overrides,
+        overrides=overrides,
     )
     return Row(
         network=pair.network,
-        backend=pair.backend,
+        backend=pair.label,
         timing=timing,
         memory=memory,
-        file_bytes=pair.runner.file_bytes,
+        file_bytes=pair.file_bytes,
         f1=pair.f1,
         split=pair.split,
     )

@@ -58,17 +58,17 @@ def export(
     Raises:
         ConfigError, CompressionError: the network cannot be exported, or the file disagrees.
     """
-    code, metadata = form.load(), metadata_of(network, resize_mode=resize_mode)
+    metadata = metadata_of(network, resize_mode=resize_mode)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / f"network{form.suffix}"
         start = perf_counter()
         if int8 is not None and int8.calibration is not None:
-            code.write_int8(network, part, metadata, int8.calibration)
+            form.write_int8(network, part, metadata, int8.calibration)
         else:
-            code.write(network, part, metadata, **({"half": True} if half else {}))
+            form.write(network, part, metadata, **({"half": True} if half else {}))
         seconds = perf_counter() - start
-        file = code.open_file(part, threads=torch.get_num_threads())
+        file = form.open_file(part, threads=torch.get_num_threads())
         model = eager_model(network, name="network", resize_mode=resize_mode)
         limit = MAX_HALF_DIFFERENCE if half else MAX_DIFFERENCE
         found = compare(model, file, images, limit=limit)

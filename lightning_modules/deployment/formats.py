@@ -1,110 +1,294 @@
 """The formats that a network can be exported to; imports none of their libraries."""
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
 
+from compression.registry import Registry
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import require_extra
+
+if TYPE_CHECKING:  # they load torch, which waits until the names are checked
+    import numpy as np
+
+    from lightning_modules.deployment.inference_model import InferenceModel
+    from lightning_modules.deployment.model_metadata import ModelMetadata
+    from lightning_modules.networks import Network
+
+
+class Export(Protocol):
+    """What a format of one's own has; nothing has to be derived from.
+
+    It may also have:
+
+    * `beside`: suffixes of further files that belong to one, of the same name.
+    * `half_weights = True`: `write` takes `half=True` and stores 16-bit weights.
+    * `write_int8(network, path, metadata, images)`: quantises on training images, uint8
+      N x 3 x H x W.
+    * `rounds_int8 = True`: what runs its files rounds an int8 network in its own way, so that a
+      file is judged by macro-F1.
+    * `runtime`: what a benchmark calls that which runs its files; else the format's name.
+    * `require()`: refuses a format whose library is not installed.
+
+    Attributes:
+        suffix: of its files, such as `.onnx`.
+    """
+
+    suffix: str
+
+    def write(self, network: "Network", path: Path, metadata: "ModelMetadata") -> None:
+        """Writes a network in eval mode, uint8 N x 3 x H x W -> probabilities N x classes.
+
+        Args:
+            network: gives logits; `Probabilities(network)` is the module with the softmax.
+            path: of the file, in a folder that only this export uses.
+            metadata: to store in the file as text: `metadata.to_entries()`.
+        """
+
+    def open_file(self, path: Path, *, threads: int) -> "InferenceModel":
+        """The classifier in a file of `write`; `ModelMetadata.from_entries` reads its metadata."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
+    """A format as it was named, with what it does not say of itself.
 
     Attributes:
-        name: as it is written on a command line.
-        suffix: of its files.
-        beside: suffixes of further files that belong to one, of the same name.
-        quantizes: whether it has `write_int8(network, path, metadata, images)` too.
-        half_weights: whether its `write` takes `half` too.
-        module: has `write(network, path, metadata)` and `open_file(path, threads)`.
-        package: that it needs, and that is not always there.
-        extra: of this project, which installs that package.
+        value: its name, or a node with a `_target_`.
+        part: what writes and opens its files.
     """
 
-    name: str
-    suffix: str
-    module: str
-    package: str | None = None
-    extra: str | None = None
-    beside: tuple[str, ...] = ()
-    quantizes: bool = False
-    half_weights: bool = False
+    value: str | Mapping[str, Any]
+    part: Any
+
+    @property
+    def name(self) -> str:
+        """As sentences and reports call it."""
+        return self.value if isinstance(self.value, str) else str(self.value["_target_"])
+
+    @property
+    def suffix(self) -> str:
+        """Of its files."""
+        return self.part.suffix
+
+    @property
+    def half_weights(self) -> bool:
+        """Whether it can store weights in 16 bits."""
+        return getattr(self.part, "half_weights", False)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether it makes an int8 file of a float network."""
+        return hasattr(self.part, "write_int8")
+
+    @property
+    def rounds_int8(self) -> bool:
+        """Whether its int8 files calculate otherwise than the int8 network."""
+        return getattr(self.part, "rounds_int8", False)
+
+    @property
+    def runtime(self) -> str:
+        """What runs its files."""
+        return getattr(self.part, "runtime", self.name)
 
     def files(self, path: Path) -> list[Path]:
         """All files that the one at `path` consists of; that one last."""
-        return [*(path.with_suffix(suffix) for suffix in self.beside), path]
+        beside = getattr(self.part, "beside", ())
+        return [*(path.with_suffix(suffix) for suffix in beside), path]
 
-    def load(self) -> ModuleType:
-        """The code of the format.
+    def require(self) -> None:
+        """Refuses a format whose package is not installed.
 
         Raises:
-            ConfigError: its package is not installed; the sentence has the command.
+            ConfigError: with the command that installs it.
         """
-        self.require()
-        return import_module(self.module)
+        if hasattr(self.part, "require"):
+            self.part.require()
+
+    def write(self, network: "Network", path: Path, metadata: "ModelMetadata", **how: Any) -> None:
+        """Writes all files of a network; `half=True`: with weights in 16 bits.
+
+        Raises:
+            ConfigError: the network cannot be exported, or one of the files is missing.
+        """
+        self.part.write(network, path, metadata, **how)
+        self._require_written(path)
+
+    def write_int8(
+        self, network: "Network", path: Path, metadata: "ModelMetadata", images: "np.ndarray"
+    ) -> None:
+        """Writes all files of a network that is quantised on images, uint8 N x 3 x H x W.
+
+        Raises:
+            ConfigError: see `write`.
+        """
+        self.part.write_int8(network, path, metadata, images)
+        self._require_written(path)
+
+    def open_file(self, path: Path, *, threads: int) -> "InferenceModel":
+        """The classifier in a file.
+
+        Raises:
+            ConfigError: it is no such file, or the format gives no classifier.
+        """
+        from lightning_modules.deployment.inference_model import InferenceModel
+
+        found = self.part.open_file(path, threads=threads)
+        if not isinstance(found, InferenceModel):
+            raise ConfigError(
+                f"format={self.name} opened {path.name} as {type(found).__name__}; its open_file "
+                "must give a lightning_modules.deployment.InferenceModel."
+            )
+        return found
+
+    def _require_written(self, path: Path) -> None:
+        for file in self.files(path):
+            if not file.is_file():
+                raise ConfigError(f"format={self.name} did not write {file.name}.")
+
+    def fits(self, path: Path) -> bool:
+        """Whether a file has this format's suffix."""
+        return path.suffix.lower() == self.suffix.lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleExport:
+    """A format of this package: its code lies in a module that is imported when it is used.
+
+    Attributes:
+        module: has `write` and `open_file`.
+        extra: of this project, and name of the package that it installs; None: always there.
+        suffix, beside, half_weights, rounds_int8, runtime: see `Export`.
+    """
+
+    module: str
+    suffix: str
+    runtime: str
+    extra: str | None = None
+    beside: tuple[str, ...] = ()
+    half_weights: bool = False
+    rounds_int8: bool = False
 
     def require(self) -> None:
         """Refuses a format whose package is not installed."""
-        if self.package is not None and self.extra is not None:
-            require_extra(self.extra, self.package, what=self.name)
+        if self.extra is not None:
+            require_extra(self.extra, self.extra, what=self.extra)
+
+    def write(self, network: "Network", path: Path, metadata: "ModelMetadata", **how: Any) -> None:
+        """See `Export`; `half` where it stores half weights."""
+        self._code().write(network, path, metadata, **how)
+
+    def open_file(self, path: Path, *, threads: int) -> "InferenceModel":
+        """See `Export`."""
+        return self._code().open_file(path, threads=threads)
+
+    def _code(self) -> ModuleType:
+        self.require()
+        return import_module(self.module)
+
+
+class QuantizingExport(ModuleExport):
+    """One whose module has `write_int8` too."""
+
+    def write_int8(
+        self, network: "Network", path: Path, metadata: "ModelMetadata", images: "np.ndarray"
+    ) -> None:
+        """See `Export`."""
+        self._code().write_int8(network, path, metadata, images)
 
 
 _HERE = "lightning_modules.deployment"
-FORMATS = {
-    entry.name: entry
-    for entry in (
-        Format("onnx", ".onnx", f"{_HERE}.onnx_file", half_weights=True),
-        Format("torch_export", ".pt2", f"{_HERE}.torch_export_file"),
-        Format(
-            "openvino",
-            ".xml",
-            f"{_HERE}.openvino_file",
-            package="openvino",
-            extra="openvino",
-            beside=(".bin",),
-            half_weights=True,
-        ),
-        Format(
-            "executorch",
-            ".pte",
-            f"{_HERE}.executorch_file",
-            package="executorch",
-            extra="executorch",
-            quantizes=True,
-        ),
-    )
-}
-# What runs a file of which format, by the name that a benchmark gives it.
-RUNTIMES = {"onnxruntime": "onnx", "openvino": "openvino", "executorch": "executorch"}
+ONNX = ModuleExport(
+    module=f"{_HERE}.onnx_file", suffix=".onnx", runtime="onnxruntime", half_weights=True
+)
+TORCH_EXPORT = ModuleExport(
+    module=f"{_HERE}.torch_export_file", suffix=".pt2", runtime="torch_export"
+)
+OPENVINO = ModuleExport(
+    module=f"{_HERE}.openvino_file",
+    suffix=".xml",
+    runtime="openvino",
+    extra="openvino",
+    beside=(".bin",),
+    half_weights=True,
+    rounds_int8=True,
+)
+EXECUTORCH = QuantizingExport(
+    module=f"{_HERE}.executorch_file", suffix=".pte", runtime="executorch", extra="executorch"
+)
+EXPORTS = Registry(
+    kind="export format",
+    group="model_diet.exports",
+    paths={
+        "onnx": f"{_HERE}.formats:ONNX",
+        "torch_export": f"{_HERE}.formats:TORCH_EXPORT",
+        "openvino": f"{_HERE}.formats:OPENVINO",
+        "executorch": f"{_HERE}.formats:EXECUTORCH",
+    },
+    methods=("suffix", "write", "open_file"),
+    error=ConfigError,
+)
 
 
-def format_named(name: str) -> Format:
-    """The format of that name.
+def format_named(value: str | Mapping[str, Any], key: str = "format") -> Format:
+    """The format that a name, or a node with a `_target_`, means.
+
+    Args:
+        value: that was typed.
+        key: that it was typed for.
 
     Raises:
         ConfigError: there is none, or its package is missing.
     """
-    if name not in FORMATS:
-        raise ConfigError(f"There is no format={name}; there are {', '.join(FORMATS)}.")
-    FORMATS[name].require()
-    return FORMATS[name]
+    form = Format(value, EXPORTS.part(value, key))
+    if not (isinstance(form.suffix, str) and re.fullmatch(r"\.\w+", form.suffix)):
+        raise ConfigError(
+            f"{key}: {form.name} has suffix={form.suffix!r}, which must be one, as '.onnx'."
+        )
+    form.require()
+    return form
 
 
-def format_of(path: Path) -> Format:
+def known_formats() -> list[Format]:
+    """Those of this package; whether their libraries are there is not asked."""
+    return [Format(name, resolve_name(path)) for name, path in EXPORTS.paths.items()]
+
+
+def format_of(path: Path, named: Format | None = None) -> Format:
     """The format of a file, by its suffix.
+
+    Args:
+        path: of the file.
+        named: a format that the user named, for files of its suffix.
 
     Raises:
         ConfigError: no format has it, or its package is missing.
     """
-    for entry in FORMATS.values():
-        if entry.suffix == path.suffix.lower():
-            entry.require()
-            return entry
-    known = ", ".join(entry.suffix for entry in FORMATS.values())
+    known = known_formats()
+    for form in [*([named] if named else []), *known]:
+        if form.fits(path):
+            form.require()
+            return form
+    suffixes = ", ".join(form.suffix for form in known)
     raise ConfigError(
-        f"{path} is neither a run directory nor an exported file ({known}); nothing else is read, "
-        "for it might run code: export the run with scripts/export.py."
+        f"{path} is neither a run directory nor an exported file ({suffixes}); nothing else is "
+        "read, for it might run code: export the run with scripts/export.py, or name a format of "
+        "your own for it: format=NAME or format={_target_: ...}."
     )
+
+
+def require_used(named: Format | None, paths: Iterable[Path]) -> None:
+    """Refuses a format that was named and that none of the files has.
+
+    Raises:
+        ConfigError: with the suffix that its files have.
+    """
+    if named is not None and not any(named.fits(path) for path in paths):
+        raise ConfigError(
+            f"format={named.name} is for files that end with {named.suffix}; none was named."
+        )

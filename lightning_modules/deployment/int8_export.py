@@ -62,7 +62,7 @@ def prepare_int8(
     Raises:
         ConfigError: the run's data, which the file is judged on, is not there.
     """
-    if not quantize and not (is_onnx_network(network) and form.name == "openvino"):
+    if not quantize and not (is_onnx_network(network) and form.rounds_int8):
         return None
     cfg.data.image_size = list(network.image_size)
     try:

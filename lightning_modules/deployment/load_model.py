@@ -5,15 +5,20 @@ from pathlib import Path
 from compression.schema import height_width
 from datamodules.decoding import ResizeMode
 from lightning_modules.config import config_over
-from lightning_modules.deployment.formats import format_of
+from lightning_modules.deployment.formats import Format, format_of
 from lightning_modules.deployment.inference_model import InferenceModel, eager_model
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, load_network
 from lightning_modules.runs import key_of, run_directory, saved_run
 
 
-def find_model(name: str, overrides: list[str]) -> Path:
+def find_model(name: str, overrides: list[str], *, named: Format | None = None) -> Path:
     """The run directory, or the file, that is meant; refused before torch is imported.
+
+    Args:
+        name: that was typed.
+        overrides: Hydra overrides over a run's configuration.
+        named: the format of files of its suffix.
 
     Raises:
         ConfigError: there is none, it is of no known format, or overrides make no sense.
@@ -28,7 +33,7 @@ def find_model(name: str, overrides: list[str]) -> Path:
         raise ConfigError(
             f"{name} does not exist; give a run directory, `last`, or an exported file."
         )
-    format_of(path)
+    format_of(path, named)
     if overrides:
         raise ConfigError(
             f"{' '.join(overrides)}: an exported file has no configuration to change; that of its "
@@ -37,19 +42,22 @@ def find_model(name: str, overrides: list[str]) -> Path:
     return path
 
 
-def open_model(path: Path, overrides: list[str], *, threads: int) -> InferenceModel:
+def open_model(
+    path: Path, overrides: list[str], *, threads: int, named: Format | None = None
+) -> InferenceModel:
     """The classifier at a path that `find_model` found.
 
     Args:
         path: a run directory or an exported file.
         overrides: Hydra overrides over the run's saved configuration.
         threads: for exported files; PyTorch's own number otherwise.
+        named: the format of files of its suffix.
 
     Raises:
         ConfigError: it cannot be loaded.
     """
     if not path.is_dir():
-        return format_of(path).load().open_file(path, threads=threads)
+        return format_of(path, named).open_file(path, threads=threads)
     network, resize_mode = load_run_network(path, overrides)
     return eager_model(network, name=path, resize_mode=resize_mode)
 

@@ -15,7 +15,6 @@ import openvino
 from openvino._offline_transformations import apply_moc_transformations
 
 from lightning_modules.deployment import onnx_file
-from lightning_modules.deployment.formats import FORMATS
 from lightning_modules.deployment.inference_model import InferenceModel
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.errors import ConfigError
@@ -57,7 +56,7 @@ def write(network: Network, path: Path, metadata: ModelMetadata, *, half: bool =
     for key, text in metadata.to_entries().items():
         model.set_rt_info(text, [key])
     openvino.save_model(model, path, compress_to_fp16=half)
-    weights = FORMATS["openvino"].files(path)[0]
+    weights = path.with_suffix(".bin")
     model.set_rt_info(hashlib.sha256(weights.read_bytes()).hexdigest(), [WEIGHTS_KEY])
     openvino.save_model(model, path, compress_to_fp16=half)
 
@@ -70,7 +69,7 @@ def open_file(path: Path, *, threads: int) -> InferenceModel:
     """
     entries = read_metadata(path)
     metadata = ModelMetadata.from_entries(entries, file=str(path))
-    weights = FORMATS["openvino"].files(path)[0]
+    weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise ConfigError(f"{path} holds no weights; put {weights.name} of the same export by it.")
     if hashlib.sha256(weights.read_bytes()).hexdigest() != entries.get(WEIGHTS_KEY):

@@ -3,16 +3,28 @@
 In the process that compares several networks, what one has freed another takes over.
 """
 
+import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from lightning_modules.deployment.backends import backend_named, name_of
 from lightning_modules.errors import ConfigError
 
 
 def peak_memory(
-    source: Path, backend: str, *, batch: int, threads: int, overrides: list[str]
+    source: Path,
+    backend: str | Mapping[str, Any],
+    *,
+    image_size: tuple[int, int],
+    batch: int,
+    threads: int,
+    overrides: list[str],
 ) -> int:
     """Bytes above those of the idle process with its libraries, at most, for one batch size.
 
@@ -20,7 +32,8 @@ def peak_memory(
 
     Args:
         source: the run, or the file that the backend is given.
-        backend: of `backends.BACKENDS`.
+        backend: of `backends.BACKENDS`, or a node with a `_target_`.
+        image_size: (height, width) in pixels.
         batch: images a call.
         threads: of the backend.
         overrides: Hydra overrides over the run's configuration.
@@ -28,17 +41,20 @@ def peak_memory(
     Raises:
         ConfigError: the process failed.
     """
-    words = [str(source.absolute()), backend, str(batch), str(threads), *overrides]
+    settings = json.dumps([backend, image_size, batch, threads])
     done = subprocess.run(
-        [sys.executable, "-m", "lightning_modules.deployment.peak_memory", *words],
+        [sys.executable, "-P", "-m", __name__, str(source), settings, *overrides],
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).resolve().parents[2],
+        # What could be imported here can be there, such as a backend of one's own.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
     )
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise ConfigError(f"The memory of {source} in {backend} cannot be measured: {reason}")
+        raise ConfigError(
+            f"The memory of {source} in {name_of(backend)} cannot be measured: {reason}"
+        )
     return int(done.stdout.split()[-1])
 
 
@@ -52,27 +68,34 @@ def process_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _measure(source: Path, backend: str, batch: int, threads: int, overrides: list[str]) -> int:
+def _measure(
+    source: Path,
+    backend: str | Mapping[str, Any],
+    image_size: tuple[int, int],
+    batch: int,
+    threads: int,
+    overrides: list[str],
+) -> int:
     import numpy as np
 
     from compression.latency import torch_threads
-    from lightning_modules.deployment import backends
-    from lightning_modules.deployment.load_model import load_run_network, open_model
+    from lightning_modules.deployment.load_model import load_run_network
 
+    make: Any = backend_named(backend)
     before = process_peak()
-    with torch_threads(threads):
-        if backend == "compile":
-            network, _ = load_run_network(source, overrides)
-            call, size = backends.compiled_call(network), network.image_size
+    with torch_threads(threads), tempfile.TemporaryDirectory() as folder:
+        if source.is_file():
+            call = make.open_file(source, threads=threads)
         else:
-            call = open_model(source, overrides, threads=threads)
-            size = call.metadata.image_size
-        images = np.zeros((batch, 3, *size), np.uint8)
+            network, mode = load_run_network(source, overrides)
+            file = Path(folder) / "network"
+            call = make(network, resize_mode=mode, threads=threads, file=file).call
+        images = np.zeros((batch, 3, *image_size), np.uint8)
         for _ in range(3):
             call(images)
     return process_peak() - before
 
 
 if __name__ == "__main__":
-    name, backend, batch, threads, *overrides = sys.argv[1:]
-    print(_measure(Path(name), backend, int(batch), int(threads), overrides))
+    name, settings, *overrides = sys.argv[1:]
+    print(_measure(Path(name), *json.loads(settings), overrides))

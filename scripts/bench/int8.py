@@ -20,7 +20,7 @@ from compression.latency import processor, stable_times, torch_threads
 from compression.quantization import Quantize
 from compression.quantization.calibration import BATCH, MIN_IMAGES
 from lightning_modules.config import ScriptParser, option_values, run_script
-from lightning_modules.deployment import FORMATS, RUNTIMES, Runner, metadata_of, run_file
+from lightning_modules.deployment import Format, InferenceModel, format_named, metadata_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, build_network
 
@@ -29,17 +29,18 @@ NETWORKS = {
     "mobilenet_v3_small": ("mobilenet_v3", {"variant": "mobilenet_v3_small"}),
     "resnet18": ("resnet", {"variant": "resnet18"}),
 }
+FORMATS = {"onnxruntime": "onnx", "openvino": "openvino", "executorch": "executorch"}
 BATCHES = (1, 64)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, measures, and prints one table."""
     typed = _parser().parse(arguments)
-    runtimes, size = typed.names or [*RUNTIMES], typed.flags.size
+    runtimes, size = typed.names or [*FORMATS], typed.flags.size
     for runtime in runtimes:
-        if runtime not in RUNTIMES:
-            raise ConfigError(f"There is no runtime {runtime}; there are {', '.join(RUNTIMES)}.")
-        FORMATS[RUNTIMES[runtime]].require()
+        if runtime not in FORMATS:
+            raise ConfigError(f"There is no runtime {runtime}; there are {', '.join(FORMATS)}.")
+        format_named(FORMATS[runtime])
     table = Table("network", "runtime")
     for batch in BATCHES:
         table.add_column(f"ms, {batch} float", justify="right")
@@ -66,21 +67,23 @@ def rows(name: str, runtimes: list[str], size: int) -> Iterator[list[str]]:
     images = np.random.default_rng(0).integers(0, 256, (64, 3, size, size), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         for runtime in runtimes:
-            pair = files(network, RUNTIMES[runtime], images, Path(folder))
-            yield [name, runtime, *_times(pair, images), *_ratio([r.file_bytes for r in pair], ",")]
+            form = format_named(FORMATS[runtime])
+            paths = files(network, form, images, Path(folder))
+            pair = [form.open_file(path, threads=1) for path in paths]
+            sizes = [sum(part.stat().st_size for part in form.files(path)) for path in paths]
+            yield [name, runtime, *_times(pair, images), *_ratio(sizes, ",")]
 
 
-def files(network: Network, form_name: str, images: np.ndarray, folder: Path) -> list[Runner]:
-    """The float and the int8 file of a network, ready to run."""
-    form, metadata = FORMATS[form_name], metadata_of(network, resize_mode="stretch")
-    code = form.load()
+def files(network: Network, form: Format, images: np.ndarray, folder: Path) -> list[Path]:
+    """The float and the int8 file of a network."""
+    metadata = metadata_of(network, resize_mode="stretch")
     paths = [folder / f"{kind}{form.suffix}" for kind in ("float", "int8")]
-    code.write(network, paths[0], metadata)
+    form.write(network, paths[0], metadata)
     if form.quantizes:
-        code.write_int8(network, paths[1], metadata, images[:BATCH])
+        form.write_int8(network, paths[1], metadata, images[:BATCH])
     else:
-        code.write(quantized(network, images), paths[1], metadata)
-    return [run_file(path, threads=1) for path in paths]
+        form.write(quantized(network, images), paths[1], metadata)
+    return paths
 
 
 def quantized(network: Network, images: np.ndarray) -> Network:
@@ -93,11 +96,11 @@ def quantized(network: Network, images: np.ndarray) -> Network:
     return step.apply(network, step.plan(network, context, 0))
 
 
-def _times(pair: list[Runner], images: np.ndarray) -> list[str]:
+def _times(pair: list[InferenceModel], images: np.ndarray) -> list[str]:
     cells = []
     for batch in BATCHES:
         some = np.ascontiguousarray(images[:batch])
-        calls = [lambda runner=runner, some=some: runner.call(some) for runner in pair]
+        calls = [lambda model=model, some=some: model(some) for model in pair]
         cells += _ratio(list(1e3 * np.median(stable_times(calls), axis=1)), ".3f")
     return cells
 
@@ -112,7 +115,7 @@ def _parser() -> ScriptParser:
         description=__doc__,
         usage="[RUNTIME ...] [--size N]",
         overrides=False,
-        epilog=f"RUNTIME: of {', '.join(RUNTIMES)}; all.",
+        epilog=f"RUNTIME: of {', '.join(FORMATS)}; all.",
     )
     parser.add_argument("--size", type=int, default=80, help="pixels (default 80)")
     return parser

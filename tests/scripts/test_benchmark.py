@@ -27,7 +27,7 @@ def test_one_whole_benchmark(saved, tmp_path, capsys):
     export.main([str(saved), "format=openvino"])
     file = saved / "export" / "network.xml"
     figure, table = tmp_path / "f.png", tmp_path / "t.csv"
-    words = [f"backends={','.join(benchmark.BACKENDS)}", "repeats=3", "batches=1,4"]
+    words = [f"backends={','.join(benchmark.BACKENDS.paths)}", "repeats=3", "batches=1,4"]
     out = ["--figure", str(figure), "--csv", str(table)]
     benchmark.main([str(saved), str(file), *words, *out])
     with table.open(newline="") as opened:
@@ -45,21 +45,24 @@ def test_one_whole_benchmark(saved, tmp_path, capsys):
 
 def test_a_backend_that_is_not_installed(homes, monkeypatch):
     from lightning_modules import registry
-    from lightning_modules.config.script_arguments import defaults
-    from scripts.benchmark import KEYS, settings_of
+    from scripts import benchmark
 
     monkeypatch.setattr(registry, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match=r"executorch needs executorch.*'\.\[executorch\]'"):
-        settings_of({**defaults(KEYS), "backends": "eager,executorch"})
+        benchmark.main(["last", "backends=eager,executorch"])
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         ([], "No run was named"),
-        (["last", "backends=tensorrt"], "There is no backend tensorrt; there are eager, compile"),
+        (
+            ["last", "backends=tensorrt"],
+            "backends=tensorrt does not exist; there are eager, compile",
+        ),
         ([__file__], "is neither a run directory nor an exported file"),
-        (["last", "repeats=0"], "repeats=0: whole numbers from 1"),
+        (["last", "repeats=0"], "repeats=0 is not allowed; it must be a number from 1"),
+        (["last", "batches=8,x"], r"batches=\[8, 'x'\] is not allowed; .* from 1, as 1,8,64"),
         (["last", "--figure", "a.pdf"], "ends with .png"),
         (["nowhere"], "nowhere does not exist"),
     ],

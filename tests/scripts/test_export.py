@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from lightning_modules.config.script_arguments import defaults
 from lightning_modules.errors import ConfigError
 from scripts import export
 from tests.conftest import needs_extra, run_command
@@ -13,16 +12,16 @@ from tests.conftest import needs_extra, run_command
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ({"weights": "double"}, "weights=double: float or half"),
-        ({"weights": "half", "format": "torch_export"}, "onnx and openvino can"),
-        ({"int8": "true"}, r"made by: python run.py \+compression=quantize from_run=RUN"),
-        ({"int8": "yes"}, "int8=yes: true or false"),
-        ({"max_f1_drop": "2"}, r"max_f1_drop=2 lies in 0\.\.1"),
+        (["weights=double"], "weights=double does not exist; there are float, half"),
+        (["weights=half", "format=torch_export"], "onnx and openvino can"),
+        (["int8=true"], r"made by: python run.py \+compression=quantize from_run=RUN"),
+        (["int8=yes"], "int8=yes is not allowed; it must be true or false"),
+        (["max_f1_drop=2"], r"max_f1_drop=2 is not allowed; it must be in 0\.\.1"),
     ],
 )
 def test_impossible_settings(words, says):
     with pytest.raises(ConfigError, match=says):
-        export.settings_of({**defaults(export.KEYS), **words})
+        export.main(["last", *words])
 
 
 def report_of(run, file, *words):

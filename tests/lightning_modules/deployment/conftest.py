@@ -44,13 +44,13 @@ def images():
 def exported(tmp_path_factory):
     """Format name -> a file of `tiny()`, and what was said of it; each is written once."""
     from lightning_modules.deployment.exporting import export
-    from lightning_modules.deployment.formats import FORMATS
+    from lightning_modules.deployment.formats import format_named
 
     made = {}
 
     def of(name: str):
         if name not in made:
-            form = FORMATS[name]
+            form = format_named(name)
             path = tmp_path_factory.mktemp(name) / f"tiny{form.suffix}"
             noise = np.random.default_rng(0).integers(0, 256, (66, 3, 12, 16), dtype=np.uint8)
             made[name] = (

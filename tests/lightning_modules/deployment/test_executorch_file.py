@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.formats import format_named
 from lightning_modules.deployment.inference_model import metadata_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.network import Pixels
@@ -18,7 +18,7 @@ pytestmark = [needs_extra("executorch"), pytest.mark.slow]
 
 
 def open_file(path):
-    return FORMATS["executorch"].load().open_file(path, threads=1)
+    return format_named("executorch").open_file(path, threads=1)
 
 
 def test_the_largest_batch_is_said_and_more_are_given_in_parts(exported, images):
@@ -44,7 +44,7 @@ def test_other_threads_are_refused_once_a_file_is_open(exported):
     path, _ = exported("executorch")
     open_file(path)
     with pytest.raises(ConfigError, match=r"cannot run with 2 thread\(s\): ExecuTorch runs with 1"):
-        FORMATS["executorch"].load().open_file(path, threads=2)
+        format_named("executorch").open_file(path, threads=2)
 
 
 def test_what_is_no_program_of_ours_is_refused(exported, tmp_path):
@@ -72,7 +72,7 @@ def test_what_is_no_program_of_ours_is_refused(exported, tmp_path):
 
 
 def test_operations_that_executorch_lacks_are_named(tmp_path):
-    code = FORMATS["executorch"].load()
+    code = format_named("executorch")
     resizing = copy.deepcopy(tiny())
     resizing.pixels = Pixels(resize_to=[20, 24]).eval()
     for network, says in (

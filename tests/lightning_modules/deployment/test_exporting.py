@@ -14,7 +14,7 @@ from lightning_modules import registry
 from lightning_modules.deployment import comparison
 from lightning_modules.deployment.comparison import Comparison, compare
 from lightning_modules.deployment.exporting import export
-from lightning_modules.deployment.formats import FORMATS, Format, format_named, format_of
+from lightning_modules.deployment.formats import Format, ModuleExport, format_named, format_of
 from lightning_modules.deployment.inference_model import InferenceModel, metadata_of
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
@@ -33,7 +33,7 @@ from tests.lightning_modules.deployment.conftest import CLASSES, Airy, tiny
 def test_a_file_says_what_the_network_says(name, exported, images):
     path, report = exported(name)
     form = format_of(path)
-    model = form.load().open_file(path, threads=1)
+    model = form.open_file(path, threads=1)
     with torch.inference_mode():
         expected = tiny()(torch.from_numpy(images)).softmax(1).numpy()
     for count in (1, 2, 70):
@@ -75,7 +75,7 @@ def test_an_operation_that_onnx_lacks_is_named_and_leaves_nothing(images, tmp_pa
     with pytest.raises(CompressionError, match=r"ONNX has no operation for aten\.special_airy_ai"):
         export(
             tiny(Airy()),
-            FORMATS["onnx"],
+            format_named("onnx"),
             path,
             resize_mode="pad",
             images=images,
@@ -85,29 +85,28 @@ def test_an_operation_that_onnx_lacks_is_named_and_leaves_nothing(images, tmp_pa
 
 
 def test_what_torch_export_cannot_trace(tmp_path):
-    code, metadata = FORMATS["torch_export"].load(), metadata_of(tiny(), resize_mode="pad")
+    code, metadata = format_named("torch_export"), metadata_of(tiny(), resize_mode="pad")
     with pytest.raises(ConfigError, match=r"by torch\.export: .*data-dependent"):
         code.write(tiny(Branching()), tmp_path / "a.pt2", metadata)
 
 
-def test_a_file_that_disagrees_is_not_kept(images, tmp_path, monkeypatch):
+def test_a_file_that_disagrees_is_not_kept(images, tmp_path):
     other = InferenceModel(
         "other", metadata_of(tiny(), resize_mode="pad"), lambda x: np.full((len(x), 3), 1 / 3)
     )
 
-    class Code:
+    class Other:
+        suffix = ".onnx"
+
         def write(self, network, path, metadata):
             path.write_bytes(b"file")
 
         def open_file(self, path, threads):
             return other
 
-    monkeypatch.setattr(Format, "load", lambda self: Code())
-    path = tmp_path / "network.onnx"
+    path, form = tmp_path / "network.onnx", Format("other", Other())
     with pytest.raises(ConfigError, match="does not agree with the network on 70 images"):
-        export(
-            tiny(), FORMATS["onnx"], path, resize_mode="pad", images=images, image_source="noise"
-        )
+        export(tiny(), form, path, resize_mode="pad", images=images, image_source="noise")
     assert not list(tmp_path.iterdir())
 
 
@@ -156,12 +155,11 @@ def test_what_openvino_and_executorch_are_missing(tmp_path, monkeypatch):
             format_of(tmp_path / f"network.{suffix}")
 
 
-def test_names_and_missing_extras(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="There is no format=tflite; there are onnx, torch_exp"):
+def test_names_and_missing_extras(tmp_path):
+    with pytest.raises(ConfigError, match="format=tflite does not exist; there are onnx, torch_e"):
         format_named("tflite")
     with pytest.raises(ConfigError, match=r"neither a run directory nor an exported file \(\.onnx"):
         format_of(tmp_path / "network.pth")
-    absent = Format("absent", ".abs", "nowhere", package="no_such_package", extra="absent")
-    monkeypatch.setitem(FORMATS, "absent", absent)
+    absent = ModuleExport(module="nowhere", suffix=".abs", runtime="absent", extra="absent")
     with pytest.raises(ConfigError, match=r"pip install 'model-diet\[absent\]'"):
-        format_named("absent")
+        Format("absent", absent).require()

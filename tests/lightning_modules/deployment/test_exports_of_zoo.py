@@ -27,7 +27,7 @@ from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
 from lightning_modules.config.options import option_values
 from lightning_modules.deployment.exporting import export
-from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.formats import format_named
 from lightning_modules.networks import build_network
 from tests.conftest import SHARED, needs_shared
 
@@ -120,7 +120,12 @@ def check(network, size, path):
     top = chances.argmax(1)
     assert len(top.unique()) >= 4 and chances.amax(1).median() > 1 / 3  # chance is 1 / 6
     report = export(
-        network, FORMATS["onnx"], path, resize_mode="stretch", images=images, image_source="val"
+        network,
+        format_named("onnx"),
+        path,
+        resize_mode="stretch",
+        images=images,
+        image_source="val",
     )
     assert report["images"] == IMAGES and report["top1_agreement"] >= 0.995
     assert report["largest_probability_difference"] < 1e-3

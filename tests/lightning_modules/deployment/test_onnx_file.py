@@ -9,7 +9,7 @@ from torch import nn
 from compression.onnx.network import onnx_session
 from compression.quantization.int8_network import Int8Network
 from lightning_modules.deployment.exporting import export
-from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.formats import format_named
 from lightning_modules.deployment.onnx_file import halve, require_float
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
@@ -49,7 +49,7 @@ def test_large_tensors_that_fit_are_halved_and_rounded_to_11_bits():
 def test_the_file_is_half_as_large_and_agrees(name, images, tmp_path):
     conv = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 200, 3), nn.ReLU())
     network = tiny(nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(200, 3)))
-    form = FORMATS[name]
+    form = format_named(name)
     path = tmp_path / f"half{form.suffix}"
     report = export(
         network, form, path, resize_mode="pad", images=images, image_source="noise", half=True

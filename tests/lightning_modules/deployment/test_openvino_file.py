@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.formats import format_named
 from lightning_modules.deployment.inference_model import metadata_of
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra
@@ -25,13 +25,13 @@ class Determinant(nn.Module):
 @pytest.fixture
 def file(exported, tmp_path):
     """A copy of an exported .xml and its .bin, free to be changed."""
-    for part in FORMATS["openvino"].files(exported("openvino")[0]):
+    for part in format_named("openvino").files(exported("openvino")[0]):
         shutil.copy(part, tmp_path / part.name)
     return tmp_path / part.name
 
 
 def open_file(path):
-    return FORMATS["openvino"].load().open_file(path, threads=1)
+    return format_named("openvino").open_file(path, threads=1)
 
 
 def test_class_names_and_preprocessing_are_readable_without_this_package(file):
@@ -84,7 +84,7 @@ def test_an_operation_of_no_known_set_is_refused(file):
 def test_an_operation_that_openvino_lacks_is_named(tmp_path):
     network = tiny(Determinant())
     with pytest.raises(ConfigError, match=r"OpenVINO has no operation for Det-20"):
-        FORMATS["openvino"].load().write(
+        format_named("openvino").write(
             network, tmp_path / "a.xml", metadata_of(network, resize_mode="pad")
         )
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 import torch
 
-from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.formats import format_named
 from lightning_modules.deployment.vetting import vet_pt2
 from lightning_modules.errors import ConfigError
 
@@ -96,7 +96,7 @@ def test_attacks_are_refused(attack, exported, tmp_path, capsys):
     edit, says = ATTACKS[attack]
     path = rewritten(exported("torch_export")[0], tmp_path / "evil.pt2", edit)
     with pytest.raises(ConfigError, match=says):
-        FORMATS["torch_export"].load().open_file(path, threads=1)
+        format_named("torch_export").open_file(path, threads=1)
     assert "code was run" not in capsys.readouterr().out
 
 

@@ -9,7 +9,7 @@ from compression.cost.macs import count_macs, count_params
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
 from compression.recipe import Entry, Recipe
-from lightning_modules.deployment.formats import FORMATS
+from lightning_modules.deployment.formats import format_named
 from lightning_modules.deployment.inference_model import metadata_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, save_network
@@ -52,12 +52,12 @@ def test_round_trip_and_export(model_cfg, tmp_path):
 
     metadata = metadata_of(loaded, resize_mode="stretch")
     path = tmp_path / "network.onnx"
-    FORMATS["onnx"].load().write(loaded, path, metadata)
-    model = FORMATS["onnx"].load().open_file(path, threads=1)
+    format_named("onnx").write(loaded, path, metadata)
+    model = format_named("onnx").open_file(path, threads=1)
     torch.testing.assert_close(torch.from_numpy(model(images.numpy())), expected.softmax(1))
     assert model.metadata == metadata
     with pytest.raises(ConfigError, match="export it with format=onnx"):
-        FORMATS["torch_export"].load().write(loaded, tmp_path / "a.pt2", metadata)
+        format_named("torch_export").write(loaded, tmp_path / "a.pt2", metadata)
 
     content = bytearray((folder / "network.int8.onnx").read_bytes())
     content[-1] ^= 1
