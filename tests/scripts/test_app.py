@@ -103,7 +103,7 @@ def test_what_it_refuses(homes, tmp_path):
     pytest.importorskip("gradio", reason="needs the extra [app]")
     for words, sentence in {
         (str(tmp_path / "nothing"),): "nothing does not exist; give a run",
-        ("port=99999", "last"): "port=99999: a number in 1..65535",
+        ("port=99999", "last"): "port=99999 is not allowed; it must be in 1..65535",
         ("port=7860",): "Name one or more runs",
     }.items():
         refuses(words, sentence)
