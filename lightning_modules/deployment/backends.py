@@ -68,22 +68,27 @@ def run_eagerly(
 def run_compiled(
     network: "Network", *, resize_mode: "ResizeMode", threads: int, file: Path
 ) -> Runner:
-    """PyTorch after `torch.compile`, for any batch; needs a C++ compiler, at the first call."""
-    import torch
-
+    """PyTorch after `torch.compile`, for any batch; needs a C++ compiler."""
     from compression.onnx import is_onnx_network
 
     if is_onnx_network(network):
         raise ConfigError(
             "An int8 network runs in onnxruntime and openvino; leave compile out of backends."
         )
+    return Runner(compiled_call(network))
+
+
+def compiled_call(network: "Network") -> Call:
+    """A network after `torch.compile`, which compiles at the first call."""
+    import torch
+
     compiled = torch.compile(network, dynamic=True)
 
     @torch.inference_mode()
     def call(images: "np.ndarray") -> "np.ndarray":
         return compiled(torch.from_numpy(images)).float().softmax(dim=1).numpy()
 
-    return Runner(call)
+    return call
 
 
 class ExportedBackend:

@@ -98,4 +98,5 @@ def _measure(
 
 if __name__ == "__main__":
     name, settings, *overrides = sys.argv[1:]
-    print(_measure(Path(name), *json.loads(settings), overrides))
+    backend, image_size, batch, threads = json.loads(settings)
+    print(_measure(Path(name), backend, image_size, batch, threads, overrides))
