@@ -14,14 +14,13 @@ from compression.registry import locate
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
 from lightning_modules.runs import current_config, current_model, stored_model
+from lightning_modules.runs.saved_model import NETWORKS
 
 SCHEMA = 2
 SCHEMAS = (1, SCHEMA)  # 1 named what makes the network by its path
 FOLDER, FILE = "model", "network.yaml"  # of a run; in it
 WEIGHTS, INT8 = "weights.safetensors", "network.int8.onnx"  # a saved network has one of them
 OWN_CODE = ("lightning_modules.networks", "compression")
-# Modules whose functions make a body.
-BUILDERS = ("lightning_modules.networks.zoo", "lightning_modules.networks.timm_zoo")
 
 KEYS = {"model", "num_classes", "class_names", "image_size", "sha256"}
 
@@ -111,7 +110,7 @@ def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
 
 def _check_targets(path: Path, model: Any, trust: Iterable[str]) -> None:
     """Nothing but networks of known packages may be built; an unpickler would not ask."""
-    trust = list(trust)
+    trust, makers = list(trust), {network.path for network in NETWORKS.values()}
     if "${" in json.dumps(model):
         raise ConfigError(f"{path} holds an interpolation in its model, which is not resolved.")
     for target in _targets(model):
@@ -122,7 +121,7 @@ def _check_targets(path: Path, model: Any, trust: Iterable[str]) -> None:
         module = getattr(found, "__module__", "")
         network = isinstance(found, type) and issubclass(found, nn.Module)
         own = any(module.startswith(f"{package}.") for package in OWN_CODE)
-        if own and not network and module not in BUILDERS:
+        if own and not network and target not in makers:
             raise ConfigError(f"{path} names code that is not run: {target!r} is no network.")
 
 

@@ -127,8 +127,10 @@ def test_saves_any_memory_format_and_mode(tuckered, images, tmp_path):
     assert all(t.is_contiguous() for t in loaded.state_dict().values())
 
 
-@pytest.mark.parametrize("option", ["mnasnet", "efficientnet"])
-def test_torchvision_networks_come_back(option, model_cfg, tmp_path):
+@pytest.mark.parametrize(
+    "option", ["mnasnet", "efficientnet", "staged", "robnet_free", "blocks/diet_found", "timm"]
+)
+def test_networks_of_every_maker_come_back(option, model_cfg, tmp_path):
     network = build_network(model_cfg(option), num_classes=3, image_size=32).eval()
     save_network(network, tmp_path, model_cfg=model_cfg(option))
     assert load_network(tmp_path).body.state_dict().keys() == network.body.state_dict().keys()
@@ -237,6 +239,8 @@ TARGETS = [
     "compression.recipe.json.loads",
     "compression.onnx.export.export_onnx",
     "lightning_modules.networks.nothing.Here",
+    "lightning_modules.networks.timm_zoo.check_name",
+    "lightning_modules.networks.blocks.staged.stage_rows",
     {"a": 1},
 ]
 
