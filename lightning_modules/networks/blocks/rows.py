@@ -80,7 +80,9 @@ def _parts(where: str, row: Any) -> tuple[Any, dict[str, Any], Any]:
     """Repeat, what names the kind, and arguments (a list or a dict)."""
     if isinstance(row, Mapping):
         given = {str(key): value for key, value in row.items()}
-        named = {key: given.pop(key) for key in ("kind", "_target_") if key in given}
+        named: dict[str, Any] = {
+            key: given.pop(key) for key in ("kind", "_target_") if key in given
+        }
         return given.pop("repeat", 1), named, given
     shaped = isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 3
     if not shaped or isinstance(row[2], str) or not isinstance(row[2], Sequence):
