@@ -55,6 +55,20 @@ def whole_from(least: int) -> Any:
     return Annotated[float, Strict(), limits, AfterValidator(is_whole_number), words]
 
 
+def _height_width(value: Any) -> tuple[int, int]:
+    try:
+        if not isinstance(value, bool):
+            return height_width(value)
+    except CompressionError:
+        pass
+    raise ValueError
+
+
+ImageSize = Annotated[
+    Any, AfterValidator(_height_width), Wanted("pixels, as 64 or [48,64]")
+]  # becomes (height, width)
+
+
 Limit = tuple[Callable[[Any], bool], str]  # whether a number is allowed, and what is, in words
 
 POSITIVE: Limit = (lambda x: x > 0, "above 0")

@@ -1,7 +1,8 @@
-from .aggregation import aggregate as aggregate
+from .aggregation import Aggregation as Aggregation
 from .distillation import Distillation as Distillation
 from .distiller import Distiller as Distiller
 from .distiller import check_pairs as check_pairs
+from .distiller import check_terms as check_terms
 from .distiller import make_distiller as make_distiller
 from .feature_pairs import FeaturePairs as FeaturePairs
 from .feature_term import FeatureTerm as FeatureTerm

@@ -1,35 +1,76 @@
-"""How the logits of several teachers become one target for the student."""
+"""How the logits of several teachers become one target for the student.
 
-from collections.abc import Sequence
+Each is called with (logits, scaled, weights, labels) and gives probabilities N x C:
+
+- logits: the teachers' own, one N x C tensor each.
+- scaled: the same as they go into the softmax: normalized where a term says so, over temperature.
+- weights: K, one a teacher, non-negative; they sum to 1.
+- labels: class indices N, or probabilities N x C after images were mixed.
+
+One of one's own is such a function, or an object that is called so.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-
-def mean_probabilities(scaled: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """The weighted mean of the teachers' softened probabilities, N x C.
-
-    Args:
-        scaled: one N x C tensor a teacher: logits / temperature.
-        weights: K, one a teacher, or K x N, one a teacher and image; they sum to 1 over K.
-    """
-    probabilities = torch.softmax(torch.stack(list(scaled)), dim=2)  # K x N x C
-    if weights.ndim == 1:
-        weights = weights[:, None]
-    return (weights[:, :, None] * probabilities).sum(dim=0)
+Aggregation = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor, Tensor], Tensor]
 
 
-def mean_logits(scaled: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """The softmax of the weighted mean of the teachers' scaled logits, N x C.
+def mean_probabilities(
+    logits: Sequence[Tensor], scaled: Sequence[Tensor], weights: Tensor, labels: Tensor
+) -> Tensor:
+    """The weighted mean of the teachers' softened probabilities."""
+    return _weighted_mean(scaled, weights[:, None])
+
+
+def mean_logits(
+    logits: Sequence[Tensor], scaled: Sequence[Tensor], weights: Tensor, labels: Tensor
+) -> Tensor:
+    """The softmax of the weighted mean of the teachers' scaled logits.
 
     The geometric mean of their probabilities: classes that one teacher rules out stay out.
-
-    Args:
-        scaled: one N x C tensor a teacher: logits / temperature.
-        weights: K, one a teacher; they sum to 1.
     """
     return torch.softmax((weights[:, None, None] * torch.stack(list(scaled))).sum(dim=0), dim=1)
+
+
+def confidence_weighted(
+    logits: Sequence[Tensor], scaled: Sequence[Tensor], weights: Tensor, labels: Tensor
+) -> Tensor:
+    """The mean of probabilities, image by image more of the teachers that are right."""
+    return _weighted_mean(scaled, confidence_weights(label_losses(logits, labels), weights))
+
+
+def best_per_sample(
+    logits: Sequence[Tensor], scaled: Sequence[Tensor], weights: Tensor, labels: Tensor
+) -> Tensor:
+    """For each image the probabilities of the teacher that knows its label best."""
+    return _weighted_mean(scaled, best_weights(label_losses(logits, labels), weights))
+
+
+class SumOfLosses:
+    """Each teacher's own loss, at its own temperature, times its weight, added up.
+
+    Attributes:
+        sums_losses: whether there is a loss a teacher, instead of one of a joint target.
+    """
+
+    sums_losses: ClassVar[bool] = True
+
+    def __call__(
+        self, logits: Sequence[Tensor], scaled: Sequence[Tensor], weights: Tensor, labels: Tensor
+    ) -> Tensor:
+        """The student's optimum: the weighted mean of the probabilities."""
+        return mean_probabilities(logits, scaled, weights, labels)
+
+
+def _weighted_mean(scaled: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Of probabilities N x C; the weights are K x N, or K x 1."""
+    probabilities = torch.softmax(torch.stack(list(scaled)), dim=2)  # K x N x C
+    return (weights[:, :, None] * probabilities).sum(dim=0)
 
 
 def label_losses(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
@@ -66,29 +107,3 @@ def best_weights(losses: Tensor, weights: Tensor) -> Tensor:
     """
     losses = losses.masked_fill(weights[:, None] <= 0, torch.inf)
     return one_hot(losses.argmin(dim=0), len(losses)).T.to(losses.dtype)
-
-
-def aggregate(
-    aggregation: str,
-    logits: Sequence[Tensor],
-    scaled: Sequence[Tensor],
-    weights: Tensor,
-    labels: Tensor,
-) -> Tensor:
-    """One target N x C out of several teachers.
-
-    Args:
-        aggregation: mean_probabilities, mean_logits, confidence_weighted or best_per_sample.
-        logits: the teachers' own, one N x C tensor each.
-        scaled: the same as they go into the softmax.
-        weights: K, non-negative with a sum above 0; only their ratios matter.
-        labels: class indices N, or probabilities N x C.
-    """
-    weights = weights / weights.sum()
-    if aggregation == "mean_logits":
-        return mean_logits(scaled, weights)
-    if aggregation == "confidence_weighted":
-        weights = confidence_weights(label_losses(logits, labels), weights)
-    if aggregation == "best_per_sample":
-        weights = best_weights(label_losses(logits, labels), weights)
-    return mean_probabilities(scaled, weights)

@@ -9,6 +9,7 @@ from lightning_modules.distillation.feature_term import (
     refuse,
     same_size,
 )
+from lightning_modules.schema import AtLeast0, declared
 
 
 def attention_map(output: Tensor) -> Tensor:
@@ -29,8 +30,11 @@ def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (attention_map(student) - attention_map(teacher)).square().mean()
 
 
+@declared()
 class Attention(FeatureTerm):
     """Attention losses, one a pair."""
+
+    weight: AtLeast0 = 1000.0  # Tian et al. 2020
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
         """Refuses all but maps; has no parameters."""

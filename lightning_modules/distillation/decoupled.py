@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.distillation.logit_term import LogitTerm
+from lightning_modules.distillation.term_settings import DecoupledSettings
 from lightning_modules.errors import ConfigError
 
 
@@ -49,27 +50,8 @@ def _kl(log_teacher: Tensor, log_student: Tensor) -> Tensor:
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
 
 
-class Decoupled(LogitTerm):
-    """T^2 (target_weight * TCKD + other_weight * NCKD).
-
-    Args:
-        weight: of this term in the sum of all terms.
-        target_weight: of the labelled class against the rest (the paper's alpha).
-        other_weight: of the other classes among themselves (the paper's beta).
-        normalize_logits: compare z-scores of the logits (Sun et al. 2024), on both sides.
-    """
-
-    def __init__(
-        self,
-        *,
-        weight: float,
-        target_weight: float,
-        other_weight: float,
-        normalize_logits: bool = False,
-    ) -> None:
-        super().__init__(weight=weight, normalize_logits=normalize_logits)
-        self.target_weight = target_weight
-        self.other_weight = other_weight
+class Decoupled(DecoupledSettings, LogitTerm):
+    """T^2 (target_weight * TCKD + other_weight * NCKD)."""
 
     def divergence(self, log_student: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
         """TCKD and NCKD, weighted; mixed labels are refused."""

@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from lightning_modules.distillation.logit_term import LogitTerm
+from lightning_modules.distillation.term_settings import DistSettings
 
 
 def pearson_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -15,30 +16,12 @@ def pearson_distance(a: Tensor, b: Tensor) -> Tensor:
     return 1 - cosine_similarity(a, b, dim=1, eps=1e-8).mean()
 
 
-class Dist(LogitTerm):
+class Dist(DistSettings, LogitTerm):
     """T^2 (inter_weight * distance of rows + intra_weight * distance of columns).
 
     Rows are the classes of one image, columns the images of one class (Huang et al. 2022, section
     4): a student may be less sure than its teachers, if only it ranks alike.
-
-    Args:
-        weight: of this term in the sum of all terms.
-        inter_weight: of the relations between classes (the paper's beta).
-        intra_weight: of the relations between images (the paper's gamma).
-        normalize_logits: compare z-scores of the logits (Sun et al. 2024), on both sides.
     """
-
-    def __init__(
-        self,
-        *,
-        weight: float,
-        inter_weight: float,
-        intra_weight: float,
-        normalize_logits: bool = False,
-    ) -> None:
-        super().__init__(weight=weight, normalize_logits=normalize_logits)
-        self.inter_weight = inter_weight
-        self.intra_weight = intra_weight
 
     def divergence(self, log_student: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
         """The distances of rows and columns, weighted."""

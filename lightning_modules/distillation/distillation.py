@@ -1,33 +1,32 @@
 """`Distillation`: which losses a student takes from its teachers, and how they are put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_modules.distillation.aggregation import aggregate
 from lightning_modules.distillation.feature_term import FeatureTerm
 from lightning_modules.distillation.logit_term import LogitTerm
 from lightning_modules.distillation.schema import (
-    alpha_schedule,
-    augmentation_repeats_of,
-    check_aggregation,
+    AGGREGATIONS,
+    DistillationSettings,
+    build_term,
     check_term_weights,
-    temperature_schedule,
 )
 from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.errors import USER_ERRORS, ConfigError
 
 
-class Distillation:
+class Distillation(DistillationSettings):
     """(1 - alpha) * label loss + alpha * sum over terms of weight * term.
 
     Args:
         temperature: softens student and teachers; a number, or {schedule, from, to} over epochs.
         alpha: weight of the teachers' losses, 0..1; likewise.
-        aggregation: how several teachers become one target (see `aggregation`), or `sum_of_losses`:
-            each teacher's own loss, at its own temperature, times its weight, added up.
-        terms: the losses, by name.
+        terms: the losses, by name: each a registered name, a node with a `_target_`, or a term.
+        aggregation: how several teachers become one target, likewise (see `aggregation`).
         cache: keep the teachers' logits for this many augmentations of each image; None runs them
             live.
         augmentation_repeats: live teachers, but only this many augmentations of each image.
@@ -36,33 +35,24 @@ class Distillation:
         ConfigError: a setting is impossible.
     """
 
-    def __init__(
-        self,
-        *,
-        temperature: float | Mapping[str, Any],
-        alpha: float | Mapping[str, Any],
-        terms: Mapping[str, LogitTerm | FeatureTerm],
-        aggregation: str = "mean_probabilities",
-        cache: int | None = None,
-        augmentation_repeats: int | None = None,
-    ) -> None:
-        self.temperature = temperature_schedule(temperature)
-        self.alpha = alpha_schedule(alpha)
-        check_aggregation(aggregation)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        key = "distillation.aggregation"
+        self.aggregation = AGGREGATIONS.part(self.aggregation, key)
+        self.sums_losses = getattr(self.aggregation, "sums_losses", False)
+        terms = {n: build_term(t, f"distillation.terms.{n}") for n, t in self.terms.items()}
+        check_term_weights(terms)
+        self.terms = terms
         self.term_weights = {name: term.weight for name, term in terms.items()}
-        check_term_weights(self.term_weights)
-        self.aggregation = aggregation
-        self.augmentation_repeats = augmentation_repeats_of(cache, augmentation_repeats)
-        self.cached = cache is not None
+        self.cached = self.cache is not None
+        self.augmentation_repeats = self.cache or self.augmentation_repeats
         self.logit_terms = {n: t for n, t in terms.items() if isinstance(t, LogitTerm)}
         self.feature_terms = {n: t for n, t in terms.items() if isinstance(t, FeatureTerm)}
 
     def weights(self, teachers: Sequence[Teacher]) -> list[float]:
         """Each teacher's weight: its own in a sum of losses, else normalized to a sum of 1."""
         weights = [teacher.weight for teacher in teachers]
-        if self.aggregation == "sum_of_losses":
-            return weights
-        return [weight / sum(weights) for weight in weights]
+        return weights if self.sums_losses else [weight / sum(weights) for weight in weights]
 
     def logit_losses(
         self,
@@ -82,11 +72,65 @@ class Distillation:
             teachers: whose logits these are, in this order.
             temperature: of the epoch; a teacher's own wins.
         """
-        loss = self._sum if self.aggregation == "sum_of_losses" else self._joint
+        loss = self._sum if self.sums_losses else self._joint
         return {
             name: loss(term, logits, teacher_logits, labels, teachers, temperature)
             for name, term in self.logit_terms.items()
         }
+
+    def joint_targets(
+        self,
+        teacher_logits: Sequence[Tensor],
+        labels: Tensor,
+        *,
+        teachers: Sequence[Teacher],
+        temperature: float,
+        scale: Callable[[Tensor, float], Tensor] = torch.div,
+    ) -> Tensor:
+        """What the aggregation makes of all teachers, probabilities N x C.
+
+        Args:
+            teacher_logits: one N x C tensor a teacher.
+            labels: class indices N, or probabilities N x C.
+            teachers: whose logits these are, in this order.
+            temperature: of the epoch; a teacher's own wins.
+            scale: makes of logits and a temperature what goes into the softmax.
+        """
+        scaled = [
+            scale(theirs, teacher.temperature or temperature)
+            for teacher, theirs in zip(teachers, teacher_logits, strict=True)
+        ]
+        weights = teacher_logits[0].new_tensor([teacher.weight for teacher in teachers])
+        return self.aggregation(teacher_logits, scaled, weights / weights.sum(), labels)
+
+    def try_out(self, classes: int, *, mixed: bool) -> None:
+        """Computes the losses on logits of two images, as a term of one's own may be mistaken.
+
+        Args:
+            classes: C of the data.
+            mixed: whether labels are probabilities N x C, as those of mixed images.
+
+        Raises:
+            ConfigError: something fails, the target is not N x C, or a loss is no scalar.
+        """
+        logits = torch.eye(2, classes)
+        labels = torch.softmax(logits, dim=1) if mixed else torch.arange(2) % classes
+        place, part = "distillation.aggregation", self.aggregation
+        try:
+            scaled = [logits / 2, logits / 3]
+            found = self.aggregation([logits, -logits], scaled, torch.tensor([0.5, 0.5]), labels)
+            _require_shape(found, (2, classes))
+            for name, part in self.logit_terms.items():
+                place = f"distillation.terms.{name}"
+                _require_shape(part(logits, torch.softmax(-logits, dim=1), labels, 2.0), ())
+        except USER_ERRORS:
+            raise
+        except Exception as error:  # whatever somebody's own code raises
+            kind = part if isinstance(part, FunctionType) else type(part)
+            raise ConfigError(
+                f"{place}: {kind.__module__}.{kind.__qualname__} fails on two images' logits: "
+                f"{' '.join(str(error).split())}."
+            ) from error
 
     def _sum(
         self,
@@ -113,10 +157,14 @@ class Distillation:
         teachers: Sequence[Teacher],
         temperature: float,
     ) -> Tensor:
-        scaled = [
-            term.scaled(theirs, teacher.temperature or temperature)
-            for teacher, theirs in zip(teachers, teacher_logits, strict=True)
-        ]
-        weights = logits.new_tensor([teacher.weight for teacher in teachers])
-        targets = aggregate(self.aggregation, teacher_logits, scaled, weights, labels)
+        targets = self.joint_targets(
+            teacher_logits, labels, teachers=teachers, temperature=temperature, scale=term.scaled
+        )
         return term(logits, targets, labels, temperature)
+
+
+def _require_shape(found: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(found, Tensor) or tuple(found.shape) != shape:
+        what = "a scalar" if shape == () else "N x C"
+        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ValueError(f"it gives {given}, not {what}")

@@ -123,6 +123,20 @@ class Distiller(Classifier):
         return (1 - self._alpha) * label_loss + self._alpha * taught
 
 
+def check_terms(cfg: DictConfig, num_classes: int) -> None:
+    """Refuses losses that cannot be computed, before any teacher is trained.
+
+    Args:
+        cfg: the composed configuration.
+        num_classes: of the student's data.
+
+    Raises:
+        ConfigError: as `Distillation`; or a term or the aggregation fails, or gives no loss.
+    """
+    if cfg.teacher:
+        build(cfg.distillation).try_out(num_classes, mixed=cfg.mixing.get("_target_") is not None)
+
+
 def check_pairs(
     cfg: DictConfig, network: nn.Module, teachers: Sequence[Teacher], image_size: tuple[int, int]
 ) -> None:

@@ -4,27 +4,22 @@ Where their shapes differ, projections lead from one to the other: trained, then
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch import Size, Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from lightning_modules.distillation.term_settings import FeatureTermSettings
 from lightning_modules.errors import ConfigError
 
 Comparison = Callable[[Tensor, Tensor], Tensor]
 
 
-class FeatureTerm(ABC):
+class FeatureTerm(FeatureTermSettings, ABC):
     """A loss between pairs of modules, which the teachers' `features` name.
 
-    Args:
-        weight: of this term in the sum of all terms.
-        features: the student's modules that it looks at; None means all pairs.
+    A term of one's own derives from this and has `comparison`.
     """
-
-    def __init__(self, *, weight: float, features: Sequence[str] | None = None) -> None:
-        self.weight = weight
-        self.features = None if features is None else tuple(features)
 
     def looks_at(self, path: str) -> bool:
         """Whether the term compares this module of the student's."""

@@ -4,6 +4,7 @@ from torch import Size, Tensor, nn
 from torch.nn.functional import mse_loss
 
 from lightning_modules.distillation.feature_term import FeatureTerm, projection, same_size
+from lightning_modules.schema import AtLeast0, declared
 
 
 def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -31,8 +32,11 @@ class Hint(nn.Module):
         return hint_loss(self.projection(student), teacher)
 
 
+@declared()
 class Hints(FeatureTerm):
     """Hint losses, one a pair."""
+
+    weight: AtLeast0 = 100.0  # Tian et al. 2020
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
         """A projection of its own for each pair."""
@@ -81,8 +85,11 @@ def _assistant(student: Size, teacher: Size) -> nn.Module:
     return nn.Sequential(nn.Linear(student[-1], width), nn.ReLU(), nn.Linear(width, width))
 
 
+@declared()
 class Residuals(FeatureTerm):
     """Residual losses, one a pair."""
+
+    weight: AtLeast0 = 100.0
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
         """A projection and an assistant of its own for each pair."""

@@ -6,18 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_modules.distillation.term_settings import LogitTermSettings
 
-class LogitTerm(ABC):
+
+class LogitTerm(LogitTermSettings, ABC):
     """A loss between the student's logits and probabilities that stand for the teachers.
 
-    Args:
-        weight: of this term in the sum of all terms.
-        normalize_logits: compare z-scores of the logits (Sun et al. 2024), on both sides.
+    A term of one's own derives from this and has `divergence`.
     """
-
-    def __init__(self, *, weight: float, normalize_logits: bool = False) -> None:
-        self.weight = weight
-        self.normalize_logits = normalize_logits
 
     def scaled(self, logits: Tensor, temperature: float) -> Tensor:
         """Logits N x C as they go into the softmax, of student and teachers alike."""

@@ -7,6 +7,8 @@ from torch import Size, Tensor, nn
 from torch.nn.functional import normalize, smooth_l1_loss
 
 from lightning_modules.distillation.feature_term import FeatureTerm, ParameterFreeLoss
+from lightning_modules.distillation.term_settings import RelationalSettings
+from lightning_modules.schema import AtLeast0, declared
 
 
 def distances(outputs: Tensor) -> Tensor:
@@ -52,26 +54,8 @@ def relational_loss(
     ) + angle_weight * smooth_l1_loss(angles(student), angles(teacher))
 
 
-class Relational(FeatureTerm):
-    """Relational losses, one a pair; the shapes of its two outputs need not agree.
-
-    Args:
-        weight: of this term in the sum of all terms.
-        distance_weight: of distances between two images.
-        angle_weight: of angles between three.
-        features: the student's modules that it looks at; None means all pairs.
-    """
-
-    def __init__(
-        self,
-        *,
-        weight: float,
-        distance_weight: float,
-        angle_weight: float,
-        features: list[str] | None = None,
-    ) -> None:
-        super().__init__(weight=weight, features=features)
-        self.distance_weight, self.angle_weight = distance_weight, angle_weight
+class Relational(RelationalSettings, FeatureTerm):
+    """Relational losses, one a pair; the shapes of its two outputs need not agree."""
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
         """Takes any two shapes; has no parameters."""
@@ -97,8 +81,11 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (similarities(student) - similarities(teacher)).square().mean()
 
 
+@declared()
 class Similarity(FeatureTerm):
     """Similarity losses, one a pair; the shapes of its two outputs need not agree."""
+
+    weight: AtLeast0 = 3000.0  # as in the paper
 
     def comparison(self, student: Size, teacher: Size) -> nn.Module:
         """Takes any two shapes; has no parameters."""

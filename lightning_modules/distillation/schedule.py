@@ -1,12 +1,14 @@
 """Settings that change over the epochs, as pure functions of the epoch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
-from lightning_modules.errors import ConfigError
-from lightning_modules.schema import is_number, require_choice
+from pydantic import PlainValidator
+
+from lightning_modules.schema import is_number, nearest
 
 KINDS = ("constant", "linear", "cosine")
 
@@ -34,29 +36,48 @@ class Schedule:
         return self.start + (self.end - self.start) * passed
 
 
-def schedule_of(setting: Any, key: str) -> Schedule:
+def schedule_of(
+    setting: Any, *, fits: Callable[[float], bool] = math.isfinite, wanted: str = "finite"
+) -> Schedule:
     """The schedule that a setting describes: a number, or {schedule, from, to}.
 
     Args:
-        setting: as configured.
-        key: where it stands, for the sentence.
+        setting: as configured, or a schedule.
+        fits: what both ends must do.
+        wanted: the same in words.
 
     Raises:
-        ConfigError: it is neither.
+        ValueError: it is neither, or an end does not fit; `{place}` stands for its key.
     """
+    schedule = setting if isinstance(setting, Schedule) else _read(setting)
+    if not (fits(schedule.start) and fits(schedule.end)):
+        raise ValueError(f"{{place}}={setting} is not allowed; it must be {wanted}.")
+    return schedule
+
+
+def _read(setting: Any) -> Schedule:
     if _is_finite(setting):
         return Schedule("constant", setting, setting)
     known = isinstance(setting, Mapping) and set(setting) <= {"schedule", "from", "to"}
     if not known or not all(_is_finite(setting.get(end, 0)) for end in ("from", "to")):
-        raise ConfigError(f"{key}={setting} is neither a number nor {{schedule:,from:,to:}}.")
+        raise ValueError(f"{{place}}={setting} is neither a number nor {{schedule:,from:,to:}}.")
     kind = setting.get("schedule")
-    require_choice(f"{key}.schedule", kind, KINDS)
-    needed = ("from",) if kind == "constant" else ("from", "to")
-    for end in needed:
+    if kind not in KINDS:
+        kinds = f"{nearest(kind, KINDS)}; there are {', '.join(KINDS)}"
+        raise ValueError(f"{{place}}.schedule={kind} does not exist{kinds}.")
+    for end in ("from",) if kind == "constant" else ("from", "to"):
         if end not in setting:
-            raise ConfigError(f"{key}={dict(setting)} lacks `{end}`, its value at that end.")
+            raise ValueError(f"{{place}}={dict(setting)} lacks `{end}`, its value at that end.")
     return Schedule(kind, setting["from"], setting.get("to", setting["from"]))
 
 
 def _is_finite(value: Any) -> bool:
     return is_number(value) and math.isfinite(value)
+
+
+ScheduleAbove0 = Annotated[
+    Schedule, PlainValidator(partial(schedule_of, fits=lambda x: x > 0, wanted="above 0"))
+]
+ScheduleIn0To1 = Annotated[
+    Schedule, PlainValidator(partial(schedule_of, fits=lambda x: 0 <= x <= 1, wanted="in 0..1"))
+]

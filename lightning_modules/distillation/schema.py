@@ -1,101 +1,203 @@
-"""What `distillation` and the teachers may say, checked without torch."""
+"""What `distillation` and the teachers may say, declared and checked without torch."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from omegaconf import DictConfig
+from pydantic import BeforeValidator, Field, Strict
 
-from lightning_modules.distillation.schedule import Schedule, schedule_of
+from compression.registry import Registry
+from lightning_modules.distillation import term_settings as declarations
+from lightning_modules.distillation.schedule import ScheduleAbove0, ScheduleIn0To1
+from lightning_modules.distillation.term_settings import TermSettings
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import plain
-from lightning_modules.schema import is_number, is_whole, require_choice
-
-AGGREGATIONS = (
-    "mean_probabilities",
-    "mean_logits",
-    "sum_of_losses",
-    "confidence_weighted",
-    "best_per_sample",
+from lightning_modules.registry import build, plain
+from lightning_modules.schema import (
+    AtLeast0,
+    Flag,
+    ImageSize,
+    Positive,
+    Wanted,
+    check_settings,
+    declared,
 )
-PRECISIONS = ("32", "16", "bf16")
-TEACHER_KEYS = (
-    "run", "model", "weights", "weight", "temperature", "image_size", "features", "precision",
-    "channels_last",
-)  # fmt: skip
+
+TERMS = Registry(
+    kind="distillation term",
+    group="model_diet.distillation_terms",
+    paths={
+        name: f"lightning_modules.distillation.{path}"
+        for name, path in {
+            "soft_targets": "logit_term:SoftTargets",
+            "dkd": "decoupled:Decoupled",
+            "dist": "dist:Dist",
+            "hints": "hints:Hints",
+            "residual": "hints:Residuals",
+            "attention": "attention:Attention",
+            "relational": "relational:Relational",
+            "similarity": "relational:Similarity",
+        }.items()
+    },
+    methods=(),  # what is built must be a `TermSettings`
+    error=ConfigError,
+)
+TERM_SETTINGS: dict[str, type[TermSettings]] = {
+    "soft_targets": declarations.LogitTermSettings,
+    "dkd": declarations.DecoupledSettings,
+    "dist": declarations.DistSettings,
+    "relational": declarations.RelationalSettings,
+    **dict.fromkeys(
+        ("hints", "residual", "attention", "similarity"), declarations.FeatureTermSettings
+    ),
+}
+AGGREGATIONS = Registry(
+    kind="aggregation",
+    group="model_diet.aggregations",
+    paths={
+        name: f"lightning_modules.distillation.aggregation:{attribute}"
+        for name, attribute in {
+            "mean_probabilities": "mean_probabilities",
+            "mean_logits": "mean_logits",
+            "sum_of_losses": "SumOfLosses",
+            "confidence_weighted": "confidence_weighted",
+            "best_per_sample": "best_per_sample",
+        }.items()
+    },
+    error=ConfigError,
+)
 
 
-def temperature_schedule(setting: Any) -> Schedule:
-    """The schedule of `distillation.temperature`.
-
-    Raises:
-        ConfigError: it is no schedule, or not above 0 throughout.
-    """
-    schedule = schedule_of(setting, "distillation.temperature")
-    if not min(schedule.start, schedule.end) > 0:
-        raise ConfigError(f"distillation.temperature={setting}; it must be above 0.")
-    return schedule
+def _chosen(term: Any) -> Any:
+    if isinstance(term, Mapping) and "_target_" not in term:
+        raise ValueError(
+            "{place} has settings but was not chosen; add it to distillation=[...], or give its "
+            "_target_."
+        )
+    return term
 
 
-def alpha_schedule(setting: Any) -> Schedule:
-    """The schedule of `distillation.alpha`.
-
-    Raises:
-        ConfigError: it is no schedule, or leaves 0..1.
-    """
-    schedule = schedule_of(setting, "distillation.alpha")
-    if not (0 <= schedule.start <= 1 and 0 <= schedule.end <= 1):
-        raise ConfigError(f"distillation.alpha={setting}; it must lie in 0..1.")
-    return schedule
-
-
-def check_aggregation(name: str) -> None:
-    """Refuses an unknown way to make one target of several teachers.
-
-    Raises:
-        ConfigError: with those that there are.
-    """
-    require_choice("distillation.aggregation", name, AGGREGATIONS)
+Term = Annotated[Any, TERMS, BeforeValidator(_chosen)]
+Repeats = Annotated[
+    int,
+    Strict(),
+    Field(ge=1),
+    Wanted("a whole number >= 1 of augmentations of each image, or null"),
+]
+Pairs = Annotated[
+    Mapping[Annotated[str, Strict()], Annotated[str, Strict()]],
+    Wanted("pairs of modules, as {student.module: teacher.module}"),
+]
+Precision = Annotated[
+    Literal["32", "16", "bf16"],
+    BeforeValidator(lambda value: str(32 if value is None else value)),
+]
 
 
-def augmentation_repeats_of(cache: int | None, repeats: int | None) -> int | None:
-    """How many augmentations of each image training repeats; None means a new one each epoch.
+@declared()
+class DistillationSettings:
+    """The settings of `Distillation`, which says what they mean."""
 
-    Raises:
-        ConfigError: a number is not whole or below 1, or the two contradict each other.
-    """
-    for key, value in {"cache": cache, "augmentation_repeats": repeats}.items():
-        if value is not None and not is_whole(value):
-            raise ConfigError(
-                f"distillation.{key}={value}; it must be a whole number >= 1 of augmentations "
-                "of each image, or null."
+    name: ClassVar[str] = "distillation"
+
+    temperature: ScheduleAbove0
+    alpha: ScheduleIn0To1
+    terms: Mapping[str, Term]
+    aggregation: Annotated[Any, AGGREGATIONS] = "mean_probabilities"
+    cache: Repeats | None = None
+    augmentation_repeats: Repeats | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses numbers of augmentations that contradict each other, and no terms at all."""
+        if not self.terms:
+            raise ValueError(
+                "{place}.terms is empty: nothing would be learnt from the teachers; choose one "
+                "with distillation=soft_targets."
             )
-    if None not in (cache, repeats) and cache != repeats:
-        raise ConfigError(
-            f"distillation.cache={cache} stores {cache} augmentations and "
-            f"distillation.augmentation_repeats={repeats} trains on another number; leave "
-            "augmentation_repeats out."
-        )
-    return repeats if cache is None else cache
+        cache, repeats = self.cache, self.augmentation_repeats
+        if None not in (cache, repeats) and cache != repeats:
+            raise ValueError(
+                f"{{place}}.cache={cache} stores {cache} augmentations and "
+                f"{{place}}.augmentation_repeats={repeats} trains on another number; leave "
+                "augmentation_repeats out."
+            )
 
 
-def check_term_weights(weights: Mapping[str, Any]) -> None:
-    """Refuses terms whose weights are negative, or all 0, or no terms at all.
+@declared()
+class TeacherSettings:
+    """The settings of a teacher's node.
+
+    Attributes:
+        run: the directory of its finished run; None means the newest of its model on this data.
+        model: its network's node.
+        weights: a file, instead of a run.
+        weight: of its loss, or of its part in the joint target, among several.
+        temperature: its own, or None for the distillation's.
+        image_size: pixels that it sees; None means those that it was trained with.
+        features: which of its modules (values) the student's modules (keys) are compared with.
+        precision: of its forward pass.
+        channels_last: run it in channels-last memory order.
+    """
+
+    run: Any = None
+    model: Mapping[str, Any] | None = None
+    weights: Any = None
+    weight: AtLeast0 = 1.0
+    temperature: Positive | None = None
+    image_size: ImageSize | None = None
+    features: Pairs | None = None
+    precision: Precision = "32"
+    channels_last: Flag | None = False
+
+
+def build_term(term: Any, key: str) -> Any:
+    """The term that a setting names, or is.
+
+    Args:
+        term: a registered name, a node with a `_target_`, or a term.
+        key: of the setting, such as `distillation.terms.dkd`.
 
     Raises:
-        ConfigError: names the term.
+        ConfigError: it is none, or cannot be built.
     """
-    if not weights:
+    found = TERMS.part(build(dict(term)) if isinstance(term, Mapping) else term, key)
+    if not isinstance(found, TermSettings):
+        kind = type(found)
         raise ConfigError(
-            "distillation.terms is empty: nothing would be learnt from the teachers; choose one "
-            "with distillation=soft_targets."
+            f"{key}: {kind.__module__}.{kind.__qualname__} is no distillation term; derive your "
+            "class from LogitTerm or FeatureTerm of lightning_modules.distillation."
         )
-    for name, weight in weights.items():
-        if not is_number(weight) or not weight >= 0:
-            raise ConfigError(f"distillation.terms.{name}.weight={weight}; it must be >= 0.")
-    if sum(weights.values()) == 0:
+    return found
+
+
+def term_settings(term: Any, key: str) -> TermSettings:
+    """What a term asks of a run: of ours its declared settings, of another the built term.
+
+    Args:
+        term: a registered name, or a node with a `_target_`.
+        key: of the setting, such as `distillation.terms.dkd`.
+
+    Raises:
+        ConfigError: a setting is impossible, or it is no term.
+    """
+    settings: dict[str, Any] = {}
+    name: str | None = term if isinstance(term, str) else None
+    if isinstance(term, Mapping):
+        settings = {name: value for name, value in term.items() if name != "_target_"}
+        name = TERMS.name_of(str(term["_target_"]))
+    if name not in TERM_SETTINGS:
+        return build_term(term, key)
+    return check_settings(TERM_SETTINGS[name], settings, key)
+
+
+def check_term_weights(terms: Mapping[str, TermSettings]) -> None:
+    """Refuses terms whose weights are all 0.
+
+    Raises:
+        ConfigError: names them.
+    """
+    if not any(term.weight for term in terms.values()):
         raise ConfigError(
-            f"The weights of all distillation terms ({', '.join(weights)}) are 0; give one more."
+            f"The weights of all distillation terms ({', '.join(terms)}) are 0; give one more."
         )
 
 
@@ -105,66 +207,50 @@ def check_distillation(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one sentence on the first mistake found.
     """
-    node = plain(cfg.distillation)
-    temperature_schedule(node["temperature"])
-    alpha_schedule(node["alpha"])
-    check_aggregation(node["aggregation"])
-    augmentation_repeats_of(node["cache"], node["augmentation_repeats"])
-    terms = node["terms"]
-    for name, term in terms.items():
-        if "_target_" not in term:
-            raise ConfigError(
-                f"distillation.terms.{name} has settings but was not chosen; add {name} to "
-                "distillation=[...]."
-            )
-    check_term_weights({name: term.get("weight", 1.0) for name, term in terms.items()})
-    teachers = plain(cfg.teacher)
-    for name, teacher in teachers.items():
-        _check_teacher(name, teacher)
+    node = {key: value for key, value in plain(cfg.distillation).items() if key[0] != "_"}
+    settings = check_settings(DistillationSettings, node, "distillation")
+    if str(settings.aggregation) not in AGGREGATIONS.paths:  # somebody else's
+        AGGREGATIONS.part(settings.aggregation, "distillation.aggregation")
+    terms = {
+        name: term_settings(term, f"distillation.terms.{name}")
+        for name, term in settings.terms.items()
+    }
+    check_term_weights(terms)
+    teachers = {
+        name: check_settings(TeacherSettings, teacher, f"teacher.{name}")
+        for name, teacher in plain(cfg.teacher).items()
+    }
     if teachers:
         _check_features(terms, teachers)
         _check_mixing(cfg, terms)
-        if node["cache"] is not None:
+        if settings.cache is not None:
             _check_cache(cfg, terms)
 
 
-def compares_features(term: Mapping[str, Any]) -> bool:
-    """Whether a term's node is one of those that look at inner modules."""
-    return "features" in term
+def _comparing(terms: Mapping[str, TermSettings]) -> dict[str, Any]:
+    return {name: term for name, term in terms.items() if term.compares_features}
 
 
-def _check_teacher(name: str, node: Mapping[str, Any]) -> None:
-    for key in node:
-        if key not in TEACHER_KEYS:
-            near = get_close_matches(str(key), TEACHER_KEYS, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"There is no key teacher.{name}.{key}; did you mean {near}?")
-    require_choice(f"teacher.{name}.precision", str(node.get("precision") or 32), PRECISIONS)
-    features = node.get("features") or {}
-    if not isinstance(features, dict) or not all(isinstance(v, str) for v in features.values()):
-        raise ConfigError(
-            f"teacher.{name}.features={features} must pair modules, as "
-            "{student.module: teacher.module}."
-        )
-
-
-def _check_features(terms: dict[str, Any], teachers: dict[str, Any]) -> None:
-    pairs = {name: node["features"] for name, node in teachers.items() if node.get("features")}
+def _check_features(
+    terms: Mapping[str, TermSettings], teachers: Mapping[str, TeacherSettings]
+) -> None:
+    pairs = {name: teacher.features for name, teacher in teachers.items() if teacher.features}
     known = sorted({path for features in pairs.values() for path in features})
-    looking = {name: term for name, term in terms.items() if compares_features(term)}
-    if pairs and not looking:
+    comparing = _comparing(terms)
+    if pairs and not comparing:
         raise ConfigError(
             f"teacher.{next(iter(pairs))}.features pairs modules, but no distillation term "
             f"compares them; add one, as distillation=[{','.join([*terms, 'attention'])}]."
         )
-    for name, term in looking.items():
+    for name, term in comparing.items():
         if not pairs:
             example = next(iter(teachers))
             raise ConfigError(
-                f"distillation={name} compares modules, but no teacher names any; give "
+                f"distillation.terms.{name} compares modules, but no teacher names any; give "
                 f"'+teacher.{example}.features={{student.module: teacher.module}}' "
                 "(scripts/describe.py lists the modules)."
             )
-        for path in term["features"] or []:
+        for path in term.features or []:
             if path not in known:
                 raise ConfigError(
                     f"distillation.terms.{name}.features names {path}, which no teacher's "
@@ -177,22 +263,22 @@ def _mixing(cfg: DictConfig) -> str | None:
     return cfg.mixing.get("_target_")
 
 
-def _check_mixing(cfg: DictConfig, terms: dict[str, Any]) -> None:
-    if "dkd" in terms and _mixing(cfg):
-        raise ConfigError(
-            "distillation=dkd sets one labelled class apart, and mixed images have two; use "
-            "mixing=none, or another distillation."
-        )
+def _check_mixing(cfg: DictConfig, terms: Mapping[str, TermSettings]) -> None:
+    for name, term in terms.items():
+        if term.single_labels and _mixing(cfg):
+            raise ConfigError(
+                f"distillation.terms.{name} needs one labelled class an image, and mixed images "
+                "have two; use mixing=none, or another distillation."
+            )
 
 
-def _check_cache(cfg: DictConfig, terms: dict[str, Any]) -> None:
+def _check_cache(cfg: DictConfig, terms: Mapping[str, TermSettings]) -> None:
     live = (
         f"the teachers must see each batch: leave distillation.cache={cfg.distillation.cache} out"
     )
-    looking = [name for name, term in terms.items() if compares_features(term)]
-    if looking:
+    for name in _comparing(terms):
         raise ConfigError(
-            f"distillation={looking[0]} compares inner modules, which no cache keeps, so {live}."
+            f"distillation.terms.{name} compares inner modules, which no cache keeps, so {live}."
         )
     if _mixing(cfg):
         raise ConfigError(f"Mixed images are new in every batch, so {live}, or use mixing=none.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_modules.distillation import Distillation, Teacher, aggregate
+from lightning_modules.distillation import Distillation, Teacher
 from lightning_modules.evaluation.predictions import Batches, Predictions, evaluating, predict_each
 
 
@@ -46,9 +46,9 @@ def joint_classes(
 
     In a `sum_of_losses` the student's optimum is the weighted mean of their probabilities.
     """
-    kind, last = distillation.aggregation, distillation.temperature.at(1, 2)
-    logits = [theirs.logits for theirs in predictions]
-    scaled = [z / (t.temperature or last) for z, t in zip(logits, teachers, strict=True)]
-    weights = torch.tensor([teacher.weight for teacher in teachers], dtype=torch.float32)
-    kind = "mean_probabilities" if kind == "sum_of_losses" else kind
-    return aggregate(kind, logits, scaled, weights, predictions[0].labels).argmax(dim=1)
+    return distillation.joint_targets(
+        [theirs.logits for theirs in predictions],
+        predictions[0].labels,
+        teachers=teachers,
+        temperature=distillation.temperature.at(1, 2),
+    ).argmax(dim=1)

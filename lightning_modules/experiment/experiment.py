@@ -16,7 +16,13 @@ from omegaconf import DictConfig
 from compression.engine import check_order
 from datamodules.loading import ImageData
 from lightning_modules.config import is_search
-from lightning_modules.distillation import Teacher, check_pairs, gather_teachers, with_original
+from lightning_modules.distillation import (
+    Teacher,
+    check_pairs,
+    check_terms,
+    gather_teachers,
+    with_original,
+)
 from lightning_modules.errors import USER_ERRORS
 from lightning_modules.evaluation import (
     Predictions,
@@ -165,6 +171,7 @@ def _prepare(
     check_loss(cfg.loss, network)
     check_auxiliary(cfg.auxiliary, network)
     check_layers(cfg, network)
+    check_terms(cfg, network.num_classes)
     teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
     check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
     data.prepare_data()

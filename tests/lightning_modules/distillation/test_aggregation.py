@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from lightning_modules.distillation.aggregation import (
-    aggregate,
     best_weights,
     confidence_weights,
     label_losses,
 )
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.logit_term import SoftTargets
+from lightning_modules.distillation.schema import AGGREGATIONS
 from lightning_modules.distillation.teachers import Teacher
 from tests.lightning_modules.distillation.test_logit_term import kl, softmax
 
@@ -26,7 +26,9 @@ LOSSES = np.array([[-np.log(softmax(z)[n, LABELS[n]]) for n in range(4)] for z i
 def found(aggregation, weights=WEIGHTS, labels=LABELS):
     logits = [torch.tensor(z) for z in LOGITS]
     scaled = [z / t for z, t in zip(logits, TEMPERATURES, strict=True)]
-    targets = aggregate(aggregation, logits, scaled, torch.tensor(weights), torch.tensor(labels))
+    weights = torch.tensor(weights / weights.sum())
+    part = AGGREGATIONS.part(aggregation, "aggregation")
+    targets = part(logits, scaled, weights, torch.tensor(labels))
     np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-9)
     return targets.numpy()
 

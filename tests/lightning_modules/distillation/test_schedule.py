@@ -6,19 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.schedule import schedule_of
-from lightning_modules.distillation.schema import (
-    alpha_schedule,
-    temperature_schedule,
-)
-from lightning_modules.distillation.schema import (
-    augmentation_repeats_of as repeats_of,
-)
 from lightning_modules.errors import ConfigError
 
 
+def distillation(**settings):
+    defaults = {"temperature": 4.0, "alpha": 0.5, "terms": {"soft": "soft_targets"}}
+    return Distillation(**{**defaults, **settings})
+
+
 def values(setting, epochs=5):
-    schedule = schedule_of(setting, "x")
+    schedule = schedule_of(setting)
     return [schedule.at(epoch, epochs) for epoch in range(epochs)]
 
 
@@ -41,32 +40,42 @@ def test_both_ends_are_met_and_nothing_leaves_them(start, end, epochs, kind):
 
 
 @pytest.mark.parametrize(
-    ("read", "setting", "sentence"),
+    ("key", "setting", "sentence"),
     [
-        (temperature_schedule, 0, "temperature=0; it must be above 0"),
-        (temperature_schedule, {"schedule": "linear", "from": 4, "to": 0}, "must be above 0"),
-        (alpha_schedule, 1.5, "alpha=1.5; it must lie in 0..1"),
-        (alpha_schedule, {"schedule": "cosine", "from": -0.1, "to": 1}, "must lie in 0..1"),
+        ("temperature", 0, "temperature=0 is not allowed; it must be above 0."),
+        ("temperature", {"schedule": "linear", "from": 4, "to": 0}, "; it must be above 0."),
+        ("alpha", 1.5, "alpha=1.5 is not allowed; it must be in 0..1."),
+        ("alpha", {"schedule": "cosine", "from": -0.1, "to": 1}, "; it must be in 0..1."),
         (
-            alpha_schedule,
-            {"schedule": "step", "from": 0, "to": 1},
-            "step does not exist; there are",
+            "alpha",
+            {"schedule": "linea", "from": 0, "to": 1},
+            "alpha.schedule=linea does not exist (did you mean linear?); there are constant, "
+            "linear, cosine.",
         ),
-        (alpha_schedule, {"schedule": "linear", "from": 0}, "lacks `to`"),
-        (alpha_schedule, {"schedule": "linear", "start": 0}, "neither a number nor"),
-        (alpha_schedule, "half", "neither a number nor"),
-        (alpha_schedule, float("nan"), "neither a number nor"),
-        (alpha_schedule, True, "neither a number nor"),
+        ("alpha", {"schedule": "linear", "from": 0}, "lacks `to`"),
+        ("alpha", {"schedule": "linear", "start": 0}, "neither a number nor"),
+        ("alpha", "half", "neither a number nor"),
+        ("alpha", float("nan"), "neither a number nor"),
+        ("alpha", True, "neither a number nor"),
+        ("cache", 0, "cache=0 is not allowed; it must be a whole number >= 1 of augmentations of"),
+        ("cache", True, "cache=true is not allowed; it must be a whole number >= 1"),
+        ("augmentation_repeats", 1.5, "augmentation_repeats=1.5 is not allowed; it must be a whol"),
+        ("augmentation_repeats", 0, "augmentation_repeats=0 is not allowed"),
+        ("terms", {}, "distillation.terms is empty: nothing would be learnt"),
     ],
 )
-def test_impossible_settings_are_refused(read, setting, sentence):
-    with pytest.raises(ConfigError, match=sentence):
-        read(setting)
+def test_impossible_settings_are_refused(key, setting, sentence):
+    with pytest.raises(ConfigError) as refusal:
+        distillation(**{key: setting})
+    assert str(refusal.value).startswith(f"distillation.{key}")
+    assert sentence in str(refusal.value)
 
 
 def test_augmentation_repeats():
+    def repeats_of(cache, repeats):
+        return distillation(cache=cache, augmentation_repeats=repeats).augmentation_repeats
+
     assert repeats_of(None, None) is None
     assert repeats_of(3, None) == repeats_of(None, 3) == repeats_of(3, 3) == 3
-    for cache, repeats in [(0, None), (None, 0), (True, None), (1.5, None), (2, 3)]:
-        with pytest.raises(ConfigError):
-            repeats_of(cache, repeats)
+    with pytest.raises(ConfigError, match="cache=2 stores 2 augmentations and .*=3 trains on ano"):
+        repeats_of(2, 3)
