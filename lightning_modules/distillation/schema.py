@@ -159,7 +159,13 @@ def build_term(term: Any, key: str) -> Any:
     Raises:
         ConfigError: it is none, or cannot be built.
     """
-    found = TERMS.part(build(dict(term)) if isinstance(term, Mapping) else term, key)
+    if isinstance(term, Mapping):
+        try:
+            found = build(dict(term))  # with what its arguments build
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from None
+    else:
+        found = TERMS.part(term, key)
     if not isinstance(found, TermSettings):
         kind = type(found)
         raise ConfigError(

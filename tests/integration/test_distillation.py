@@ -123,3 +123,93 @@ def test_modules_that_cannot_be_compared(homes, folder, teachers, features, sent
     assert "Traceback" not in done.stderr
     assert sentence in done.stderr.splitlines()[-1]
     assert not list((homes / "outputs").rglob("metrics.json"))
+
+
+OWN = '''
+"""A distillation term on logits, one on modules, and an aggregation of one's own."""
+
+from lightning_modules.distillation import FeatureTerm, LogitTerm, ParameterFreeLoss
+
+
+class Squared(LogitTerm):
+    """The mean squared difference of probabilities."""
+
+    def divergence(self, log_student, targets, labels):
+        return (log_student.exp() - targets).square().sum(dim=1).mean()
+
+
+class Means(FeatureTerm):
+    """The squared difference of what two modules give on average."""
+
+    def comparison(self, student, teacher):
+        return ParameterFreeLoss(lambda ours, theirs: (ours.mean() - theirs.mean()).square())
+
+
+def first(logits, scaled, weights, labels):
+    """The first teacher alone."""
+    return scaled[0].softmax(dim=1)
+
+
+def hard(logits, scaled, weights, labels):
+    """The first teacher's class alone, which is no distribution over N x C."""
+    return scaled[0].argmax(dim=1)
+'''
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The file of somebody outside this package, where Python finds it."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "own_losses.py").write_text(OWN)
+    paths = [str(tmp_path / "outside"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+def test_terms_and_an_aggregation_of_ones_own(homes, folder, teachers, own):
+    run = homes / "run"
+    words = [
+        teachers[0],
+        f"+{INNER[0]}",
+        "distillation.aggregation={_target_: own_losses.first}",
+        "+distillation.terms.squared._target_=own_losses.Squared",
+        "+distillation.terms.means={_target_: own_losses.Means, weight: 2.0}",
+        "~distillation.terms.soft_targets",
+        "trainer.max_epochs=1",
+        "report=false",
+        "pictures=false",
+    ]
+    start(folder, run, *words)
+    header, *rows = (run / "metrics.csv").read_text().splitlines()
+    columns = header.split(",")
+    assert {"train/squared", "train/means"} <= set(columns)
+    assert "train/soft_targets" not in columns
+    squared = [float(row.split(",")[columns.index("train/squared")]) for row in rows]
+    assert all(0 < value < 16 * 2 for value in squared)  # T^2 times at most 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["+distillation.terms.first._target_=own_losses.first"],
+            "distillation.terms.first: own_losses.first cannot be built",
+        ),
+        (
+            ["+distillation.terms.text._target_=builtins.dict"],
+            "distillation.terms.text: builtins.dict is no distillation term; derive your class",
+        ),
+        (
+            ["distillation.aggregation={_target_: own_losses.hard}"],
+            "distillation.aggregation: own_losses.hard fails on two images' logits: it gives (2,)",
+        ),
+    ],
+)
+def test_what_is_no_term_is_said_before_a_teacher_is_trained(homes, folder, own, words, sentence):
+    done = run_command(
+        "run.py", *SMALL, f"data.root={folder}", "+teacher=resnet18", *words, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert sentence in done.stderr.splitlines()[-1]
+    assert not list((homes / "outputs").rglob("metrics.json"))
+    assert not (homes / "outputs" / "teachers").exists()
