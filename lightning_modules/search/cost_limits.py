@@ -1,35 +1,14 @@
 """Hard limits on what a network may cost: one over them is not trained."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
-from lightning_modules.schema import is_number
 
-# Known of a network without running it; the others are of a finished run.
-COUNTED = ("macs", "params", "activation_bytes")
-MEASURED = ("file_bytes", "latency_ms")
+COUNTED = ("macs", "params", "activation_bytes")  # known of a network without running it
 OVER_LIMITS = "over_limits.json"  # in a trial's folder: its network's costs and how far over
-
-
-def limits_of(cfg: DictConfig) -> dict[str, float]:
-    """The limits that are set, by the name of the cost.
-
-    Raises:
-        ConfigError: one is no number above 0, or on what is not measured.
-    """
-    found = {str(name): limit for name, limit in cfg.sweep.limits.items() if limit is not None}
-    for name, limit in found.items():
-        if name not in (*COUNTED, *MEASURED):
-            known = ", ".join((*COUNTED, *MEASURED))
-            raise ConfigError(f"sweep.limits.{name} is not measured; there are {known}.")
-        if not is_number(limit) or not 0 < limit < math.inf:
-            raise ConfigError(f"sweep.limits.{name}={limit} is not allowed; give a number above 0.")
-    return found
 
 
 def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:

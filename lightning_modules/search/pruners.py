@@ -4,7 +4,6 @@ import bisect
 import itertools
 import math
 import zlib
-from collections.abc import Sequence
 from typing import Any, cast
 
 from omegaconf import DictConfig
@@ -12,55 +11,39 @@ from optuna import Study
 from optuna.pruners import BasePruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial
 
-from lightning_modules.errors import ConfigError
-from lightning_modules.schema import is_whole, require_choice
-
-KINDS = ("median", "successive_halving", "hyperband")
-EACH_EPOCH = ("val/f1", "val/accuracy", "val/loss")  # what is known while a network trains
-
-
-def check_pruner(cfg: DictConfig, objectives: Sequence[str]) -> None:
-    """Refuses pruning that cannot work.
-
-    Raises:
-        ConfigError: of several objectives, or of one that is not known after each epoch.
-    """
-    kind, min_epochs = cfg.sweep.pruner, cfg.sweep.pruner_epochs
-    if kind is None:
-        return
-    require_choice("sweep.pruner", kind, KINDS)
-    if min_epochs is not None and not is_whole(min_epochs):
-        raise ConfigError(
-            f"sweep.pruner_epochs={min_epochs}; it must be a whole number above 0, or null."
-        )
-    if len(objectives) > 1:
-        raise ConfigError(
-            f"sweep.pruner={kind} compares trials by one objective, not by {len(objectives)}; "
-            "leave it out, or name one objective and put the others into sweep.limits."
-        )
-    if objectives[0] not in EACH_EPOCH:
-        raise ConfigError(
-            f"sweep.pruner={kind} needs an objective that is known after each epoch: "
-            f"{', '.join(EACH_EPOCH)}, not {objectives[0]}."
-        )
+from lightning_modules.registry import build, plain
+from lightning_modules.search.schema import PRUNERS
 
 
 def make_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
-    """The pruner that `sweep.pruner` names; a step is an epoch, from 1.
+    """The pruner that `sweep.pruner` names or describes; a step is an epoch, from 1.
 
     Args:
         cfg: of a trial.
         epochs: of a whole trial.
+
+    Raises:
+        ConfigError: it cannot be built, or is no pruner.
     """
-    kind, min_epochs = cfg.sweep.pruner, cfg.sweep.pruner_epochs
-    min_epochs = min_epochs or math.ceil(epochs / 3)
-    if kind == "median":
-        return MedianPruner(n_startup_trials=4, n_warmup_steps=min_epochs)
-    if kind == "successive_halving":
-        return SuccessiveHalvingPruner(min_resource=min_epochs, reduction_factor=3)
-    return SteadyHyperband(
-        min_resource=min_epochs, max_resource=max(epochs, min_epochs), reduction_factor=3
-    )
+    chosen, min_epochs = cfg.sweep.pruner, cfg.sweep.pruner_epochs or math.ceil(epochs / 3)
+    if isinstance(chosen, str):
+        return PRUNERS.load(chosen, "sweep.pruner")(min_epochs, max(epochs, min_epochs))
+    return PRUNERS.part(build(plain(chosen)), "sweep.pruner")
+
+
+def median(min_epochs: int, epochs: int) -> BasePruner:
+    """Ends what is worse than the median of the others was at the same epoch."""
+    return MedianPruner(n_startup_trials=4, n_warmup_steps=min_epochs)
+
+
+def successive_halving(min_epochs: int, epochs: int) -> BasePruner:
+    """Lets a third go on at each rung, of which each has three times the epochs."""
+    return SuccessiveHalvingPruner(min_resource=min_epochs, reduction_factor=3)
+
+
+def hyperband(min_epochs: int, epochs: int) -> BasePruner:
+    """Successive halving from several first rungs."""
+    return SteadyHyperband(min_resource=min_epochs, max_resource=epochs, reduction_factor=3)
 
 
 class SteadyHyperband(BasePruner):

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial
 
 from lightning_modules.config import COMPOSING
 from lightning_modules.registry import build
-from lightning_modules.search.cost_limits import COUNTED, limits_of, meta_costs, violation
+from lightning_modules.search.cost_limits import COUNTED, meta_costs, violation
+from lightning_modules.search.schema import limits_of
 from lightning_modules.search.trials import counts
 
 

@@ -65,7 +65,7 @@ def register_sweeper_defaults() -> None:
         """Node of `hydra/sweeper/sampler=sweep`: the sampler that `sweep.sampler` names."""
 
         _target_: str = "lightning_modules.search.samplers.sampler_for"
-        kind: str = "${sweep.sampler}"
+        kind: Any = "${sweep.sampler}"
         seed: Any = None
 
     @dataclass

@@ -8,8 +8,9 @@ from omegaconf import DictConfig, ListConfig
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build
-from lightning_modules.search.cost_limits import limits_of, meta_costs, refuse, violation
+from lightning_modules.search.cost_limits import meta_costs, refuse, violation
 from lightning_modules.search.objectives import penalties
+from lightning_modules.search.schema import limits_of
 
 
 def run_trial(

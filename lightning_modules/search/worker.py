@@ -26,7 +26,8 @@ from lightning_modules.search.independent_samplers import FixedValuesSampler, de
 from lightning_modules.search.live_trials import begin_trial, open_trial
 from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
 from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
-from lightning_modules.search.samplers import kind_of, sampler_for
+from lightning_modules.search.samplers import sampler_for
+from lightning_modules.search.schema import chosen_sampler, kind_of
 from lightning_modules.search.space import as_override, distributions, search_space
 from lightning_modules.search.storage import open_study
 from lightning_modules.search.trials import (
@@ -56,12 +57,11 @@ class Worker:
         self.names, self.directions = objectives_of(root), directions_of(root)
         self.space = search_space(root)
         self.distributions, self.constant = distributions(self.space)
-        self.grid = kind_of(self.settings.sampler, objectives=len(self.names)) == "grid"
+        sampler = chosen_sampler(root)
+        self.grid = kind_of(sampler, len(self.names)) == "grid"
         self.limits = counted_limits(root)
         self.study = open_study(root)
-        self.sampler = partial(
-            sampler_for, self.settings.sampler, seed=root.seed, objectives=len(self.names)
-        )
+        self.sampler = partial(sampler_for, sampler, seed=root.seed, objectives=len(self.names))
 
     def work(self) -> None:
         """Runs trials until the study has as many as asked for; finished ones are never repeated.

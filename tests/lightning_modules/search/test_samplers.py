@@ -1,0 +1,81 @@
+"""Samplers and pruners by name, or of one's own by `_target_`."""
+
+import optuna
+import pytest
+
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.independent_samplers import IndependentSampler
+from lightning_modules.search.pruners import make_pruner
+from lightning_modules.search.samplers import sampler_for
+from lightning_modules.search.schema import SAMPLERS, check_search
+from tests.lightning_modules.search.test_worker import distance
+
+HERE = "tests.lightning_modules.search.test_samplers"
+
+
+class Upper(IndependentSampler):
+    """Draws the same part of each range; has no seed."""
+
+    def __init__(self, part=1.0):
+        self.part = part
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        law = param_distribution
+        if isinstance(law, optuna.distributions.CategoricalDistribution):
+            return law.choices[-1]
+        return law.low + self.part * (law.high - law.low)
+
+
+class Third(optuna.pruners.NopPruner):
+    def prune(self, study, trial):
+        return trial.last_step == 3
+
+
+def test_a_sampler_of_ones_own_draws(search):
+    own = f"sweep.sampler={{_target_: {HERE}.Upper, part: 0.75}}"
+    study, _ = search(distance, own, "sweep.n_trials=2", "sweep.redraws=0")
+    assert study.trials[0].params["optimizer.lr"] == 0.002  # the default
+    assert study.trials[1].params == {"optimizer.lr": 0.75, "data.batch_size": 16}
+
+
+def test_each_name_makes_a_sampler_with_a_seed():
+    kinds = {name: sampler_for(name, number=3, seed=1, objectives=1) for name in SAMPLERS.paths}
+    assert type(kinds["auto"]) is optuna.samplers.TPESampler
+    two = sampler_for("auto", number=3, seed=1, objectives=2)
+    assert type(two) is optuna.samplers.NSGAIISampler
+    node = {"_target_": "optuna.samplers.RandomSampler", "seed": 1}
+    drawn = []
+    for sampler in (sampler_for(node, number=3, seed=7, objectives=1), kinds["random"]):
+        trial = optuna.create_study(sampler=sampler).ask()
+        drawn.append(trial.suggest_float("x", 0, 1))
+    assert drawn[0] == drawn[1]
+
+
+def test_a_pruner_of_ones_own_ends_trials(multirun):
+    root = multirun(f"sweep.pruner={{_target_: {HERE}.Third}}")
+    check_search(root)
+    trial = optuna.create_study(pruner=make_pruner(root, epochs=9)).ask()
+    ends = []
+    for epoch in (1, 2, 3):
+        trial.report(0.5, epoch)
+        ends.append(trial.should_prune())
+    assert ends == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["sweep.sampler={_target_: nowhere.Draws}"], "nowhere.Draws cannot be built: No module"),
+        ([f"sweep.sampler={{_target_: {HERE}.Third}}"], "Third is no sampler: it has no sample_i"),
+        (["sweep.sampler={part: 1}"], r"sweep.sampler=\{'part': 1\} has no _target_"),
+        ([f"sweep.pruner={{_target_: {HERE}.Upper}}"], "Upper is no pruner: it has no prune"),
+        (
+            ["sweep.sampler=cmaes", "objective=[val/f1,cost/macs]",
+             "sweep.direction=[maximize,minimize]"],
+            "sweep.sampler=cmaes improves one objective; for several",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_none_is_refused(multirun, words, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        check_search(multirun(*words))
