@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_text
+from lightning_modules.reporting import TrialRecord
 from lightning_modules.runs import FAILED, failure_of
 from lightning_modules.schema import is_number
 from lightning_modules.search.live_trials import open_trial
@@ -48,6 +49,33 @@ def best_trials(study: Study) -> list[FrozenTrial]:
 def feasible(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """Finished ones that were trained and met the limits."""
     return [t for t in trials if t.state == TrialState.COMPLETE and not violation_of(t)]
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """The state in one word, as `TrialRecord` explains them."""
+    if RETIRED in trial.user_attrs:
+        return "retired"
+    if trial.state == TrialState.COMPLETE:
+        if violation_of(trial):
+            return "refused"
+        return "stopped" if PRUNED in trial.user_attrs else "finished"
+    return "failed" if trial.state == TrialState.FAIL else "running"
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """A trial as plain data."""
+    found = trial.user_attrs
+    return TrialRecord(
+        number=trial.number,
+        values=trial.values if trial.state == TrialState.COMPLETE else (),
+        state=state_of(trial),
+        params=trial.params,
+        metrics=found.get(METRICS, {}),
+        over_limits=found.get(VIOLATION),
+        stopped_after=found.get(PRUNED),
+        seconds=trial.duration.total_seconds() if trial.duration else None,
+        reason=found.get(FAILURE, found.get(RETIRED, "")),
+    )
 
 
 def is_orphan(trial: FrozenTrial) -> bool:

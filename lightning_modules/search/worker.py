@@ -81,7 +81,7 @@ class Worker:
                     f"{self.settings.max_failure_rate} allows; their reasons stand in failed.txt "
                     f"of {self.folder / 'trials'}."
                 )
-        progress.write_table(self.study, self.folder, self.names)
+        progress.write_table(self.study, self.folder)
 
     def _ask(self) -> list[tuple[Trial, list[str]]]:
         """As many new trials as may run at once, each with its overrides; none where n are there.
@@ -153,8 +153,9 @@ class Worker:
         failures = 0
         for (trial, _), job in zip(batch, jobs, strict=True):
             failures += self._tell(trial, job)
-            progress.show(self.study, trial.number, self.root, time.perf_counter() - start)
-        progress.write_table(self.study, self.folder, self.names)
+            seconds = time.perf_counter() - start
+            progress.show(self.study, trial.number, self.settings.n_trials, seconds)
+        progress.write_table(self.study, self.folder)
         return failures
 
     def _launch(self, batch: Sequence[tuple[Trial, list[str]]]) -> Iterator[JobReturn]:
@@ -202,7 +203,7 @@ class Worker:
                 mark_failed(
                     self.study, trial, "interrupted", trial_folder(self.folder, trial.number)
                 )
-            progress.write_table(self.study, self.folder, self.names)
+            progress.write_table(self.study, self.folder)
             raise SystemExit(
                 f"interrupted; the same command continues the study {self.study.study_name}"
             ) from None

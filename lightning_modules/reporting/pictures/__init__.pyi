@@ -6,7 +6,6 @@ from .drawing import to_png as to_png
 from .run import draw_pictures as draw_pictures
 from .sensitivity import draw_sensitivity as draw_sensitivity
 from .study import StudyPlots as StudyPlots
-from .study import TrialPoint as TrialPoint
 from .study import draw_study as draw_study
 from .tradeoff import Point as Point
 from .tradeoff import draw_tradeoff as draw_tradeoff

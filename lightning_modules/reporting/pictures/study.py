@@ -1,9 +1,10 @@
 """All pictures of a study, from plain data, in its folder."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,32 +22,15 @@ from lightning_modules.reporting.pictures.drawing import (
     write_title,
 )
 from lightning_modules.reporting.pictures.study_front import draw_front
+from lightning_modules.reporting.pictures.study_importance import importances
 from lightning_modules.reporting.pictures.study_parallel import draw_parallel
+from lightning_modules.reporting.study_trials import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_AXES = 10  # parameters of the parallel coordinates
 MAX_BARS = 20  # parameters whose importance is shown
-
-
-@dataclass(frozen=True)
-class TrialPoint:
-    """One trial that has a value and met the limits.
-
-    Attributes:
-        number: of the trial.
-        values: one for each objective.
-        params: its parameters.
-        metrics: what else its run measured, by name.
-        stopped: whether pruning ended it early.
-    """
-
-    number: int
-    values: Sequence[float]
-    params: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,9 +41,8 @@ class StudyPlots:
         name: of the study.
         objectives: their names.
         lower: whether less is better, of each objective.
-        trials: those with a value, by number.
-        without: numbers of trials that failed or were over the limits.
-        importances: of each objective, its parameters' fractions of variance, largest first.
+        records: its trials, by number.
+        categorical: parameters that were chosen from a list.
         logarithmic: parameters that were drawn by their logarithm.
         winner: number of the trial that won; None without one.
         score: constants of `score/macs`.
@@ -68,12 +51,22 @@ class StudyPlots:
     name: str
     objectives: Sequence[str]
     lower: Sequence[bool]
-    trials: Sequence[TrialPoint]
-    without: Sequence[int]
-    importances: Sequence[Mapping[str, float]]
+    records: Sequence[TrialRecord]
+    categorical: frozenset[str]
     logarithmic: frozenset[str]
     winner: int | None
     score: Mapping[str, float]
+
+    @functools.cached_property
+    def trials(self) -> list[TrialRecord]:
+        """Those that have a value and met the limits."""
+        return [one for one in self.records if one.state in ("finished", "stopped")]
+
+    @functools.cached_property
+    def importances(self) -> list[dict[str, float]]:
+        """Of each objective, its parameters' fractions of variance, largest first."""
+        places = range(len(self.objectives))
+        return [importances(self.trials, self.categorical, place) for place in places]
 
 
 def draw_study(study: StudyPlots, folder: Path) -> list[Path]:
@@ -105,8 +98,8 @@ def draw_study(study: StudyPlots, folder: Path) -> list[Path]:
 
 def _history(study: StudyPlots, place: int) -> "Figure":
     return draw_history(
-        [(trial.number, trial.values[place], trial.stopped) for trial in study.trials],
-        study.without,
+        [(t.number, t.values[place], t.stopped_after is not None) for t in study.trials],
+        [trial.number for trial in study.records if trial.state in ("failed", "refused")],
         objective=study.objectives[place],
         lower=study.lower[place],
         title=f"{study.name}: {len(study.trials)} trials with a value",

@@ -5,10 +5,10 @@ import pytest
 from lightning_modules.evaluation.score import macs_score
 from lightning_modules.reporting.pictures.study import (
     StudyPlots,
-    TrialPoint,
     _macs_and_f1,
     draw_study,
 )
+from lightning_modules.reporting.study_trials import TrialRecord
 
 SCORE = {"reference_macs": 13863553, "reference_f1": 0.8342, "least_f1": 0.5}
 
@@ -25,9 +25,15 @@ def test_pictures_of_plain_trials(tmp_path):
         name="s",
         objectives=["val/f1"],
         lower=[False],
-        trials=[TrialPoint(n, [0.1 * n], {"optimizer.lr": 0.1 * n}, {}, n == 2) for n in range(3)],
-        without=[3],
-        importances=[{"optimizer.lr": 0.5}],
+        records=[
+            *(
+                TrialRecord(n, [0.1 * n], params={"optimizer.lr": 0.1 * n}, stopped_after=n % 2)
+                for n in range(8)
+            ),
+            TrialRecord(8, state="failed"),
+            TrialRecord(9, state="retired"),
+        ],
+        categorical=frozenset(),
         logarithmic=frozenset(),
         winner=2,
         score=SCORE,
