@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 from omegaconf import DictConfig
-from optuna.pruners import BasePruner
+from optuna import Study, Trial
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,12 +18,12 @@ from lightning_modules.registry import plain
 from lightning_modules.runs import SEARCH, current_space
 from lightning_modules.search.identity import digest, identity, study_name
 from lightning_modules.search.live_trials import find_trial, open_trial
-from lightning_modules.search.objectives import directions_of, objectives_of
+from lightning_modules.search.objectives import objectives_of
 
 RACED = ("already exists", "unique constraint")  # what databases say of it
 
 
-def open_study(root: DictConfig) -> optuna.Study:
+def open_study(root: DictConfig) -> Study:
     """The study of a composed search, new or to be continued.
 
     Raises:
@@ -31,38 +31,33 @@ def open_study(root: DictConfig) -> optuna.Study:
             space, other objectives, directions or fixed overrides; or this search was begun
             when keys had other names.
     """
-    optuna.logging.set_verbosity(logging.WARNING)
-    settings, folder = root.hydra.sweeper, Path(root.hydra.sweep.dir)
-    about = identity(root)
-    names, directions = objectives_of(root), directions_of(root)
-    storage = open_storage(settings.storage)
+    name, folder = root.hydra.sweeper.study_name, Path(root.hydra.sweep.dir)
+    about, storage = identity(root), open_storage(root.hydra.sweeper.storage)
     try:
-        study = optuna.load_study(study_name=settings.study_name, storage=storage)
+        study = optuna.load_study(study_name=name, storage=storage)
     except KeyError:
-        _check_empty(folder, settings.study_name)
-        if settings.study_name == study_name(root):  # nobody asked for a study of another name
-            _check_former(folder.parent, settings.study_name, about)
+        _check_empty(folder, name)
+        if name == study_name(root):  # nobody asked for a study of another name
+            _check_former(folder.parent, name, about)
         study = optuna.create_study(
-            study_name=settings.study_name,
+            study_name=name,
             storage=storage,
-            directions=directions,
+            directions=about["directions"],
             load_if_exists=True,  # another worker may have been faster
         )
-    _describe(study, names, about)
-    _check_same(study, about, directions)
-    score = plain(root.score.macs)
-    content = {"name": study.study_name, "storage": str(settings.storage), "score": score, **about}
-    write_json(folder / SEARCH, content)
+    _describe(study, about)
+    _check_same(study, about)
+    score, url = plain(root.score.macs), str(root.hydra.sweeper.storage)
+    write_json(folder / SEARCH, {"name": name, "storage": url, "score": score, **about})
     return study
 
 
-def find_study(folder: Path) -> tuple[optuna.Study, dict[str, Any]]:
+def find_study(folder: Path) -> tuple[Study, dict[str, Any]]:
     """The study that lies in a folder, or whose storage is named there, and what it is about.
 
     Raises:
         ConfigError: there is none, or its storage cannot be reached.
     """
-    optuna.logging.set_verbosity(logging.WARNING)
     try:
         about = read_json(folder / SEARCH)
     except (OSError, ValueError):
@@ -76,22 +71,21 @@ def find_study(folder: Path) -> tuple[optuna.Study, dict[str, Any]]:
         raise ConfigError(f"{url} holds no study called {about['name']}.") from None
 
 
-def own_trial(cfg: DictConfig, hydra: DictConfig, pruner: BasePruner | None = None) -> optuna.Trial:
+def own_trial(hydra: DictConfig, number: int, pruner: Any = None) -> Trial:
     """The trial that a job is, from the study's storage.
 
     Args:
-        cfg: of the trial; `trial` is its number.
         hydra: its `hydra` node, which names study and storage.
+        number: of the trial.
         pruner: decides for it.
     """
-    optuna.logging.set_verbosity(logging.WARNING)
     study = optuna.load_study(
         study_name=hydra.sweeper.study_name,
         storage=open_storage(hydra.sweeper.storage),
         sampler=optuna.samplers.RandomSampler(),  # has nothing to draw here
         pruner=pruner,
     )
-    return open_trial(study, find_trial(study, cfg.trial))
+    return open_trial(study, find_trial(study, number))
 
 
 def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
@@ -99,7 +93,7 @@ def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
     return {
         "study": hydra.sweeper.study_name,
         "trial": cfg.trial,
-        "params": dict(own_trial(cfg, hydra).params),
+        "params": dict(own_trial(hydra, cfg.trial).params),
         "objectives": objectives_of(cfg),
     }
 
@@ -110,6 +104,7 @@ def open_storage(url: Any) -> RDBStorage:
     Raises:
         ConfigError: it cannot be reached, or is of another Optuna.
     """
+    optuna.logging.set_verbosity(logging.WARNING)
     if not isinstance(url, str):
         raise ConfigError(f"hydra.sweeper.storage={url} is no URL; give sqlite:///FILE or another.")
     # Workers wait for each other's writes, each of which takes milliseconds.
@@ -133,30 +128,32 @@ def open_storage(url: Any) -> RDBStorage:
     raise AssertionError("The last try returns or raises.")
 
 
-def _describe(study: optuna.Study, names: list[str], about: dict[str, Any]) -> None:
+def _describe(study: Study, about: dict[str, Any]) -> None:
     """Writes what a study is about, unless that stands there; before its first trial only.
 
     A worker that was faster may still be at it, or was killed at it.
     """
-    attributes = {"objectives": names, **{f"{k}, digest": digest(v) for k, v in about.items()}}
+    attributes = {f"{part}, digest": digest(content) for part, content in about.items()}
+    attributes["objectives"] = about["objectives"]
     if not study.get_trials(deepcopy=False):
         for key in attributes.keys() - study.user_attrs.keys():
             study.set_user_attr(key, attributes[key])
 
 
-def _check_same(study: optuna.Study, about: dict[str, Any], directions: list[str]) -> None:
+def _check_same(study: Study, about: dict[str, Any]) -> None:
     stored = study.user_attrs
-    other = [
-        part for part, content in about.items() if stored.get(f"{part}, digest") != digest(content)
-    ]
     theirs = [direction.name.lower() for direction in study.directions]
-    if "directions" not in other and theirs != directions:
-        other.append("directions")
+    other = [
+        part
+        for part, content in about.items()
+        if stored.get(f"{part}, digest") != digest(content)
+        or (part == "directions" and content != theirs)
+    ]
     if other:
         raise ConfigError(
-            f"There is a study called {study.study_name} already, with another {other[0]}"
-            f"{', and other ' + ', '.join(other[1:]) if other[1:] else ''}; give another "
-            "hydra.sweeper.study_name, or the command that began it."
+            f"There is a study called {study.study_name} already, with another "
+            f"{', and other '.join(other)}; give another hydra.sweeper.study_name, or the command "
+            "that began it."
         )
 
 
@@ -169,9 +166,9 @@ def _check_former(studies: Path, name: str, about: dict[str, Any]) -> None:
             fixed = sorted(current_words(stored["fixed overrides"], announce=False))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # no study, or a damaged one
-        former = {key: stored.get(key) for key in about}
-        former |= {"space": space, "fixed overrides": fixed}
-        if stored.get("name") != name and digest(former) == digest(about):
+        former = {**{key: stored.get(key) for key in about}, "space": space}
+        same = digest({**former, "fixed overrides": fixed}) == digest(about)
+        if stored.get("name") != name and same:
             raise ConfigError(
                 f"{path.parent} is this search, begun when some keys had other names, and cannot "
                 f"be continued; begin it anew with hydra.sweeper.study_name=NAME."

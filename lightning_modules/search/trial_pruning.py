@@ -61,5 +61,5 @@ def pruning_callbacks(cfg: DictConfig, folder: Path, epochs: int) -> list[TrialP
     if folder.absolute() != Path(hydra.runtime.output_dir).absolute():
         return []
     objective = cfg.objective if isinstance(cfg.objective, str) else cfg.objective[0]
-    trial = own_trial(cfg, hydra, make_pruner(cfg, epochs))
+    trial = own_trial(hydra, cfg.trial, make_pruner(cfg, epochs))
     return [TrialPruning(trial, objective, folder)]

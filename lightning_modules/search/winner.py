@@ -4,21 +4,21 @@ import os
 from pathlib import Path
 from typing import Any
 
-import optuna
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from optuna import Study
 from optuna.trial import FrozenTrial
 
 from lightning_modules.config import CONF, fresh_config
 from lightning_modules.files import write_text
 from lightning_modules.registry import plain
 from lightning_modules.runs import NEUTRAL, current_option, joined, leaves, read_config, removed
+from lightning_modules.search.progress import result
 from lightning_modules.search.trials import METRICS, best_trials
 
 # Groups whose option no metric depends on, or which an experiment may not choose.
 LEFT_OUT = ("logger", "sweep", "experiment", "debug")
 ADDED = ("compression", "teacher")  # groups that are not in the defaults list
-Leaves = dict[tuple[str, ...], Any]
 
 
 def found_root() -> Path:
@@ -26,7 +26,7 @@ def found_root() -> Path:
     return Path(os.environ.get("MODEL_DIET_FOUND", CONF))
 
 
-def winners(study: optuna.Study) -> list[FrozenTrial]:
+def winners(study: Study) -> list[FrozenTrial]:
     """The best trials, best first; of several objectives the front by rising `score/macs`."""
     best = best_trials(study)
     if len(study.directions) == 1:
@@ -34,7 +34,7 @@ def winners(study: optuna.Study) -> list[FrozenTrial]:
     return sorted(best, key=lambda trial: trial.user_attrs.get(METRICS, {}).get("score/macs", 0.0))
 
 
-def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int = 1) -> Path:
+def write_winner(study: Study, trial: FrozenTrial, run: Path, place: int = 1) -> Path:
     """Writes the experiment, and for an architecture its blocks; returns the experiment's path.
 
     Args:
@@ -46,23 +46,29 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
     name = joined([f"found_{study.study_name}", *([str(place)] if place > 1 else [])])
     cfg = read_config(run / ".hydra" / "config.yaml")
     stored = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
-    choices = {str(k): current_option(str(k), str(v)) for k, v in stored.items()}
-    options = _options(choices, cfg)
-    found_keys = {key.lstrip("+") for key in trial.params}
+    options = _options({str(k): current_option(str(k), str(v)) for k, v in stored.items()}, cfg)
+    base = _composed(options)
+    found_keys, skip = {key.lstrip("+") for key in trial.params}, NEUTRAL
     if "stages" in cfg.model:
-        cfg.model = _as_blocks(cfg, name, found_keys)
-        options["model"] = f"blocks/{name}"
-    base = _composed({**options, "model": choices["model"]})
-    skip = (*NEUTRAL, "model") if options["model"] != choices["model"] else NEUTRAL
-    found = _differences(cfg, base, skip)
-    gone = removed(plain(base, resolve=False), plain(cfg, resolve=False))
-    words = [f"'~{'.'.join(key)}'" for key in gone if not _is_within(key, skip)]
+        _write_blocks(cfg, name)
+        options["model"], skip = f"blocks/{name}", (*NEUTRAL, "model")
+    without, ours = plain(base, resolve=False), plain(cfg, resolve=False)
+    usual = {_dotted(key): value for key, value in leaves(without)}
+    tree: dict[str, Any] = {}
+    for key, value in leaves(ours):
+        known = _dotted(key) in usual and usual[_dotted(key)] == value
+        if not known and not _is_within(key, skip):
+            _set(tree, key, value)
+    gone = [f"'~{_dotted(key)}'" for key in removed(without, ours) if not _is_within(key, skip)]
+    values = result(trial, study.user_attrs["objectives"]).replace("  ", ", ")
     lines = [
         "# @package _global_",
-        " ".join([f"# python run.py experiment={name}", *words]),
-        f"# Trial {trial.number} of the study {study.study_name}: {_values(study, trial)}",
-        *_defaults(options),
-        *_written(_nested(found), found_keys),
+        " ".join([f"# python run.py experiment={name}", *gone]),
+        f"# Trial {trial.number} of the study {study.study_name}: {values}",
+        "defaults:",  # added groups come first: after an override Hydra would not take them
+        *(f"  - /{group}: {options[group]}" for group in ADDED if group in options),
+        *(f"  - override /{g}: {o}" for g, o in options.items() if g not in ADDED),
+        *_written(tree, found_keys),
     ]
     path = found_root() / "experiment" / f"{name}.yaml"
     write_text(path, "\n".join(lines) + "\n")
@@ -70,72 +76,46 @@ def write_winner(study: optuna.Study, trial: FrozenTrial, run: Path, place: int 
 
 
 def _options(choices: dict[str, str], cfg: DictConfig) -> dict[str, str]:
-    """The option of each group that a metric depends on; lists as `[a,b]`."""
+    """The option of each group that a metric depends on; lists as `[a,b]`.
+
+    Steps or teachers without a file are written out whole.
+    """
     kept = {k: v for k, v in choices.items() if k in cfg and k not in (*LEFT_OUT, *ADDED)}
-    kept |= {group: f"[{','.join(_known(cfg, group))}]" for group in ADDED if _known(cfg, group)}
+    for group in ADDED:
+        known = [name for name in cfg[group] if (CONF / group / f"{name}.yaml").is_file()]
+        kept |= {group: f"[{','.join(known)}]"} if known else {}
     return {group: option.replace(" ", "") for group, option in kept.items()}
 
 
-def _known(cfg: DictConfig, group: str) -> list[str]:
-    """Steps or teachers that have a file; others are written out whole."""
-    return [name for name in cfg[group] if (CONF / group / f"{name}.yaml").is_file()]
-
-
 def _composed(options: dict[str, str]) -> DictConfig:
+    """What the options alone give."""
     words = [f"{'+' if group in ADDED else ''}{group}={o}" for group, o in options.items()]
     return fresh_config(words)
 
 
-def _differences(cfg: DictConfig, base: DictConfig, skip: tuple[str, ...]) -> Leaves:
-    """What the options alone would not give."""
-    without = _plain_leaves(base, skip)
-    ours = _plain_leaves(cfg, skip)
-    return {
-        key: value for key, value in ours.items() if key not in without or without[key] != value
-    }
+def _is_within(key: tuple[Any, ...], nodes: tuple[str, ...]) -> bool:
+    return any(f"{_dotted(key)}.".startswith(f"{node}.") for node in nodes)
 
 
-def _plain_leaves(cfg: DictConfig, skip: tuple[str, ...]) -> Leaves:
-    pairs = {tuple(map(str, key)): value for key, value in leaves(plain(cfg, resolve=False))}
-    return {key: value for key, value in pairs.items() if not _is_within(key, skip)}
+def _dotted(key: tuple[Any, ...]) -> str:
+    return ".".join(map(str, key))
 
 
-def _is_within(key: tuple[str, ...], nodes: tuple[str, ...]) -> bool:
-    place = ".".join(key)
-    return any(place == node or place.startswith(f"{node}.") for node in nodes)
-
-
-def _nested(found: Leaves) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for key, value in found.items():
-        node = tree
-        for part in key[:-1]:
-            node = node.setdefault(part, {})
-        node[key[-1]] = value
-    return tree
-
-
-def _defaults(options: dict[str, str]) -> list[str]:
-    """Added groups come first: after an override Hydra would not take them."""
-    added = [f"  - /{group}: {options[group]}" for group in ADDED if group in options]
-    others = [f"  - override /{g}: {o}" for g, o in options.items() if g not in ADDED]
-    return ["defaults:", *added, *others]
+def _set(tree: dict[str, Any], key: tuple[Any, ...], value: Any) -> None:
+    for part in key[:-1]:
+        tree = tree.setdefault(str(part), {})
+    tree[str(key[-1])] = value
 
 
 def _written(tree: dict[str, Any], found_keys: set[str], above: tuple[str, ...] = ()) -> list[str]:
     """YAML lines, each value with where it comes from."""
     lines = []
     for key, value in tree.items():
-        place, indent = (*above, key), "  " * len(above)
-        if isinstance(value, dict) and value:
-            lines += [*([] if above else [""]), f"{indent}{_scalar(key)}:"]
-            lines += _written(value, found_keys, place)
-        else:
-            source = "found" if ".".join(place) in found_keys else "as in the study"
-            lines += [
-                *([] if above else [""]),
-                f"{indent}{_scalar(key)}: {_scalar(value)}  # {source}",
-            ]
+        place, nested = (*above, key), isinstance(value, dict) and value
+        source = "found" if _dotted(place) in found_keys else "as in the study"
+        end = "" if nested else f" {_scalar(value)}  # {source}"
+        lines += [*([] if above else [""]), f"{'  ' * len(above)}{_scalar(key)}:{end}"]
+        lines += _written(value, found_keys, place) if nested else []
     return lines
 
 
@@ -143,13 +123,8 @@ def _scalar(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
 
 
-def _values(study: optuna.Study, trial: FrozenTrial) -> str:
-    names = study.user_attrs["objectives"]
-    return ", ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=True))
-
-
-def _as_blocks(cfg: DictConfig, name: str, found_keys: set[str]) -> DictConfig:
-    """Writes `model/blocks/<name>.yaml`; returns its node."""
+def _write_blocks(cfg: DictConfig, name: str) -> None:
+    """Writes `model/blocks/<name>.yaml`: the network of `model=staged` row by row."""
     from lightning_modules.networks import meta_network
     from lightning_modules.networks.blocks.network import RowBlocks
 
@@ -169,4 +144,3 @@ def _as_blocks(cfg: DictConfig, name: str, found_keys: set[str]) -> DictConfig:
         *(f"{key}: {_scalar(value)}  # as in model=staged" for key, value in rest.items()),
     ]
     write_text(found_root() / "model" / "blocks" / f"{name}.yaml", "\n".join(lines) + "\n")
-    return OmegaConf.create({**node, "blocks": blocks, **rest})
