@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.search.independent_samplers import IndependentSampler, holds
-from lightning_modules.search.trials import violation_of
+from lightning_modules.search.trials import feasible
 
 POPULATION = 25  # of the latest trials within the limits
 TOURNAMENT = 10  # of these; the best of them is the parent (many were stopped early)
@@ -58,9 +58,8 @@ class EvolutionSampler(IndependentSampler):
         return self.random.sample_independent(study, trial, param_name, param_distribution)
 
     def _parent(self, study: Study, number: int) -> FrozenTrial | None:
-        trials = [t for t in study.get_trials(deepcopy=False) if t.params and not violation_of(t)]
-        finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        population = finished[-POPULATION:]
+        trials = [t for t in study.get_trials(deepcopy=False) if t.params]
+        population = feasible(trials)[-POPULATION:]
         if not population:  # several workers have only begun: the first trial is all there is
             begun = (t for t in trials if t.state == TrialState.RUNNING and t.number < number)
             return next(begun, None)

@@ -1,25 +1,16 @@
 """What a search improves: names of metrics and the direction of each."""
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.schema import is_number, require_choice
+from lightning_modules.runs.metrics_record import is_measured
+from lightning_modules.schema import is_number
 
-DIRECTIONS = ("maximize", "minimize")
 PENALTY = 1e12  # above all that is minimised: activation bytes stay below 1e12
-
-
-# What a run's metrics.json may hold; classes and teachers have the names that the data gives them.
-LOGGED = re.compile(
-    r"(val|test)/(f1|accuracy|loss|calibration_error)|(val|test)/(f1|precision|recall)/.+"
-    r"|val/agreement(/.+)?|cost/(macs|params|activation_bytes|file_bytes|latency_ms|latency_iqr_ms)"
-    r"|score/(macs|time)"
-)
 USUAL = (
     "val/f1, val/accuracy, val/loss, test/f1, cost/macs, cost/params, cost/latency_ms, score/macs"
 )
@@ -35,7 +26,7 @@ def check_objectives(cfg: DictConfig) -> None:
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"objective={list(names)}; name one metric or several different ones.")
     for name in names:
-        if not LOGGED.fullmatch(name):
+        if not is_measured(name) or "/support/" in name:
             raise ConfigError(
                 f"objective {name} is not measured; there are {USUAL}, score/macs, score/time and "
                 "the other metrics of a run's metrics.json."
@@ -48,23 +39,16 @@ def objectives_of(root: DictConfig) -> list[str]:
 
 
 def directions_of(root: DictConfig) -> list[str]:
-    """`maximize` or `minimize` for each objective.
+    """`maximize` or `minimize` for each objective; the schema checks that."""
+    return direction_words(
+        OmegaConf.select(root, "hydra.sweeper.direction") or root.sweep.direction
+    )
 
-    Raises:
-        ConfigError: another word, or not one for each objective.
-    """
-    directions = OmegaConf.select(root, "hydra.sweeper.direction") or root.sweep.direction
+
+def direction_words(directions: Any) -> list[str]:
+    """One word or several as a list; the plugin has an enum of them."""
     words = list(directions) if isinstance(directions, ListConfig) else [directions]
-    found = [getattr(word, "name", word) for word in words]  # the plugin has an enum of them
-    names = objectives_of(root)
-    for word in found:
-        require_choice("sweep.direction", word, DIRECTIONS)
-    if len(found) != len(names):
-        raise ConfigError(
-            f"sweep.direction has {len(found)} entries for {len(names)} objectives; "
-            "give one direction (maximize or minimize) for each objective."
-        )
-    return found
+    return [getattr(word, "name", word) for word in words]
 
 
 def checked_values(returned: Any, names: Sequence[str]) -> list[float]:

@@ -1,10 +1,11 @@
 """Ending trials early that look worse than others did at the same epoch."""
 
 import bisect
+import copy
 import itertools
 import math
 import zlib
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig
 from optuna import Study
@@ -79,19 +80,11 @@ class SteadyHyperband(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether the trial's bracket ends it."""
         bracket = self.bracket_of(study.study_name, trial.number)
-        return self.brackets[bracket].prune(cast(Study, _Bracket(study, self, bracket)), trial)
 
+        def rivals(**settings: Any) -> list[FrozenTrial]:
+            places = ((t, self.bracket_of(name, t.number)) for t in study.get_trials(**settings))
+            return [one for one, place in places if place == bracket]
 
-class _Bracket:
-    """A study of which only one bracket's trials are seen."""
-
-    def __init__(self, study: Study, pruner: SteadyHyperband, bracket: int) -> None:
-        self.study, self.pruner, self.bracket = study, pruner, bracket
-
-    def get_trials(self, **settings: Any) -> list[FrozenTrial]:
-        name, place = self.study.study_name, self.pruner.bracket_of
-        trials = self.study.get_trials(**settings)
-        return [trial for trial in trials if place(name, trial.number) == self.bracket]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.study, name)
+        name, seen = study.study_name, copy.copy(study)
+        seen.get_trials = rivals  # type: ignore[method-assign]
+        return self.brackets[bracket].prune(seen, trial)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig
 from pydantic import Field, Strict
@@ -59,6 +59,13 @@ class Limits:
     activation_bytes: Positive | None = None
     file_bytes: Positive | None = None
     latency_ms: Positive | None = None
+
+
+@declared()
+class Direction:
+    """`sweep.direction` of one objective."""
+
+    direction: Literal["maximize", "minimize"]
 
 
 @declared(more="ignore")
@@ -122,7 +129,13 @@ def check_search(root: DictConfig) -> None:
     """
     settings, space = root.hydra.sweeper, search_space(root)
     names = objectives_of(root)
-    directions_of(root)
+    for word in directions_of(root):
+        check_settings(Direction, {"direction": word}, "sweep")
+    if len(directions_of(root)) != len(names):
+        raise ConfigError(
+            f"sweep.direction has {len(directions_of(root))} entries for {len(names)} objectives; "
+            "give one direction (maximize or minimize) for each objective."
+        )
     own = {"n_trials": settings.n_trials, "parallel": settings.n_jobs, "objectives": names}
     own |= {"sampler": chosen_sampler(root), "max_failure_rate": settings.max_failure_rate}
     check_settings(SweepSettings, {**plain(root.sweep), **own}, "sweep")

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build
 from lightning_modules.search.cost_limits import meta_costs, refuse, violation
-from lightning_modules.search.objectives import penalties
+from lightning_modules.search.objectives import direction_words, penalties
 from lightning_modules.search.schema import limits_of
 
 
@@ -26,17 +26,17 @@ def run_trial(
         hydra: its `hydra` node.
         run_experiment: the whole run; returns its metrics.
     """
-    limits, folder = limits_of(cfg), Path(hydra.runtime.output_dir)
+    limits, measured = limits_of(cfg), {}
     if limits and not cfg.compression:
-        costs = meta_costs(cfg, len(build(cfg.data.source).check()))
-        if over := violation(costs, limits):
-            refuse(folder, costs, over)
-            return _penalized(cfg, hydra, over)
-    metrics = run_experiment()
-    if over := violation(metrics, limits):
-        refuse(folder, metrics, over)
-        return _penalized(cfg, hydra, over)
-    return objective_values(cfg.objective, metrics)
+        measured = meta_costs(cfg, len(build(cfg.data.source).check()))
+    if not violation(measured, limits):
+        measured = run_experiment()
+    over = violation(measured, limits)
+    if not over:
+        return objective_values(cfg.objective, measured)
+    refuse(Path(hydra.runtime.output_dir), measured, over)
+    found = penalties(direction_words(hydra.sweeper.direction), over)
+    return found[0] if isinstance(cfg.objective, str) else found
 
 
 def objective_values(names: str | ListConfig, metrics: dict[str, Any]) -> float | list[float]:
@@ -55,10 +55,3 @@ def objective_values(names: str | ListConfig, metrics: dict[str, Any]) -> float 
             )
     found = [metrics[name] for name in wanted]
     return found[0] if isinstance(names, str) else found
-
-
-def _penalized(cfg: DictConfig, hydra: DictConfig, over: float) -> float | list[float]:
-    directions = hydra.sweeper.direction
-    words = list(directions) if isinstance(directions, ListConfig) else [directions]
-    found = penalties([getattr(word, "name", word) for word in words], over)
-    return found[0] if isinstance(cfg.objective, str) else found

@@ -8,9 +8,9 @@ from optuna import Study, Trial
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json, write_text
+from lightning_modules.files import write_text
 from lightning_modules.reporting import TrialRecord
-from lightning_modules.runs import FAILED, failure_of
+from lightning_modules.runs import FAILED, failure_of, read_metrics
 from lightning_modules.schema import is_number
 from lightning_modules.search.live_trials import open_trial
 from lightning_modules.search.objectives import checked_values
@@ -113,9 +113,9 @@ def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]
 
 def _finish(study: Study, trial: Trial, folder: Path, names: list[str]) -> None:
     try:
-        metrics = read_json(folder / "metrics.json")
+        metrics = read_metrics(folder)
         values = checked_values([metrics.get(name) for name in names], names)
-    except (OSError, ValueError, ConfigError):
+    except (OSError, ConfigError):
         if (folder / FAILED).is_file():
             trial.set_user_attr(FAILURE, failure_of(folder))
             study.tell(trial, state=TrialState.FAIL)
@@ -140,8 +140,8 @@ def mark_failed(study: Study, trial: Trial, why: str, folder: Path) -> None:
 def metrics_left(folder: Path) -> dict[str, Any]:
     """What a trial's run measured, as far as a study keeps it."""
     try:
-        metrics = read_json(folder / "metrics.json")
-    except (OSError, ValueError):
+        metrics = read_metrics(folder)
+    except (OSError, ConfigError):
         return {}
     found = {k: v for k, v in metrics.items() if k.startswith(KEPT) and k.count("/") == 1}
     return {k: v for k, v in found.items() if is_number(v)}
