@@ -40,7 +40,7 @@ SCHEMAS = {
     "quantized_training": "lightning_modules.training.schema:check_quantized_training",
     "loggers": "lightning_modules.reporting.loggers.schema:check_loggers",
     "objectives": "lightning_modules.search.objectives:check_objectives",
-    "search": "lightning_modules.search.schema:check_search",
+    "search": "lightning_modules.search.check:check_search",
 }
 
 

@@ -51,7 +51,8 @@ def write_trials(trials: Sequence[TrialRecord], objectives: Sequence[str], folde
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", *objectives, *params, *metrics, *ends])
     for trial in trials:
-        cells = [trial.number, trial.state, *(trial.values or [None] * len(objectives))]
+        cells: list[Any] = [trial.number, trial.state]
+        cells += trial.values or [""] * len(objectives)
         cells += [trial.params.get(name, "") for name in params]
         cells += [trial.metrics.get(name) for name in metrics]
         seconds = None if trial.seconds is None else f"{trial.seconds:.2f}"

@@ -86,5 +86,5 @@ class SteadyHyperband(BasePruner):
             return [one for one, place in places if place == bracket]
 
         name, seen = study.study_name, copy.copy(study)
-        seen.get_trials = rivals  # type: ignore[method-assign]
+        vars(seen)["get_trials"] = rivals
         return self.brackets[bracket].prune(seen, trial)

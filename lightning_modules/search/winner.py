@@ -48,7 +48,8 @@ def write_winner(study: Study, trial: FrozenTrial, run: Path, place: int = 1) ->
     stored = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     options = _options({str(k): current_option(str(k), str(v)) for k, v in stored.items()}, cfg)
     base = _composed(options)
-    found_keys, skip = {key.lstrip("+") for key in trial.params}, NEUTRAL
+    found_keys = {key.lstrip("+") for key in trial.params}
+    skip: tuple[str, ...] = NEUTRAL
     if "stages" in cfg.model:
         _write_blocks(cfg, name)
         options["model"], skip = f"blocks/{name}", (*NEUTRAL, "model")

@@ -7,10 +7,10 @@ from omegaconf import OmegaConf
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks.staged import stage_rows
+from lightning_modules.search.check import check_search
 from lightning_modules.search.compression import _layers
 from lightning_modules.search.cost_limits import meta_costs
 from lightning_modules.search.custom_space import custom_overrides
-from lightning_modules.search.schema import check_search
 from tests.lightning_modules.config.test_config import chosen
 
 NEEDS = {

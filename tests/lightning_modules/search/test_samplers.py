@@ -4,10 +4,11 @@ import optuna
 import pytest
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.check import check_search
 from lightning_modules.search.independent_samplers import IndependentSampler
 from lightning_modules.search.pruners import make_pruner
 from lightning_modules.search.samplers import sampler_for
-from lightning_modules.search.schema import SAMPLERS, check_search
+from lightning_modules.search.schema import SAMPLERS
 from tests.lightning_modules.search.test_worker import distance
 
 HERE = "tests.lightning_modules.search.test_samplers"

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.check import check_search
 from lightning_modules.search.identity import identity, study_name
-from lightning_modules.search.schema import check_search
 from lightning_modules.search.space import as_override, distributions, search_space
 
 
