@@ -116,8 +116,9 @@ def check_classes(cfg: DictConfig) -> None:
             raise ConfigError(_NO_LOGGER.format(place=place, target=target))
         settings = [str(key) for key in node if not str(key).startswith("_")]
         try:
-            inspect.signature(found).bind(**dict.fromkeys({*settings, *_asked(found)}))
-        except TypeError as error:
+            given = dict.fromkeys({*settings, *_asked(found)})
+            inspect.signature(found).bind(*node.get("_args_", ()), **given)
+        except (TypeError, ValueError) as error:  # the second where a function of C shows none
             raise ConfigError(f"{place}: {target} cannot be built: {error}.") from error
 
 

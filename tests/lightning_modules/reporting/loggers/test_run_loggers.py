@@ -119,6 +119,7 @@ def test_csv_continues_in_a_new_version(tmp_path, run_of):
     [
         ({"_target_": "pathlib.Path"}, r"logger\.a\._target_=pathlib\.Path is no logger; give a"),
         ({"_target_": "os.sep"}, r"logger\.a\._target_=os\.sep is no logger"),
+        ({"_target_": "builtins.max"}, r"logger\.a: builtins\.max cannot be built: no signature"),
         ({"_target_": "pathlib.Nope"}, r"pathlib\.Nope cannot be imported: .*no attribute 'Nope'"),
         ({"_target_": target("Noting"), "fac": 1}, r"logger\.a: .*unexpected keyword .*'fac'\.$"),
         ({"_target_": "pytorch_lightning.loggers.CSVLogger", "x": 1}, "unexpected keyword"),
@@ -135,6 +136,14 @@ def test_what_makes_no_logger_is_refused(tmp_path):
     said = r"logger\.a\..*home is no logger"
     with pytest.raises(ConfigError, match=said), run_loggers(config, tmp_path, title="", group=""):
         raise AssertionError("it did not start")
+
+
+def test_arguments_by_place(tmp_path, made):
+    config = cfg(a={"_target_": target("Noting"), "_args_": ["/mine", "mine", 4]})
+    with pytest.raises(ConfigError, match="multiple values for argument"):
+        check_classes(config)  # it asks to be told of the run by these names
+    config = cfg(a={"_target_": "pytorch_lightning.loggers.CSVLogger", "_args_": []})
+    check_classes(config)
 
 
 def test_those_set_to_null_are_left_out(tmp_path, made):
