@@ -53,8 +53,8 @@ class Registry:
         Raises:
             PydanticCustomError: no package offers a part of that name.
         """
-        if isinstance(value, str):
-            if value not in self:
+        if isinstance(value, str) or value is None:
+            if value is None or value not in self:
                 from compression.schema import choice_error
 
                 raise choice_error(self.paths, f", or {{_target_: ...}} of your own {self.kind}")
@@ -168,7 +168,7 @@ class Registry:
         return not isinstance(value, type) and all(hasattr(value, name) for name in self.methods)
 
     def _unfit(self, key: str, value: Any) -> str:
-        kind = value if isinstance(value, type) else type(value)
+        kind = value if hasattr(value, "__qualname__") else type(value)
         missing = [name for name in self.methods if not hasattr(value, name)]
         why = f"has no {', '.join(missing)}" if missing else "is a class and not an object of one"
         return f"{key}: {kind.__module__}.{kind.__qualname__} is no {self.kind}: it {why}."

@@ -59,14 +59,15 @@ def schema(component: str) -> Callable[..., None]:
 def build(node: "DictConfig | dict[str, Any]", **extra: Any) -> Any:
     """The object that `node` describes by its `_target_`.
 
-    Nested nodes with a `_target_` are built too; lists and dicts arrive as plain Python ones.
-    `extra` keywords are passed on untouched, so they may hold modules and data.
+    Nested nodes with a `_target_` are built too, but for those of a class that declares its
+    settings, which finds its parts itself; lists and dicts arrive as plain Python ones. `extra`
+    keywords are passed on untouched, so they may hold modules and data.
 
     Raises:
         ConfigError: the target does not exist or refuses its arguments.
     """
     target = node.get("_target_")
-    if isinstance(node, dict) and isinstance(target, str) and _is_flat(node):
+    if isinstance(node, dict) and isinstance(target, str) and (_is_flat(node) or _declared(target)):
         own = {key: copy.deepcopy(value) for key, value in node.items() if key != "_target_"}
         return _call(target, own | extra)
     from hydra.errors import InstantiationException  # not for a user of plain networks
@@ -108,6 +109,14 @@ def _is_flat(node: dict[str, Any]) -> bool:
         word in text
         for word in ("_target_", "_partial_", "_args_", "_convert_", "_recursive_", "${")
     )
+
+
+def _declared(target: str) -> bool:
+    """Whether the class at a dotted path was made by `declared`."""
+    try:
+        return hasattr(resolve_name(target), "__pydantic_fields__")
+    except Exception:  # whatever the import raises; it is told where the class is built
+        return False
 
 
 def _call(target: str, arguments: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ them.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from compression import step
 from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.latency.relative_latency import RelativeLatency, Structure, structure_of
-from compression.step import Context, Plan
+from compression.step import Context, P, Plan
 from compression.target import RoundTarget, Solution, Target, UnreachableTargetError
 
 TOLERANCE = 0.1  # a latency this near to the goal, relative to the goal, meets it
@@ -26,8 +27,6 @@ GUESSES = 14  # several may lead to the same network
 FINEST = 0.004  # guesses this near to each other count as the same
 OUTWARD = 0.25  # of the fewest MACs so far: no guess without a bracket goes below it
 INWARD = 0.15  # how far a guess stays inside its bracket, as a ratio of it
-
-PlanAt = Callable[[RoundTarget], Plan]
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,14 @@ class Point:
 
 def plan_for_latency(
     target: Target,
-    plan_at: PlanAt,
-    restructure: Callable[[nn.Module, Plan], nn.Module],
+    plan_at: Callable[[RoundTarget], P],
+    restructure: Callable[[nn.Module, P], nn.Module],
     network: nn.Module,
     context: Context,
     *,
     round: int = 0,
     rounds: int = 1,
-) -> Plan:
+) -> P:
     """The plan that meets a latency target, with what was measured as `latency_ms` and `target`.
 
     Args:
@@ -68,7 +67,7 @@ def plan_for_latency(
     relative = _relative_latency(network, context, round)
     macs = {"macs": count_macs(network, context.image_size)}
 
-    def candidate_at(ratio: float) -> tuple[Plan, nn.Module]:
+    def candidate_at(ratio: float) -> tuple[P, nn.Module]:
         plan = plan_at(RoundTarget(Target("macs", ratio), macs))
         return plan, random_weight_copy(network, restructure, plan)
 
@@ -85,7 +84,8 @@ def plan_for_latency(
     report = (
         f"{round_target.report(solution)} ({entry_cost['latency']:.3g} -> {milliseconds:.3g} ms)"
     )
-    return {**found.plan, "latency_ms": [entry_ms, milliseconds], "target": report}
+    measured = {"latency_ms": [entry_ms, milliseconds], "target": report}
+    return cast(P, {**found.plan, **measured})
 
 
 def search(
@@ -143,7 +143,7 @@ def search(
 
 @torch.no_grad()
 def random_weight_copy(
-    network: nn.Module, restructure: Callable[[nn.Module, Plan], nn.Module], plan: Plan
+    network: nn.Module, restructure: Callable[[nn.Module, P], nn.Module], plan: P
 ) -> nn.Module:
     """The network that a plan leads to, with noise for weights: its latency is the same.
 

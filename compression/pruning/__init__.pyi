@@ -1,3 +1,4 @@
+from .importance import Importance as Importance
 from .prune import Prune as Prune
 from .prune_layers import PruneLayers as PruneLayers
 from .prune_weights import PruneWeights as PruneWeights

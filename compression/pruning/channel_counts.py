@@ -5,17 +5,18 @@ struck off.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_groups import ChannelGroup, Channels, Signature
+from compression.pruning.prune_plan import KeptIndices, PrunePlan
 from compression.pruning.pruning_state import PruningState
 from compression.pruning.trace import IN, Key
 from compression.pruning.tracing import trace_channels
-from compression.step import Plan, Treatment
+from compression.step import Treatment
 
 ATTEMPTS = 40
 
@@ -150,14 +151,14 @@ def group_treatments(
     state: PruningState,
     ratios: Sequence[float],
     importance: str,
-    plan_of: Callable[[ChannelCounts], Plan],
+    plan_of: Callable[[ChannelCounts], PrunePlan],
 ) -> list[Treatment]:
     """One for each group that can be cut and each ratio that cuts it.
 
     Args:
         state: of the network.
         ratios: of a group's channels to keep; the nearest allowed number of them is kept.
-        importance: by which the channels are chosen, in a word.
+        importance: by which the channels are chosen, in words that tell it from all others.
         plan_of: makes a plan of the sizes.
     """
     budget, found = state.shape_trial.budget, []
@@ -174,15 +175,15 @@ def group_treatments(
 
 
 def _planned_alone(
-    state: PruningState, counts: dict[int, int], plan_of: Callable[[ChannelCounts], Plan]
-) -> Plan | None:
+    state: PruningState, counts: dict[int, int], plan_of: Callable[[ChannelCounts], PrunePlan]
+) -> PrunePlan | None:
     try:
         return plan_of(solve_channel_counts(state, lambda budget: (counts, "alone"), attempts=1))
     except CompressionError:
         return None
 
 
-def compact_axes(channels: Channels, kept: dict[Key, list[int]]) -> dict[str, Any]:
+def compact_axes(channels: Channels, kept: dict[Key, list[int]]) -> KeptIndices:
     """The part of a plan that says what survives: every list of indices is written once.
 
     Args:

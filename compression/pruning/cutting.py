@@ -1,7 +1,6 @@
 """Cutting the tensors of a network: from a plan's indices alone, also on the meta device."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +8,10 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from compression.errors import CompressionError
+from compression.pruning.prune_plan import KeptIndices
 
 
-def tensor_axes(plan: Mapping[str, Any], name: str) -> dict[int, list[int]]:
+def tensor_axes(plan: KeptIndices, name: str) -> dict[int, list[int]]:
     """The surviving indices along each cut axis of a tensor; for a grouped convolution's axis 1,
     those of all its input channels.
     """
@@ -48,7 +48,7 @@ def cut_tensor(tensor: Tensor, axes: Mapping[int, Sequence[int]], groups: int = 
     return tensor
 
 
-def cut_structure(network: nn.Module, plan: Mapping[str, Any]) -> nn.Module:
+def cut_structure(network: nn.Module, plan: KeptIndices) -> nn.Module:
     """Put empty tensors of the new shapes into `network`, in place.
 
     Raises:

@@ -5,10 +5,12 @@ each other is cut together. Here it is read off the labels of a forward pass (se
 reshapes, channel shuffle, chunks and concatenation are followed exactly.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
@@ -28,18 +30,17 @@ from compression.pruning.channel_counts import (
     solve_channel_counts,
 )
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
-from compression.pruning.importance import PENALTIES
+from compression.pruning.importance import Importance
+from compression.pruning.penalties import weighted
+from compression.pruning.prune_plan import PrunePlan, describe_plan, describe_plan_layers
 from compression.pruning.pruning_state import PruningState
-from compression.pruning.settings import SENSITIVITY, check_settings
+from compression.pruning.settings import IMPORTANCES, PENALTIES, PruneSettings
 from compression.sensitivity import SensitivityCurves, scan
-from compression.step import Context, Plan, Step, Treatment
-from compression.target import RoundTarget, Target, UnreachableTargetError, round_ratio
-
-SCALED = ("l1", "l2", "fpgm")  # importances whose scale differs from layer to layer
-DEFAULT_TARGET = {"macs": 0.6}
+from compression.step import Context, Step, Treatment
+from compression.target import RoundTarget, UnreachableTargetError, round_ratio
 
 
-class Prune(Step):
+class Prune(PruneSettings, Step[PrunePlan]):
     """Take out the least important channels, in whole numbers of `round_to`.
 
     The classifier's outputs and the image's channels stay, and no layer loses all of its channels.
@@ -48,7 +49,8 @@ class Prune(Step):
         target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
             entering the step; `{macs: 0.6}` where neither it nor `ratio` is given.
         ratio: instead of it: ratio of its channels that every group of layers keeps, in (0, 1].
-        importance: one of `settings.IMPORTANCES`; `taylor` needs data.
+        importance: a name of `settings.IMPORTANCES`, `{_target_: ...}` of a class derived from
+            `Importance`, or an object of one; `taylor` needs data.
         scope: `global`: the least important channels of the whole network go; `uniform`: every
             group of layers loses the same ratio.
         ratios: `sensitivity` in the place of `scope`: every group of layers keeps what it needs to
@@ -59,44 +61,28 @@ class Prune(Step):
             them, of a half, a quarter... of it.
         min_ratio: of its channels that every group keeps at least.
         exclude: name patterns of layers whose outputs stay as they are.
-        penalty: one of `settings.PENALTIES`, added to the loss before the first round (in the
-            step's `prepare_epochs`) and between rounds, so that channels become dispensable.
+        penalty: a name of `settings.PENALTIES`, `{_target_: ...}` of a function that makes a
+            scalar of the network, or such a function; added to the loss before the first round
+            (in the step's `prepare_epochs`) and between rounds, so that channels become
+            dispensable.
         penalty_strength: factor on that penalty.
 
     Raises:
         CompressionError: a setting is out of range.
     """
 
-    name = "prune"
+    importance: Importance  # what the setting names
+    penalty: Any  # what the setting names, as the method of a step: see `Step.penalty`
 
-    def __init__(
-        self,
-        *,
-        target: Mapping[str, float | None] | None = None,
-        ratio: float | None = None,
-        importance: str = "l2",
-        scope: str = "global",
-        ratios: str | None = None,
-        rounds: int = 1,
-        round_to: int = 8,
-        min_ratio: float = 0.1,
-        exclude: Sequence[str] = (),
-        penalty: str | None = None,
-        penalty_strength: float = 1e-4,
-    ) -> None:
-        words = {"importance": importance, "scope": scope, "ratios": ratios, "penalty": penalty}
-        numbers = {"ratio": ratio, "rounds": rounds, "round_to": round_to, "min_ratio": min_ratio}
-        others = {"penalty_strength": penalty_strength, "target": target}
-        check_settings(self.name, {**words, **numbers, **others})
-        self.target = Target.of(target, "prune.target")
-        if ratio is None and self.target is None:
-            self.target = Target.of(DEFAULT_TARGET)
-        self.penalty_name, self.penalty_strength = penalty, penalty_strength
-        self.ratio, self.importance, self.scope = ratio, importance, ratios or scope
-        self.rounds, self.round_to, self.min_ratio = rounds, round_to, min_ratio
-        self.exclude = list(exclude)
+    def __post_init__(self) -> None:
+        """Finds the parts that settings name, before anything is trained."""
+        super().__post_init__()
+        self.importance = IMPORTANCES.part(self.importance, "{place}.importance")
+        named = self.penalty
+        found = None if named is None else PENALTIES.part(named, "{place}.penalty")
+        self.penalty = partial(weighted, found, self.penalty_strength)
 
-    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+    def plan(self, network: nn.Module, context: Context, round: int) -> PrunePlan:
         """Which indices of which tensors survive, and why.
 
         Raises:
@@ -106,9 +92,12 @@ class Prune(Step):
         state = self._state(network, context, round)
         ratios = self._ratios(state, network, context)
 
-        def plan_at(goal: RoundTarget | float) -> Plan:
-            found = self._sized(goal, state, ratios)
-            return {**found, "left": state.skipped, "unknown": state.channels.trace.unknown}
+        def plan_at(goal: RoundTarget | float) -> PrunePlan:
+            """What follows from a target, or from a ratio of the channels."""
+            return self._planned(
+                state,
+                solve_channel_counts(state, lambda budget: self._choose(goal, budget, ratios)),
+            )
 
         plan = self._reach(plan_at, network, context, round)
         cut = any(after < before for _, after, before in plan["layers"])
@@ -121,13 +110,13 @@ class Prune(Step):
 
     def _reach(
         self,
-        plan_at: Callable[[RoundTarget | float], Plan],
+        plan_at: Callable[[RoundTarget | float], PrunePlan],
         network: nn.Module,
         context: Context,
         round: int,
-    ) -> Plan:
+    ) -> PrunePlan:
         """The plan for what this round aims at."""
-        progress = {"round": round, "rounds": self.rounds}
+        progress: dict[str, int] = {"round": round, "rounds": self.rounds}
         if self.target is None:
             whole = self.ratio or 1.0
             ratio = round_ratio(whole, round, self.rounds)
@@ -139,12 +128,7 @@ class Prune(Step):
         )
         return {**plan, "why": self._why(plan["target"])}
 
-    def _sized(self, goal: RoundTarget | float, state: PruningState, ratios: Ratios) -> Plan:
-        """The part of the plan that follows from a target, or from a ratio of the channels."""
-        counts = solve_channel_counts(state, lambda budget: self._choose(goal, budget, ratios))
-        return self._planned(state, counts)
-
-    def _planned(self, state: PruningState, counts: ChannelCounts) -> Plan:
+    def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
         layers = state.shape_trial.budget.layers(counts.counts)
         return {
             **compact_axes(state.channels, counts.kept),
@@ -152,6 +136,8 @@ class Prune(Step):
                 list(layer) for number, layer in enumerate(layers) if number in state.prunable
             ],
             "why": self._why(counts.report),
+            "left": state.skipped,
+            "unknown": state.channels.trace.unknown,
         }
 
     def treatments(
@@ -165,10 +151,21 @@ class Prune(Step):
         return self._treatments(self._state(network, context, 0), ratios)
 
     def _treatments(self, state: PruningState, ratios: Sequence[float]) -> list[Treatment]:
-        return group_treatments(state, ratios, self.importance, partial(self._planned, state))
+        return group_treatments(state, ratios, self._told(state), partial(self._planned, state))
+
+    def _told(self, state: PruningState) -> str:
+        """The importance in words that tell its scores from those of any other.
+
+        Of one's own the name says too little: its code, settings and data may have changed.
+        """
+        kind = type(self.importance)
+        if IMPORTANCES.name_of(f"{kind.__module__}.{kind.__qualname__}") is not None:
+            return self.importance.name
+        digest = hashlib.sha256(np.ascontiguousarray(state.scores).tobytes()).hexdigest()
+        return f"{self.importance.name} (scores {digest[:12]})"
 
     def _why(self, report: str) -> str:
-        return f"{self.importance}, {self.scope}: {report}"
+        return f"{self.importance.name}, {self.ratios or self.scope}: {report}"
 
     def _state(self, network: nn.Module, context: Context, round: int) -> PruningState:
         return PruningState.of(
@@ -184,14 +181,14 @@ class Prune(Step):
     def _ratios(self, state: PruningState, network: nn.Module, context: Context) -> Ratios:
         """How a setting of the parameter becomes ratios among the groups."""
         budget = state.shape_trial.budget
-        if self.scope == SENSITIVITY:
+        if self.ratios is not None:
             treatments = self._treatments(state, self.scan_ratios)
             return sensitivity_ratios(
                 budget, SensitivityCurves(scan(self, treatments, network, context))
             )
         if self.scope == "uniform":
             return uniform_ratios(budget)
-        normalize = self.importance in SCALED
+        normalize = self.importance.normalized
         return global_ratios(budget, state.channels, state.scores, normalize=normalize)
 
     def _choose(
@@ -207,7 +204,7 @@ class Prune(Step):
         return counts, goal.report(solution)
 
     @staticmethod
-    def restructure(network: nn.Module, plan: Plan) -> nn.Module:
+    def restructure(network: nn.Module, plan: PrunePlan) -> nn.Module:
         """Put empty tensors of the smaller sizes in place.
 
         Raises:
@@ -215,7 +212,7 @@ class Prune(Step):
         """
         return cut_structure(network, plan)
 
-    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: PrunePlan) -> None:
         """Copy what survives of every tensor that was cut."""
         before = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         after = {**dict(smaller.named_parameters()), **dict(smaller.named_buffers())}
@@ -223,38 +220,18 @@ class Prune(Step):
             groups = plan["groups"].get(name, 1)
             after[name].copy_(cut_tensor(before[name], tensor_axes(plan, name), groups))
 
-    def prune_optimizer_state(self, plan: Plan, name: str, value: Tensor) -> Tensor | None:
+    def prune_optimizer_state(self, plan: PrunePlan, name: str, value: Tensor) -> Tensor | None:
         """What survives of a tensor of the shape of parameter `name`, such as a moment of it."""
         if name not in plan["axes"]:
             return value
         return cut_tensor(value, tensor_axes(plan, name), plan["groups"].get(name, 1))
 
-    def penalty(self, network: nn.Module) -> Tensor | None:
-        """The weighted penalty of this step, a scalar; None where it has none."""
-        if self.penalty_name is None:
-            return None
-        return self.penalty_strength * PENALTIES[self.penalty_name](network)
-
     @staticmethod
-    def describe(plan: Plan) -> list[str]:
+    def describe(plan: PrunePlan) -> list[str]:
         """How many channels are left in all, then what was left alone and why."""
-        kept, before = (sum(layer[i] for layer in plan["layers"]) for i in (1, 2))
-        cut = [layer for layer in plan["layers"] if layer[1] < layer[2]]
-        layers = "layer" if len(cut) == 1 else "layers"
-        line = f"kept {kept} of {before} channels, {len(cut)} {layers} cut ({plan['why']})"
-        return [line, *(f"{count} left alone: {reason}" for reason, count in _reasons(plan))]
+        return describe_plan(plan)
 
     @staticmethod
-    def describe_layers(plan: Plan) -> dict[str, str]:
+    def describe_layers(plan: PrunePlan) -> dict[str, str]:
         """Channels kept of each layer, and why others were left alone."""
-        done = {
-            name: f"kept {after} of {width} channels ({plan['why']})"
-            for name, after, width in plan["layers"]
-        }
-        return {**{name: f"left alone: {why}" for name, why in plan["left"].items()}, **done}
-
-
-def _reasons(plan: Plan) -> list[tuple[str, int]]:
-    """Why layers were left alone, with their number; operations that nobody has explained."""
-    unknown = {f"its channels enter {op} in {at or 'it'}": 1 for op, at in plan["unknown"].items()}
-    return [*{**Counter(plan["left"].values()), **unknown}.items()]
+        return describe_plan_layers(plan)

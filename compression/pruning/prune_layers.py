@@ -1,8 +1,9 @@
 """Layer pruning: whole units that keep the shape of the feature map are left out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
+from typing import NotRequired, TypedDict
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from compression.cost import network_cost
 from compression.errors import CompressionError
 from compression.latency import plan_for_latency
 from compression.pruning.ablation import loss_increase
+from compression.pruning.settings import PruneLayersSettings
 from compression.pruning.units import (
     UnitStage,
     removal_order,
@@ -17,15 +19,31 @@ from compression.pruning.units import (
     unit_costs,
     unit_stages,
 )
-from compression.schema import require_choice, require_count
-from compression.step import Context, Plan, Step, match_layers
+from compression.step import Context, LayerSpace, Step, match_layers
 from compression.target import RoundTarget, Target
 
-CHOICES = ("first", "last", "importance")
-DEFAULT_TARGET = {"macs": 0.7}
+
+class PruneLayersPlan(TypedDict):
+    """The plan of `PruneLayers`.
+
+    Attributes:
+        removed: names of the units to remove, in the order of the network.
+        stages: [units before, units after] of each stage with removable units.
+        choose: how they were chosen, or `by name`.
+        loss_increase: with `choose=importance`, how much the loss grows without each unit.
+        target: what a target came to, in words.
+        latency_ms: with a latency target, of the network before and after, in milliseconds.
+    """
+
+    removed: list[str]
+    stages: list[list[int]]
+    choose: str
+    loss_increase: NotRequired[dict[str, float]]
+    target: NotRequired[str]
+    latency_ms: NotRequired[list[float]]
 
 
-class PruneLayers(Step):
+class PruneLayers(PruneLayersSettings, Step[PruneLayersPlan]):
     """Remove units such as residual blocks; a removed one becomes `nn.Identity`.
 
     How many go is said by one of `keep`, `remove` and `target`.
@@ -45,37 +63,7 @@ class PruneLayers(Step):
         CompressionError: more than one of the three, or impossible settings.
     """
 
-    name = "prune_layers"
-
-    def __init__(
-        self,
-        *,
-        keep: Sequence[int] | None = None,
-        remove: Sequence[str] | None = None,
-        target: Mapping[str, float | None] | None = None,
-        exclude: Sequence[str] = (),
-        choose: str = "last",
-        rounds: int = 1,
-    ) -> None:
-        self.target = Target.of(target, "prune_layers.target")
-        ways = {"keep": keep, "remove": remove, "target": self.target}
-        given = [name for name, value in ways.items() if value is not None]
-        if len(given) > 1:
-            raise CompressionError(
-                f"prune_layers takes keep, remove or target, but was given {' and '.join(given)}."
-            )
-        if not given:
-            self.target = Target.of(DEFAULT_TARGET)
-        require_choice("prune_layers.choose", choose, CHOICES)
-        require_count("prune_layers.rounds", rounds)
-        if keep is not None and not all(isinstance(n, int) and n >= 0 for n in keep):
-            raise CompressionError(f"prune_layers.keep is a list of numbers, not {keep!r}.")
-        self.keep = None if keep is None else list(keep)
-        self.remove = None if remove is None else list(remove)
-        self.exclude = list(exclude)
-        self.choose, self.rounds = choose, rounds
-
-    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+    def plan(self, network: nn.Module, context: Context, round: int) -> PruneLayersPlan:
         """The names of the units to remove, the counts of each stage, and the losses measured.
 
         Raises:
@@ -94,11 +82,15 @@ class PruneLayers(Step):
             losses = loss_increase(network, free, context)
         order = removal_order(stages, self.choose, losses)
         how = "by name" if self.remove is not None else self.choose
-        facts = {"choose": how} if losses is None else {"choose": how, "loss_increase": losses}
 
-        def plan_of(names: set[str]) -> Plan:
+        def plan_of(names: set[str]) -> PruneLayersPlan:
             left = [[len(s.units), len([n for n in s.units if n not in names])] for s in stages]
-            return {"removed": sorted(names, key=free.index), "stages": left, **facts}
+            plan: PruneLayersPlan = {
+                "removed": sorted(names, key=free.index),
+                "stages": left,
+                "choose": how,
+            }
+            return plan if losses is None else {**plan, "loss_increase": losses}
 
         if self.target is None:
             plan = plan_of(self._named(network, round, stages, order))
@@ -111,12 +103,12 @@ class PruneLayers(Step):
     def _reach(
         self,
         target: Target,
-        plan_of: Callable[[set[str]], Plan],
+        plan_of: Callable[[set[str]], PruneLayersPlan],
         network: nn.Module,
         context: Context,
         round: int,
         order: list[str],
-    ) -> Plan:
+    ) -> PruneLayersPlan:
         """The plan that meets the target, from what becomes of the first units of `order`."""
         progress: dict[str, int] = {"round": round, "rounds": self.rounds}
         measured = target.measure == "latency"
@@ -127,7 +119,7 @@ class PruneLayers(Step):
         def count(parameter: float) -> int:
             return round_half_up((1 - parameter) * len(order))
 
-        def plan_at(goal: RoundTarget) -> Plan:
+        def plan_at(goal: RoundTarget) -> PruneLayersPlan:
             found = goal.solve(lambda parameter: total - sum(costs[: count(parameter)]))
             return {**plan_of(set(order[: count(found.parameter)])), "target": goal.report(found)}
 
@@ -161,16 +153,16 @@ class PruneLayers(Step):
         ]
         if not any(stage.removable for stage in left):
             raise CompressionError(
-                f"prune_layers.exclude={self.exclude} leaves no unit that could be removed."
+                f"prune_layers.exclude={list(self.exclude)} leaves no unit that could be removed."
             )
         return left
 
-    def _by_name(self, network: nn.Module, free: list[str], patterns: list[str]) -> list[str]:
+    def _by_name(self, network: nn.Module, free: list[str], patterns: Sequence[str]) -> list[str]:
         found = match_layers([*free, *_removed(network)], patterns, [])
         return [name for name in free if name in found]
 
     @staticmethod
-    def restructure(network: nn.Module, plan: Plan) -> nn.Module:
+    def restructure(network: nn.Module, plan: PruneLayersPlan) -> nn.Module:
         """Put an identity where each removed unit is.
 
         Raises:
@@ -187,7 +179,7 @@ class PruneLayers(Step):
         return network
 
     @staticmethod
-    def describe(plan: Plan) -> list[str]:
+    def describe(plan: PruneLayersPlan) -> list[str]:
         """The counts of the stages, and the cost if there was a target."""
         before, after = zip(*plan["stages"], strict=True)
         line = (
@@ -197,11 +189,28 @@ class PruneLayers(Step):
         return [line, *([f"now at {plan['target']}"] if "target" in plan else [])]
 
     @staticmethod
-    def describe_layers(plan: Plan) -> dict[str, str]:
+    def describe_layers(plan: PruneLayersPlan) -> dict[str, str]:
         """How each removed unit was chosen, and what the loss said."""
         losses = plan.get("loss_increase", {})
         grew = {name: f"; the loss grew by {losses[name]:.4f} without it" for name in losses}
         return {name: f"removed ({plan['choose']}){grew.get(name, '')}" for name in plan["removed"]}
+
+    def layer_space(self, network: nn.Module, image_size: int | Sequence[int]) -> LayerSpace | None:
+        """How many units each stage keeps, from as many as must stay to all.
+
+        Raises:
+            CompressionError: an image size that the network cannot take, or nothing may go.
+        """
+        stages = self._spared(network, unit_stages(network, image_size))
+        choices = {
+            str(number): f"range({len(stage.units) - len(stage.removable)},{len(stage.units)})"
+            for number, stage in enumerate(stages)
+        }
+        return LayerSpace(
+            setting="keep",
+            choices=choices,
+            settings=lambda drawn: {"keep": [drawn[number] for number in choices], "target": None},
+        )
 
 
 def _removed(network: nn.Module) -> list[str]:

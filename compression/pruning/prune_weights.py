@@ -4,8 +4,7 @@ Dense hardware multiplies zeros as it does all numbers. What is gained is a file
 well, and a measure of how redundant a network is (Han et al. 2015; Zhu and Gupta 2018).
 """
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +13,8 @@ from torch.nn.utils.prune import L1Unstructured
 from compression.cost import file_bytes
 from compression.cost.file_size import compressed_bytes
 from compression.errors import CompressionError
-from compression.schema import require_count
-from compression.step import Context, Plan, Step, match_layers
-
-SCOPES = ("global", "uniform")
+from compression.pruning.settings import PruneWeightsSettings
+from compression.step import Context, Step, match_layers
 
 
 class KeepZero:
@@ -27,7 +24,21 @@ class KeepZero:
         module.get_parameter("weight").data.mul_(module.get_buffer("weight_mask"))
 
 
-class PruneWeights(Step):
+class PruneWeightsPlan(TypedDict):
+    """The plan of `PruneWeights`.
+
+    Attributes:
+        layers: [weights that are zero, all weights] of each layer, by name.
+        scope: of the comparison, as the setting says it.
+        bytes: [as it is, compressed] of the weights file of the network after this round.
+    """
+
+    layers: dict[str, list[int]]
+    scope: str
+    bytes: list[int]
+
+
+class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
     """Set the smallest weights of convolutions and linear layers to zero; they stay zero.
 
     Args:
@@ -43,28 +54,7 @@ class PruneWeights(Step):
         CompressionError: a setting is out of range.
     """
 
-    name = "prune_weights"
-
-    def __init__(
-        self,
-        *,
-        sparsity: float = 0.8,
-        scope: str = "global",
-        rounds: int = 1,
-        include: Sequence[str] = ("*",),
-        exclude: Sequence[str] = (),
-    ) -> None:
-        if not isinstance(sparsity, int | float) or not 0 < sparsity < 1:
-            raise CompressionError(
-                f"prune_weights.sparsity is a ratio in (0, 1), not {sparsity!r}."
-            )
-        if scope not in SCOPES:
-            raise CompressionError(f"prune_weights.scope is global or uniform, not {scope!r}.")
-        require_count("prune_weights.rounds", rounds)
-        self.sparsity, self.scope, self.rounds = sparsity, scope, rounds
-        self.include, self.exclude = list(include), list(exclude)
-
-    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+    def plan(self, network: nn.Module, context: Context, round: int) -> PruneWeightsPlan:
         """How many weights of each layer are zero after this round.
 
         Raises:
@@ -76,12 +66,16 @@ class PruneWeights(Step):
         if not sizes:
             raise CompressionError("prune_weights finds no convolution or linear layer to prune.")
         ratio = self.sparsity * (1 - (1 - (round + 1) / self.rounds) ** 3)
-        plan: Plan = {"layers": _zeros(sizes, ratio, self.scope), "scope": self.scope}
+        plan: PruneWeightsPlan = {
+            "layers": _zeros(sizes, ratio, self.scope),
+            "scope": self.scope,
+            "bytes": [],
+        }
         folded = self.finish(self.apply(network, plan))
         return {**plan, "bytes": [file_bytes(folded), compressed_bytes(folded)]}
 
     @staticmethod
-    def restructure(network: nn.Module, plan: Plan) -> nn.Module:
+    def restructure(network: nn.Module, plan: PruneWeightsPlan) -> nn.Module:
         """Nothing changes but values.
 
         Raises:
@@ -96,7 +90,9 @@ class PruneWeights(Step):
                 )
         return network
 
-    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+    def transfer_weights(
+        self, network: nn.Module, smaller: nn.Module, plan: PruneWeightsPlan
+    ) -> None:
         """Mask the smallest weights of each layer of the plan."""
         for name, (zeros, _) in plan["layers"].items():
             _mask(smaller.get_submodule(name), zeros)
@@ -113,7 +109,7 @@ class PruneWeights(Step):
         return network
 
     @staticmethod
-    def describe(plan: Plan) -> list[str]:
+    def describe(plan: PruneWeightsPlan) -> list[str]:
         """One line for all layers."""
         layers, (plain, packed) = plan["layers"], plan["bytes"]
         zeros, size = (sum(layer[i] for layer in layers.values()) for i in (0, 1))
@@ -124,7 +120,7 @@ class PruneWeights(Step):
         ]
 
     @staticmethod
-    def describe_layers(plan: Plan) -> dict[str, str]:
+    def describe_layers(plan: PruneWeightsPlan) -> dict[str, str]:
         """How many weights of each layer are zero."""
         layers = plan["layers"].items()
         return {name: f"zeroed {zeros} of {size} weights" for name, (zeros, size) in layers}

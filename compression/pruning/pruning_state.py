@@ -10,7 +10,7 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_groups import ChannelGroup, Channels
-from compression.pruning.importance import score_channels
+from compression.pruning.importance import Importance
 from compression.pruning.shape_trial import ShapeTrial, prunable_groups
 from compression.pruning.tracing import trace_channels
 from compression.step import Context, match_layers
@@ -41,7 +41,7 @@ class PruningState:
         context: Context,
         round: int,
         *,
-        importance: str,
+        importance: Importance,
         exclude: Sequence[str],
         round_to: int,
         min_ratio: float,
@@ -52,7 +52,7 @@ class PruningState:
             network: stays as it is.
             context: says the image size, and has the data that some importances want.
             round: from 0.
-            importance: a key of `IMPORTANCES`.
+            importance: what the channels are scored by.
             exclude: name patterns of layers whose outputs stay.
             round_to: see `ChannelBudget`.
             min_ratio: see `ChannelBudget`.
@@ -62,8 +62,13 @@ class PruningState:
                 cannot be measured.
         """
         channels = Channels(trace_channels(network, context.image_size))
-        scores = score_channels(importance, network, channels, context, round)
-        groups, skipped = _candidates(channels, scores, importance, exclude)
+        scores = importance.score(network, channels, context, round)
+        if np.shape(scores) != (channels.trace.variables,):
+            raise CompressionError(
+                f"prune.importance={importance.name} gives scores of the shape "
+                f"{list(np.shape(scores))} for {channels.trace.variables} channels."
+            )
+        groups, skipped = _candidates(channels, scores, importance.name, exclude)
         budget = ChannelBudget(network, channels, groups, round_to=round_to, min_ratio=min_ratio)
         shape_trial = ShapeTrial(network, budget, context.image_size)
         prunable, fixed = prunable_groups(shape_trial)

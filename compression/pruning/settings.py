@@ -1,56 +1,117 @@
-"""The settings of channel pruning, checked without torch: a mistake is found before training."""
+"""The settings of the pruning steps, declared without torch: a mistake is found before training.
 
-from collections.abc import Mapping
-from typing import Any
+The steps themselves say what the settings mean.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from compression.errors import CompressionError
+from compression.registry import Registry
 from compression.schema import (
-    is_number,
-    require,
-    require_choice,
-    require_count,
-    require_ratio,
+    Between0And1,
+    Count,
+    CountFrom0,
+    Patterns,
+    Positive,
+    Ratio,
+    Wanted,
+    declared,
 )
-from compression.target import Target
+from compression.steps import StepSettings
+from compression.target import Target, TargetSetting
 
-IMPORTANCES = ("l1", "l2", "bn_scale", "taylor", "fpgm", "lamp", "random")
-PENALTIES = ("bn_scale", "group_norm")
-SCOPES = ("global", "uniform")
-SENSITIVITY = "sensitivity"  # the one word for `ratios`
-CHOICES = {
-    "importance": IMPORTANCES,
-    "scope": SCOPES,
-    "ratios": (SENSITIVITY,),
-    "penalty": PENALTIES,
-}
-OPTIONAL = ("ratio", "ratios", "penalty")  # settings that may be null
+IMPORTANCES = Registry(
+    kind="importance",
+    group="model_diet.importances",
+    paths={
+        "l1": "compression.pruning.importance:L1",
+        "l2": "compression.pruning.importance:L2",
+        "bn_scale": "compression.pruning.importance:BNScale",
+        "taylor": "compression.pruning.taylor:Taylor",
+        "fpgm": "compression.pruning.importance:FPGM",
+        "lamp": "compression.pruning.importance:LAMP",
+        "random": "compression.pruning.importance:Random",
+    },
+    methods=("score", "name", "normalized"),
+)
+PENALTIES = Registry(
+    kind="penalty",
+    group="model_diet.penalties",
+    paths={
+        "bn_scale": "compression.pruning.penalties:bn_scales",
+        "group_norm": "compression.pruning.penalties:group_norms",
+    },
+)
+Counts = Annotated[Sequence[CountFrom0], Wanted("a list of numbers, as [2, 5, 2]")]
 
 
-def check_settings(place: str, settings: Mapping[str, Any]) -> None:
-    """Refuse what no network could be pruned with.
+@declared()
+class PruneSettings(StepSettings):
+    """The settings of `Prune`."""
 
-    Args:
-        place: the key they stand under.
-        settings: of `Prune`; what is missing has its default, what is more is passed over.
+    name: ClassVar[str] = "prune"
+    searched: ClassVar[str | None] = "target.macs"
 
-    Raises:
-        CompressionError: says which setting, its value and what is allowed.
-    """
-    given = {k: v for k, v in settings.items() if v is not None or k not in OPTIONAL}
-    for key, value in given.items():
-        name = f"{place}.{key}"
-        if key in ("ratio", "min_ratio"):
-            require_ratio(name, value)
-        elif key in ("rounds", "round_to"):
-            require_count(name, value)
-        elif key in CHOICES:
-            require_choice(name, value, CHOICES[key])
-        elif key == "penalty_strength":
-            require(is_number(value) and value > 0, name, value, "a number above 0")
-    if "ratio" in given and Target.of(settings.get("target"), f"{place}.target") is not None:
-        raise CompressionError(f"{place} takes target ({{macs: 0.5}}) or ratio, not both.")
-    if "ratio" in given and "ratios" in given:
-        raise CompressionError(
-            f"{place}.ratios={given['ratios']} needs a target; ratio={given['ratio']} is the same "
-            "ratio for every group of layers."
-        )
+    target: TargetSetting = None
+    ratio: Ratio | None = None
+    importance: Annotated[Any, IMPORTANCES] = "l2"
+    scope: Literal["global", "uniform"] = "global"
+    ratios: Literal["sensitivity"] | None = None
+    rounds: Count = 1
+    round_to: Count = 8
+    min_ratio: Ratio = 0.1
+    exclude: Patterns = ()
+    penalty: Annotated[Any, PENALTIES] | None = None
+    penalty_strength: Positive = 1e-4
+
+    def __post_init__(self) -> None:
+        """Refuses what excludes each other."""
+        if self.ratio is not None and self.target is not None:
+            raise CompressionError("{place} takes target ({macs: 0.5}) or ratio, not both.")
+        if self.ratio is not None and self.ratios is not None:
+            raise CompressionError(
+                f"{{place}}.ratios={self.ratios} needs a target; ratio={self.ratio} is the same "
+                "ratio for every group of layers."
+            )
+        if self.ratio is None and self.target is None:
+            self.target = Target("macs", 0.6)
+
+
+@declared()
+class PruneLayersSettings(StepSettings):
+    """The settings of `PruneLayers`."""
+
+    name: ClassVar[str] = "prune_layers"
+    searched: ClassVar[str | None] = "target.macs"
+
+    keep: Counts | None = None
+    remove: Patterns | None = None
+    target: TargetSetting = None
+    exclude: Patterns = ()
+    choose: Literal["first", "last", "importance"] = "last"
+    rounds: Count = 1
+
+    def __post_init__(self) -> None:
+        """Refuses two answers to how much goes."""
+        given = [way for way in ("keep", "remove", "target") if getattr(self, way) is not None]
+        if len(given) > 1:
+            raise CompressionError(
+                f"{{place}} takes keep, remove or target, but was given {' and '.join(given)}."
+            )
+        if not given:
+            self.target = Target("macs", 0.7)
+
+
+@declared()
+class PruneWeightsSettings(StepSettings):
+    """The settings of `PruneWeights`."""
+
+    name: ClassVar[str] = "prune_weights"
+    searched: ClassVar[str | None] = "sparsity"
+
+    sparsity: Between0And1 = 0.8
+    scope: Literal["global", "uniform"] = "global"
+    rounds: Count = 1
+    include: Patterns = ("*",)
+    exclude: Patterns = ()

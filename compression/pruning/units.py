@@ -66,7 +66,7 @@ def removal_order(
     return order
 
 
-def surplus_units(stages: list[UnitStage], order: list[str], keep: list[int]) -> list[str]:
+def surplus_units(stages: list[UnitStage], order: list[str], keep: Sequence[int]) -> list[str]:
     """Those of `order` that have to go so that each stage keeps as many as wanted."""
     present = [len(stage.units) for stage in stages]
     if len(keep) != len(stages):

@@ -5,8 +5,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from compression.factorization import settings as factorization
-from compression.pruning import settings as pruning
 from compression.quantization import settings as quantization
+from compression.steps import step_settings
 from compression.target import Target
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import resolved
@@ -32,8 +32,9 @@ def check_compression(cfg: DictConfig) -> None:
         Target.of(settings.get("target"), f"{place}.target")
         if node._target_.startswith("compression.factorization."):
             factorization.check_settings(place, settings)
-        if node._target_.startswith("compression.pruning.prune."):
-            pruning.check_settings(place, settings)
+        if node._target_.startswith("compression.pruning."):
+            own = {k: v for k, v in settings.items() if k not in ("_target_", "fine_tuning")}
+            step_settings(node._target_).check(own, place)
         if node._target_.startswith("compression.quantization."):
             quantization.check_settings(place, settings)
             _check_quantization(cfg, place, settings, last=name == list(cfg.compression)[-1])

@@ -87,6 +87,7 @@ def test_an_offer_that_cannot_be_imported_is_said_with_its_package(package: Any)
             r"a.player=laud does not exist \(did you mean loud\?\); there are loud, gone, or ",
         ),
         (3, "a.player: builtins.int is no player: it has no play"),
+        (locals, "a.player: builtins.locals is no player: it has no play"),
         (Loud, "Loud is no player: it is a class and not an object of one"),
         ({"_target_": "builtins.dict"}, "a.player: builtins.dict is no player: it has no play"),
         ({"_target_": "no_such.Thing"}, "a.player: no_such.Thing cannot be built: No module"),

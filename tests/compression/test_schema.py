@@ -81,6 +81,8 @@ ONE = "it must be a number from 1"
         ("map", {"a": 2}, "map.a=2 is not allowed; it must be a ratio in (0, 1]."),
         ("color", "rad", "color=rad does not exist (did you mean red?); there are red, dict, or "
          "{_target_: ...} of your own color."),
+        ("color", None, "color=null does not exist; there are red, dict, or {_target_: ...} of "
+         "your own color."),
         ("color", {"a": 1}, "color={'a': 1} has no _target_, which names your class."),
         ("color", 3, "color: builtins.int is no color: it has no x."),
     ],

@@ -199,3 +199,14 @@ def test_excluded_units_stay(sample):
             compress(network, [PruneLayers(exclude=exclude)], sample=sample)
     with pytest.raises(CompressionError, match="asks for 1 units in stage 1, which can have 2 to"):
         compress(network, [PruneLayers(keep=[1, 2], exclude=["1.1"])], sample=sample)
+
+
+def test_what_a_search_draws_of_each_stage(sample):
+    network = stack(1, 1, 1)
+    space = PruneLayers().layer_space(network, 16)
+    assert (space.setting, space.choices) == ("keep", {"0": "range(1,4)", "1": "range(1,2)"})
+    assert space.settings({"1": 2, "0": 3}) == {"keep": [3, 2], "target": None}
+    assert PruneLayers(exclude=["1.1"]).layer_space(network, 16).choices["0"] == "range(2,4)"
+    settings = space.settings({"0": 2, "1": 1})
+    smaller, _ = compress(network, [PruneLayers(**settings)], sample=sample)
+    assert sum(isinstance(module, Unit) for module in smaller.modules()) == 3

@@ -6,7 +6,6 @@ from torch import nn
 
 from compression import Recipe, compress
 from compression.errors import CompressionError
-from compression.pruning.importance import bn_scales, group_norms
 from compression.pruning.prune_weights import PruneWeights
 
 
@@ -83,14 +82,3 @@ def test_refusals(plain, images):
     _, recipe = compress(plain, [PruneWeights()], sample=images)
     with pytest.raises(CompressionError, match="no layer '0' with 216 weights"):
         recipe.replay(nn.Sequential(nn.Linear(2, 2)))
-
-
-def test_penalties():
-    network = nn.Sequential(nn.Conv2d(2, 3, 1, bias=False), nn.BatchNorm2d(3))
-    network[0].weight.data = torch.tensor([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]])[..., None, None]
-    network[1].weight.data = torch.tensor([1.0, -2.0, 0.5])
-    assert bn_scales(network).item() == 3.5
-    assert group_norms(network).item() == pytest.approx(15 * 2**0.5)
-    group_norms(network).backward()
-    assert network[0].weight.grad.isfinite().all()
-    assert bn_scales(nn.Sequential()) == 0

@@ -190,7 +190,8 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["+compression=[quantize,tucker]"], "compression.quantize must be the last step"),
         (
             ["+compression=prune", "compression.prune.importance=l3"],
-            "compression.prune.importance is one of l1, l2, bn_scale, taylor, fpgm, lamp, random",
+            "compression.prune.importance=l3 does not exist; there are l1, l2, bn_scale, taylor, "
+            "fpgm, lamp, random, or {_target_: ...} of your own importance",
         ),
         (
             ["+compression=quantize", "compression.quantize.fine_tuning.epochs=3"],

@@ -1,7 +1,9 @@
 """What a user types after `+compression=` becomes the step that is meant."""
 
 import pytest
+import torch
 
+from compression.errors import CompressionError
 from compression.factorization.rank_rules import VBMF, Energy, FixedRanks, Ratio
 from lightning_modules.experiment.stages import stages_of
 
@@ -38,3 +40,15 @@ def test_settings_reach_the_step(compose_config):
     assert stages_of(compose_config("+compression=spatial_svd"))[-1].step.groups == "split"
     whole = stages_of(compose_config("experiment=multi_teacher_tucker"))[-1]
     assert (whole.step.rule.ratio, whole.epochs) == (0.4, 80)
+
+
+@pytest.mark.parametrize("key", ["importance", "penalty"])
+def test_a_part_by_its_path_is_found_when_the_stages_are_made(compose_config, key):
+    group_norms = "compression.pruning.penalties.group_norms"
+    words = ["+compression=prune", f"compression.prune.{key}={{_target_: {group_norms}}}"]
+    if key == "penalty":  # a function, which is not called for an object
+        step = stages_of(compose_config(*words))[-1].step
+        assert step.penalty(torch.nn.Linear(2, 1, bias=False)).ndim == 0
+        return
+    with pytest.raises(CompressionError, match=rf"importance: {group_norms} is no importance"):
+        stages_of(compose_config(*words))
