@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from compression.registry import Registry
+from lightning_modules.deployment import formats
 from lightning_modules.deployment.formats import Format, format_named
 from lightning_modules.errors import ConfigError
 
@@ -95,16 +96,16 @@ class ExportedBackend:
     """What runs the files of an export format.
 
     Args:
-        format: its name, or a node with a `_target_`.
+        format: its name, a node with a `_target_`, or the format.
     """
 
-    def __init__(self, format: str | Mapping[str, Any]) -> None:
-        self.value = format
+    def __init__(self, format: str | Mapping[str, Any] | Format) -> None:
+        self.format = format
 
     @functools.cached_property
     def form(self) -> Format:
         """The format, whose library must be installed."""
-        return format_named(self.value)
+        return self.format if isinstance(self.format, Format) else format_named(self.format)
 
     def require(self) -> None:
         """Refuses a format whose library is not installed."""
@@ -127,9 +128,9 @@ class ExportedBackend:
         return self.form.open_file(path, threads=threads)
 
 
-ONNXRUNTIME = ExportedBackend("onnx")
-OPENVINO = ExportedBackend("openvino")
-EXECUTORCH = ExportedBackend("executorch")
+ONNXRUNTIME = ExportedBackend(Format("onnx", formats.ONNX))
+OPENVINO = ExportedBackend(Format("openvino", formats.OPENVINO))
+EXECUTORCH = ExportedBackend(Format("executorch", formats.EXECUTORCH))
 
 _HERE = "lightning_modules.deployment.backends"
 BACKENDS = Registry(

@@ -7,7 +7,7 @@ from PIL import Image
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting.pictures.tradeoff import Point, front
-from tests.conftest import needs_extra
+from tests.conftest import needs_extra, run_command
 
 
 def test_the_front_is_what_no_other_beats():
@@ -72,3 +72,35 @@ def test_mistakes(words, says, homes):
 
     with pytest.raises(ConfigError, match=says):
         benchmark.main([*words, "threads=1"])
+
+
+@pytest.mark.slow
+def test_backends_and_formats_of_ones_own(saved, tmp_path, own_parts):
+    file, table = saved / "export" / "network.mine", tmp_path / "t.csv"
+    run_command("scripts/export.py", str(saved), "format=mine")
+    exported = "{_target_: lightning_modules.deployment.backends.ExportedBackend, format: mine}"
+    named = f"backends=[eager,halves,{{_target_: own_parts.halves}},{exported}]"
+    words = [str(saved), str(file), named, "format=mine", "repeats=2", "batches=1,3"]
+    run_command("scripts/benchmark.py", *words, "--csv", str(table))
+    with table.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    labels = ["eager", "halves", "own_parts.halves", exported.split()[1][:-1], "mine"]
+    assert [row["backend"] for row in rows] == labels
+    assert len({row["f1"] for row in rows}) == 1 and rows[3]["file_bytes"] == rows[4]["file_bytes"]
+    assert all(int(row["peak_bytes"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["backends=broken"], "backend that own_parts offers cannot be imported: No module"),
+        (["backends=eager,{_target_: builtins.dict}"], "builtins.dict is no backend: it has no __"),
+        (["backends=[{_target_: own_parts.no_runner}]"], "gave Network; it must give a light.*"),
+        (["format=mine"], "format=mine is for files that end with .mine; none was named"),
+    ],
+)
+def test_what_is_no_backend(words, says, saved, own_parts):
+    from scripts import benchmark
+
+    with pytest.raises(ConfigError, match=says):
+        benchmark.main([str(saved), *words])

@@ -62,3 +62,51 @@ def test_an_int8_run_stays_int8_in_openvino_and_has_its_float_network(homes, fol
     assert len(found) == 26 and set(found) <= {"u8", "i8"}
     report = report_of(homes / "run", tmp_path / "float.onnx", "int8=false")
     assert report["bytes"] > 4 * report["params"]  # the network that was quantised
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named", ["mine", "{_target_: own_parts.Mine, loud: true}"])
+def test_a_format_of_ones_own(named, saved, folder, own_parts):
+    word = f"format={named}"
+    done = run_command("scripts/export.py", str(saved), word)
+    file = saved / "export" / "network.mine"
+    assert f"file        {file} (" in done.stdout
+    assert ("written loudly" in done.stdout) == ("loud" in named)
+    report = json.loads(file.with_name("network.mine.json").read_text())
+    assert report["format"] == ("own_parts.Mine" if "loud" in named else "mine")
+    assert report["top1_agreement"] == 1 and report["class_names"] == ["blue", "green", "red"]
+    words = [str(file), str(folder / "val"), "--out", str(own_parts / "p.csv")]
+    run_command("scripts/predict.py", *words, word)
+    assert (own_parts / "p.csv").read_text().count("\n") == 19
+    refused = run_command("scripts/predict.py", *words, check=False)
+    assert refused.returncode == 1 and "name a format of your own for it" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("nime", r"format=nime does not exist; there are onnx, torch_export, .* or {_target_: .*"),
+        ("broken", "export format that own_parts offers cannot be imported: No module named .*"),
+        ("twice", "export format twice is offered by (own_parts|others) and (own_p|oth)"),
+        ("onnx", "export format onnx is offered by model-diet and own_parts; .*"),
+        ("wrong", "builtins.function is no export format: it has no suffix, write, open_file"),
+        ("{_target_: own_parts.Minus}", "own_parts.Minus cannot be built: module 'own_parts' has"),
+        ("{_target_: builtins.dict}", "builtins.dict is no export format: it has no suffix, wri"),
+        ("{_target_: own_parts.Mine, quiet: 1}", "own_parts.Mine cannot be built: .*quiet"),
+        ("{a: 1}", "format={'a': 1} has no _target_"),
+        ("{a", "format={a cannot be read: "),
+        ("{_target_: own_parts.Forgetful}", r"did not write network\.weights"),
+        ("{_target_: own_parts.Other}", "opened network.mine as function; its open_file must give"),
+        ("{_target_: own_parts.Blank}", "own_parts.Blank has suffix='', which must be one, as '.o"),
+    ],
+)  # fmt: skip
+def test_what_is_no_format_leaves_nothing(named, says, saved, own_parts):
+    with pytest.raises(ConfigError, match=says):
+        export.main([str(saved), f"format={named}"])
+    assert not list(saved.glob("export/*"))
+
+
+def test_a_format_that_cannot_be_imported_is_one_sentence(homes, own_parts):
+    done = run_command("scripts/export.py", "last", "format=broken", check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: format=broken: the export form")
+    assert done.stderr.count("\n") == 1 and not done.stdout

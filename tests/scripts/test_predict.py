@@ -107,7 +107,7 @@ def test_an_exported_file_gives_the_same_classes(
         call(file, folder / "val", "data.resize_mode=crop")
 
 
-def test_data_that_is_gone_is_said(saved, folder):
+def test_data_that_is_gone_is_said(saved, folder, capsys):
     from lightning_modules.config.composing import config_over
     from lightning_modules.deployment.run_images import validation_images
 
@@ -116,7 +116,8 @@ def test_data_that_is_gone_is_said(saved, folder):
     folder.rename(folder.with_name("elsewhere"))
     images, source = validation_images(config_over(saved, []), (20, 28), 4)
     assert images.shape == (64, 3, 20, 28) and images.std() > 70
-    assert source.startswith("drawn noise images, for the run's data is not there (The data folder")
+    assert source == "drawn noise images, for the run's data is not there"
+    assert capsys.readouterr().out.startswith(f"no data     The data folder {folder}")
 
 
 def test_a_folder_that_fills(saved, folder, tmp_path, monkeypatch, capsys):
