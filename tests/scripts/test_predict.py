@@ -117,7 +117,7 @@ def test_data_that_is_gone_is_said(saved, folder, capsys):
     images, source = validation_images(config_over(saved, []), (20, 28), 4)
     assert images.shape == (64, 3, 20, 28) and images.std() > 70
     assert source == "drawn noise images, for the run's data is not there"
-    assert capsys.readouterr().out.startswith(f"no data     The data folder {folder}")
+    assert f"\nno data     The data folder {folder} " in capsys.readouterr().out
 
 
 def test_a_folder_that_fills(saved, folder, tmp_path, monkeypatch, capsys):
