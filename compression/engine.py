@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +23,19 @@ def check_order(steps: Sequence[Step]) -> None:
     """Refuse a chain in which anything follows a step that must be last, such as quantisation.
 
     Raises:
-        CompressionError: names both steps.
+        CompressionError: names both steps, or what is no step.
     """
+    wrong: Any
+    for wrong in [step for step in steps if not isinstance(step, Step)]:
+        kind = wrong if isinstance(wrong, type) else type(wrong)
+        better = "make an object of it" if kind is wrong else "derive it from compression.Step"
+        raise CompressionError(
+            f"{kind.__module__}.{kind.__qualname__} is no compression step; {better}."
+        )
     for step, following in pairwise(steps):
-        if getattr(step, "last", False):
+        if step.last:
             raise CompressionError(
-                f"{_name(step)} must be the last step, but {_name(following)} follows it."
+                f"{step.name} must be the last step, but {following.name} follows it."
             )
 
 
@@ -167,7 +175,3 @@ def _entered(context: Context, step: Step, network: nn.Module) -> Context:
     costs: dict[str, float] = {"macs": count_macs(network, size), "params": count_params(network)}
     costs |= entry_latency(step, latency)
     return replace(context, entry_cost=costs, relative_latency=latency)
-
-
-def _name(step: Step) -> str:
-    return getattr(step, "name", type(step).__name__)

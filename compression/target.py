@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator
 
 from compression.errors import CompressionError
-from compression.schema import is_number, shown
+from compression.schema import is_number, nearest, shown
 
 TOLERANCE = 0.02  # a cost this near to the goal, relative to the goal, meets it
 FINEST = 1e-4  # of the parameter's range: settings nearer to each other count as the same
@@ -118,7 +118,8 @@ class Target:
             return setting
         if setting is not None and not isinstance(setting, Mapping):
             raise CompressionError(
-                f"{place} is a measure and a ratio as {{macs: 0.5}}, not {setting!r}."
+                f"{place}={shown(setting)} is not allowed; it must be a measure and a ratio, as "
+                "{macs: 0.5}."
             )
         asked = {key: ratio for key, ratio in (setting or {}).items() if ratio is not None}
         if not asked:
@@ -128,7 +129,8 @@ class Target:
         ((measure, ratio),) = asked.items()
         if measure not in MEASURES:
             raise CompressionError(
-                f"{place} knows no {measure!r}; there are {', '.join(MEASURES)}."
+                f"There is no key {place}.{measure}{nearest(measure, MEASURES)}; there are "
+                f"{', '.join(MEASURES)}."
             )
         if not (is_number(ratio) and 0 < ratio <= 1):
             raise CompressionError(

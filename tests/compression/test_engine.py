@@ -74,6 +74,21 @@ def test_order():
         check_order([Silence(last=True), Tucker()])
 
 
+def test_what_is_no_step_is_refused_before_anything_is_done(network, sample):
+    class Alike:
+        name, rounds, last = "alike", 1, False
+
+        def plan(self, network, context, round):
+            pytest.fail("was run")
+
+    for wrong, says in [
+        (Alike(), "Alike is no compression step; derive it from compression.Step"),
+        (Tucker, "Tucker is no compression step; make an object of it"),
+    ]:
+        with pytest.raises(CompressionError, match=says):
+            compress(network, [wrong], sample=sample)
+
+
 def test_a_plan_must_be_plain_data(network, context):
     for plan in (torch.ones(1), {1, 2}, float("nan")):
         with pytest.raises(CompressionError, match="not plain JSON"):

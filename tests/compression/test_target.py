@@ -25,10 +25,13 @@ def test_reads_a_setting():
         ({"macs": 1.5}, "macs=1.5 is not"),
         ({"macs": "half"}, "macs=half is not"),
         ({"macs": True}, "macs=true is not"),
-        ({"flops": 0.5}, "no 'flops'; there are macs, params, latency"),
+        (
+            {"mac": 0.5},
+            r"no key there.mac \(did you mean macs\?\); there are macs, params, latency",
+        ),
         ({"latency": 0}, r"there.latency=0 is not allowed; it must be a ratio"),
         ({"macs": 0.5, "params": 0.5}, "names macs and params"),
-        (0.5, "as {macs: 0.5}, not 0.5"),
+        (0.5, "there=0.5 is not allowed; it must be a measure and a ratio, as {macs: 0.5}"),
     ],
 )
 def test_refuses_what_is_no_target(setting, says):
