@@ -61,7 +61,10 @@ def choice_error(names: Iterable[str | None], more: str = "") -> PydanticCustomE
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
 def declared(
-    *, error: type[Exception] = CompressionError, more: Literal["forbid", "ignore"] = "forbid"
+    *,
+    error: type[Exception] = CompressionError,
+    more: Literal["forbid", "ignore"] = "forbid",
+    eq: bool = True,
 ) -> Callable[[Class], Class]:
     """Makes a class out of its typed fields, all given by keyword and validated.
 
@@ -71,11 +74,12 @@ def declared(
     Args:
         error: what a refusal raises.
         more: whether keys that are not declared are refused, or are somebody else's to check.
+        eq: whether objects of the same settings are equal; if not, each is hashed as itself.
     """
 
     def decorate(cls: Class) -> Class:
         config = ConfigDict(extra=more, defer_build=True, arbitrary_types_allowed=True)
-        made: Any = validated(cls, kw_only=True, config=config)
+        made: Any = validated(cls, kw_only=True, eq=eq, config=config)
 
         @functools.wraps(made.__init__)
         def __init__(self: Any, **settings: Any) -> None:

@@ -31,11 +31,9 @@ ROOTS = ("compression", "datamodules", "lightning_modules")
 # run before it is imported. By names, since `config`, which runs them, lies below the components.
 SCHEMAS = {
     "model": "lightning_modules.networks.schema:check_model",
+    "compression": "lightning_modules.config.check_compression:check_compression",
     "distillation": "lightning_modules.distillation.schema:check_distillation",
     "teachers": "lightning_modules.distillation.teacher_runs:check_teachers",
-    "loss": "lightning_modules.training.losses.schema:check_limits",
-    "auxiliary": "lightning_modules.training.auxiliary.schema:check_auxiliary_nodes",
-    "devices": "lightning_modules.training.device_schema:check_devices",
     "training": "lightning_modules.training.schema:check_training",
     "quantized_training": "lightning_modules.training.schema:check_quantized_training",
     "loggers": "lightning_modules.reporting.loggers.schema:check_loggers",

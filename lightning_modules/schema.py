@@ -3,12 +3,13 @@
 The one place for "a number, not a bool", "one of these" and the like; imports no torch.
 """
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, dataclass_transform
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from compression import schema
 from compression.errors import CompressionError
@@ -30,7 +31,13 @@ from compression.schema import nearest as nearest
 from compression.schema import shown as shown
 from lightning_modules.errors import ConfigError
 
-declared = functools.partial(schema.declared, error=ConfigError)
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
+def declared(
+    *, more: Literal["forbid", "ignore"] = "forbid", eq: bool = True
+) -> Callable[[schema.Class], schema.Class]:
+    """`compression.schema.declared`, whose refusals are ConfigErrors."""
+    return schema.declared(error=ConfigError, more=more, eq=eq)
 
 
 def check_settings(declaration: type, settings: Mapping[str, Any], place: str = "") -> Any:
@@ -42,17 +49,63 @@ def check_settings(declaration: type, settings: Mapping[str, Any], place: str = 
     return schema.check_settings(declaration, settings, place, error=ConfigError)
 
 
-def whole_from(least: int) -> Any:
-    """The type of whole numbers from `least`, also written as 3.0 or 1e3."""
+def check_target(
+    declarations: Mapping[str, type],
+    node: Mapping[str, Any],
+    place: str,
+    *,
+    otherwise: type | None = None,
+) -> None:
+    """Checks what a node tells its `_target_` by what is declared of that.
 
-    def is_whole_number(value: float) -> float:
-        if value != int(value):
-            raise ValueError
+    Args:
+        declarations: by dotted path.
+        node: plain values.
+        place: its key.
+        otherwise: what is declared of all others; None passes them over.
+
+    Raises:
+        ConfigError: for the first mistake.
+    """
+    declaration = declarations.get(str(node.get("_target_")), otherwise)
+    if declaration is not None:
+        told = {key: value for key, value in node.items() if not key.startswith("_")}  # no _target_
+        check_settings(declaration, told, place)
+
+
+@dataclass(frozen=True)
+class whole_from:
+    """Annotates whole numbers from `least`, which may also be written as 3.0 or 1e3."""
+
+    least: int
+
+    def validate(self, value: Any) -> Any:
+        """The number as it is written.
+
+        Raises:
+            PydanticCustomError: it is another, or none.
+        """
+        if not is_number(value) or not self.least <= value < math.inf or value != int(value):
+            raise PydanticCustomError("wanted", f"a whole number >= {self.least}")
         return value
 
-    limits = Field(ge=least, allow_inf_nan=False)
-    words = Wanted(f"a whole number >= {least}")
-    return Annotated[float, Strict(), limits, AfterValidator(is_whole_number), words]
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+
+def _pixels(value: Any) -> tuple[int, int]:
+    try:
+        if not isinstance(value, bool):
+            return height_width(value)
+    except CompressionError:
+        pass
+    raise ValueError(f"{{place}}={value} is no size; give pixels, as 64 or [48,64].")
+
+
+# (height, width) in pixels, written as one side or as two.
+ImageSize = Annotated[Any, AfterValidator(_pixels)]
 
 
 def _height_width(value: Any) -> tuple[int, int]:

@@ -1,4 +1,5 @@
-from .class_balance import SCHEMES as SCHEMES
+from .class_balance import SAMPLERS as SAMPLERS
+from .class_balance import ClassSampler as ClassSampler
 from .class_balance import class_weights as class_weights
 from .data_loader import PrefetchingLoader as PrefetchingLoader
 from .data_loader import make_loader as make_loader

@@ -13,7 +13,7 @@ from datamodules.audit import warn_of_leakage
 from datamodules.cache import CachedSplit, Pixels, allow_bad_images, open_cache
 from datamodules.decoding import RESIZE_MODES, ResizeMode
 from datamodules.errors import DataError
-from datamodules.loading.class_balance import class_weights
+from datamodules.loading.class_balance import ClassSampler, class_weights
 from datamodules.loading.data_loader import make_loader, worker_count
 from datamodules.loading.dataset import Augmentation, ImageDataset
 from datamodules.loading.sampling import EpochSampler
@@ -38,7 +38,7 @@ class ImageData(pl.LightningDataModule):
         batch_size: images in a training batch.
         eval_batch_size: images in a validation or test batch.
         sampling: how often classes come in training: `natural`, or with the weights of
-            `datamodules.loading.class_balance`: `balanced`, `sqrt`, `effective_number`.
+            `class_weights`: `balanced`, `sqrt`, `effective_number`, or a function of one's own.
         num_workers: processes that make batches; "auto" is none where there are 2 cores or fewer.
         cache: keep decoded pixels on disk; else files are decoded for every batch.
         cache_dir: where caches are kept, shared by all runs.
@@ -63,7 +63,7 @@ class ImageData(pl.LightningDataModule):
         image_size: int | Sequence[int],
         batch_size: int = 64,
         eval_batch_size: int = 256,
-        sampling: str = "natural",
+        sampling: str | ClassSampler = "natural",
         num_workers: int | str = "auto",
         cache: bool = True,
         cache_dir: str,

@@ -6,6 +6,7 @@ second and leaves nothing behind.
 
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,15 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.loading import SCHEMES
-from lightning_modules.config.check_compression import check_compression
 from lightning_modules.config.command_line import explain
 from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import rename_composed
+from lightning_modules.config.schema import RunSettings
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks import resolved
 from lightning_modules.registry import build, plain, schema
 from lightning_modules.runs import leaves, make_splits, run_directory, saved_run
-from lightning_modules.schema import (
-    FRACTION,
-    POSITIVE,
-    Limit,
-    require_choice,
-    require_image_size,
-    require_number,
-    whole,
-)
+from lightning_modules.schema import check_settings
 
 
 class CheckBeforeStart(Callback):
@@ -96,20 +88,17 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     """
     rename_composed(cfg)
     _check_missing(cfg)
+    _check_top_level(cfg)
     schema("model")(cfg.model, "model")
     for name, node in cfg.teacher.items():
         if node.get("model") is not None:
             schema("model")(node.model, f"teacher.{name}.model")
-    _check_numbers(cfg)
-    _check_augment(cfg)
-    _check_mixing(cfg)
+    schema("training")(cfg, sweep=sweep)
     schema("distillation")(cfg)
-    _check_loss(cfg)
-    check_compression(cfg)
+    schema("compression")(cfg)
     schema("objectives")(cfg)
-    schema("devices")(cfg.trainer, sweep=sweep)
-    schema("training")(cfg)
     schema("loggers")(cfg)
+    _check_augment(cfg)
     classes = _check_data(cfg)
     _check_entered(cfg, classes)
     schema("teachers")(cfg, classes, sweep=sweep)
@@ -121,7 +110,7 @@ def check_step(cfg: DictConfig) -> None:
     Raises:
         ConfigError, DataError: one sentence on the first mistake found.
     """
-    check_compression(cfg)
+    schema("compression")(cfg)
     _check_entered(cfg, _check_data(cfg))
 
 
@@ -144,28 +133,10 @@ def _check_missing(cfg: DictConfig) -> None:
             raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
 
 
-def _check_numbers(cfg: DictConfig) -> None:
-    _number(cfg, "trainer.max_epochs", whole(0))
-    _number(cfg, "data.batch_size", whole(2))
-    _number(cfg, "seed", whole(0))
-    _among(cfg, "trainer.keep", ("last", "best"))
-    _among(cfg, "trainer.memory_format", ("auto", "contiguous", "channels_last"))
-    _among(cfg, "latency.backend", ("onnxruntime", "eager", None))
-    _among(cfg, "sampling", ("natural", *SCHEMES[1:]))
-    _among(cfg, "score.split", ("val", "test"))
-    _number(cfg, "score.macs.reference_macs", POSITIVE)
-    _number(cfg, "score.macs.reference_f1", (lambda x: 0 < x <= 1, "in 0..1"))
-    _number(cfg, "score.time.reference_seconds", POSITIVE)
-    _among(cfg, "teacher_policy", ("train", "refuse", None))
-    require_image_size("data.image_size", cfg.data.image_size)
-
-
-def _number(cfg: DictConfig, key: str, limit: Limit) -> None:
-    require_number(key, OmegaConf.select(cfg, key), limit)
-
-
-def _among(cfg: DictConfig, key: str, choices: tuple[str | None, ...]) -> None:
-    require_choice(key, OmegaConf.select(cfg, key), choices)
+def _check_top_level(cfg: DictConfig) -> None:
+    told = {field.name: cfg[field.name] for field in fields(RunSettings) if field.name in cfg}
+    nodes = {name: resolved(node, name) for name, node in told.items() if OmegaConf.is_dict(node)}
+    check_settings(RunSettings, told | nodes)
 
 
 def _check_augment(cfg: DictConfig) -> None:
@@ -181,23 +152,6 @@ def _check_augment(cfg: DictConfig) -> None:
         require_library(name, cfg.augment.backend)
     if all(name.startswith(own) for name in transforms):
         build(cfg.augment, lazy=True)
-
-
-def _check_mixing(cfg: DictConfig) -> None:
-    for name in ("alpha", "mixup_alpha"):
-        if name in cfg.mixing:
-            _number(cfg, f"mixing.{name}", POSITIVE)
-    if "probability" in cfg.mixing:
-        _number(cfg, "mixing.probability", FRACTION)
-
-
-def _check_loss(cfg: DictConfig) -> None:
-    if cfg.model.get("cosine_scale") is not None:
-        _number(cfg, "model.cosine_scale", POSITIVE)
-    settings = resolved(cfg.loss, "loss")
-    if str(settings.get("_target_")).startswith("lightning_modules.training.losses."):
-        schema("loss")(settings)
-    schema("auxiliary")(resolved(cfg.auxiliary, "auxiliary"))
 
 
 def _check_data(cfg: DictConfig) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def scans_folder(run: RunContext) -> Path:
         "images": [data.key("train"), data.key("val")],
         "size": data.image_size,
         "batches": [data.batch_size, data.eval_batch_size],
-        "order": [data.seed, data.sampling],
+        "order": [data.seed, cfg.sampling],
         "loss": plain(cfg.loss),
         "device": device_name(run.device),
     }

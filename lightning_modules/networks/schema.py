@@ -1,6 +1,5 @@
 """What a model node may say, checked without torch; the names of torchvision's networks."""
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain
+from lightning_modules.schema import Flag, Positive, Text, check_settings, declared, nearest
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "mnasnet": ("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
@@ -75,6 +75,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 
 
+TORCHVISION = "lightning_modules.networks.zoo.torchvision_network"
+
+
 def check_variant(family: str, variant: str) -> None:
     """Refuse what the family does not have.
 
@@ -87,12 +90,30 @@ def check_variant(family: str, variant: str) -> None:
         )
     names = FAMILIES[family]
     if variant not in names:
-        near = get_close_matches(str(variant), names, n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
         raise ConfigError(
-            f"There is no model.variant {variant!r} in {family}{guess}; choose one of "
-            f"{', '.join(names)}."
+            f"There is no model.variant {variant!r} in {family}{nearest(variant, names)}; choose "
+            f"one of {', '.join(names)}."
         )
+
+
+@declared(more="ignore")
+class ModelSettings:
+    """A `model` node; what is not declared is the network's own."""
+
+    pretrained: Flag = False
+    weights: Text | None = None
+    cosine_scale: Positive | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is None:
+            return
+        if self.pretrained:
+            raise ValueError(
+                f"{{place}}.pretrained=true and {{place}}.weights={self.weights} exclude each "
+                "other; keep one of them."
+            )
+        if not Path(self.weights).is_file():
+            raise ValueError(f"{{place}}.weights={self.weights}: there is no such file.")
 
 
 def check_model(model: DictConfig, place: str) -> None:
@@ -101,17 +122,10 @@ def check_model(model: DictConfig, place: str) -> None:
     Raises:
         ConfigError: one sentence on the first mistake found.
     """
-    resolved(model, place)
-    if "family" in model:
-        check_variant(model.family, model.variant)
-    if model.get("weights") is not None:
-        if model.get("pretrained"):
-            raise ConfigError(
-                f"{place}.pretrained=true and {place}.weights={model.weights} exclude each other; "
-                "keep one of them."
-            )
-        if not Path(model.weights).is_file():
-            raise ConfigError(f"{place}.weights={model.weights}: there is no such file.")
+    node = resolved(model, place)
+    check_settings(ModelSettings, node, place)
+    if node.get("_target_") == TORCHVISION:
+        check_variant(node["family"], node["variant"])
 
 
 def resolved(node: DictConfig, place: str) -> dict[str, Any]:

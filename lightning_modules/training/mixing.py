@@ -5,8 +5,8 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build
+from lightning_modules.training.mixing_schema import EitherMixingSettings, MixingSettings
 
 
 class Mixing:
@@ -19,13 +19,9 @@ class Mixing:
         probability: share of the batches that it mixes.
         num_classes: number of classes.
 
-    Raises:
-        ConfigError: probability does not lie in 0..1.
     """
 
     def __init__(self, transform: nn.Module, *, probability: float, num_classes: int) -> None:
-        if not 0 <= probability <= 1:
-            raise ConfigError(f"mixing.probability={probability}; it must lie in 0..1.")
         self.transform = transform
         self.probability = probability
         self.num_classes = num_classes
@@ -58,7 +54,8 @@ def cut_mix(*, alpha: float, probability: float, num_classes: int) -> Mixing:
         probability: share of the batches.
         num_classes: number of classes.
     """
-    transform = v2.CutMix(alpha=_checked("alpha", alpha), num_classes=num_classes)
+    MixingSettings(alpha=alpha, probability=probability)
+    transform = v2.CutMix(alpha=alpha, num_classes=num_classes)
     return Mixing(transform, probability=probability, num_classes=num_classes)
 
 
@@ -70,7 +67,8 @@ def mix_up(*, alpha: float, probability: float, num_classes: int) -> Mixing:
         probability: share of the batches.
         num_classes: number of classes.
     """
-    transform = v2.MixUp(alpha=_checked("alpha", alpha), num_classes=num_classes)
+    MixingSettings(alpha=alpha, probability=probability)
+    transform = v2.MixUp(alpha=alpha, num_classes=num_classes)
     return Mixing(transform, probability=probability, num_classes=num_classes)
 
 
@@ -85,13 +83,8 @@ def cut_mix_or_mix_up(
         probability: share of the batches.
         num_classes: number of classes.
     """
-    cut = v2.CutMix(alpha=_checked("alpha", alpha), num_classes=num_classes)
-    mean = v2.MixUp(alpha=_checked("mixup_alpha", mixup_alpha), num_classes=num_classes)
+    EitherMixingSettings(alpha=alpha, mixup_alpha=mixup_alpha, probability=probability)
+    cut = v2.CutMix(alpha=alpha, num_classes=num_classes)
+    mean = v2.MixUp(alpha=mixup_alpha, num_classes=num_classes)
     transform = v2.RandomChoice([cut, mean])
     return Mixing(transform, probability=probability, num_classes=num_classes)
-
-
-def _checked(name: str, alpha: float) -> float:
-    if not alpha > 0:
-        raise ConfigError(f"mixing.{name}={alpha}; it must be above 0.")
-    return alpha

@@ -11,8 +11,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_modules.networks import Network, matching_layers
 from lightning_modules.registry import build, plain, takes
+from lightning_modules.training.callbacks.schema import FREEZING
 from lightning_modules.training.parameter_groups import parameter_groups
-from lightning_modules.training.schema import FREEZING, chosen_callbacks
+from lightning_modules.training.schema import chosen_callbacks
 
 LAYER_RATES = ("lr_factors", "layer_decay")  # of an optimizer node, for its parameter groups
 LIGHTNING_KEYS = ("interval", "monitor")  # of a scheduler node, for Lightning

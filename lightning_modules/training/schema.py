@@ -1,50 +1,115 @@
 """What the configuration alone shows of a training that cannot work; torch is not imported."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from pydantic import AfterValidator
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.networks import resolved
 from lightning_modules.registry import plain
 from lightning_modules.runs import read_config
 from lightning_modules.schema import (
-    BETWEEN_0_AND_1,
-    FRACTION,
-    POSITIVE,
-    at_least,
-    require_choice,
-    require_number,
-    whole,
+    AtLeast0,
+    Between0And1,
+    Fraction,
+    Positive,
+    Ratio,
+    check_settings,
+    check_target,
+    declared,
+    is_number,
+    whole_from,
 )
-from lightning_modules.training.device_schema import several_devices
+from lightning_modules.training.auxiliary.schema import check_auxiliary_nodes
+from lightning_modules.training.callbacks.schema import EMA, FREEZING, WatchingSettings
+from lightning_modules.training.callbacks.schema import SETTINGS as CALLBACKS
+from lightning_modules.training.device_schema import check_trainer, several_devices
+from lightning_modules.training.losses.schema import SETTINGS as LOSSES
+from lightning_modules.training.mixing_schema import SETTINGS as MIXINGS
 
-# What is measured in each epoch; a larger value is better where it is no loss.
-MONITORS = ("val/f1", "val/accuracy", "val/loss", "train/loss")
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
-ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-EMA, FREEZING = (
-    "lightning_modules.training.callbacks.ema.EMA",
-    "lightning_modules.training.callbacks.freezing.Freezing",
-)
 WEIGHT_CHANGING = (EMA, FREEZING)  # callbacks that decide which weights come out
 
 
-def check_training(cfg: DictConfig) -> None:
-    """Refuses an optimizer, schedule, trainer or callback that cannot work.
+def _factors(factors: Any) -> Any:
+    if not isinstance(factors, Mapping):
+        raise ValueError(
+            f"{{place}}={factors} must map layer patterns to multiples of lr, as "
+            "'{place}={*:0.1,head:1}'."
+        )
+    for pattern, factor in factors.items():
+        if not is_number(factor) or not factor >= 0:
+            raise ValueError(
+                f"{{place}}[{pattern}]={factor} is not allowed; it must be at least 0."
+            )
+    return factors
+
+
+@declared(more="ignore")
+class OptimizerSettings:
+    """An `optimizer` node; what is not declared is the optimizer's own."""
+
+    lr: Positive
+    weight_decay: AtLeast0 = 0.0
+    layer_decay: Ratio = 1.0
+    lr_factors: Annotated[Any, AfterValidator(_factors)] | None = None
+
+
+@declared(more="ignore")
+class SchedulerSettings(WatchingSettings):
+    """A `scheduler` node of one's own, whose other keys are its own."""
+
+    interval: Literal["step", "epoch"] = "step"
+
+
+@declared(more="ignore")
+class KnownSchedulerSettings(SchedulerSettings):
+    """A `scheduler` node of this package or of torch; each has some of these keys."""
+
+    pct_start: Between0And1 = 0.3
+    div_factor: Positive = 1.0
+    final_div_factor: Positive = 1.0
+    final_fraction: Fraction = 0.0
+    warmup_epochs: AtLeast0 = 0.0
+    cycle_epochs: Positive = 1.0
+    cycle_factor: Annotated[float, whole_from(1)] = 1
+    step_size: Annotated[float, whole_from(1)] = 1
+    gamma: Positive = 1.0
+    factor: Between0And1 = 0.5
+    min_lr: AtLeast0 = 0.0
+
+
+KNOWN_SCHEDULES = ("lightning_modules.training.schedules.", "torch.optim.lr_scheduler.")
+
+
+def check_training(cfg: DictConfig, *, sweep: bool) -> None:
+    """Refuses what no training can be told, and what does not go together in one.
+
+    Args:
+        cfg: the composed configuration.
+        sweep: whether this is a sweep or a trial of one.
 
     Raises:
         ConfigError: one sentence on the first mistake found.
     """
-    _check_trainer(cfg.trainer)
-    _check_optimizer(cfg.optimizer)
-    _check_scheduler(cfg.scheduler)
+    check_trainer(cfg.trainer, sweep=sweep)
+    check_settings(OptimizerSettings, resolved(cfg.optimizer, "optimizer"), "optimizer")
+    schedule = resolved(cfg.scheduler, "scheduler")
+    known = str(schedule.get("_target_")).startswith(KNOWN_SCHEDULES)
+    check_settings(KnownSchedulerSettings if known else SchedulerSettings, schedule, "scheduler")
     for name, node in chosen_callbacks(cfg).items():
-        _check_callback(f"callbacks.{name}", node)
-    _check_lr_find(cfg)
-    for key in ("pictures", "report"):
-        if cfg[key] not in (None, True, False):
-            raise ConfigError(f"{key}={cfg[key]} is neither true, false nor null.")
+        place = f"callbacks.{name}"
+        check_target(CALLBACKS, resolved(node, place), place, otherwise=WatchingSettings)
+    check_target(MIXINGS, resolved(cfg.mixing, "mixing"), "mixing")
+    check_target(LOSSES, resolved(cfg.loss, "loss"), "loss")
+    check_auxiliary_nodes(resolved(cfg.auxiliary, "auxiliary"))
+    if cfg.lr_find and cfg.from_run is not None:
+        raise ConfigError(
+            "lr_find=true looks for the rate of the training, but from_run starts after it; give "
+            "optimizer.lr, or the step's own lr."
+        )
     if cfg.resume is not None:
         _check_resumed(cfg, Path(cfg.resume))
 
@@ -82,87 +147,6 @@ def check_quantized_training(cfg: DictConfig, place: str, settings: dict[str, An
 def chosen_callbacks(cfg: DictConfig) -> dict[str, DictConfig]:
     """The callbacks by name, without those that were set to null."""
     return {name: node for name, node in cfg.callbacks.items() if node is not None}
-
-
-def _check_trainer(trainer: DictConfig) -> None:
-    require_choice("trainer.accelerator", trainer.accelerator, ACCELERATORS)
-    require_choice("trainer.precision", trainer.precision, PRECISIONS)
-    require_number("trainer.accumulate_grad_batches", trainer.accumulate_grad_batches, whole(1))
-    if trainer.gradient_clip_val is not None:
-        require_number("trainer.gradient_clip_val", trainer.gradient_clip_val, POSITIVE)
-    for key in ("limit_train_batches", "limit_val_batches"):
-        value = trainer[key]
-        fits = lambda x: (isinstance(x, int) and x >= 1) or 0 < x <= 1  # noqa: E731
-        require_number(
-            f"trainer.{key}", value, (fits, "a share in 0..1 or a number of batches >= 1")
-        )
-
-
-def _check_optimizer(optimizer: DictConfig) -> None:
-    require_number("optimizer.lr", optimizer.get("lr"), POSITIVE)
-    require_number("optimizer.weight_decay", optimizer.get("weight_decay", 0), at_least(0))
-    decay = (lambda x: 0 < x <= 1, "above 0 and at most 1")
-    require_number("optimizer.layer_decay", optimizer.get("layer_decay", 1.0), decay)
-    factors = optimizer.get("lr_factors")
-    if factors is not None and not OmegaConf.is_dict(factors):
-        raise ConfigError(
-            f"optimizer.lr_factors={factors} must map layer patterns to multiples of lr, as "
-            "'optimizer.lr_factors={*:0.1,head:1}'."
-        )
-    for pattern, factor in (factors or {}).items():
-        require_number(f"optimizer.lr_factors[{pattern}]", factor, at_least(0))
-
-
-def _check_scheduler(scheduler: DictConfig) -> None:
-    between, positive, from_0, steps = BETWEEN_0_AND_1, POSITIVE, at_least(0), whole(1)
-    limits = {
-        "pct_start": between, "factor": between, "gamma": positive, "step_size": steps,
-        "cycle_epochs": positive, "cycle_factor": steps, "warmup_epochs": from_0,
-        "final_fraction": FRACTION, "patience": whole(0),
-        "div_factor": positive, "final_div_factor": positive, "min_lr": from_0,
-    }  # fmt: skip
-    for key, limit in limits.items():
-        if key in scheduler:
-            require_number(f"scheduler.{key}", scheduler[key], limit)
-    if "interval" in scheduler:
-        require_choice("scheduler.interval", scheduler.interval, ("step", "epoch"))
-    _check_monitor("scheduler", scheduler)
-
-
-def _check_callback(place: str, node: DictConfig) -> None:
-    if node.get("_target_") == EMA:
-        require_number(f"{place}.decay", node.decay, BETWEEN_0_AND_1)
-    if node.get("_target_") == FREEZING:
-        require_number(f"{place}.epochs", node.epochs, whole(0))
-        patterns = node.get("patterns")
-        if patterns is not None and not OmegaConf.is_list(patterns):
-            raise ConfigError(f"{place}.patterns={patterns} must be a list, as ['body.*'].")
-    if "patience" in node:
-        require_number(f"{place}.patience", node.patience, whole(0))
-    _check_monitor(place, node)
-
-
-def _check_monitor(place: str, node: DictConfig) -> None:
-    """What is watched must be measured, and watched in the direction in which it improves."""
-    if node.get("monitor") is None:
-        return
-    require_choice(f"{place}.monitor", node.monitor, MONITORS)
-    better = "min" if node.monitor.endswith("loss") else "max"
-    if node.get("mode", better) != better:
-        raise ConfigError(
-            f"{place}.mode={node.mode} does not fit {place}.monitor={node.monitor}, which improves "
-            f"the other way; set {place}.mode={better}."
-        )
-
-
-def _check_lr_find(cfg: DictConfig) -> None:
-    if not isinstance(cfg.lr_find, bool):
-        raise ConfigError(f"lr_find={cfg.lr_find} is neither true nor false.")
-    if cfg.lr_find and cfg.from_run is not None:
-        raise ConfigError(
-            "lr_find=true looks for the rate of the training, but from_run starts after it; give "
-            "optimizer.lr, or the step's own lr."
-        )
 
 
 def _check_resumed(cfg: DictConfig, run: Path) -> None:

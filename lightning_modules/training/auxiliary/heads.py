@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.training.auxiliary.schema import check_decoder
+from lightning_modules.training.auxiliary.schema import ReconstructionSettings
 
 
 class AuxiliaryClassifier(nn.Module):
@@ -78,12 +79,12 @@ class Reconstruction(nn.Module):
         shape: Sequence[int],
         num_classes: int,
         image_size: tuple[int, int],
-        error: str = "mse",
+        error: Literal["mse", "l1"] = "mse",
         downsample: int = 2,
         channels: int = 32,
     ) -> None:
         super().__init__()
-        check_decoder({"error": error, "downsample": downsample, "channels": channels})
+        ReconstructionSettings(error=error, downsample=downsample, channels=channels)
         if len(shape) != 4:
             raise ConfigError(f"its output {in_words(shape)} is no feature map N x C x H x W.")
         check_map(shape, image_size)

@@ -1,18 +1,60 @@
-"""What an auxiliary node may say; read without torch, so that a mistake costs a second."""
+"""What an auxiliary node may say; declared without torch, so that a mistake costs a second."""
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.schema import is_number, require_choice, require_whole
-from lightning_modules.training.losses.schema import check_limits
+from lightning_modules.schema import Count, check_settings, check_target, declared, is_number
+from lightning_modules.training.losses.schema import SETTINGS as LOSSES
 
-ERRORS = ("mse", "l1")
+
+def _places(places: Any) -> Any:
+    if not isinstance(places, Mapping) or not places:
+        given = "has no value" if places in (None, {}) else f"is {places}"
+        raise ValueError(
+            f"{{place}} {given}; give modules of the network with the weights of their losses, as "
+            "'{place}={features.stage2: 0.3}' (python scripts/describe.py lists the modules)."
+        )
+    for path, weight in places.items():
+        if not is_number(weight) or not 0 <= weight < math.inf:
+            raise ValueError(
+                f"{{place}}: the weight {weight} of {path} is not allowed; it must be at least 0."
+            )
+    return places
+
+
+@declared(more="ignore")
+class AuxiliarySettings:
+    """Of every auxiliary node: the modules that it looks into, with the weights of its losses."""
+
+    at: Annotated[Any, AfterValidator(_places)] = None
+
+
+@declared()
+class ReconstructionSettings:
+    """Of `Reconstruction`, besides the modules.
+
+    Attributes:
+        error: of pixels, the mean over all values.
+        downsample: side of the image relative to that of the target.
+        channels: of the decoder's convolutions.
+    """
+
+    name: ClassVar[str] = "auxiliary.reconstruction"
+
+    error: Literal["mse", "l1"] = "mse"
+    downsample: Count = 2
+    channels: Count = 32
+
+
+SETTINGS = {"lightning_modules.training.auxiliary.heads.Reconstruction": ReconstructionSettings}
 
 
 def check_auxiliary_nodes(nodes: Mapping[str, Any]) -> None:
-    """Refuses nodes that name no modules, or whose numbers are impossible.
+    """Refuses nodes that name no modules, or whose settings are impossible.
 
     Args:
         nodes: by name, plain data.
@@ -24,34 +66,7 @@ def check_auxiliary_nodes(nodes: Mapping[str, Any]) -> None:
         place = f"auxiliary.{name}"
         if not isinstance(node, Mapping) or node.get("_target_") is None:
             raise ConfigError(f"{place} has settings but was not chosen; add auxiliary={name}.")
-        _check_places(f"{place}.at", node.get("at"))
-        loss = node.get("loss") or {}
-        if str(loss.get("_target_")).startswith("lightning_modules.training.losses."):
-            check_limits(loss, f"{place}.loss")
-        if "error" in node:
-            check_decoder(node, place)
-
-
-def check_decoder(settings: Mapping[str, Any], place: str = "auxiliary.reconstruction") -> None:
-    """Refuses impossible `error`, `downsample` and `channels` of a reconstruction.
-
-    Raises:
-        ConfigError: names the key.
-    """
-    require_choice(f"{place}.error", settings["error"], ERRORS)
-    for key in ("downsample", "channels"):
-        require_whole(f"{place}.{key}", settings[key])
-
-
-def _check_places(key: str, places: Any) -> None:
-    if not isinstance(places, Mapping) or not places:
-        given = "has no value" if places in (None, {}) else f"is {places}"
-        raise ConfigError(
-            f"{key} {given}; give modules of the network with the weights of their losses, as "
-            f"'{key}={{features.stage2: 0.3}}' (python scripts/describe.py lists the modules)."
-        )
-    for path, weight in places.items():
-        if not is_number(weight) or not 0 <= weight < math.inf:
-            raise ConfigError(
-                f"{key}: the weight {weight} of {path} is not allowed; it must be at least 0."
-            )
+        check_settings(AuxiliarySettings, {"at": node.get("at")}, place)
+        check_target(LOSSES, node.get("loss") or {}, f"{place}.loss")
+        own = {key: value for key, value in node.items() if key not in ("at", "loss")}
+        check_target(SETTINGS, own, place)

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from lightning_modules.errors import ConfigError
+from lightning_modules.training.callbacks.schema import EMASettings
 
 
 class EMA(WeightAveraging):
@@ -21,15 +21,10 @@ class EMA(WeightAveraging):
 
     Args:
         decay: share of the average that an update keeps, in (0, 1).
-
-    Raises:
-        ConfigError: `decay` is not between 0 and 1.
     """
 
     def __init__(self, *, decay: float = 0.999) -> None:
-        if not 0 < decay < 1:
-            raise ConfigError(f"callbacks.ema.decay={decay}; it must lie between 0 and 1.")
-        self.decay = decay
+        self.decay = EMASettings(decay=decay).decay
         super().__init__()
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:

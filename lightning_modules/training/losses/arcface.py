@@ -1,7 +1,6 @@
 """ArcFace: an additive margin on the angle between features and class."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +8,11 @@ from torch.nn import functional
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.cosine_head import CosineLinear
-from lightning_modules.training.losses.schema import check_limits
+from lightning_modules.training.losses.schema import ArcFaceSettings
 from lightning_modules.training.losses.weighted import WeightedLoss, probabilities
 
 
-class ArcFace(WeightedLoss):
+class ArcFace(ArcFaceSettings, WeightedLoss):
     """Cross-entropy of scale * cos(angle + margin) for the target class, scale * cos(angle) else.
 
     Deng et al. 2019, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", section
@@ -21,31 +20,7 @@ class ArcFace(WeightedLoss):
     A soft target's class gets the margin times its share, cos(angle + margin * share); a hard
     target has all of it. Where the angle and its margin pass pi, and the cosine would rise again,
     it falls on along cos(angle) - margin sin(margin), as in the paper's own code.
-
-    Args:
-        margin: radians, 0..pi/2; the paper has 0.5 for tens of thousands of faces.
-        scale: of the head, above 0.
-        class_weights: this and the others as of `WeightedLoss`.
     """
-
-    def __init__(
-        self,
-        *,
-        margin: float = 0.3,
-        scale: float = 16.0,
-        class_weights: str = "none",
-        beta: float = 0.999,
-        label_smoothing: float = 0.0,
-        class_counts: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            class_weights=class_weights,
-            beta=beta,
-            label_smoothing=label_smoothing,
-            class_counts=class_counts,
-        )
-        check_limits({"margin": margin, "scale": scale})
-        self.margin, self.scale = margin, scale
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Logits N x classes in -scale..scale, targets int64 N or N x classes -> scalar."""

@@ -1,44 +1,20 @@
 """Focal loss."""
 
-from collections.abc import Sequence
-
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.training.losses.schema import check_limits
+from lightning_modules.training.losses.schema import FocalSettings
 from lightning_modules.training.losses.weighted import WeightedLoss, probabilities
 
 SURE = 1e-12  # least 1 - p: below it the slope of (1 - p)^gamma may have no finite value
 
 
-class Focal(WeightedLoss):
+class Focal(FocalSettings, WeightedLoss):
     """-(1 - p)^gamma log p of the target class, so that images that are known already count less.
 
     Lin et al. 2017, "Focal Loss for Dense Object Detection", section 3.2, with softmax in place of
     sigmoid; for two classes both are the same.
-
-    Args:
-        gamma: 0 is cross-entropy; the paper's best is 2.
-        class_weights: this and the others as of `WeightedLoss`.
     """
-
-    def __init__(
-        self,
-        *,
-        gamma: float = 2.0,
-        class_weights: str = "none",
-        beta: float = 0.999,
-        label_smoothing: float = 0.0,
-        class_counts: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            class_weights=class_weights,
-            beta=beta,
-            label_smoothing=label_smoothing,
-            class_counts=class_counts,
-        )
-        check_limits({"gamma": gamma})
-        self.gamma = gamma
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Logits N x classes, targets int64 N or N x classes -> scalar."""

@@ -1,48 +1,28 @@
 """Logit adjustment."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.training.losses.schema import check_limits
+from lightning_modules.training.losses.schema import LogitAdjustmentSettings
 from lightning_modules.training.losses.weighted import WeightedLoss, probabilities, require_counts
 
 
-class LogitAdjustment(WeightedLoss):
+class LogitAdjustment(LogitAdjustmentSettings, WeightedLoss):
     """Cross-entropy of logits + tau log(share of the class among the training images).
 
     What the network has to learn is then what tells the classes apart, not how frequent they are;
     at inference its plain logits are taken, which suits the balanced error (Menon et al. 2021,
     "Long-Tail Learning via Logit Adjustment", equation 10). A class without training images
-    counts as if it had one.
-
-    Args:
-        tau: 0 is cross-entropy; 1 is consistent for the balanced error.
-        class_weights: this and the others as of `WeightedLoss`; the counts are always needed.
+    counts as if it had one, and the counts are always needed.
     """
 
     adjustment: Tensor  # classes
 
-    def __init__(
-        self,
-        *,
-        tau: float = 1.0,
-        class_weights: str = "none",
-        beta: float = 0.999,
-        label_smoothing: float = 0.0,
-        class_counts: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            class_weights=class_weights,
-            beta=beta,
-            label_smoothing=label_smoothing,
-            class_counts=class_counts,
-        )
-        check_limits({"tau": tau})
-        counts = torch.tensor(require_counts(class_counts, "logit adjustment")).clamp_min(1)
-        adjustment = tau * torch.log(counts / counts.sum())
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = torch.tensor(require_counts(self.class_counts, "logit adjustment")).clamp_min(1)
+        adjustment = self.tau * torch.log(counts / counts.sum())
         self.register_buffer("adjustment", adjustment, persistent=False)  # classes
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

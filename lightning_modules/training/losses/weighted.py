@@ -8,50 +8,35 @@ from torch.nn import functional
 
 from datamodules.loading import class_weights as weights_from
 from lightning_modules.errors import ConfigError
-from lightning_modules.training.losses.schema import check_limits
+from lightning_modules.runs.class_samplers import CLASS_WEIGHTS, class_sampler
+from lightning_modules.training.losses.schema import LossSettings
 
 
-class WeightedLoss(nn.Module):
+class WeightedLoss(LossSettings, nn.Module):
     """The base of losses (logits N x classes, targets) -> scalar.
 
     Targets are class indices int64 N, or probabilities N x classes that sum to 1, as mixing two
     images makes them; an index is the same as its one-hot row. All is computed in float32, also
     under half-precision autocast.
 
-    Args:
-        class_weights: none, balanced, sqrt or effective_number, see `class_balance`.
-        beta: of effective_number.
-        label_smoothing: share of every target that is spread evenly over all classes.
-        class_counts: training images of each class; needed for all weights but none.
-
     Raises:
         ConfigError: a value that is not allowed, or weights without counts.
     """
 
-    class_weights: Tensor | None  # classes
+    weights: Tensor | None  # classes
 
-    def __init__(
-        self,
-        *,
-        class_weights: str = "none",
-        beta: float = 0.999,
-        label_smoothing: float = 0.0,
-        class_counts: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__()
-        check_limits(
-            {"class_weights": class_weights, "beta": beta, "label_smoothing": label_smoothing}
-        )
-        self.label_smoothing = label_smoothing
+    def __post_init__(self) -> None:
+        nn.Module.__init__(self)
         weights: Tensor | None = None
-        if class_weights != "none":
-            counts = require_counts(class_counts, f"class_weights={class_weights}")
-            weights = torch.tensor(weights_from(counts, class_weights, beta))
-        self.register_buffer("class_weights", weights, persistent=False)  # the counts give it
+        if self.class_weights != "none":
+            counts = require_counts(self.class_counts, f"class_weights={self.class_weights}")
+            sampler = class_sampler(self.class_weights, "loss.class_weights", CLASS_WEIGHTS)
+            weights = torch.tensor(weights_from(counts, sampler, self.beta))
+        self.register_buffer("weights", weights, persistent=False)  # the counts give it
 
     def weigh(self, values: Tensor) -> Tensor:
         """`values` (... x classes), each class times its weight."""
-        return values if self.class_weights is None else values * self.class_weights.to(values)
+        return values if self.weights is None else values * self.weights.to(values)
 
     def soften(self, targets: Tensor) -> Tensor:
         """Targets N x classes after label smoothing."""
@@ -94,7 +79,7 @@ def require_counts(class_counts: Sequence[int] | None, what: str) -> Sequence[in
 
 
 class CrossEntropy(WeightedLoss):
-    """-log p of the target class; settings as of `WeightedLoss`.
+    """-log p of the target class; settings as of `LossSettings`.
 
     With `class_weights=effective_number` it is the class-balanced softmax loss of Cui et al. 2019,
     "Class-Balanced Loss Based on Effective Number of Samples", section 4.2.

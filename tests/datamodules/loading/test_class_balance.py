@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.errors import DataError
-from datamodules.loading.class_balance import SCHEMES, class_weights
+from datamodules.loading.class_balance import SAMPLERS, class_weights
 
 counts = st.lists(st.integers(0, 5000), min_size=1, max_size=20)
 
@@ -23,7 +23,7 @@ def test_by_hand(scheme, expected):
     assert class_weights([1, 4], scheme, beta=0.5) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", SAMPLERS)
 @given(counts)
 def test_the_mean_over_images_is_one_and_rare_classes_weigh_no_less(scheme, counts):
     weights = class_weights(counts, scheme)
@@ -44,7 +44,9 @@ def test_effective_number_lies_between_none_and_balanced():
 
 
 def test_mistakes():
-    with pytest.raises(DataError, match="'fair' do not exist: there are none, balanced, sqrt"):
+    with pytest.raises(
+        DataError, match="'fair' do not exist: there are none, natural, balanced, sqrt"
+    ):
         class_weights([1], "fair")
     with pytest.raises(DataError, match="beta=1 of the effective number"):
         class_weights([1], "effective_number", beta=1)

@@ -111,8 +111,8 @@ def test_one_of_the_two():
 @pytest.mark.parametrize(
     ("make", "changes", "sentence"),
     [
-        (cut_mix, {"alpha": 0}, "mixing.alpha=0; it must be above 0"),
-        (mix_up, {"probability": 1.5}, "mixing.probability=1.5; it must lie in 0..1"),
+        (cut_mix, {"alpha": 0}, "mixing.alpha=0 is not allowed; it must be above 0"),
+        (mix_up, {"probability": 1.5}, "mixing.probability=1.5 is not allowed; it must be in 0..1"),
         (cut_mix_or_mix_up, {"mixup_alpha": -1}, "mixing.mixup_alpha=-1"),
     ],
 )

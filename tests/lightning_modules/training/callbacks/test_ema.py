@@ -81,5 +81,5 @@ def test_validation_sees_the_average_and_training_goes_on_from_the_weights():
 
 @pytest.mark.parametrize("decay", [0, 1, -0.1, 1.5])
 def test_impossible_decays(decay):
-    with pytest.raises(ConfigError, match=r"must lie between 0 and 1"):
+    with pytest.raises(ConfigError, match=r"must be between 0 and 1"):
         EMA(decay=decay)

@@ -31,7 +31,7 @@ def test_weights_are_those_of_the_counts(compose_config):
     cfg = compose_config("loss=class_balanced", "loss.beta=0.9")
     loss = build_loss(cfg.loss, class_counts=[50, 7, 0])
     expected = class_weights([50, 7, 0], "effective_number", 0.9)
-    assert loss.class_weights.tolist() == pytest.approx(expected)
+    assert loss.weights.tolist() == pytest.approx(expected)
 
 
 def test_a_target_that_does_not_exist_is_named():
