@@ -2,7 +2,7 @@
 
 import contextlib
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -10,7 +10,14 @@ from hydra.errors import HydraException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from lightning_modules.config.former_words import current_options, current_words
-from lightning_modules.config.options import CONF, check_options, help_screen, option_values
+from lightning_modules.config.options import (
+    CONFIG_DIR,
+    check_options,
+    help_screen,
+    option_file,
+    option_folders,
+    option_values,
+)
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.registry import plain
 from lightning_modules.runs import key_of, leaves, quote, removed, run_directory, saved_run, select
@@ -18,6 +25,11 @@ from lightning_modules.runs import key_of, leaves, quote, removed, run_directory
 # What a wrong command line may raise while it is composed.
 COMPOSING = (*USER_ERRORS, HydraException, OmegaConfBaseException)
 # What may differ between a run and its continuation: nothing that changes a weight.
+FLAGS = ("-m", "--multirun")
+# Hydra's flags with a value, which may stand in the next word.
+VALUED_FLAGS = (
+    *CONFIG_DIR, "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c",
+)  # fmt: skip
 RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose")
 
 
@@ -34,19 +46,31 @@ def expand(arguments: list[str]) -> list[str]:
         return arguments
     arguments = current_words(arguments)
     arguments += current_options(arguments)
-    check_options(arguments)
-    # argparse wants all overrides in one piece, so a flag among them would be an error.
-    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    return flags + _expand([argument for argument in arguments if argument not in flags])
+    folders = option_folders(arguments)
+    check_options(arguments, folders)
+    flags, words = _split_flags(arguments)
+    return flags + _expand(words, folders)
 
 
-def _expand(arguments: list[str]) -> list[str]:
+def _split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Flags, with their values, and words: argparse wants all overrides in one piece."""
+    flags: list[str] = []
+    words: list[str] = []
+    value_follows = False
+    for argument in arguments:
+        is_flag = argument in FLAGS or argument.split("=")[0] in VALUED_FLAGS
+        (flags if is_flag or value_follows else words).append(argument)
+        value_follows = not value_follows and argument in VALUED_FLAGS
+    return flags, words
+
+
+def _expand(arguments: list[str], folders: list[Path]) -> list[str]:
     resumed, arguments = _take(arguments, "resume")
     if resumed is not None:
-        return _resume(resumed, arguments)
+        return _resume(resumed, arguments, folders)
     entered, arguments = _take(arguments, "from_run")
     if entered is not None:
-        return _enter(entered, arguments)
+        return _enter(entered, arguments, folders)
     return arguments
 
 
@@ -82,13 +106,15 @@ def _take(arguments: list[str], key: str) -> tuple[str | None, list[str]]:
     return (None if value in (None, "", "null") else value), rest
 
 
-def _resume(value: str, arguments: list[str]) -> list[str]:
+def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     run = run_directory.resolve(value, run_directory.STARTED)
     path = run / ".hydra" / "overrides.yaml"
     if not path.is_file():
         raise ConfigError(f"{run} cannot be resumed: it has no .hydra/overrides.yaml.")
     if (run / "metrics.json").is_file():
         raise ConfigError(f"{run} is finished; to go on from its network use from_run={run}.")
+    if len(folders) == 1 and (folder := _own_folder(run)) is not None:
+        raise ConfigError(f"{run} was started with --config-dir={folder}; give that again.")
     for argument in arguments:
         key = key_of(argument)
         if not any(key == name or key.startswith(f"{name}.") for name in RESUMABLE):
@@ -100,12 +126,20 @@ def _resume(value: str, arguments: list[str]) -> list[str]:
     # Other loggers take the place of all that was said of those before.
     left_out = ("resume", "logger") if "logger" in map(key_of, arguments) else ("resume",)
     earlier = [word for word in stored if key_of(word).split(".")[0] not in left_out]
-    check_options(earlier)
+    check_options(earlier, [*folders, *option_folders(earlier)[1:]])
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
     return [*earlier, *arguments, f"resume={quote(str(run))}", *own]
 
 
-def _enter(value: str, arguments: list[str]) -> list[str]:
+def _own_folder(run: Path) -> str | None:
+    """Of options, which the command that started the run named by `--config-dir`."""
+    path = run / ".hydra" / "hydra.yaml"
+    stored = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    sources = select(stored, ("hydra", "runtime", "config_sources")) or []
+    return next((each["path"] for each in sources if each["provider"] == "command-line"), None)
+
+
+def _enter(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     """The model and data of the entered run come first, so that explicit overrides win."""
     run = run_directory.resolve(value, run_directory.FINISHED)
     saved_run.description(run)
@@ -113,17 +147,22 @@ def _enter(value: str, arguments: list[str]) -> list[str]:
     inherited = []
     for group in ("model", "data"):
         if group not in chosen:
-            inherited += _group_overrides(run, group, chosen)
+            inherited += _group_overrides(run, group, chosen, folders)
     return [*inherited, *arguments, f"from_run={quote(str(run))}"]
 
 
-def _group_overrides(run: Path, group: str, chosen: set[str]) -> list[str]:
+def _group_overrides(
+    run: Path, group: str, chosen: set[str], folders: Sequence[Path] = ()
+) -> list[str]:
     """Overrides that give `group` the values it had in `run`: its option, then what differed."""
     saved = plain(saved_run.saved_config(run, allowed=chosen)[group], resolve=False)
     option = saved_run.choice(run, group) or saved["name"]
-    if not (CONF / group / f"{option}.yaml").is_file():
-        raise ConfigError(f"{run} used {group}={option}, which does not exist; give {group}=...")
-    unchanged = option_values(group, option)
+    if option_file(group, option, folders) is None:
+        raise ConfigError(
+            f"{run} used {group}={option}, which does not exist; give {group}=..., or its folder "
+            "by --config-dir."
+        )
+    unchanged = option_values(group, option, folders)
     overrides = [f"{group}={option}"]
     for key, value in leaves(saved):
         if value != select(unchanged, key) and key[0] not in saved_run.WEIGHT_SOURCES:

@@ -1,6 +1,10 @@
-"""What `conf/` offers: the groups, their options, and what `python run.py --help` says of them."""
+"""What `conf/` and folders of one's own offer: groups, options, and `python run.py --help`."""
 
 import contextlib
+import re
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from pkgutil import resolve_name
 from typing import Any
@@ -43,11 +47,43 @@ Hydra's own flags:      python run.py --hydra-help
 """
 
 
-def options_of(group: str) -> list[str]:
+CONFIG_DIR = ("--config-dir", "-cd")  # Hydra's flag for a folder of options of one's own
+
+
+def option_folders(arguments: Sequence[str]) -> list[Path]:
+    """Where the options of a command lie: in `conf/`, and in the folders that it names.
+
+    Args:
+        arguments: a command line, with Hydra's `--config-dir` or `hydra.searchpath=[...]`.
+    """
+    folders = [CONF]
+    for flag, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        name, _, value = flag.partition("=")
+        if name in CONFIG_DIR:
+            folders.append(Path(value or following))
+        if name == "hydra.searchpath":
+            folders += _searched(value)
+    return folders
+
+
+def _searched(value: str) -> Iterable[Path]:
+    for scheme, place in re.findall(r"\b(file|pkg)://([^\s,'\"\]]+)", value):
+        if scheme == "file":
+            yield Path(place)
+            continue
+        with contextlib.suppress(ModuleNotFoundError):  # Hydra's to say
+            spec = find_spec(place.replace("/", "."))
+            yield from map(Path, (spec and spec.submodule_search_locations) or ())
+
+
+def options_of(group: str, folders: Sequence[Path] = ()) -> list[str]:
     """The options of a group by name; files that begin with `_` are parts of options."""
-    folder = CONF / group
-    paths = (path.relative_to(folder) for path in folder.rglob("*.yaml") if path.stem[0] != "_")
-    return sorted(path.with_suffix("").as_posix() for path in paths)
+    found = set()
+    for folder in folders or [CONF]:
+        files = (folder / group).rglob("*.yaml")
+        paths = (path.relative_to(folder / group) for path in files if path.stem[0] != "_")
+        found |= {path.with_suffix("").as_posix() for path in paths}
+    return sorted(found)
 
 
 def help_screen() -> str:
@@ -63,38 +99,52 @@ def help_screen() -> str:
     return TEXT.format(groups="\n".join(rows))
 
 
-def option_values(group: str, option: str) -> dict[str, Any]:
+def option_file(group: str, option: str, folders: Sequence[Path] = ()) -> Path | None:
+    """The file of an option; None where there is none."""
+    files = (folder / group / f"{option}.yaml" for folder in folders or [CONF])
+    return next((path for path in files if path.is_file()), None)
+
+
+def option_values(group: str, option: str, folders: Sequence[Path] = ()) -> dict[str, Any]:
     """The values of an option, over those of the files that it begins with."""
-    own = yaml.safe_load((CONF / group / f"{option}.yaml").read_text(encoding="utf-8"))
+    path = option_file(group, option, folders)
+    assert path is not None, (group, option)
+    own = yaml.safe_load(path.read_text(encoding="utf-8"))
     names = [name for name in own.pop("defaults", []) if name != "_self_"]
-    nodes = [*(_beginning(group, option, name) for name in names), own]
+    nodes = [*(_beginning(group, option, name, folders) for name in names), own]
     merged = OmegaConf.merge(*nodes)
     assert isinstance(merged, DictConfig)
     return plain(merged, resolve=False)
 
 
-def _beginning(group: str, option: str, name: str) -> dict[str, Any]:
+def _beginning(group: str, option: str, name: str, folders: Sequence[Path]) -> dict[str, Any]:
     """A file that an option's defaults name: beside it, or as `/group/name@_here_`."""
     name = name.removesuffix("@_here_")
     beside = str(PurePosixPath(option).parent / name)
-    return option_values(group, name.removeprefix(f"/{group}/") if name[0] == "/" else beside)
+    name = name.removeprefix(f"/{group}/") if name[0] == "/" else beside
+    return option_values(group, name, folders)
 
 
-def check_options(arguments: list[str]) -> None:
+def check_options(arguments: Sequence[str], folders: Sequence[Path] = ()) -> None:
     """Refuses unknown options of known groups, with all that exist (sweeps over options too).
 
     Those of installed packages become known by being named.
 
+    Args:
+        arguments: a command line.
+        folders: where options lie; by default where the command line says.
+
     Raises:
         ConfigError: there is no such option, or it needs what is not installed.
     """
+    folders = folders or option_folders(arguments)
     for argument in arguments:
         group = key_of(argument)
         if group == "hydra/launcher" and (name := argument.split("=", 1)[1]) in LAUNCHERS:
             require_extra(*LAUNCHERS[name], what=argument)
-        if not group or not (CONF / group).is_dir():
+        if not group or not any((folder / group).is_dir() for folder in folders):
             continue
-        known = options_of(group)
+        known = options_of(group, folders)
         names = argument.split("=", 1)[1].replace("[", "").replace("]", "").split(",")
         for name in (name.strip(" '\"") for name in names):
             if name in ("", "null") or not name.replace("_", "").replace("/", "").isalnum():
@@ -103,7 +153,8 @@ def check_options(arguments: list[str]) -> None:
                 continue
             if name not in known:
                 raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")
-            _check_acyclic(CONF / group / f"{name}.yaml")
+            if (path := option_file(group, name, folders)) is not None:
+                _check_acyclic(path)
 
 
 def _offer(group: str, name: str) -> bool:

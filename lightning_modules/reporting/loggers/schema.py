@@ -54,7 +54,7 @@ class MlflowSettings:
     ]
 
 
-SETTINGS = {"wandb": WandbSettings, "mlflow": MlflowSettings}
+SETTINGS: dict[str, type] = {"wandb": WandbSettings, "mlflow": MlflowSettings}
 
 
 def chosen_loggers(cfg: DictConfig) -> dict[str, DictConfig]:
