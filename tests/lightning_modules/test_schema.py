@@ -1,38 +1,74 @@
 """Settings are refused by their key, their value and what is allowed."""
 
+from typing import Annotated
+
 import pytest
 
-from lightning_modules import schema
 from lightning_modules.errors import ConfigError
+from lightning_modules.schema import (
+    AtLeast0,
+    ImageSize,
+    check_settings,
+    check_target,
+    declared,
+    is_whole,
+    require_choice,
+    whole_from,
+)
+
+
+@declared(more="ignore")
+class Settings:
+    rounds: Annotated[float, whole_from(2)] = 2
+    size: ImageSize = 8
+    rate: AtLeast0 = 0.0
+
+
+@declared()
+class Strict(Settings):
+    own: AtLeast0 = 0.0
 
 
 @pytest.mark.parametrize(
-    ("check", "arguments", "sentence"),
+    ("key", "value", "sentence"),
     [
-        (schema.require_number, (True, schema.POSITIVE), "a.b=True is not allowed; it must be abo"),
-        (schema.require_number, ("1", schema.POSITIVE), "a.b=1 is not allowed; it must be above 0"),
-        (schema.require_number, (-1, schema.at_least(0)), "a.b=-1 is .*; it must be at least 0"),
-        (schema.require_number, (1.5, schema.whole(1)), "it must be a whole number >= 1"),
-        (schema.require_number, (float("inf"), schema.whole(1)), "it must be a whole number >= 1"),
-        (schema.require_number, (2, schema.FRACTION), r"it must be in 0\.\.1"),
-        (schema.require_whole, (True,), "a.b=True is not allowed; it must be a number from 1"),
-        (schema.require_whole, (1, 2), "a.b=1 is not allowed; it must be a number from 2"),
-        (schema.require_choice, ("lest", ("last", None)), r"mean last\?\); there are last, null"),
-        (schema.require_choice, ("x", ("last",)), "a.b=x does not exist; there are last"),
-        (schema.require_image_size, (0,), "a.b=0 is no size; give pixels"),
-        (schema.require_image_size, (True,), "a.b=True is no size; give pixels"),
-        (schema.require_image_size, ([1, 2, 3],), "is no size; give pixels"),
+        ("rounds", True, "a.b.rounds=true is not allowed; it must be a whole number >= 2."),
+        ("rounds", "3", "a.b.rounds=3 is not allowed; it must be a whole number >= 2."),
+        ("rounds", 2.5, "a.b.rounds=2.5 is not allowed; it must be a whole number >= 2."),
+        ("rounds", 1, "a.b.rounds=1 is not allowed; it must be a whole number >= 2."),
+        ("rounds", float("inf"), "a.b.rounds=inf is not allowed; it must be a whole number >= 2."),
+        ("rounds", float("nan"), "a.b.rounds=nan is not allowed; it must be a whole number >= 2."),
+        ("rate", -1, "a.b.rate=-1 is not allowed; it must be at least 0."),
+        ("size", 0, "a.b.size=0 is not allowed; it must be pixels, as 64 or [48,64]."),
+        ("size", True, "a.b.size=true is not allowed; it must be pixels, as 64 or [48,64]."),
+        ("size", [1, 2, 3], "a.b.size=[1, 2, 3] is not allowed; it must be pixels, as 64 or "
+         "[48,64]."),
     ],
-)
-def test_refusals(check, arguments, sentence):
-    with pytest.raises(ConfigError, match=sentence):
-        check("a.b", *arguments)
+)  # fmt: skip
+def test_refusals(key, value, sentence):
+    with pytest.raises(ConfigError) as refusal:
+        check_settings(Settings, {key: value}, "a.b")
+    assert str(refusal.value) == sentence
 
 
 def test_what_passes():
-    schema.require_number("a", 1e3, schema.whole(1))
-    schema.require_number("a", 0, schema.at_least(0))
-    schema.require_whole("a", 3)
-    schema.require_choice("a", None, ("last", None))
-    assert schema.require_image_size("a", 8) == (8, 8)
-    assert schema.require_image_size("a", [4, 8]) == (4, 8)
+    found = check_settings(Settings, {"rounds": 1e3, "size": [4, 8], "rate": 0, "other": "x"})
+    assert (found.rounds, found.size, found.rate) == (1000, (4, 8), 0)
+    assert check_settings(Settings, {"size": 8, "rounds": 3.0}).size == (8, 8)
+
+
+def test_a_target_is_told_what_is_declared_of_it():
+    known = {"a.Known": Strict}
+    check_target(known, {"_target_": "a.Known", "_partial_": True, "own": 1}, "x")
+    with pytest.raises(ConfigError, match=r"no key x.wn \(did you mean own\?\); there are rounds"):
+        check_target(known, {"_target_": "a.Known", "wn": 1}, "x")
+    check_target(known, {"_target_": "b.Own", "wn": 1, "rate": -1}, "x")
+    with pytest.raises(ConfigError, match="x.rate=-1"):
+        check_target(known, {"_target_": "b.Own", "wn": 1, "rate": -1}, "x", otherwise=Settings)
+
+
+def test_choices_and_whole_numbers():
+    require_choice("a", None, ("last", None))
+    with pytest.raises(ConfigError, match=r"a=lest does not exist \(did you mean last\?\); there"):
+        require_choice("a", "lest", ("last", None))
+    assert is_whole(3) and not is_whole(0) and not is_whole(True) and not is_whole(3.0)

@@ -1,14 +1,13 @@
 """From `cfg.loss` to a loss that knows how many training images each class has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig
 from torch import nn
 
 from lightning_modules.networks import Network
-from lightning_modules.registry import build, takes
-from lightning_modules.runs.class_samplers import CLASS_WEIGHTS, class_sampler
+from lightning_modules.registry import build, plain, takes
 
 Node = DictConfig | dict[str, Any]
 
@@ -26,14 +25,8 @@ def build_loss(
     Raises:
         ConfigError: the loss cannot be built so, or is not for this network.
     """
-    extra: dict[str, Any] = {}
-    if takes(node, "class_counts"):
-        extra["class_counts"] = list(class_counts)
-    if isinstance(node.get("class_weights"), Mapping | DictConfig):  # a function stays one
-        key = "loss.class_weights"
-        extra["class_weights"] = class_sampler(node["class_weights"], key, CLASS_WEIGHTS)
-        node = {str(key): value for key, value in node.items() if key not in extra}
-    loss = build(node, **extra)
+    extra = {"class_counts": list(class_counts)} if takes(node, "class_counts") else {}
+    loss = build(plain(node) if isinstance(node, DictConfig) else node, **extra)
     if network is not None and hasattr(loss, "check_network"):
         loss.check_network(network)
     return loss

@@ -53,7 +53,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["trainer.max_epochs=-1"], "trainer.max_epochs=-1 is not allowed"),
         (["trainer.max_epochs=2.5"], "trainer.max_epochs=2.5 is not allowed"),
         (["data.batch_size=1"], "data.batch_size=1 is not allowed"),
-        (["data.image_size=[8,8,8]"], "is no size"),
+        (["data.image_size=[8,8,8]"], "is not allowed; it must be pixels, as 64"),
         (["optimizer.lr=0"], "optimizer.lr=0 is not allowed"),
         (["seed=x"], "seed=x is not allowed"),
         (["augment=autoaugment", "augment.backend=albumentations"], "set augment.backend=torch"),
