@@ -15,6 +15,7 @@ from compression.cost.geometry import HEIGHT, WIDTH
 from compression.factorization.decomposition import Decomposition, convolution
 from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import leading
+from compression.factorization.settings import CPSettings
 
 ITERATIONS = 60  # of the alternating least squares at most
 ENOUGH = 1e-3  # an iteration that takes off less than this ratio of the error is the last
@@ -71,10 +72,9 @@ class CPDecomposition(Decomposition):
         return [inputs.mT, columns.mT, rows.mT, outputs]
 
 
-class CP(Factorization):
+class CP(CPSettings, Factorization):
     """Factorise kxk convolutions by CP; see `Factorization` for the settings."""
 
-    name = "cp"
     decomposition = CPDecomposition
 
 

@@ -1,8 +1,7 @@
 """A step that puts a product of small layers where a layer is: what all such steps share."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import nn
 
@@ -10,18 +9,20 @@ from compression.cost import Geometry, forward_shapes, meta_copy, network_cost
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate, find_candidates, find_layers
 from compression.factorization.decomposition import Decomposition, fill
-from compression.factorization.rank_rules import Rule, make_rule
+from compression.factorization.plan import FactorizationPlan, counted, layer_lines, plan_lines
+from compression.factorization.rank_choice import make_rule
+from compression.factorization.rank_rule import Rule
 from compression.factorization.rank_selection import (
     LayerTimer,
-    described,
     layer_treatments,
+    ratio_space,
     rule_for,
     select_ranks,
 )
-from compression.factorization.settings import check_settings
+from compression.factorization.settings import FactorizationSettings
 from compression.latency import plan_for_latency, torch_threads
 from compression.sensitivity import Scan, scan
-from compression.step import Context, Plan, Step, Treatment
+from compression.step import Context, LayerSpace, Step, Treatment
 from compression.target import RoundTarget, Target
 
 # A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
@@ -29,61 +30,28 @@ from compression.target import RoundTarget, Target
 DECOMPOSING = 1  # thread
 
 
-class Factorization(Step):
+class Factorization(FactorizationSettings, Step[FactorizationPlan]):
     """The base of tucker, cp, svd and spatial_svd, which say what the product looks like.
 
     A layer that was factorised before, in an earlier round or run, is shrunk further and stays one
     product. A layer that would not get cheaper is left alone; the plan says why.
 
-    Args:
-        ranks: `ratio`, `energy`, `vbmf`, `sensitivity` or `target`; or the ranks themselves by
-            layer name or pattern, as a mapping or a YAML file of one; or a `Rule`. None: `target`
-            if one is given, else `ratio`.
-        ratio: rank as a ratio of the channels (or rank) entering the step, in (0, 1].
-        energy: ratio of the squared singular values to keep, in (0, 1].
-        vbmf: how far to go from the full rank to the one that EVBMF finds, in (0, 1].
-        sensitivity: macro-F1 that a layer may lose alone, in (0, 1]; each round begins with a scan
-            (see `sensitivity`), which needs labelled images.
-        target: cost to reach by bisection over the energy (or the ratio or sensitivity, if `ranks`
-            says so), as `{"macs": 0.5}`, `{"params": 0.5}` or `{"latency": 0.6}`, which is measured
-            and implies `prefer=latency`.
-        rounds: in how many rounds to get there.
-        groups: `leave` grouped convolutions alone, or `split` each group's part.
-        prefer: `macs` factorises whatever gets cheaper; `latency` only what also measures faster
-            in onnxruntime, with one thread, for one image of the network's own size.
-        include: name patterns of the layers to factorise.
-        exclude: name patterns of layers to leave alone.
+    `FactorizationSettings` says what its settings mean.
 
     Raises:
         CompressionError: a setting out of range.
     """
 
     decomposition: ClassVar[type[Decomposition]]
+    target: Target | None
 
-    def __init__(
-        self,
-        *,
-        ranks: str | Mapping[str, Any] | Rule | None = None,
-        ratio: float = 0.5,
-        energy: float = 0.9,
-        vbmf: float = 0.7,
-        sensitivity: float = 0.01,
-        target: Mapping[str, float | None] | None = None,
-        rounds: int = 1,
-        groups: str = "leave",
-        prefer: str = "macs",
-        include: Sequence[str] = ("*",),
-        exclude: Sequence[str] = (),
-    ) -> None:
-        strengths = {"ratio": ratio, "energy": energy, "vbmf": vbmf, "sensitivity": sensitivity}
-        words = {"ranks": ranks, "groups": groups, "prefer": prefer}
-        check_settings(self.name, {**strengths, **words, "target": target, "rounds": rounds})
-        self.target = Target.of(target)
-        self.rule = make_rule(ranks, solves=self.target is not None, step=self.name, **strengths)
-        self.rounds, self.groups, self.prefer = rounds, groups, prefer
-        self.include, self.exclude = list(include), list(exclude)
+    def __post_init__(self) -> None:
+        """Builds the rule that the settings ask for."""
+        super().__post_init__()
+        solves = self.target is not None
+        self.rule = make_rule(self.ranks, f"{self.name}.ranks", self, solves=solves)
 
-    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+    def plan(self, network: nn.Module, context: Context, round: int) -> FactorizationPlan:
         """Ranks by layer name, and why other layers are left alone.
 
         Raises:
@@ -109,7 +77,7 @@ class Factorization(Step):
         network: nn.Module,
         context: Context,
         round: int,
-    ) -> Plan:
+    ) -> FactorizationPlan:
         target, timer = self.target, LayerTimer() if self.prefer == "latency" else None
         if target is None:
             rule.check(candidates)
@@ -126,7 +94,7 @@ class Factorization(Step):
         return plan
 
     @classmethod
-    def restructure(cls, network: nn.Module, plan: Plan) -> nn.Module:
+    def restructure(cls, network: nn.Module, plan: FactorizationPlan) -> nn.Module:
         """Put an empty product where each planned layer is.
 
         Raises:
@@ -148,7 +116,9 @@ class Factorization(Step):
         return network
 
     @torch_threads(DECOMPOSING)
-    def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: Plan) -> None:
+    def transfer_weights(
+        self, network: nn.Module, smaller: nn.Module, plan: FactorizationPlan
+    ) -> None:
         """Fill each product with the factors of its layer's kernel.
 
         Raises:
@@ -180,7 +150,7 @@ class Factorization(Step):
         context: Context,
         ratios: Sequence[float],
     ) -> list[Treatment]:
-        def running(plan: Plan) -> Plan | None:
+        def running(plan: FactorizationPlan) -> FactorizationPlan | None:
             try:
                 self._require_running(network, plan, context)
             except CompressionError:
@@ -189,22 +159,16 @@ class Factorization(Step):
 
         return layer_treatments(candidates, ratios, running)
 
-    @staticmethod
-    def describe(plan: Plan) -> list[str]:
-        """One line: which layers were factorised, and how many others were not and why."""
-        names = list(plan["layers"])
-        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-        layers = "layer" if len(names) == 1 else "layers"
-        text = f"factorised {len(names)} {layers}: {', '.join(names[:4])}{more}"
-        if plan["skipped"]:
-            text += f"; left alone: {_counted(plan['skipped'])}"
-        return [text, *([f"now at {plan['target']}"] if "target" in plan else [])]
+    describe = staticmethod(plan_lines)
+    describe_layers = staticmethod(layer_lines)
 
-    @staticmethod
-    def describe_layers(plan: Plan) -> dict[str, str]:
-        """Rank, cost and time of each factorised layer, and why others were left alone."""
-        done = {name: described(choice) for name, choice in plan["layers"].items()}
-        return {**done, **{name: f"left alone: {why}" for name, why in plan["skipped"].items()}}
+    def layer_space(self, network: nn.Module, image_size: int | Sequence[int]) -> LayerSpace:
+        """The ratio of its full rank for each layer that could be changed.
+
+        Raises:
+            CompressionError: a pattern matches nothing.
+        """
+        return ratio_space(self.candidates(network, image_size)[0])
 
     def candidates(
         self, network: nn.Module, image_size: int | Sequence[int]
@@ -227,7 +191,7 @@ class Factorization(Step):
         candidates: list[Candidate],
         timer: LayerTimer | None,
         round: int,
-    ) -> Plan:
+    ) -> FactorizationPlan:
         """The plan that meets the target, found by turning the rule's number."""
         measure = target.measure
         now = network_cost(network, measure, context.image_size)
@@ -244,18 +208,20 @@ class Factorization(Step):
         context: Context,
         candidates: list[Candidate],
         round: int,
-    ) -> Plan:
+    ) -> FactorizationPlan:
         """The plan that meets a latency target; layers that measure slower are left alone."""
         timer = LayerTimer()
 
-        def plan_at(goal: RoundTarget) -> Plan:
+        def plan_at(goal: RoundTarget) -> FactorizationPlan:
             now = goal.entry_cost["macs"]
             return select_ranks(candidates, rule_for(rule, goal, now, candidates, None)[0], timer)
 
         progress: dict[str, int] = {"round": round, "rounds": self.rounds}
         return plan_for_latency(target, plan_at, self.restructure, network, context, **progress)
 
-    def _require_running(self, network: nn.Module, plan: Plan, context: Context) -> None:
+    def _require_running(
+        self, network: nn.Module, plan: FactorizationPlan, context: Context
+    ) -> None:
         """Some networks read their layers' weights and settings instead of calling them."""
         try:
             forward_shapes(self.restructure(meta_copy(network), plan), context.image_size)
@@ -266,8 +232,8 @@ class Factorization(Step):
                 f"{reason}; leave the layer out by {self.name}.exclude."
             ) from error
 
-    def _nothing_done(self, plan: Plan) -> str:
-        reasons = _counted(plan["skipped"]) or "there are none of its kind"
+    def _nothing_done(self, plan: FactorizationPlan) -> str:
+        reasons = counted(plan["skipped"]) or "there are none of its kind"
         return (
             f"{self.name} by {self.rule.why()} changes no layer of this network ({reasons}); it is "
             f"for {self.decomposition.kinds}, so choose lower ranks or another step."
@@ -281,9 +247,3 @@ def _begun(network: nn.Module, context: Context) -> bool:
         for measure in ("macs", "params")
         if measure in context.entry_cost
     )
-
-
-def _counted(skipped: Mapping[str, str]) -> str:
-    """`3 grouped, 1 excluded`."""
-    counts = Counter(reason.partition(" (")[0] for reason in skipped.values())
-    return ", ".join(f"{n} {reason}" for reason, n in counts.items())

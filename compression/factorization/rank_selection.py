@@ -1,6 +1,6 @@
 """Which layers are factorised at which rank: only those that get cheaper or faster by it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,9 +8,11 @@ import torch
 
 from compression.cost.geometry import signature
 from compression.factorization.candidate import Candidate
-from compression.factorization.rank_rules import Ratio, Rule
+from compression.factorization.plan import FactorizationPlan, LayerPlan, rank_of
+from compression.factorization.rank_rule import Rule
+from compression.factorization.rank_rules import Ratio
 from compression.latency import compare_layers
-from compression.step import Plan, Treatment
+from compression.step import LayerSpace, Treatment
 from compression.target import RoundTarget
 
 GAIN = 0.05  # a product must be faster by this ratio: less is within the noise
@@ -45,7 +47,7 @@ def select_ranks(
     timer: LayerTimer | None,
     number: int = 0,
     rounds: int = 1,
-) -> Plan:
+) -> FactorizationPlan:
     """A choice for each layer that is factorised, and for each other one why it is not.
 
     Args:
@@ -55,7 +57,7 @@ def select_ranks(
         number: of the round, from 0.
         rounds: how many there are.
     """
-    plan: Plan = {"layers": {}, "skipped": {}}
+    plan: FactorizationPlan = {"layers": {}, "skipped": {}}
     for candidate in candidates:
         rank = rule.rank(candidate, number, rounds)
         if not all(rank):
@@ -65,8 +67,13 @@ def select_ranks(
             rank = candidate.clamp_min_rank(rank)
         rank = candidate.decomposition.useful(rank, candidate.geometry)
         before, after = candidate.cost, candidate.cost_at(rank)
-        choice = {"rank": rank, "channels": candidate.max_rank, "why": rule.why()}
-        choice |= {measure: [before[measure], after[measure]] for measure in before}
+        choice: LayerPlan = {
+            "rank": rank,
+            "channels": candidate.max_rank,
+            "why": rule.why(),
+            "macs": [before["macs"], after["macs"]],
+            "params": [before["params"], after["params"]],
+        }
         reason = _no_cheaper(choice) or _no_faster(candidate, choice, timer)
         if reason is None:
             plan["layers"][candidate.name] = choice
@@ -75,7 +82,7 @@ def select_ranks(
     return plan
 
 
-def _no_cheaper(choice: Plan) -> str | None:
+def _no_cheaper(choice: LayerPlan) -> str | None:
     (macs, fewer_macs), (params, fewer_params) = choice["macs"], choice["params"]
     if fewer_macs < macs and fewer_params <= params:
         return None
@@ -83,9 +90,7 @@ def _no_cheaper(choice: Plan) -> str | None:
     return f"no cheaper ({rank_of(choice)}: {changes})"
 
 
-def _no_faster(
-    candidate: Candidate, choice: dict[str, Any], timer: LayerTimer | None
-) -> str | None:
+def _no_faster(candidate: Candidate, choice: LayerPlan, timer: LayerTimer | None) -> str | None:
     if timer is None:
         return None
     before, after = timer.compare(candidate, choice["rank"])
@@ -93,25 +98,6 @@ def _no_faster(
     if after <= (1 - GAIN) * before:
         return None
     return f"no faster ({rank_of(choice)}: {before:.3g} -> {after:.3g} ms)"
-
-
-def described(choice: Plan) -> str:
-    """One layer's plan in words, as `rank 12 x 9 of 24 x 16 by energy 0.9, 100 -> 40 MACs`.
-
-    Milliseconds before and after follow where they were measured.
-    """
-    full = " x ".join(map(str, choice["channels"]))
-    before, after = choice["macs"]
-    text = f"{rank_of(choice)} of {full} by {choice['why']}, {before:,} -> {after:,} MACs"
-    if "latency_ms" in choice:
-        before, after = choice["latency_ms"]
-        text += f", {before:.3g} -> {after:.3g} ms"
-    return text
-
-
-def rank_of(choice: Plan) -> str:
-    """The ranks of one layer's plan in words, as `rank 12 x 9`."""
-    return "rank " + " x ".join(map(str, choice["rank"]))
 
 
 def rule_for(
@@ -122,7 +108,8 @@ def rule_for(
 
     def cost_at(parameter: float) -> float:
         layers = select_ranks(candidates, rule.at(parameter), timer)["layers"].values()
-        return now + sum(after - before for before, after in (c[measure] for c in layers))
+        costs = (layer["macs"] if measure == "macs" else layer["params"] for layer in layers)
+        return now + sum(after - before for before, after in costs)
 
     found = goal.solve(cost_at)
     return rule.at(found.parameter), goal.report(found)
@@ -131,7 +118,7 @@ def rule_for(
 def layer_treatments(
     candidates: Sequence[Candidate],
     ratios: Sequence[float],
-    running: Callable[[Plan], Plan | None],
+    running: Callable[[FactorizationPlan], FactorizationPlan | None],
 ) -> list[Treatment]:
     """One for each layer and each ratio of its full rank at which it gets cheaper.
 
@@ -149,3 +136,17 @@ def layer_treatments(
                 name, made = candidate.name, partial(running, plan)
                 found.append(Treatment(layer=name, ratio=ratio, kept=ratio, what=what, plan=made))
     return found
+
+
+def ratio_space(candidates: Sequence[Candidate]) -> LayerSpace:
+    """The ratio of its full rank for each layer that has more than one rank."""
+    layers = {layer.name: layer for layer in candidates if layer.min_rank != layer.max_rank}
+
+    def ranks(drawn: Mapping[str, float]) -> dict[str, Any]:
+        found: dict[str, int | list[int]] = {}
+        for name, ratio in drawn.items():
+            rank = layers[name].clamp_min_rank(Ratio(ratio).rank(layers[name], 0, 1))
+            found[name] = rank[0] if len(rank) == 1 else rank
+        return {"ranks": found}
+
+    return LayerSpace(setting="ranks", choices=dict.fromkeys(layers), settings=ranks)

@@ -1,101 +1,85 @@
-"""The settings of a factorisation, checked without torch: a mistake is found before training."""
+"""The settings of factorisations, declared without torch: a mistake is found before training."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-import yaml
-
-from compression.errors import CompressionError
-from compression.schema import require_count, require_ratio
-from compression.target import Target
-
-RULES = ("ratio", "energy", "vbmf", "sensitivity")
-SOLVABLE = ("ratio", "energy", "sensitivity")  # rules with a number that a target can turn
-GROUPS = ("leave", "split")
-PREFERENCES = ("macs", "latency")
+from compression.factorization.rank_choice import check_ranks
+from compression.schema import Count, Patterns, Ratio, declared
+from compression.steps import StepSettings
+from compression.target import TargetSetting
 
 
-def check_settings(place: str, settings: Mapping[str, Any]) -> None:
-    """Refuse what no network could be factorised with.
+@declared()
+class FactorizationSettings(StepSettings):
+    """The settings that tucker, cp, svd and spatial_svd have in common.
 
-    Args:
-        place: the key they stand under.
-        settings: of `Factorization`; what is missing has its default, what is more is passed over.
-
-    Raises:
-        CompressionError: says which setting, its value and what is allowed.
+    Attributes:
+        ranks: `ratio`, `energy`, `vbmf`, `sensitivity` or `target`; or the ranks themselves by
+            layer name or pattern, as a mapping or a YAML file of one; or a `Rule`. None: `target`
+            if one is given, else `ratio`.
+        ratio: rank as a ratio of the channels (or rank) entering the step, in (0, 1].
+        energy: ratio of the squared singular values to keep, in (0, 1].
+        vbmf: how far to go from the full rank to the one that EVBMF finds, in (0, 1].
+        sensitivity: macro-F1 that a layer may lose alone, in (0, 1]; each round begins with a scan
+            (see `sensitivity`), which needs labelled images.
+        target: cost to reach by bisection over the energy (or the ratio or sensitivity, if `ranks`
+            says so), as `{"macs": 0.5}`, `{"params": 0.5}` or `{"latency": 0.6}`, which is measured
+            and implies `prefer=latency`.
+        rounds: in how many rounds to get there.
+        groups: `leave` grouped convolutions alone, or `split` each group's part.
+        prefer: `macs` factorises whatever gets cheaper; `latency` only what also measures faster
+            in onnxruntime, with one thread, for one image of the network's own size.
+        include: name patterns of the layers to factorise.
+        exclude: name patterns of layers to leave alone.
     """
-    for key in RULES:
-        require_ratio(f"{place}.{key}", settings.get(key, 1))
-    require_count(f"{place}.rounds", settings.get("rounds", 1))
-    for key, choices in {"groups": GROUPS, "prefer": PREFERENCES}.items():
-        value = settings.get(key, choices[0])
-        if value not in choices:
-            raise CompressionError(f"{place}.{key}={value} does not exist; {' or '.join(choices)}.")
-    _check_ranks(place, settings)
+
+    searched: ClassVar[str | None] = "ratio"
+
+    ranks: Any = None
+    ratio: Ratio = 0.5
+    energy: Ratio = 0.9
+    vbmf: Ratio = 0.7
+    sensitivity: Ratio = 0.01
+    target: TargetSetting = None
+    rounds: Count = 1
+    groups: Literal["leave", "split"] = "leave"
+    prefer: Literal["macs", "latency"] = "macs"
+    include: Patterns = ("*",)
+    exclude: Patterns = ()
+
+    def __post_init__(self) -> None:
+        """Refuses ranks that cannot be, and a target beside ranks that it cannot choose.
+
+        Raises:
+            CompressionError: one sentence on what is wrong.
+        """
+        check_ranks(self.ranks, "{place}.ranks", solves=self.target is not None)
 
 
-def rank_rule(ranks: Any, *, solves: bool) -> str:
-    """The name of the rule that `ranks` means, or `given` where it holds the ranks themselves."""
-    if not ranks or ranks == "target":  # an empty mapping gives no rank
-        return "energy" if solves else "ratio"
-    return ranks if isinstance(ranks, str) and ranks in RULES else "given"
+@declared()
+class TuckerSettings(FactorizationSettings):
+    """The settings of `Tucker`."""
+
+    name: ClassVar[str] = "tucker"
 
 
-def read_ranks(ranks: str | Mapping[Any, Any] | None, place: str) -> dict[str, int | list[int]]:
-    """Ranks by layer pattern, from a mapping (nested ones are joined by dots) or a YAML file.
+@declared()
+class CPSettings(FactorizationSettings):
+    """The settings of `CP`."""
 
-    Raises:
-        CompressionError: no such file, or no such mapping.
-    """
-    if isinstance(ranks, str):
-        place = f"{place}={ranks}"
-        ranks = _read(ranks, place)
-    if not isinstance(ranks, Mapping):
-        raise CompressionError(f"{place} must map layers to ranks, as {{layer1.*: [12, 8]}}.")
-    found = dict(_flat(ranks))
-    for pattern, rank in found.items():
-        wanted = rank if isinstance(rank, list) else [rank]
-        if not wanted or any(type(r) is not int or r < 0 for r in wanted):
-            raise CompressionError(
-                f"{place} gives {pattern} the rank {rank!r}; a rank is a whole number (0 leaves "
-                f"the layer alone) or a list as [12, 8]."
-            )
-    return found
+    name: ClassVar[str] = "cp"
 
 
-def _check_ranks(place: str, settings: Mapping[str, Any]) -> None:
-    ranks, target = settings.get("ranks"), Target.of(settings.get("target"), f"{place}.target")
-    if ranks == "target" and target is None:
-        raise CompressionError(f"{place}.ranks=target needs a target, as {place}.target.macs=0.5.")
-    if not isinstance(ranks, str | Mapping | None) or "_target_" in (ranks or {}):
-        return  # a rule of the user's own
-    rule = rank_rule(ranks, solves=target is not None)
-    if rule == "given":
-        read_ranks(ranks, f"{place}.ranks")
-    if target is not None and rule not in SOLVABLE:
-        raise CompressionError(
-            f"{place}.target is met by turning the energy or the ratio, but {place}.ranks chooses "
-            f"the ranks in another way; leave one of the two out."
-        )
+@declared()
+class SVDSettings(FactorizationSettings):
+    """The settings of `SVD`."""
+
+    name: ClassVar[str] = "svd"
 
 
-def _read(path: str, place: str) -> Any:
-    if not Path(path).is_file():
-        raise CompressionError(
-            f"{place} is neither a rule ({', '.join(RULES)}, target) nor a file with ranks."
-        )
-    try:
-        return yaml.safe_load(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise CompressionError(f"{place} cannot be read as YAML: {reason}.") from error
+@declared()
+class SpatialSVDSettings(FactorizationSettings):
+    """The settings of `SpatialSVD`: grouped convolutions are split by default."""
 
+    name: ClassVar[str] = "spatial_svd"
 
-def _flat(ranks: Mapping[Any, Any], parents: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
-    pairs = []
-    for key, value in ranks.items():
-        names = (*parents, str(key))
-        pairs += _flat(value, names) if isinstance(value, Mapping) else [(".".join(names), value)]
-    return pairs
+    groups: Literal["leave", "split"] = "split"

@@ -6,7 +6,6 @@ Regularization", section 3.1.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from compression.cost.geometry import HEIGHT, WIDTH
 from compression.factorization.decomposition import Decomposition, convolution
 from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import halves
+from compression.factorization.settings import SpatialSVDSettings
 
 
 class SpatialSVDDecomposition(Decomposition):
@@ -64,15 +64,11 @@ class SpatialSVDDecomposition(Decomposition):
         ]
 
 
-class SpatialSVD(Factorization):
+class SpatialSVD(SpatialSVDSettings, Factorization):
     """Factorise kxk convolutions into columns and rows; see `Factorization` for the settings.
 
     Grouped convolutions are split by default: a depthwise 5x5 becomes depthwise 5x1 and 1x5.
     """
 
-    name = "spatial_svd"
     scan_ratios = (0.125, 0.25, 0.375)  # a square layer is cheaper below half of its rank only
     decomposition = SpatialSVDDecomposition
-
-    def __init__(self, *, groups: str = "split", **settings: Any) -> None:
-        super().__init__(groups=groups, **settings)

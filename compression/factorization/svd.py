@@ -13,6 +13,7 @@ from compression.cost.geometry import HEIGHT, WIDTH
 from compression.factorization.decomposition import Decomposition, convolution
 from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import halves
+from compression.factorization.settings import SVDSettings
 
 CLASSES = 32  # the smallest rank of a head; one of so many classes or fewer is left alone
 
@@ -70,12 +71,11 @@ class SVDDecomposition(Decomposition):
         return [down, up]
 
 
-class SVD(Factorization):
+class SVD(SVDSettings, Factorization):
     """Factorise Linear layers and 1x1 convolutions; see `Factorization` for the settings.
 
     The head keeps a rank of 32 at least (with so few classes it is left alone), unless it is named.
     """
 
-    name = "svd"
     scan_ratios = (0.125, 0.25, 0.375)  # a square layer is cheaper below half of its rank only
     decomposition = SVDDecomposition

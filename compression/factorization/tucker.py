@@ -14,6 +14,7 @@ from compression.cost.geometry import HEIGHT, WIDTH
 from compression.factorization.decomposition import Decomposition, convolution
 from compression.factorization.factorization import Factorization
 from compression.factorization.kernels import leading
+from compression.factorization.settings import TuckerSettings
 
 SWEEPS = 6  # of the iteration at most: later ones gain next to nothing on trained kernels
 COLORS = 3  # channels of an image, which are left apart
@@ -77,13 +78,12 @@ class TuckerDecomposition(Decomposition):
         return [inner.mT, core, outer]
 
 
-class Tucker(Factorization):
+class Tucker(TuckerSettings, Factorization):
     """Factorise kxk convolutions by Tucker-2; see `Factorization` for the settings.
 
     The layer that sees the image keeps its three colours apart, unless its ranks are named.
     """
 
-    name = "tucker"
     decomposition = TuckerDecomposition
 
 

@@ -25,8 +25,8 @@ from torchao.quantization.pt2e.quantizer import (
 
 from compression.quantization.calibration import Ranges
 from compression.quantization.graph import WEIGHT
+from compression.quantization.plan import QuantizeAwarePlan
 from compression.quantization.training_graph import CONVOLUTIONS, set_training, training_graph
-from compression.step import Plan
 
 aten = torch.ops.aten
 WEIGHTED = (*CONVOLUTIONS, aten.linear.default)
@@ -41,7 +41,7 @@ class FakeQuantNetwork(nn.Module):
         plan: of `QuantizeAware`.
     """
 
-    def __init__(self, network: nn.Module, plan: Plan) -> None:
+    def __init__(self, network: nn.Module, plan: QuantizeAwarePlan) -> None:
         super().__init__()
         self.plan = plan
         self._original = (copy.deepcopy(network),)  # a tuple, so that it is no submodule
@@ -136,7 +136,7 @@ class _Placed(Quantizer):
     The levels and scales are those of onnxruntime's quantiser.
     """
 
-    def __init__(self, plan: Plan, nodes: Collection[str]) -> None:
+    def __init__(self, plan: QuantizeAwarePlan, nodes: Collection[str]) -> None:
         self.nodes = nodes
         self.floating = {f"{layer}{WEIGHT}" for layer in plan["floating"]}
         self.activation = QuantizationSpec(

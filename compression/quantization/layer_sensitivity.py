@@ -11,14 +11,14 @@ import onnx
 
 from compression.onnx import onnx_session
 from compression.quantization.graph import int8_graph, layer_nodes, nodes_of
+from compression.quantization.plan import QuantizePlan
 from compression.sensitivity.stored_metrics import stored_metrics
-from compression.step import Plan
 
 log = logging.getLogger(__name__)
 
 
 def quantization_sensitivity(
-    model: onnx.ModelProto, plan: Plan, images: np.ndarray, folder: Path | None
+    model: onnx.ModelProto, plan: QuantizePlan, images: np.ndarray, folder: Path | None
 ) -> dict[str, float]:
     """Layer -> mean squared change of the logits where of all layers just that one is int8.
 
@@ -37,8 +37,9 @@ def quantization_sensitivity(
 
     def harm(layer: str) -> dict[str, float]:
         others = nodes_of(model, [name for name in layers if name != layer])
-        settings = {"exclude": others, "reduce_range": plan["reduce_range"]}
-        content = int8_graph(copy.deepcopy(model), plan["ranges"], **settings)
+        content = int8_graph(
+            copy.deepcopy(model), plan["ranges"], exclude=others, reduce_range=plan["reduce_range"]
+        )
         return {"harm": float(np.square(_logits(content, images) - expected).mean())}
 
     with stored_metrics(folder) as stored:

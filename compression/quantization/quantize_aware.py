@@ -1,7 +1,6 @@
 """Quantisation-aware training (Jacob et al. 2018, arXiv:1712.05877, section 3), through torchao."""
 
 import copy
-from typing import Any
 
 from torch import nn
 
@@ -10,40 +9,31 @@ from compression.onnx import suppress_output
 from compression.quantization.graph import float_graph
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.placement import places, rounded_activations
-from compression.quantization.quantize import Quantize, planned_graph
-from compression.quantization.settings import check_settings, require_torchao
-from compression.step import Context, Plan
+from compression.quantization.plan import QuantizeAwarePlan
+from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
+from compression.quantization.settings import QuantizeAwareSettings
+from compression.step import Context
 
 
-class QuantizeAware(Quantize):
+class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
     """The last step: trained with rounded weights and activations, then written as by `Quantize`.
 
     What is rounded in training is what the int8 file rounds. The ranges of activations begin as
     `Quantize` finds them, and follow the batches of the training.
 
-    Args:
-        averaging: ratio of each training batch in the ranges; 0 leaves them as they were found.
-        settings: those of `Quantize`.
+    `QuantizeAwareSettings` says what its settings mean.
 
     Raises:
         CompressionError: impossible settings, or torchao is not installed.
     """
 
-    name = "quantize_aware"
-
-    def __init__(self, *, averaging: float = 0.01, **settings: Any) -> None:
-        require_torchao()
-        super().__init__(**settings)
-        self.averaging = averaging
-        check_settings(self.name, {"averaging": averaging})
-
-    def plan(self, network: nn.Module, context: Context, round: int) -> Plan:
+    def plan(self, network: nn.Module, context: Context, round: int) -> QuantizeAwarePlan:
         """That of `Quantize`; and which node of the training graph gives each rounded activation.
 
         Raises:
             CompressionError: as `Quantize`, or the network cannot be traced for training.
         """
-        plan, model, images = self._calibrated(network, context)
+        plan, model, images = self.calibrated(network, context)
         rounded = rounded_activations(planned_graph(copy.deepcopy(model), plan))
         return {
             **plan,
@@ -52,7 +42,7 @@ class QuantizeAware(Quantize):
             "averaging": self.averaging,
         }
 
-    def apply(self, network: nn.Module, plan: Plan) -> nn.Module:
+    def apply(self, network: nn.Module, plan: QuantizeAwarePlan) -> nn.Module:
         """The network to be trained; `network` stays as it is."""
         with suppress_output():  # only here, for torchao takes seconds
             from compression.quantization.fake_quantized import FakeQuantNetwork
@@ -65,14 +55,14 @@ class QuantizeAware(Quantize):
 
         if not isinstance(network, FakeQuantNetwork):
             raise CompressionError("quantize_aware ends with the network that its apply gave.")
-        plan = {**network.plan, "ranges": network.ranges()}
+        plan: QuantizeAwarePlan = {**network.plan, "ranges": network.ranges()}
         trained = network.trained()
         return Int8Network(trained, planned_graph(float_graph(trained, plan["image_size"]), plan))
 
     @staticmethod
-    def describe(plan: Plan) -> list[str]:
+    def describe(plan: QuantizeAwarePlan) -> list[str]:
         """As `Quantize`, and how much of it was rounded in training."""
         learnt, rounded = len(plan["places"]), plan["rounded"]
         rest = f"; {rounded - learnt} keep the range of the calibration" if learnt < rounded else ""
         how = f"trained with {learnt} rounded activations{rest}"
-        return [*Quantize.describe(plan), how]
+        return [*quantized_lines(plan), how]

@@ -1,57 +1,92 @@
-"""The settings of quantisation, checked without torch: a mistake is found before training."""
+"""The settings of quantisation, declared without torch: a mistake is found before training."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, Strict
 
 from compression.errors import CompressionError
-from compression.schema import is_number, require, require_choice, require_count
+from compression.schema import Flag, Fraction, Wanted, declared
+from compression.steps import StepSettings
 
-METHODS = ("percentile", "minmax")
 MIN_IMAGES = 16  # images to calibrate on
 SENSITIVE = "sensitive"  # among the patterns of `exclude`: what a scan finds
 
 
-def check_settings(place: str, settings: Mapping[str, Any]) -> None:
-    """Refuse what no network could be quantised with.
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
-    Args:
-        place: the key they stand under.
-        settings: of `Quantize` or `QuantizeAware`; what is missing has its default, what is more
-            is passed over.
 
-    Raises:
-        CompressionError: says which setting, its value and what is allowed.
+@declared()
+class QuantizeSettings(StepSettings):
+    """The settings of `Quantize`, and of `QuantizeAware`, too.
+
+    Attributes:
+        method: how the ranges of activations are found: `percentile` or `minmax`.
+        percentile: of the values of an activation that its range covers, in 50..100.
+        images: training images to calibrate on, at least 16.
+        exclude: name patterns of layers that stay floating; `sensitive` among them, or in their
+            place: also as many as it takes to stay within `max_f1_drop`, those first that change
+            the logits most when they alone are in eight bits.
+        reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
+        max_f1_drop: the most macro-F1 that may be lost, or None; for who runs the step to check.
     """
-    for key, value in settings.items():
-        name = f"{place}.{key}"
-        if key == "method":
-            require_choice(name, value, METHODS)
-        elif key == "percentile":
-            fits = is_number(value) and 50 <= value <= 100
-            require(fits, name, value, "a percentage in 50..100")
-        elif key == "images":
-            require_count(name, value, minimum=MIN_IMAGES)
-        elif key == "max_f1_drop" and value is not None:
-            require(is_number(value) and 0 <= value <= 1, name, value, "a ratio in 0..1 or null")
-        elif key == "averaging":
-            require(is_number(value) and 0 <= value <= 1, name, value, "a ratio in 0..1")
-        elif key == "reduce_range":
-            require(isinstance(value, bool), name, value, "true or false")
-        elif key == "exclude":
-            names = [value] if isinstance(value, str) else value
-            fits = isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)
-            require(fits, name, value, "`sensitive`, or a list of name patterns")
-    exclude = settings.get("exclude") or ()
-    if SENSITIVE in exclude and settings.get("max_f1_drop", 0) is None:
-        raise CompressionError(
-            f"{place}.exclude=sensitive keeps layers floating until the loss is within "
-            f"max_f1_drop, which is null; give {place}.max_f1_drop=0.01."
-        )
+
+    name: ClassVar[str] = "quantize"
+    last: ClassVar[bool] = True
+    fine_tuned: ClassVar[bool] = False
+    has_modules: ClassVar[bool] = False
+
+    method: Literal["percentile", "minmax"] = "percentile"
+    percentile: Annotated[
+        float, Strict(), Field(ge=50, le=100), Wanted("a percentage in 50..100")
+    ] = 99.99
+    images: Annotated[
+        int, Strict(), Field(ge=MIN_IMAGES), Wanted(f"a number from {MIN_IMAGES}")
+    ] = 256
+    exclude: Annotated[
+        Sequence[Annotated[str, Strict()]],
+        BeforeValidator(_as_list),
+        Wanted("`sensitive`, or a list of name patterns"),
+    ] = ()
+    reduce_range: Flag = True
+    max_f1_drop: Annotated[Fraction | None, Wanted("a ratio in 0..1 or null")] = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuses to keep what is sensitive without a word on how much may be lost.
+
+        Raises:
+            CompressionError: says which setting to give.
+        """
+        if SENSITIVE in self.exclude and self.max_f1_drop is None:
+            raise CompressionError(
+                "{place}.exclude=sensitive keeps layers floating until the loss is within "
+                "max_f1_drop, which is null; give {place}.max_f1_drop=0.01."
+            )
+
+
+@declared()
+class QuantizeAwareSettings(QuantizeSettings):
+    """The settings of `QuantizeAware`.
+
+    Attributes:
+        averaging: ratio of each training batch in the ranges; 0 leaves them as they were found.
+    """
+
+    name: ClassVar[str] = "quantize_aware"
+    fine_tuned: ClassVar[bool] = True
+
+    averaging: Annotated[Fraction, Wanted("a ratio in 0..1")] = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuses impossible settings, and training where torchao is not installed."""
+        super().__post_init__()
+        require_torchao()
 
 
 def require_torchao() -> None:
-    """Refuse training aware of quantisation where torchao is not installed.
+    """Refuses training aware of quantisation where torchao is not installed.
 
     Raises:
         CompressionError: says how to install it.

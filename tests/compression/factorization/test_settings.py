@@ -1,8 +1,9 @@
 import pytest
 
 from compression.errors import CompressionError
-from compression.factorization.rank_rules import VBMF, Energy, FixedRanks, Ratio, Sensitivity
-from compression.factorization.settings import check_settings, read_ranks
+from compression.factorization.given_ranks import FixedRanks, read_ranks
+from compression.factorization.rank_rules import VBMF, Energy, Ratio, Sensitivity
+from compression.factorization.settings import FactorizationSettings
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.tucker import Tucker
 
@@ -30,19 +31,25 @@ def test_which_rule_is_meant(settings, rule, why):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"ratio": 0}, r"there.ratio is a ratio in \(0, 1\], not 0"),
-        ({"energy": 1.01}, "there.energy is a ratio"),
-        ({"vbmf": True}, "there.vbmf is a ratio"),
-        ({"ratio": "x"}, "not 'x'"),
-        ({"rounds": 0}, "there.rounds is a number from 1"),
-        ({"groups": "merge"}, "there.groups=merge does not exist; leave or split"),
-        ({"target": {"macs": 2}}, "there.target.macs is a ratio"),
-        ({"ranks": "target"}, "there.ranks=target needs a target"),
+        ({"ratio": 0}, r"there.ratio=0 is not allowed; it must be a ratio in \(0, 1\]"),
+        ({"energy": 1.01}, "there.energy=1.01 is not allowed; it must be a ratio"),
+        ({"vbmf": True}, "there.vbmf=true is not allowed; it must be a ratio"),
+        ({"ratio": "x"}, "there.ratio=x is not allowed"),
+        ({"rounds": 0}, "there.rounds=0 is not allowed; it must be a number from 1"),
+        ({"groups": "merge"}, "there.groups=merge does not exist; there are leave, split"),
+        ({"prefer": "mac"}, r"there.prefer=mac does not exist \(did you mean macs\?\)"),
+        ({"include": "body.*"}, "there.include=.* must be a list of name patterns"),
+        ({"energi": 0.5}, r"no key there.energi \(did you mean energy\?\); there are ranks, ratio"),
+        ({"target": {"macs": 2}}, "there.target.macs=2 is not allowed; it must be a ratio"),
+        ({"ranks": "target"}, "there.ranks=target needs a target, as there.target.macs=0.5"),
         ({"ranks": "vbmf", "target": {"macs": 0.5}}, "there.ranks chooses the ranks in another"),
         (
             {"ranks": "enrgy"},
-            r"ranks=enrgy is neither a rule \(ratio, .*, sensitivity, target\) nor",
+            r"there.ranks=enrgy is neither a rule \(ratio, .*, sensitivity, target\) nor a file with "
+            r"ranks \(did you mean energy\?\); a rule of your own is named by {_target_: ...}",
         ),
+        ({"ranks": {"a": 2}, "target": {"macs": 0.5}}, "there.ranks chooses the ranks in another"),
+        ({"ranks": 3}, "there.ranks must map layers to ranks"),
         ({"ranks": {"a": -1}}, "gives a the rank -1"),
         ({"ranks": {"a": [1.5, 2]}}, r"gives a the rank \[1.5, 2\]"),
         ({"ranks": {"a": []}}, "gives a the rank"),
@@ -50,7 +57,7 @@ def test_which_rule_is_meant(settings, rule, why):
 )
 def test_refuses(settings, says):
     with pytest.raises(CompressionError, match=says):
-        check_settings("there", settings)
+        FactorizationSettings.check(settings, "there")
 
 
 def test_ranks_from_a_file(tmp_path):
@@ -60,7 +67,7 @@ def test_ranks_from_a_file(tmp_path):
     for text, says in [("- 1", "must map layers to ranks"), ("a: [", "cannot be read as YAML")]:
         path.write_text(text)
         with pytest.raises(CompressionError, match=says):
-            check_settings("there", {"ranks": str(path)})
+            FactorizationSettings.check({"ranks": str(path)}, "there")
 
 
 def test_depthwise_layers_are_split_by_default():

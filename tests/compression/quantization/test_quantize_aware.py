@@ -172,10 +172,16 @@ def test_excluded_layers_stay_floating_in_training(network, images, planned):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"averaging": 2}, "quantize_aware.averaging is a ratio in 0..1, not 2"),
-        ({"method": "entropy"}, "quantize_aware.method is one of percentile, minmax"),
-        ({"images": 3}, "quantize_aware.images is a number from 16, not 3"),
-        ({"reduce_range": 1}, "quantize_aware.reduce_range is true or false, not 1"),
+        ({"averaging": 2}, "quantize_aware.averaging=2 is not allowed; it must be a ratio in 0..1"),
+        (
+            {"method": "entropy"},
+            "quantize_aware.method=entropy does not exist; there are percentile, minmax",
+        ),
+        ({"images": 3}, "quantize_aware.images=3 is not allowed; it must be a number from 16"),
+        (
+            {"reduce_range": 1},
+            "quantize_aware.reduce_range=1 is not allowed; it must be true or false",
+        ),
     ],
 )
 def test_impossible_settings(given, says):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from compression.errors import CompressionError
-from compression.factorization.rank_rules import VBMF, Energy, FixedRanks, Ratio
+from compression.factorization.given_ranks import FixedRanks
+from compression.factorization.rank_rules import VBMF, Energy, Ratio
 from lightning_modules.experiment.stages import stages_of
 
 

@@ -1,0 +1,59 @@
+"""What a quantisation decided, as plain data."""
+
+from typing import NotRequired, TypedDict
+
+
+class SensitiveScan(TypedDict):
+    """What was measured to find the layers that lose too much in eight bits.
+
+    Attributes:
+        harm: mean squared change of the logits where just this layer is in eight bits, by layer.
+        f1: macro-F1 before, then with 0, 1, ... layers left floating.
+        kept: the layers left floating for it.
+    """
+
+    harm: dict[str, float]
+    f1: list[float]
+    kept: list[str]
+
+
+class QuantizePlan(TypedDict):
+    """The plan of `Quantize`, version 1.
+
+    Attributes:
+        image_size: [height, width] in pixels.
+        ranges: lowest and highest value of each activation of the ONNX graph.
+        floating: the layers that stay floating; plans of earlier versions may lack it.
+        excluded: the nodes of the ONNX graph that these are.
+        layers: all layers with weights.
+        reduce_range: whether weights have 7 bits.
+        method: `percentile` or `minmax`: how ranges were found.
+        percentile: of an activation's values that its range covers, in 50..100.
+        images: how many were calibrated on.
+        sensitive: the scan that some floating layers were found by, where there was one.
+    """
+
+    image_size: list[int]
+    ranges: dict[str, list[float]]
+    floating: NotRequired[list[str]]
+    excluded: list[str]
+    layers: list[str]
+    reduce_range: bool
+    method: str
+    percentile: float
+    images: int
+    sensitive: NotRequired[SensitiveScan]
+
+
+class QuantizeAwarePlan(QuantizePlan):
+    """The plan of `QuantizeAware`, version 1.
+
+    Attributes:
+        places: activation of the ONNX graph -> node of the training graph that gives it.
+        rounded: how many activations the int8 file rounds.
+        averaging: ratio of each training batch in the ranges.
+    """
+
+    places: dict[str, str]
+    rounded: int
+    averaging: float
