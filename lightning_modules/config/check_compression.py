@@ -1,19 +1,35 @@
 """What the configuration alone shows of compression steps that cannot work."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import BeforeValidator
 
-from compression.factorization import settings as factorization
-from compression.quantization import settings as quantization
-from compression.steps import step_settings
-from compression.target import Target
+from compression.errors import CompressionError
+from compression.steps import StepSettings, step_settings
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import resolved
 from lightning_modules.registry import schema
-from lightning_modules.schema import nearest
+from lightning_modules.schema import CountFrom0, Positive, Wanted, check_settings, declared
 
-FINE_TUNING = ("epochs", "lr", "teacher", "prepare_epochs")
+HYDRAS = ("_convert_", "_recursive_")  # keys of a node that are for Hydra
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+@declared()
+class FineTuning:
+    """The node `fine_tuning` of a step; `conf/compression/_fine_tuning.yaml` says what it means."""
+
+    epochs: CountFrom0 | None = None
+    lr: Positive | None = None
+    teacher: Annotated[
+        Sequence[str] | None, BeforeValidator(_as_list), Wanted("a teacher's name, or a list")
+    ] = None
+    prepare_epochs: CountFrom0 | None = None
 
 
 def check_compression(cfg: DictConfig) -> None:
@@ -23,29 +39,22 @@ def check_compression(cfg: DictConfig) -> None:
         ConfigError, CompressionError: one sentence on the first mistake found.
     """
     for name, node in cfg.compression.items():
+        place = f"compression.{name}"
         if not OmegaConf.is_dict(node) or node.get("_target_") is None:
             raise ConfigError(
-                f"compression.{name} has settings but was not chosen; add '+compression={name}'."
+                f"{place} has settings but was not chosen; add '+compression={name}'."
             )
-        place = f"compression.{name}"
         settings = resolved(node, place)
-        Target.of(settings.get("target"), f"{place}.target")
-        if node._target_.startswith("compression.factorization."):
-            factorization.check_settings(place, settings)
-        if node._target_.startswith("compression.pruning."):
-            own = {k: v for k, v in settings.items() if k not in ("_target_", "fine_tuning")}
-            step_settings(node._target_).check(own, place)
-        if node._target_.startswith("compression.quantization."):
-            quantization.check_settings(place, settings)
-            _check_quantization(cfg, place, settings, last=name == list(cfg.compression)[-1])
-        _check_fine_tuning(f"{place}.fine_tuning", settings.get("fine_tuning"))
-        names = (settings.get("fine_tuning") or {}).get("teacher")
-        for teacher in [names] if isinstance(names, str) else names or []:
-            if teacher not in cfg.teacher:
-                raise ConfigError(
-                    f"{place}.fine_tuning.teacher names {teacher}, which this run does not "
-                    f"have; add '+teacher={teacher}'."
-                )
+        step = _step(settings.pop("_target_"), place)
+        tuning = settings.pop("fine_tuning", None)
+        step.check({key: settings[key] for key in settings if key not in HYDRAS}, place)
+        if step.last and name != list(cfg.compression)[-1]:
+            raise ConfigError(
+                f"{place} must be the last step; name it last in '+compression=[...]'."
+            )
+        _check_fine_tuning(cfg, f"{place}.fine_tuning", tuning, step)
+        if step.fine_tuned and not step.has_modules:
+            schema("quantized_training")(cfg, place, {"fine_tuning": tuning})
     if cfg.from_run is not None and not cfg.compression:
         raise ConfigError(
             f"from_run={cfg.from_run} starts from a trained network, but no compression step was "
@@ -53,31 +62,30 @@ def check_compression(cfg: DictConfig) -> None:
         )
 
 
-def _check_fine_tuning(place: str, node: Any) -> None:
+def _step(target: Any, place: str) -> type[StepSettings]:
+    try:
+        found: type[StepSettings] = step_settings(str(target))
+    except CompressionError as error:
+        raise ConfigError(f"{place}._target_: {error}") from error
+    return found
+
+
+def _check_fine_tuning(cfg: DictConfig, place: str, node: Any, step: type[StepSettings]) -> None:
     if node is not None and not isinstance(node, dict):
         raise ConfigError(f"{place}={node} is no node; give its keys, as {place}.epochs=5.")
-    for key in node or ():
-        if key not in FINE_TUNING:
-            known = ", ".join(FINE_TUNING)
+    tuning = check_settings(FineTuning, node or {}, place)
+    for teacher in tuning.teacher or ():
+        if teacher not in cfg.teacher:
             raise ConfigError(
-                f"There is no key {place}.{key}{nearest(key, FINE_TUNING)}; there are {known}."
+                f"{place}.teacher names {teacher}, which this run does not have; add "
+                f"'+teacher={teacher}'."
             )
-
-
-def _check_quantization(
-    cfg: DictConfig, place: str, settings: dict[str, Any], *, last: bool
-) -> None:
-    if not last:
-        raise ConfigError(f"{place} must be the last step; name it last in '+compression=[...]'.")
-    if settings["_target_"].startswith("compression.quantization.quantize_aware."):
-        quantization.require_torchao()
-        schema("quantized_training")(cfg, place, settings)
-        return
-    tuning = settings.get("fine_tuning") or {}
-    for key in ("epochs", "prepare_epochs"):
-        if tuning.get(key) not in (0, None) or (key == "epochs" and tuning.get(key) is None):
+    # Without a number of its own a step is fine-tuned as long as the run trains.
+    epochs = {"epochs": tuning.epochs, "prepare_epochs": tuning.prepare_epochs or 0}
+    for key, value in epochs.items():
+        if value != 0 and not step.fine_tuned:
             raise ConfigError(
-                f"{place}.fine_tuning.{key}={tuning.get(key)}: an int8 network cannot be "
-                f"trained; leave it at 0, and fine-tune in the step before, or choose "
-                "quantize_aware."
+                f"{place}.{key}={'null' if value is None else value}: what {step.name} makes "
+                "cannot be trained; give 0, and fine-tune in the step before (for an int8 network "
+                "there is quantize_aware)."
             )

@@ -1,110 +1,107 @@
 """The space of `sweep=compression`: how far each chosen step goes, as a whole or layer by layer."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import Trial
 
+from compression.steps import step_settings
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build, plain
+from lightning_modules.runs import saved_run
 from lightning_modules.schema import require_choice
 from lightning_modules.search.custom_space import Draw
+from lightning_modules.search.space import as_override
 
-if TYPE_CHECKING:  # it loads torch
-    from compression.factorization import Candidate
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
-# The one parameter of a step that is searched; factorisations have `ratio`.
-PARAMETERS = {"prune": "target.macs", "prune_layers": "target.macs", "prune_weights": "sparsity"}
+    from compression.step import LayerSpace  # it loads torch
 
 
-def suggest(root: DictConfig, trial: Trial) -> list[str]:
+def suggest(root: DictConfig, trial: "BaseTrial") -> list[str]:
     """Draws what each step of the command line keeps; returns the overrides.
 
-    With `sweep.space.by=layer` a factorisation's rank is drawn for each layer that it could change
-    and the units of each stage for `prune_layers`; other steps have one parameter in any case.
+    With `sweep.space.by=layer` each layer's rank is drawn for a factorisation, each stage's units
+    for `prune_layers`, and what else a step's `layer_space` names; other steps have one parameter
+    in any case.
 
     Raises:
-        ConfigError: no step was chosen, or `by` is neither `step` nor `layer`.
+        ConfigError: no step was chosen, one of them has nothing to vary, or `by` is neither `step`
+            nor `layer`.
     """
     space, draw = root.sweep.space, Draw(root, trial)
     if not root.compression:
         raise ConfigError("sweep=compression varies the steps of a run; add '+compression=svd'.")
     require_choice("sweep.space.by", space.by, ("step", "layer"))
     for name, node in root.compression.items():
-        place, factorizes = f"compression.{name}", ".factorization." in node._target_
-        if space.by == "layer" and factorizes:
-            _ranks(draw, place, _layers(root, name), space.keep)
-        elif space.by == "layer" and node._target_.endswith(".PruneLayers"):
-            _units(draw, place, _stages(root))
+        place = f"compression.{name}"
+        layers = _layer_space(root, node) if space.by == "layer" else None
+        if layers is None:
+            draw(f"{place}.{_searched(node, place)}", space.keep)
         else:
-            kind = node._target_.rpartition(".")[0].rpartition(".")[2]
-            draw(f"{place}.{'ratio' if factorizes else PARAMETERS.get(kind, 'ratio')}", space.keep)
+            _by_layer(draw, place, layers, space.keep)
     return draw.overrides
 
 
-def _ranks(draw: Draw, place: str, layers: "Sequence[Candidate]", keep: Any) -> None:
-    """A ratio of the full rank for each layer; the parameters are called as the layers."""
-    from compression.factorization import Ratio
+def _searched(node: DictConfig, place: str) -> str:
+    """The one setting of a step that is varied."""
+    step = step_settings(node._target_)
+    if step.searched is None:
+        raise ConfigError(
+            f"{place}: {step.name} has no setting that sweep=compression could vary; leave it out, "
+            "and do it to the best run when the search is done, with from_run=RUN."
+        )
+    return step.searched
 
-    if f"{place}.ranks" in draw.taken:
+
+def _by_layer(draw: Draw, place: str, layers: "LayerSpace", keep: Any) -> None:
+    """A value for each layer, and the settings that they make."""
+    key = f"{place}.{layers.setting}"
+    if key in draw.taken:
         return
-    ranks = {}
-    for layer in layers:
-        ratio = draw.parameter(f"{place}.ranks.{layer.name}", keep)
-        rank = layer.clamp_min_rank(Ratio(ratio).rank(layer, 0, 1))
-        ranks[layer.name] = rank[0] if len(rank) == 1 else rank
-    draw.overrides.append(f"++{place}.ranks={_as_dict(ranks)}")
+    drawn = {
+        layer: draw.parameter(f"{key}.{layer}", keep if choice is None else choice)
+        for layer, choice in layers.choices.items()
+    }
+    for name, value in layers.settings(drawn).items():
+        add = "++" if isinstance(value, Mapping) else ""  # its keys are new ones
+        draw.overrides.append(as_override(f"{add}{place}.{name}", _in_grammar(value)))
 
 
-def _units(draw: Draw, place: str, stages: list[tuple[int, int]]) -> None:
-    """How many units each stage keeps, from as many as must stay to all."""
-    if f"{place}.keep" in draw.taken:
-        return
-    ranges = [f"range({low},{high})" for low, high in stages]
-    kept = [draw.parameter(f"{place}.keep.{n}", one) for n, one in enumerate(ranges)]
-    draw.overrides += [f"{place}.keep=[{','.join(map(str, kept))}]", f"{place}.target=null"]
+def _in_grammar(value: Any) -> Any:
+    """A mapping or a list as Hydra's grammar takes it, without blanks; else the value itself."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_in_grammar(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{','.join(str(_in_grammar(item)) for item in value)}]"
+    return value
 
 
-def _as_dict(ranks: Mapping[str, Any]) -> str:
-    """In Hydra's grammar, where a list has no blanks."""
-    items = (f"{layer}:{str(rank).replace(' ', '')}" for layer, rank in ranks.items())
-    return "{" + ",".join(items) + "}"
-
-
-def _layers(root: DictConfig, name: str) -> "list[Candidate]":
-    """The layers that a factorisation could change."""
-    settings = plain(root.compression[name])
+def _layer_space(root: DictConfig, node: DictConfig) -> "LayerSpace | None":
+    """What the step at a node says of its layers."""
+    settings = plain(node)
     settings.pop("fine_tuning", None)  # not the step's own
     step, network = build(settings), _network(root)
-    found: list[Candidate] = step.candidates(network, network.image_size)[0]
-    return [layer for layer in found if layer.min_rank != layer.max_rank]
-
-
-def _stages(root: DictConfig) -> list[tuple[int, int]]:
-    """The smallest and largest number of units that each stage of the network can have."""
-    from compression.pruning import unit_stages
-
-    network = _network(root)
-    stages = unit_stages(network, network.image_size)
-    return [(len(s.units) - len(s.removable), len(s.units)) for s in stages]
+    found: LayerSpace | None = step.layer_space(network, network.image_size)
+    return found
 
 
 def _network(root: DictConfig) -> Any:
     """What enters the first step; its weights do not matter."""
     if root.from_run is not None:
-        return _saved(Path(root.from_run))
+        return _saved(Path(root.from_run), frozenset(saved_run.trusted_packages(root)))
     nodes = OmegaConf.create({"model": root.model, "data": root.data})
     return _without_weights(OmegaConf.to_yaml(nodes))
 
 
 @functools.lru_cache(maxsize=1)
-def _saved(run: Path) -> Any:
+def _saved(run: Path, trust: frozenset[str]) -> Any:
     from lightning_modules.networks import load_network
 
-    return load_network(run)
+    return load_network(run, trust=trust)
 
 
 @functools.lru_cache(maxsize=1)

