@@ -4,11 +4,11 @@ import optuna
 import pytest
 from omegaconf import OmegaConf
 
+from compression.factorization import SVD
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks.staged import stage_rows
 from lightning_modules.search.check import check_search
-from lightning_modules.search.compression import _layers
 from lightning_modules.search.cost_limits import meta_costs
 from lightning_modules.search.custom_space import custom_overrides
 from tests.lightning_modules.config.test_config import chosen
@@ -110,7 +110,9 @@ def test_ranks_and_units_layer_by_layer(multirun, compose_config):
         "compression.svd.groups=split",
     ]  # fmt: skip
     root = multirun(*words)
-    layers = _layers(root, "svd")
+    network = build_network(root.model, num_classes=6, image_size=root.data.image_size)
+    found = SVD(groups="split").candidates(network, root.data.image_size)[0]
+    layers = [layer for layer in found if layer.min_rank != layer.max_rank]
     for given, params in draws(root, 3):
         ranks = [key for key in params if key.startswith("compression.svd.ranks.")]
         assert len(ranks) == len(layers) > 3
