@@ -81,8 +81,8 @@ def _check_fine_tuning(cfg: DictConfig, place: str, node: Any, step: type[StepSe
                 f"'+teacher={teacher}'."
             )
     # Without a number of its own a step is fine-tuned as long as the run trains.
-    epochs = {"epochs": tuning.epochs, "prepare_epochs": tuning.prepare_epochs or 0}
-    for key, value in epochs.items():
+    given = {"epochs": tuning.epochs, "prepare_epochs": tuning.prepare_epochs or 0}
+    for key, value in given.items():
         if value != 0 and not step.fine_tuned:
             raise ConfigError(
                 f"{place}.{key}={'null' if value is None else value}: what {step.name} makes "
