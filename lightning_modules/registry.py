@@ -39,6 +39,7 @@ SCHEMAS = {
     "loggers": "lightning_modules.reporting.loggers.schema:check_loggers",
     "objectives": "lightning_modules.search.objectives:check_objectives",
     "search": "lightning_modules.search.check:check_search",
+    "latency": "lightning_modules.deployment.backends:check_latency",
 }
 
 

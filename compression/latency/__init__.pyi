@@ -1,7 +1,9 @@
 from .latency_target import plan_for_latency as plan_for_latency
 from .layer_latency import compare_layers as compare_layers
 from .layer_savings import LayerSaving as LayerSaving
+from .measure import PASSES as PASSES
 from .measure import Latency as Latency
+from .measure import MakePass as MakePass
 from .measure import interleaved_times as interleaved_times
 from .measure import measure_latency as measure_latency
 from .measure import onnx_call as onnx_call

@@ -18,7 +18,8 @@ from compression.latency.threads import torch_threads
 from compression.onnx import export_onnx, onnx_session
 from compression.schema import height_width
 
-BACKENDS = ("onnxruntime", "eager")
+# A network, images uint8 N x 3 x H x W and threads -> one forward pass, ready to be timed.
+MakePass = Callable[[nn.Module, np.ndarray, int], Callable[[], object]]
 WARMUP = 5
 # Timed passes of each network: on a busy machine the medians of 50 short passes of one and the same
 # network were seen to differ by a factor of two, those of 300 by 2 %.
@@ -42,7 +43,7 @@ def measure_latency(
     networks: Sequence[nn.Module],
     *,
     image_size: int | Sequence[int],
-    backend: str = "onnxruntime",
+    backend: str | MakePass = "onnxruntime",
     threads: int = 1,
     batch: int = 1,
     repeats: int | None = None,
@@ -53,7 +54,8 @@ def measure_latency(
         networks: take uint8 N x 3 x H x W.
         image_size: an int or [height, width] in pixels.
         backend: `onnxruntime` is how small networks are shipped, and up to ten times faster than
-            `eager` PyTorch; exporting takes some seconds per network.
+            `eager` PyTorch; exporting takes some seconds per network. Or a function that makes a
+            forward pass in anything else.
         threads: of the backend.
         batch: images per forward pass.
         repeats: timed passes of each network; None: 50 to 500, the shorter they are the more.
@@ -61,14 +63,15 @@ def measure_latency(
     Raises:
         CompressionError: unknown backend, or a network that cannot be exported.
     """
-    if backend not in BACKENDS:
-        raise CompressionError(f"Unknown backend {backend!r}; there are {' and '.join(BACKENDS)}.")
+    make = PASSES.get(backend) if isinstance(backend, str) else backend
+    if make is None:
+        raise CompressionError(f"Unknown backend {backend!r}; there are {' and '.join(PASSES)}.")
     images = random_images(image_size, batch)
-    make = onnx_call if backend == "onnxruntime" else _eager_call
     calls = [make(network, images, threads) for network in networks]
     with torch_threads(threads):
         times = stable_times(calls) if repeats is None else interleaved_times(calls, repeats)
-    latency = partial(Latency, device=processor(), threads=threads, batch=batch, backend=backend)
+    name = backend if isinstance(backend, str) else getattr(backend, "__name__", "own")
+    latency = partial(Latency, device=processor(), threads=threads, batch=batch, backend=name)
     low, median, high = 1e3 * np.percentile(times, (25, 50, 75), axis=1)
     return [
         latency(median_ms=float(m), iqr_ms=float(h - lo))
@@ -123,6 +126,9 @@ def _eager_call(network: nn.Module, images: np.ndarray, threads: int) -> Callabl
         return twin(batch)
 
     return call
+
+
+PASSES: dict[str, MakePass] = {"onnxruntime": onnx_call, "eager": _eager_call}
 
 
 def processor() -> str:

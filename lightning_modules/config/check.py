@@ -98,6 +98,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     schema("compression")(cfg)
     schema("objectives")(cfg)
     schema("loggers")(cfg)
+    schema("latency")(resolved(cfg.latency, "latency")["backend"])
     _check_augment(cfg)
     classes = _check_data(cfg)
     _check_entered(cfg, classes)

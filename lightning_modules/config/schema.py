@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 
 from lightning_modules.runs.class_samplers import SAMPLING
-from lightning_modules.schema import Flag, ImageSize, Positive, Wanted, declared, whole_from
+from lightning_modules.schema import Count, Flag, ImageSize, Positive, Wanted, declared, whole_from
 
 Switch = Annotated[Flag | None, Wanted("true, false or null")]
 F1 = Annotated[float, Strict(), Field(gt=0, le=1), Wanted("in 0..1, and not 0")]
@@ -21,9 +21,10 @@ class DataSettings:
 
 @declared(more="ignore")
 class LatencySettings:
-    """Of `latency`."""
+    """Of `latency`, besides the backend: it is found by name."""
 
-    backend: Literal["onnxruntime", "eager", None]
+    threads: Count
+    batch: Count
 
 
 @declared(more="ignore")

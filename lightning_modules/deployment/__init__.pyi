@@ -2,6 +2,7 @@ from .backends import BACKENDS as BACKENDS
 from .backends import Backend as Backend
 from .backends import Runner as Runner
 from .backends import backend_named as backend_named
+from .backends import latency_backend as latency_backend
 from .backends import name_of as name_of
 from .benchmarking import Row as Row
 from .benchmarking import benchmark as benchmark

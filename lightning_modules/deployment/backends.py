@@ -1,6 +1,8 @@
 """The ways to run a saved network on the CPU, to compare them; imports no torch of itself."""
 
+import copy
 import functools
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,9 @@ from lightning_modules.errors import ConfigError
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     import numpy as np
+    from torch import nn
 
+    from compression.latency import MakePass
     from datamodules.decoding import ResizeMode
     from lightning_modules.networks import Network
 
@@ -132,6 +136,7 @@ ONNXRUNTIME = ExportedBackend(Format("onnx", formats.ONNX))
 OPENVINO = ExportedBackend(Format("openvino", formats.OPENVINO))
 EXECUTORCH = ExportedBackend(Format("executorch", formats.EXECUTORCH))
 
+TIMED = ("onnxruntime", "eager")  # by `compression.latency`
 _HERE = "lightning_modules.deployment.backends"
 BACKENDS = Registry(
     kind="backend",
@@ -147,13 +152,17 @@ BACKENDS = Registry(
 )
 
 
-def backend_named(value: str | Mapping[str, Any]) -> Backend:
+def backend_named(value: str | Mapping[str, Any], key: str = "backends") -> Backend:
     """The backend that a name, or a node with a `_target_`, means.
+
+    Args:
+        value: that was typed.
+        key: that it was typed for.
 
     Raises:
         ConfigError: there is none, or its library is missing.
     """
-    backend = BACKENDS.part(value, "backends")
+    backend = BACKENDS.part(value, key)
     if hasattr(backend, "require"):
         backend.require()
     return backend
@@ -162,3 +171,34 @@ def backend_named(value: str | Mapping[str, Any]) -> Backend:
 def name_of(value: str | Mapping[str, Any]) -> str:
     """What tables call a backend."""
     return value if isinstance(value, str) else str(value["_target_"])
+
+
+def check_latency(backend: Any) -> None:
+    """Refuses a `latency.backend` that is none, before torch is imported by a run.
+
+    Raises:
+        ConfigError: there is no such backend, or its library is missing.
+    """
+    if backend is not None and backend not in TIMED:
+        backend_named(backend, "latency.backend")
+
+
+def latency_backend(value: Any) -> "str | MakePass":
+    """What `measure_latency` takes for a `latency.backend` that was checked.
+
+    The two that `compression` times itself stay names; of null, where nothing is timed, the first.
+    """
+    if value is None or value in TIMED:
+        return value or TIMED[0]
+    backend = backend_named(value, "latency.backend")
+
+    def make(network: "nn.Module", images: "np.ndarray", threads: int) -> Callable[[], object]:
+        twin: Any = copy.deepcopy(network).cpu().eval()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "network"
+            call = backend(twin, resize_mode="stretch", threads=threads, file=file).call
+            call(images)  # what is read late is read now
+        return functools.partial(call, images)
+
+    make.__name__ = name_of(value)
+    return make

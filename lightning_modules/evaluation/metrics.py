@@ -8,12 +8,11 @@ from omegaconf import DictConfig
 from torch import nn
 
 from compression.cost import activation_bytes, count_macs, count_params
-from compression.latency import measure_latency
+from compression.latency import MakePass, measure_latency
 from datamodules.loading import ImageData
 from lightning_modules.evaluation.calibration import reliability
 from lightning_modules.evaluation.class_report import class_metrics
 from lightning_modules.evaluation.predictions import Batches, Predictions, predict
-from lightning_modules.registry import plain
 from lightning_modules.runs import StageRecord
 from lightning_modules.training import classification_metrics
 
@@ -122,6 +121,7 @@ def add_latency(
     networks: Sequence[nn.Module],
     settings: DictConfig,
     *,
+    backend: str | MakePass,
     image_size: tuple[int, int],
 ) -> None:
     """Measures all networks of a run alternately and puts `cost/latency_ms` where it belongs.
@@ -129,10 +129,12 @@ def add_latency(
     Args:
         metrics: of `final_metrics`; changed in place.
         networks: as they stood before the first compression step and after each stage.
-        settings: `backend`, `threads` and `batch`.
+        settings: `threads` and `batch`.
+        backend: see `measure_latency`.
         image_size: (H, W) in pixels.
     """
-    measured = measure_latency(networks, image_size=image_size, **plain(settings))
+    how = {"threads": settings.threads, "batch": settings.batch}
+    measured = measure_latency(networks, image_size=image_size, backend=backend, **how)
     steps = metrics["steps"]
     if len(measured) > len(steps):  # the run started from another one's network
         steps[0]["before"]["cost/latency_ms"] = measured[0].median_ms
@@ -144,4 +146,4 @@ def add_latency(
         step["after"]["cost/latency_ms"] = latency.median_ms
     last = measured[-1]
     metrics["cost/latency_ms"], metrics["cost/latency_iqr_ms"] = last.median_ms, last.iqr_ms
-    metrics["latency"] = {**plain(settings), "device": last.device}
+    metrics["latency"] = {"backend": last.backend, **how, "device": last.device}

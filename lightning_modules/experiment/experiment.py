@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from compression.engine import check_order
 from datamodules.loading import ImageData
 from lightning_modules.config import is_search
+from lightning_modules.deployment import latency_backend
 from lightning_modules.distillation import (
     Teacher,
     check_pairs,
@@ -40,7 +41,7 @@ from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage, initial_network, stages_of
 from lightning_modules.files import whole_folder
 from lightning_modules.networks import Network
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 from lightning_modules.reporting import (
     REPORT,
     RunResults,
@@ -121,6 +122,7 @@ def run_experiment(
     folder = folder.absolute()
     with contextlib.ExitStack() as stack:
         with _refusal(folder, clears=is_main_run and cfg.resume is None):
+            backend = latency_backend(plain(cfg.latency)["backend"])
             data, stages, network, teachers = _prepare(cfg, folder)
             loggers = run_loggers(cfg, folder, title=title, group=group, search=search)
             logged = stack.enter_context(loggers)
@@ -137,7 +139,7 @@ def run_experiment(
         metrics = final_metrics(predictions, data.class_names, run.cfg, results, agreement)
         if timed:
             trained = networks[1:] if cfg.from_run is None else networks
-            add_latency(metrics, trained, cfg.latency, image_size=data.image_size)
+            add_latency(metrics, trained, cfg.latency, backend=backend, image_size=data.image_size)
         images = {split: sum(counts) for split, counts in data.class_counts.items()}
         add_scores(metrics, network, cfg.score, image_size=data.image_size, images=images)
         pictures = []

@@ -73,7 +73,10 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         (["mixing=mixup", "mixing.probability=2"], "mixing.probability=2 is not allowed"),
         (["trainer.keep=first"], "trainer.keep=first does not exist; there are last, best"),
         (["trainer.memory_format=rows"], "memory_format=rows"),
-        (["latency.backend=abacus"], "latency.backend=abacus"),
+        (
+            ["latency.backend=abacus"],
+            "latency.backend=abacus does not exist; there are eager, comp",
+        ),
         (["score.split=train"], "score.split=train does not exist; there are val, test"),
         (["score.macs.reference_f1=0"], "reference_f1=0 is not allowed"),
         (["distillation.temperature=0"], "temperature=0 is not allowed; it must be above 0"),
