@@ -151,7 +151,9 @@ class Registry:
             ) from error
 
     def _built(self, node: Mapping[str, Any], key: str) -> Any:
-        target = str(node.get("_target_"))
+        target = node.get("_target_")
+        if not isinstance(target, str):
+            raise self.error(f"{key}={dict(node)} has no _target_, which names your class.")
         arguments = {name: value for name, value in node.items() if name != "_target_"}
         try:
             found = resolve_name(target)

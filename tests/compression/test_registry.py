@@ -90,6 +90,7 @@ def test_an_offer_that_cannot_be_imported_is_said_with_its_package(package: Any)
         (locals, "a.player: builtins.locals is no player: it has no play"),
         (Loud, "Loud is no player: it is a class and not an object of one"),
         ({"_target_": "builtins.dict"}, "a.player: builtins.dict is no player: it has no play"),
+        ({"volume": 3}, r"a.player={'volume': 3} has no _target_, which names your class"),
         ({"_target_": "no_such.Thing"}, "a.player: no_such.Thing cannot be built: No module"),
         ({"_target_": "builtins.dict", "x": 1, "y": {}}, "builtins.dict is no player"),
     ],
