@@ -24,10 +24,6 @@ def check_search(root: DictConfig) -> None:
     Raises:
         ConfigError: the space, the objectives, the sampler, the limits or the budget are wrong.
     """
-    from lightning_modules.search.grid import points  # Optuna: only for a search
-    from lightning_modules.search.pruners import make_pruner
-    from lightning_modules.search.samplers import sampler_for
-
     settings, space = root.hydra.sweeper, search_space(root)
     names = objectives_of(root)
     for word in directions_of(root):
@@ -51,6 +47,10 @@ def check_search(root: DictConfig) -> None:
             f"sweep={root.sweep.name} varies how teachers teach, but there is none; add "
             "'+teacher=NAME' or '+teacher.NAME.run=RUN'."
         )
+    from lightning_modules.search.grid import points  # Optuna: only for a search
+    from lightning_modules.search.pruners import make_pruner
+    from lightning_modules.search.samplers import sampler_for
+
     found, _ = distributions(space)
     sampler_for(own["sampler"], number=0, seed=0, objectives=len(names))
     if kind_of(own["sampler"], len(names)) == "grid":
