@@ -12,8 +12,8 @@ from optuna import Study
 from optuna.pruners import BasePruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial
 
-from lightning_modules.registry import build, plain
-from lightning_modules.search.schema import PRUNERS
+from lightning_modules.registry import plain
+from lightning_modules.search.schema import PRUNERS, made
 
 
 def make_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
@@ -26,10 +26,9 @@ def make_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
     Raises:
         ConfigError: it cannot be built, or is no pruner.
     """
-    chosen, min_epochs = cfg.sweep.pruner, cfg.sweep.pruner_epochs or math.ceil(epochs / 3)
-    if isinstance(chosen, str):
-        return PRUNERS.load(chosen, "sweep.pruner")(min_epochs, max(epochs, min_epochs))
-    return PRUNERS.part(build(plain(chosen)), "sweep.pruner")
+    chosen, first = cfg.sweep.pruner, cfg.sweep.pruner_epochs or math.ceil(epochs / 3)
+    chosen = chosen if isinstance(chosen, str) else plain(chosen)
+    return made(PRUNERS, chosen, "sweep.pruner", min_epochs=first, epochs=max(epochs, first))
 
 
 def median(min_epochs: int, epochs: int) -> BasePruner:

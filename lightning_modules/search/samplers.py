@@ -6,8 +6,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from lightning_modules.registry import build, takes
-from lightning_modules.search.schema import SAMPLERS, kind_of
+from lightning_modules.search.schema import SAMPLERS, kind_of, made
 
 
 def sampler_for(
@@ -27,11 +26,10 @@ def sampler_for(
     Raises:
         ConfigError: it cannot be built, or is no sampler.
     """
-    kind = kind_of(sampler, objectives)
-    node = {} if isinstance(sampler, str) else dict(sampler)
-    given = node.pop("seed", None)
-    own = zlib.crc32(f"{seed if given is None else given}/{number}".encode())
-    if not node or kind == "grid":
-        return SAMPLERS.load(kind, "sweep.sampler")(seed=own)
-    made = build(node, seed=own) if takes(node, "seed") else build(node)
-    return SAMPLERS.part(made, "sweep.sampler")
+    kind, chosen = kind_of(sampler, objectives), sampler
+    if isinstance(sampler, str) or kind == "grid":
+        chosen = kind
+    elif sampler.get("seed") is not None:
+        seed = sampler["seed"]
+    own = zlib.crc32(f"{seed}/{number}".encode())
+    return made(SAMPLERS, chosen, "sweep.sampler", seed=own)

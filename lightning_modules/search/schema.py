@@ -1,5 +1,6 @@
 """What the settings of a sweep may say, declared without torch or Optuna."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ from pydantic import Field, Strict
 
 from compression.registry import Registry
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import plain
+from lightning_modules.registry import build, plain, takes
 from lightning_modules.schema import (
     CountFrom0,
     Fraction,
@@ -18,7 +19,7 @@ from lightning_modules.schema import (
 )
 
 SAMPLERS = Registry(
-    kind="sampler",  # a class of Optuna's BaseSampler, which may take a `seed`
+    kind="sampler",  # a class of Optuna's BaseSampler that may take a `seed`
     group="model_diet.samplers",
     paths={
         "auto": "optuna.samplers:TPESampler",  # for one objective
@@ -33,7 +34,7 @@ SAMPLERS = Registry(
     error=ConfigError,
 )
 PRUNERS = Registry(
-    kind="pruner",  # by its name a function of (min_epochs, epochs) that makes it
+    kind="pruner",  # a class of Optuna's BasePruner, or what makes it of min_epochs and epochs
     group="model_diet.pruners",
     paths={
         name: f"lightning_modules.search.pruners:{name}"
@@ -110,6 +111,26 @@ def kind_of(sampler: str | Mapping[str, Any], objectives: int) -> str:
     if isinstance(sampler, str):
         return "nsgaii" if sampler == "auto" and objectives > 1 else sampler
     return str(sampler["_target_"]).rpartition(".")[2].removesuffix("Sampler").lower()
+
+
+def made(registry: Registry, chosen: str | Mapping[str, Any], key: str, **known: Any) -> Any:
+    """The part that a setting names or describes.
+
+    Args:
+        registry: of its kind.
+        chosen: a name, or a node with a `_target_` and arguments.
+        key: of the setting.
+        known: further arguments, of which it gets those that it takes.
+
+    Raises:
+        ConfigError: it cannot be built, or is no such part.
+    """
+    if isinstance(chosen, str):
+        factory = registry.load(chosen, key)
+        takes_all = inspect.signature(factory).parameters
+        return registry.part(factory(**{k: v for k, v in known.items() if k in takes_all}), key)
+    own = {name: value for name, value in known.items() if takes(chosen, name)}
+    return registry.part(build({**chosen, **own}), key)
 
 
 def limits_of(cfg: DictConfig) -> dict[str, float]:

@@ -106,35 +106,32 @@ def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]
         names: of the objectives.
         gone: numbers of trials of other hosts that the user says are dead.
     """
-    for trial in study.get_trials(deepcopy=False):
-        if is_orphan(trial) or (trial.state == TrialState.RUNNING and trial.number in gone):
-            _finish(study, open_trial(study, trial), trial_folder(folder, trial.number), names)
-
-
-def _finish(study: Study, trial: Trial, folder: Path, names: list[str]) -> None:
-    try:
-        metrics = read_metrics(folder)
-        values = checked_values([metrics.get(name) for name in names], names)
-    except (OSError, ConfigError):
-        if (folder / FAILED).is_file():
-            trial.set_user_attr(FAILURE, failure_of(folder))
-            study.tell(trial, state=TrialState.FAIL)
+    running = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING]
+    for one in (one for one in running if is_orphan(one) or one.number in gone):
+        trial, run = open_trial(study, one), trial_folder(folder, one.number)
+        try:
+            metrics = read_metrics(run)
+            values = checked_values([metrics.get(name) for name in names], names)
+        except (OSError, ConfigError):
+            if (run / FAILED).is_file():
+                trial.set_user_attr(FAILURE, failure_of(run))
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                mark_failed(study, trial, "its process ended", folder)
         else:
-            mark_failed(study, trial, "its process ended", folder)
-        return
-    trial.set_user_attr(METRICS, metrics_left(folder))
-    study.tell(trial, values)
+            trial.set_user_attr(METRICS, metrics_left(run))
+            study.tell(trial, values)
 
 
 def mark_failed(study: Study, trial: Trial, why: str, folder: Path) -> None:
-    """Takes a trial out of the n; another one will replace it.
+    """Takes a trial out of the n; another one will replace it. `folder` is the study's.
 
     In this order: whoever is killed in between leaves an orphan that does not count.
     """
     trial.set_user_attr(RETIRED, why)
     study.tell(trial, state=TrialState.FAIL)
-    if folder.is_dir():
-        write_text(folder / FAILED, f"{why}; another trial replaces this one\n")
+    if (run := trial_folder(folder, trial.number)).is_dir():
+        write_text(run / FAILED, f"{why}; another trial replaces this one\n")
 
 
 def metrics_left(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The loop of a search: draw a trial, run it, tell its value, until the study has n."""
 
 import atexit
-import contextlib
 import gc
 import itertools
 import time
@@ -24,7 +23,7 @@ from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.grid import POINT, next_point
 from lightning_modules.search.independent_samplers import FixedValuesSampler, default_value
 from lightning_modules.search.live_trials import begin_trial, open_trial
-from lightning_modules.search.objectives import checked_values, directions_of, objectives_of
+from lightning_modules.search.objectives import checked_values, objectives_of
 from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
 from lightning_modules.search.samplers import sampler_for
 from lightning_modules.search.schema import chosen_sampler, kind_of
@@ -54,7 +53,7 @@ class Worker:
     def __init__(self, root: DictConfig, launcher: Launcher) -> None:
         self.root, self.launcher, self.settings = root, launcher, root.hydra.sweeper
         self.folder = Path(root.hydra.sweep.dir)
-        self.names, self.directions = objectives_of(root), directions_of(root)
+        self.names = objectives_of(root)
         self.space = search_space(root)
         self.distributions, self.constant = distributions(self.space)
         sampler = chosen_sampler(root)
@@ -71,10 +70,10 @@ class Worker:
         """
         own = raised = 0
         while batch := self._ask():
-            failures = self._run(batch)
+            raised += self._run(batch)
             if not own:
                 _freeze_libraries()
-            own, raised = own + len(batch), raised + failures
+            own += len(batch)
             if raised / own > self.settings.max_failure_rate:
                 raise ConfigError(
                     f"{raised} of {own} trials failed, more than sweep.max_failure_rate="
@@ -99,8 +98,7 @@ class Worker:
             self._choose_sampler(begun)
             trial = open_trial(self.study, begun)
             if self._began_before(trial.number) >= self.settings.n_trials:
-                place = trial_folder(self.folder, trial.number)
-                mark_failed(self.study, trial, "another worker was faster", place)
+                mark_failed(self.study, trial, "another worker was faster", self.folder)
                 break
             batch.append((trial, self._overrides(trial)))
         return batch
@@ -146,10 +144,20 @@ class Worker:
         return [*self.space.fixed, *self.constant, *drawn, *own]
 
     def _run(self, batch: Sequence[tuple[Trial, list[str]]]) -> int:
-        """Runs jobs side by side and tells their values; returns how many raised."""
+        """Runs jobs side by side and tells their values; returns how many raised.
+
+        After Ctrl-C trials at work are marked failed, and the command that goes on is said.
+        """
         start = time.perf_counter()
-        with self._interruption([trial for trial, _ in batch]):
+        try:
             jobs = list(self._launch(batch))
+        except (KeyboardInterrupt, SystemExit):
+            for trial, _ in batch:
+                mark_failed(self.study, trial, "interrupted", self.folder)
+            progress.write_table(self.study, self.folder)
+            raise SystemExit(
+                f"interrupted; the same command continues the study {self.study.study_name}"
+            ) from None
         failures = 0
         for (trial, _), job in zip(batch, jobs, strict=True):
             failures += self._tell(trial, job)
@@ -192,21 +200,6 @@ class Worker:
             return True
         self.study.tell(trial, values)
         return False
-
-    @contextlib.contextmanager
-    def _interruption(self, trials: list[Trial]) -> Iterator[None]:
-        """Ctrl-C: trials at work are marked failed, and the command that goes on is said."""
-        try:
-            yield
-        except (KeyboardInterrupt, SystemExit):
-            for trial in trials:
-                mark_failed(
-                    self.study, trial, "interrupted", trial_folder(self.folder, trial.number)
-                )
-            progress.write_table(self.study, self.folder)
-            raise SystemExit(
-                f"interrupted; the same command continues the study {self.study.study_name}"
-            ) from None
 
 
 def _freeze_libraries() -> None:

@@ -39,17 +39,23 @@ def test_a_sampler_of_ones_own_draws(search):
     assert study.trials[1].params == {"optimizer.lr": 0.75, "data.batch_size": 16}
 
 
-def test_each_name_makes_a_sampler_with_a_seed():
-    kinds = {name: sampler_for(name, number=3, seed=1, objectives=1) for name in SAMPLERS.paths}
-    assert type(kinds["auto"]) is optuna.samplers.TPESampler
-    two = sampler_for("auto", number=3, seed=1, objectives=2)
-    assert type(two) is optuna.samplers.NSGAIISampler
-    node = {"_target_": "optuna.samplers.RandomSampler", "seed": 1}
-    drawn = []
-    for sampler in (sampler_for(node, number=3, seed=7, objectives=1), kinds["random"]):
-        trial = optuna.create_study(sampler=sampler).ask()
-        drawn.append(trial.suggest_float("x", 0, 1))
-    assert drawn[0] == drawn[1]
+def draws(sampler, **settings):
+    study = optuna.create_study(sampler=sampler_for(sampler, seed=1, objectives=1, **settings))
+    return [study.ask().suggest_float("x", 0, 1) for _ in range(3)]
+
+
+@pytest.mark.parametrize("name", [*SAMPLERS.paths, "optuna.samplers.RandomSampler"])
+def test_draws_follow_from_the_seed_and_the_number(name):
+    sampler = {"_target_": name} if "." in name else name
+    assert draws(sampler, number=3) == draws(sampler, number=3) != draws(sampler, number=4)
+
+
+def test_auto_is_by_the_number_of_objectives_and_a_seed_of_ones_own_counts():
+    kinds = [type(sampler_for("auto", number=3, seed=1, objectives=count)) for count in (1, 2)]
+    assert kinds == [optuna.samplers.TPESampler, optuna.samplers.NSGAIISampler]
+    node = {"_target_": "optuna.samplers.RandomSampler"}
+    assert draws({**node, "seed": 1}, number=3) == draws(node, number=3)
+    assert draws({**node, "seed": 2}, number=3) != draws(node, number=3)
 
 
 def test_a_pruner_of_ones_own_ends_trials(multirun):
