@@ -9,7 +9,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from lightning_modules.search.independent_samplers import IndependentSampler, holds
+from lightning_modules.search.fixed_values import holds
 from lightning_modules.search.trials import feasible
 
 POPULATION = 25  # of the latest trials within the limits
@@ -17,7 +17,7 @@ TOURNAMENT = 10  # of these; the best of them is the parent (many were stopped e
 MUTATIONS = 3  # parameters that a child draws anew, at most
 
 
-class EvolutionSampler(IndependentSampler):
+class EvolutionSampler(RandomSampler):
     """Regularised evolution (Real et al. 2019, Algorithm 1), one objective.
 
     A child takes its parent's parameters, of which one to three are drawn anew, and so are those
@@ -29,8 +29,8 @@ class EvolutionSampler(IndependentSampler):
     """
 
     def __init__(self, seed: int | None = None) -> None:
+        super().__init__(seed=seed)
         self.generator = np.random.default_rng(seed)
-        self.random = RandomSampler(seed=seed)
         self.inherited: dict[str, object] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class EvolutionSampler(IndependentSampler):
         value = self.inherited.get(param_name)
         if holds(param_distribution, value):
             return value
-        return self.random.sample_independent(study, trial, param_name, param_distribution)
+        return super().sample_independent(study, trial, param_name, param_distribution)
 
     def _parent(self, study: Study, number: int) -> FrozenTrial | None:
         trials = [t for t in study.get_trials(deepcopy=False) if t.params]

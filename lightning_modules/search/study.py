@@ -1,5 +1,6 @@
 """Studies: their names and folders, and what `-m hydra/sweeper=optuna` does by default."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -88,8 +89,8 @@ def register_sweeper_defaults() -> None:
     store = ConfigStore.instance().store
     store(group="hydra/sweeper", name="optuna", node=StudyConf, provider="model_diet")
     store(group="hydra/sweeper/sampler", name="sweep", node=SweepSampler, provider="model_diet")
-    OmegaConf.register_new_resolver("study_folder", _study_folder, replace=True)
-    OmegaConf.register_new_resolver("study_name", _study_name, replace=True)
+    for key, value_of in (("study_folder", _folder_of), ("study_name", identity.study_name)):
+        OmegaConf.register_new_resolver(key, _once(key, value_of), replace=True)
 
 
 def multirun_name(root: DictConfig) -> str:
@@ -103,23 +104,21 @@ def multirun_name(root: DictConfig) -> str:
     return joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
 
 
-def _study_folder(*, _root_: DictConfig) -> str:
-    """The folder of a multirun; without a search made at once, so that two of one second differ.
+def _once(key: str, value_of: Callable[[DictConfig], str]) -> Callable[..., str]:
+    """A resolver whose value stays: Hydra hands the cache on to trials, with their own models."""
 
-    Hydra hands the cache on to the trials, whose own models and steps must not change the folder.
-    """
-    known = OmegaConf.get_cache(_root_)["study_folder"]
-    if "folder" not in known and searches(_root_):
-        known["folder"] = str(identity.study_folder(_root_))
-    elif "folder" not in known:
-        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{multirun_name(_root_)}"
-        known["folder"] = str(make_folder(Path(_root_.outputs_dir) / "studies", name))
-    return known["folder"]
+    def resolve(*, _root_: DictConfig) -> str:
+        known = OmegaConf.get_cache(_root_)[key]
+        if "value" not in known:
+            known["value"] = value_of(_root_)
+        return known["value"]
+
+    return resolve
 
 
-def _study_name(*, _root_: DictConfig) -> str:
-    """The name of a search, which its trials' own overrides must not change either."""
-    known = OmegaConf.get_cache(_root_)["study_name"]
-    if "name" not in known:
-        known["name"] = identity.study_name(_root_)
-    return known["name"]
+def _folder_of(root: DictConfig) -> str:
+    """The folder of a multirun; without a search made at once, so that two of one second differ."""
+    if searches(root):
+        return str(identity.study_folder(root))
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{multirun_name(root)}"
+    return str(make_folder(Path(root.outputs_dir) / "studies", name))

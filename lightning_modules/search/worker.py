@@ -20,8 +20,8 @@ from lightning_modules.runs import STOPPED
 from lightning_modules.search import progress
 from lightning_modules.search.cost_limits import OVER_LIMITS
 from lightning_modules.search.custom_space import custom_overrides
+from lightning_modules.search.fixed_values import FixedValuesSampler, default_value
 from lightning_modules.search.grid import POINT, next_point
-from lightning_modules.search.independent_samplers import FixedValuesSampler, default_value
 from lightning_modules.search.live_trials import begin_trial, open_trial
 from lightning_modules.search.objectives import checked_values, objectives_of
 from lightning_modules.search.redraw import counted_limits, draw_again, excess_of

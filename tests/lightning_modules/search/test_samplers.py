@@ -5,7 +5,6 @@ import pytest
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.check import check_search
-from lightning_modules.search.independent_samplers import IndependentSampler
 from lightning_modules.search.pruners import make_pruner
 from lightning_modules.search.samplers import sampler_for
 from lightning_modules.search.schema import SAMPLERS
@@ -14,10 +13,11 @@ from tests.lightning_modules.search.test_worker import distance
 HERE = "tests.lightning_modules.search.test_samplers"
 
 
-class Upper(IndependentSampler):
+class Upper(optuna.samplers.RandomSampler):
     """Draws the same part of each range; has no seed."""
 
     def __init__(self, part=1.0):
+        super().__init__()
         self.part = part
 
     def sample_independent(self, study, trial, param_name, param_distribution):

@@ -1,4 +1,4 @@
-"""Samplers that are asked for one parameter at a time, as conditional spaces name them."""
+"""Parameters whose values are known: of a study's first trial, of a grid, or drawn before."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,27 +6,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightning_modules.search.space import bare
 
 
-class IndependentSampler(BaseSampler):
-    """The base of samplers that draw nothing together; they say `sample_independent`."""
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        """Empty; Optuna asks this once a draw."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-
-class FixedValuesSampler(IndependentSampler):
+class FixedValuesSampler(RandomSampler):
     """Gives each parameter the value known for it; another sampler draws the rest.
 
     Args:
@@ -35,6 +21,7 @@ class FixedValuesSampler(IndependentSampler):
     """
 
     def __init__(self, value_of: Callable[[str], Any], other: BaseSampler) -> None:
+        super().__init__()  # which draws nothing together
         self.value_of, self.other = value_of, other
 
     def sample_independent(
