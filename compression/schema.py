@@ -196,32 +196,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def require(fits: bool, key: str, value: Any, wanted: str) -> None:
-    """Refuses what does not fit.
-
-    Raises:
-        CompressionError: `key is wanted, not value`.
-    """
-    if not fits:
-        raise CompressionError(f"{key} is {wanted}, not {value!r}.")
-
-
-def require_ratio(key: str, value: Any) -> None:
-    """Refuses all but numbers above 0, up to 1."""
-    require(is_number(value) and 0 < value <= 1, key, value, "a ratio in (0, 1]")
-
-
-def require_count(key: str, value: Any, *, minimum: int = 1) -> None:
-    """Refuses all but whole numbers from `minimum`."""
-    require(type(value) is int and value >= minimum, key, value, f"a number from {minimum}")
-
-
-def require_choice(key: str, value: Any, choices: Iterable[str]) -> None:
-    """Refuses all but the names given."""
-    names = list(choices)
-    require(value in names, key, value, f"one of {', '.join(names)}")
-
-
 def height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
     """`image_size` as (height, width) in pixels; an int means a square.
 

@@ -18,9 +18,6 @@ from compression.schema import (
     declared,
     height_width,
     is_number,
-    require_choice,
-    require_count,
-    require_ratio,
 )
 
 COLORS = Registry("color", "model_diet.tests", {"red": "os:sep", "dict": "builtins:dict"}, ("x",))
@@ -127,22 +124,6 @@ def test_an_image_size_is_a_side_or_two():
     for wrong in (0, [64], [1, 2, 3], "64", None, [64, 0], 6.5):
         with pytest.raises(CompressionError, match=r"a positive int or \[height, width\]"):
             height_width(wrong)
-
-
-@pytest.mark.parametrize(
-    ("check", "right", "wrong", "says"),
-    [
-        (lambda value: require_ratio("a.b", value), 0.5, 0, r"a\.b is a ratio in \(0, 1\], not 0"),
-        (lambda value: require_ratio("a.b", value), 1, True, "not True"),
-        (lambda value: require_count("a.b", value), 1, 1.0, "a number from 1, not 1.0"),
-        (lambda value: require_count("a", value, minimum=16), 16, 15, "a number from 16, not 15"),
-        (lambda value: require_choice("a", value, ("x", "y")), "x", "z", "one of x, y, not 'z'"),
-    ],
-)
-def test_settings(check, right, wrong, says):
-    check(right)
-    with pytest.raises(CompressionError, match=says):
-        check(wrong)
 
 
 def test_truth_is_no_number():
