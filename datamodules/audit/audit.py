@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 from datamodules.audit.duplicates import Group, find_duplicates
 from datamodules.audit.issues import Issue, find_issues
 from datamodules.audit.reading import BadFile, Picture, read_pictures
 from datamodules.audit.similarity import DISTANCE
 from datamodules.errors import DataError
-from datamodules.schema import Size, is_whole
+from datamodules.schema import Size, Within, checked
 from datamodules.sources import Index, Item
 
 UNLABELLED = "unlabelled"
+BitsOfHash = Annotated[int, Within(0, 64, "0..64, the bits of a hash")]
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,7 @@ def audit(index: Index, *, image_size: Size, distance: int = DISTANCE) -> Audit:
     Raises:
         DataError: no image can be read, or the distance is none.
     """
-    if not is_whole(distance) or not 0 <= distance <= 64:
-        raise DataError(f"A distance of {distance} bits is not in 0..64, the bits of a hash.")
+    checked("distance", distance, BitsOfHash)
     pictures, bad = read_pictures(index.splits)
     if not pictures:
         first = f"{bad[0].path}: {bad[0].reason}" if bad else "there are none"

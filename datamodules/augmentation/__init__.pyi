@@ -1,4 +1,3 @@
-from .backends import require_backend as require_backend
 from .backends import require_library as require_library
 from .backends import require_support as require_support
 from .operation import ArrayTransform as ArrayTransform

@@ -1,21 +1,16 @@
 """The libraries that make a recipe's transforms, each imported only when it is used."""
 
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from datamodules.augmentation.operation import Operation
 from datamodules.errors import DataError
-from datamodules.schema import choice
 
+Backend = Literal["albumentations", "torchvision"]
 PIPELINES = {
     "albumentations": "datamodules.augmentation.albumentations_pipeline",
     "torchvision": "datamodules.augmentation.torchvision_pipeline",
 }
-
-
-def require_backend(backend: str) -> None:
-    """Refuses a name that is no backend."""
-    choice("augment.backend", backend, PIPELINES)
 
 
 def require_library(name: str, backend: str) -> None:

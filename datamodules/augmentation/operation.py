@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from datamodules.schema import number
+from datamodules.schema import Probability, declared
 
 # Changes uint8 h x w x 3 into uint8 of any size, with draws from a generator; never in place.
 ArrayTransform = Callable[[np.ndarray, Random], np.ndarray]
 
 
+@declared
 class Operation:
     """Ranges and a probability, and how each backend makes a transform of them.
 
@@ -20,17 +21,14 @@ class Operation:
     transforms, which knows its probability, or an `ArrayTransform`, which is then applied with
     probability `p`.
 
-    Args:
-        p: probability.
-
     Attributes:
         backends: the libraries that can make it.
+        p: probability.
     """
 
-    backends: tuple[str, ...] = ("albumentations", "torchvision")
+    backends: ClassVar[tuple[str, ...]] = ("albumentations", "torchvision")
 
-    def __init__(self, *, p: float) -> None:
-        self.p = number(self._place("p"), p, 0, 1)
+    p: Probability
 
     def for_albumentations(self, A: ModuleType) -> Any:
         """A transform of `albumentations`, or an ArrayTransform."""
@@ -39,6 +37,3 @@ class Operation:
     def for_torchvision(self, v2: ModuleType) -> Any:
         """A transform of `torchvision.transforms.v2`, or an ArrayTransform."""
         raise NotImplementedError
-
-    def _place(self, argument: str) -> str:
-        return f"{type(self).__name__}.{argument}"

@@ -7,17 +7,17 @@ recipe's own keys.
 import copy
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from datamodules.augmentation.backends import pipeline_class, require_backend, require_support
+from datamodules.augmentation.backends import Backend, pipeline_class, require_support
 from datamodules.augmentation.operations.auto_augment import AutoAugment
 from datamodules.augmentation.operations.rand_augment import RandAugment
 from datamodules.augmentation.operations.random_resized_crop import RandomResizedCrop
 from datamodules.decoding import resize
 from datamodules.errors import DataError
-from datamodules.schema import as_size, whole
+from datamodules.schema import Flag, Within, as_size, declared
 
 if TYPE_CHECKING:
     from datamodules.augmentation.pipeline import Pipeline
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Transforms = Sequence[Any] | Mapping[str, Any]
 
 
+@declared
 class Recipe:
     """A random resized crop, then transforms, then a resize where these changed the size.
 
@@ -49,30 +50,27 @@ class Recipe:
         DataError: a value is not allowed, or the backend cannot make one of the transforms.
     """
 
-    def __init__(
-        self,
-        *,
-        image_size: int | Sequence[int],
-        backend: str = "albumentations",
-        seed: int = 0,
-        crop_scale: Sequence[float] | None = None,
-        crop_ratio: Sequence[float] = (3 / 4, 4 / 3),
-        transforms: Transforms = (),
-        lazy: bool = False,
-    ) -> None:
-        require_backend(backend)
-        self.backend = backend
-        self.size = as_size(image_size)
-        self.seed = whole("augment.seed", seed, 0, 2**64 - 1)
-        self.crops = crop_scale is not None
-        self.transforms = in_order(transforms)
-        if crop_scale is not None:
-            crop = RandomResizedCrop(size=self.size, scale=crop_scale, ratio=crop_ratio)
+    place: ClassVar[str] = "augment"
+
+    image_size: Any
+    backend: Backend = "albumentations"
+    seed: Annotated[int, Within(0, 2**64 - 1)] = 0
+    crop_scale: Any = None
+    crop_ratio: Any = (3 / 4, 4 / 3)
+    transforms: Any = ()
+    lazy: Flag = False
+
+    def __post_init__(self) -> None:
+        self.size = as_size(self.image_size)
+        self.crops = self.crop_scale is not None
+        self.transforms = in_order(self.transforms)
+        if self.crops:
+            crop = RandomResizedCrop(size=self.size, scale=self.crop_scale, ratio=self.crop_ratio)
             self.transforms.insert(0, crop)
         for transform in self.transforms:
-            require_support(transform, backend)
+            require_support(transform, self.backend)
         self._threads = threading.local()
-        if not lazy:
+        if not self.lazy:
             self._pipeline()
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
@@ -119,7 +117,7 @@ def rand_augment(
     return Recipe(transforms=[*in_order(transforms), last], **recipe)
 
 
-def auto_augment(*, policy: str, transforms: Transforms = (), **recipe: Any) -> Recipe:
+def auto_augment(*, policy: Any, transforms: Transforms = (), **recipe: Any) -> Recipe:
     """A `Recipe` that ends with AutoAugment.
 
     Args:

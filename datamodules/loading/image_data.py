@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader
 
 from datamodules.audit import warn_of_leakage
 from datamodules.cache import CachedSplit, Pixels, allow_bad_images, open_cache
-from datamodules.decoding import RESIZE_MODES, ResizeMode
+from datamodules.decoding import ResizeMode
 from datamodules.errors import DataError
 from datamodules.loading.class_balance import ClassSampler, class_weights
 from datamodules.loading.data_loader import make_loader, worker_count
 from datamodules.loading.dataset import Augmentation, ImageDataset
 from datamodules.loading.sampling import EpochSampler
-from datamodules.schema import Size, as_size, choice
+from datamodules.schema import Size, as_size, checked
 from datamodules.sources import Index, Item, Source
 from datamodules.splits import Splits, pool
 
@@ -85,8 +85,7 @@ class ImageData(pl.LightningDataModule):
         self.cache = cache
         self.cache_dir = Path(cache_dir)
         self.cache_scale = cache_scale
-        choice("resize_mode", resize_mode, RESIZE_MODES)
-        self.resize_mode = resize_mode
+        self.resize_mode: ResizeMode = checked("resize_mode", resize_mode, ResizeMode)
         self.max_bad_images = max_bad_images
         self.seed = seed
         self.audit_command = audit_command

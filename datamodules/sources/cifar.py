@@ -4,10 +4,11 @@ import errno
 import shutil
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from datamodules.errors import DataError
 from datamodules.files import build_once
+from datamodules.schema import declared
 from datamodules.sources.image_folder import ImageFolder
 from datamodules.sources.source import Index
 from datamodules.workers import map_in_order, report_progress
@@ -30,22 +31,22 @@ CIFAR100 = tuple(_CIFAR100.split())
 CLASS_NAMES = {"CIFAR10": CIFAR10, "CIFAR100": CIFAR100}
 
 
+@declared
 class Cifar:
     """60 000 pictures of 32 x 32 pixels: 50 000 to train and validate on, 10 000 to test on.
 
-    Args:
+    Attributes:
         root: folder in which `cifar10/` or `cifar100/` is made (about 170 MB are downloaded).
-        variant: torchvision's class: `CIFAR10` or `CIFAR100` (with its 100 fine labels).
-
-    Raises:
-        DataError: there is no such variant.
+        variant: torchvision's class; `CIFAR100` with its 100 fine labels.
     """
 
-    def __init__(self, *, root: str, variant: str = "CIFAR10") -> None:
-        if variant not in CLASS_NAMES:
-            raise DataError(f"variant={variant} is neither CIFAR10 nor CIFAR100.")
-        self.variant = variant
-        self.folder = Path(root) / variant.lower()
+    place: ClassVar[str] = "data.source"
+
+    root: str
+    variant: Literal["CIFAR10", "CIFAR100"] = "CIFAR10"
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.root) / self.variant.lower()
 
     @property
     def is_made(self) -> bool:

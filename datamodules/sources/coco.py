@@ -50,7 +50,7 @@ class Coco:
         self.root = Path(root)
         self.annotations = self.root / annotations
         self.class_map = class_map
-        self.cropping = Cropping(margin, min_size, square)
+        self.cropping = Cropping(margin=margin, min_size=min_size, square=square)
         self.how_to_get = how_to_get
         self._notes: list[str] = []
 

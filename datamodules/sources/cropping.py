@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
-from datamodules.schema import flag, number
+from datamodules.schema import Flag, Within, declared
 from datamodules.sources.coco_file import CocoBox, CocoImage, Id
 from datamodules.sources.source import Box
 
@@ -26,24 +27,21 @@ class BoxCount:
         return f"{total} ({reasons})" if reasons else total
 
 
-@dataclass(frozen=True)
+@declared
 class Cropping:
     """How a box becomes a crop.
 
-    Args:
+    Attributes:
         margin: added to a box at both ends, as a fraction of its width and of its height.
         min_size: boxes whose longer side is shorter are dropped, in pixels.
         square: make boxes squares of the longer side; else they keep their aspect ratio.
     """
 
-    margin: float
-    min_size: float
-    square: bool
+    place: ClassVar[str] = "data.source"
 
-    def __post_init__(self) -> None:
-        number("margin", self.margin, 0, 10)
-        number("min_size", self.min_size, 0, 1e6)
-        flag("square", self.square)
+    margin: Annotated[float, Within(0, 10)]
+    min_size: Annotated[float, Within(0, 1_000_000)]
+    square: Flag
 
     def crops(
         self,
@@ -86,7 +84,7 @@ class Cropping:
         if not (width > 0 and height > 0):
             return "outside the image or without area"
         if max(width, height) < self.min_size:
-            return f"shorter than min_size={self.min_size}"
+            return f"shorter than min_size={self.min_size:g}"
         return None
 
     def _widen(self, corners: Corners) -> Box:

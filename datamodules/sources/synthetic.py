@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated, ClassVar
 
-from datamodules.errors import DataError
 from datamodules.files import build_once
-from datamodules.schema import as_size, is_number, is_size, whole
+from datamodules.schema import Probability, Size, Within, declared
 from datamodules.sources.coco import Coco
 from datamodules.sources.source import Index
 from datamodules.workers import map_in_order
@@ -17,12 +16,13 @@ from datamodules.workers import map_in_order
 DRAWING_VERSION = 1
 
 
+@declared
 class Synthetic:
     """Scenes with 2 or 3 pieces of waste each, written as a COCO detection set and read as one.
 
     A scene is a pure function of (seed, its number, the other settings).
 
-    Args:
+    Attributes:
         root: folder in which `synthetic_<hash of the settings>` is made.
         scenes: how many images are drawn.
         image_size: height and width of a scene in pixels.
@@ -31,22 +31,21 @@ class Synthetic:
         seed: of the drawing.
     """
 
-    def __init__(
-        self,
-        *,
-        root: str,
-        scenes: int = 600,
-        image_size: Sequence[int] = (240, 320),
-        ambiguity: float = 0.03,
-        seed: int = 0,
-    ) -> None:
-        self.scenes = scenes
-        self.image_size: tuple[int, ...] = tuple(image_size)
-        self.ambiguity = ambiguity
-        self.seed = seed
-        settings = (DRAWING_VERSION, scenes, self.image_size, float(ambiguity), seed)
+    place: ClassVar[str] = "data.source"
+
+    root: str
+    scenes: Annotated[int, Within(20, words="20 scenes or more: fewer are too few to split")] = 600
+    image_size: Annotated[Size, Within(64, words="[height, width] of at least 64 pixels each")] = (
+        240,
+        320,
+    )
+    ambiguity: Probability = 0.03
+    seed: Annotated[int, Within(0)] = 0
+
+    def __post_init__(self) -> None:
+        settings = (DRAWING_VERSION, self.scenes, self.image_size, self.ambiguity, self.seed)
         name = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
-        self.folder = Path(root) / f"synthetic_{name}"
+        self.folder = Path(self.root) / f"synthetic_{name}"
 
     @property
     def is_made(self) -> bool:
@@ -54,23 +53,13 @@ class Synthetic:
         return self.folder.is_dir()
 
     def check(self) -> tuple[str, ...]:
-        """The class names; `DataError` for settings that cannot be drawn; draws nothing."""
-        if whole("scenes", self.scenes, 0) < 20:
-            raise DataError(f"scenes={self.scenes} is too few to split: draw at least 20.")
-        if not is_size(self.image_size, low=64):
-            raise DataError(
-                f"The scenes' image_size={list(self.image_size)} is not [height, width] of at "
-                "least 64 pixels each."
-            )
-        if not is_number(self.ambiguity) or not 0 <= self.ambiguity <= 1:
-            raise DataError(f"ambiguity={self.ambiguity} is not a probability between 0 and 1.")
+        """The class names; draws nothing."""
         from datamodules.sources.drawing.looks import CLASS_NAMES
 
         return tuple(sorted(CLASS_NAMES))
 
     def prepare(self) -> None:
         """Draw the scenes unless they are there (a few seconds)."""
-        self.check()
         build_once(self.folder, self._draw)
 
     def read(self) -> Index:
@@ -106,7 +95,7 @@ class Synthetic:
         from datamodules.sources.drawing.scene import draw_scene
 
         rng = np.random.default_rng((self.seed, number))
-        image, objects = draw_scene(rng, as_size(self.image_size), self.ambiguity)
+        image, objects = draw_scene(rng, self.image_size, self.ambiguity)
         Image.fromarray(image).save(folder / _file_name(number), quality=92)
         return objects
 

@@ -4,8 +4,10 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 from datamodules.errors import DataError
+from datamodules.schema import Flag, Within, declared
 from datamodules.sources import Index, Item
 from datamodules.splits.split_file import read_split_file, write_split_file
 from datamodules.splits.stratification import groups_per_label, stratified_split
@@ -13,6 +15,7 @@ from datamodules.splits.stratification import groups_per_label, stratified_split
 log = logging.getLogger(__name__)
 
 
+@declared
 class Splits:
     """Turns what a source found into train, val and test.
 
@@ -20,7 +23,7 @@ class Splits:
     result is kept in a file that later runs follow. Ready splits stay as they are, but for folds
     and `train_on_all`, which split train and val anew.
 
-    Args:
+    Attributes:
         val_fraction: fraction of the validation split, where the source has none.
         test_fraction: fraction of the test split, where the source has none; 0 makes none.
         seed: of the splitting.
@@ -33,26 +36,50 @@ class Splits:
         DataError: fractions, folds or `train_on_all` do not go together.
     """
 
-    def __init__(
-        self,
-        *,
-        val_fraction: float = 0.15,
-        test_fraction: float = 0.15,
-        seed: int = 0,
-        file: str | None = None,
-        num_folds: int | None = None,
-        fold: int | None = None,
-        train_on_all: bool = False,
-    ) -> None:
-        _check_fractions(val_fraction, test_fraction)
-        _check_folds(fold, num_folds, train_on_all)
-        self.val_fraction = val_fraction
-        self.test_fraction = test_fraction
-        self.seed = seed
-        self.file = None if file is None else Path(file)
-        self.num_folds = num_folds
-        self.fold = fold
-        self.train_on_all = train_on_all
+    place: ClassVar[str] = "data.split"
+    keys: ClassVar[dict[str, str]] = {
+        name: f"data.{name}" for name in ("num_folds", "fold", "train_on_all")
+    }
+
+    val_fraction: Annotated[float, Within(0, 1)] = 0.15
+    test_fraction: Annotated[float, Within(0, 1)] = 0.15
+    seed: Annotated[int, Within(0)] = 0
+    file: Any = None
+    num_folds: Annotated[int, Within(2)] | None = None
+    fold: Annotated[int, Within(0)] | None = None
+    train_on_all: Flag = False
+
+    def __post_init__(self) -> None:
+        self._check_fractions()
+        if self.fold is not None or self.num_folds is not None:
+            self._check_folds()
+        self.file = None if self.file is None else Path(self.file)
+
+    def _check_fractions(self) -> None:
+        val, test = self.val_fraction, self.test_fraction
+        if min(1 - val - test, val) <= 0:
+            raise DataError(
+                f"data.split.val_fraction={val} and data.split.test_fraction={test} leave a split "
+                "empty: give val more than 0 and both together less than 1."
+            )
+
+    def _check_folds(self) -> None:
+        fold, num_folds = self.fold, self.num_folds
+        if fold is None or num_folds is None:
+            raise DataError(
+                f"data.fold={fold} and data.num_folds={num_folds}: give both, as in data.fold=0 "
+                "data.num_folds=5, or neither."
+            )
+        if fold >= num_folds:
+            raise DataError(
+                f"data.fold={fold} is not one of data.num_folds={num_folds} folds, which are "
+                "numbered from 0."
+            )
+        if self.train_on_all:
+            raise DataError(
+                f"data.train_on_all=true and data.fold={fold} exclude each other: the fold would "
+                "be trained on; keep one of them."
+            )
 
     def apply(self, index: Index, *, write: bool = False) -> Index:
         """The index with train, val and, where there is one, test.
@@ -155,32 +182,4 @@ def _warn_of_rare_classes(
             "add images, or leave them out.",
             parts,
             ", ".join(rare),
-        )
-
-
-def _check_fractions(val: float, test: float) -> None:
-    if min(1 - val - test, val) <= 0 or test < 0:
-        raise DataError(
-            f"data.split.val_fraction={val} and data.split.test_fraction={test} leave a split "
-            "empty: give val more than 0 and both together less than 1."
-        )
-
-
-def _check_folds(fold: int | None, num_folds: int | None, train_on_all: bool) -> None:
-    if fold is None and num_folds is None:
-        return
-    if fold is None or num_folds is None:
-        raise DataError(
-            f"data.fold={fold} and data.num_folds={num_folds}: give both, as in data.fold=0 "
-            "data.num_folds=5, or neither."
-        )
-    if num_folds < 2 or not 0 <= fold < num_folds:
-        raise DataError(
-            f"data.fold={fold} is not one of data.num_folds={num_folds} folds: there must be at "
-            "least 2, numbered from 0."
-        )
-    if train_on_all:
-        raise DataError(
-            f"data.train_on_all=true and data.fold={fold} exclude each other: the fold would be "
-            "trained on; keep one of them."
         )

@@ -1,11 +1,40 @@
-"""Checks of single values: what passes, and that each refusal names its place."""
+"""What is declared of settings: what passes, and that each refusal names its place."""
 
+import copy
 import math
+import pickle
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 
 from datamodules import schema
 from datamodules.errors import DataError
+from datamodules.schema import Flag, Grid, Interval, Probability, Size, Within, checked, declared
+
+
+@declared
+class Settings:
+    """One field of each kind."""
+
+    keys: ClassVar[dict[str, str]] = {"count": "a.count"}
+
+    p: Probability
+    factor: Annotated[float, Within(0, 10)] = 1
+    count: Annotated[int, Within(0)] = 3
+    level: Annotated[int, Within(0, 2**64 - 1)] = 3
+    range: Annotated[Interval, Within(-1, 1)] = (0, 1)
+    tiles: Grid = (2, 2)
+    size: Annotated[Size, Within(64, words="[height, width] from 64 on")] = (64, 64)
+    on: Flag = False
+    word: Literal["x", "y"] = "x"
+
+
+class Mine(Settings):
+    """Somebody's own, with a constructor."""
+
+    def __init__(self, *, extra, p):
+        self.extra = extra
+        super().__init__(p=p)
 
 
 def test_sizes():
@@ -16,37 +45,71 @@ def test_sizes():
             as_size(wrong)
 
 
-def test_what_passes_comes_back():
-    assert schema.number("p", 1, 0, 1) == 1.0 and schema.whole("n", 3, 3) == 3
-    assert schema.interval("hue", [-0.5, 0], -1, 1) == (-0.5, 0.0)
-    assert schema.grid("tiles", (2, 64)) == (2, 64)
-    assert schema.flag("square", False) is False and schema.choice("a", "x", ("x", "y")) == "x"
+def test_what_passes_becomes_an_attribute():
+    made = Settings(p=1, factor=2, level=2**64 - 1, range=[-0.5, 0], tiles=[1, 64], on=True)
+    assert (made.p, made.factor, made.level, made.range) == (1.0, 2.0, 2**64 - 1, (-0.5, 0.0))
+    assert (made.tiles, made.on, made.word, made.count) == ((1, 64), True, "x", 3)
+    assert type(made.p) is float
+    for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert vars(twin) == vars(made)
+
+
+def test_a_subclass_may_have_a_constructor():
+    made = Mine(extra=[1], p=0.5)
+    assert (made.extra, made.p, made.count) == ([1], 0.5, 3)
+    with pytest.raises(DataError, match=r"^Mine\.p=2 is not allowed; give a probability in 0\.\.1"):
+        Mine(extra=[1], p=2)
 
 
 @pytest.mark.parametrize(
-    ("check", "value", "arguments", "says"),
+    ("key", "value", "sentence"),
     [
-        (schema.number, True, (0, 1), "^place=True is not allowed: give a number in 0..1."),
-        (schema.number, math.nan, (0, 1), "^place=nan is not allowed"),
-        (schema.number, math.inf, (0, math.inf), "^place=inf is not allowed"),
-        (schema.number, "1", (0, 1), "^place=1 is not allowed"),
-        (schema.number, 1.01, (0, 1), "^place=1.01 is not allowed"),
-        (schema.whole, True, (0,), "^place=True is not allowed; give a whole number from 0 on."),
-        (schema.whole, 2.0, (0, 4), "^place=2.0 is not allowed; give a whole number in 0..4."),
-        (schema.whole, 5, (0, 4), "^place=5 is not allowed"),
-        (schema.flag, 1, (), "^place=1 is not allowed: give true or false."),
-        (schema.choice, "z", (("x", "y"),), "^place=z does not exist; there are x, y."),
-        (schema.interval, [1, 0], (0, 1), r"^place=\[1, 0\] is not allowed; give .smallest"),
-        (schema.interval, [0, True], (0, 1), "is not allowed"),
-        (schema.interval, 0.5, (0, 1), "is not allowed"),
-        (schema.interval, "01", (0, 1), "is not allowed"),
-        (schema.grid, [1, 2, 3], (), "is not allowed; give .rows, columns"),
-        (schema.grid, [0, 2], (), "^place=0 is not allowed"),
+        ("p", True, "p=True is not allowed; give a probability in 0..1."),
+        ("factor", math.nan, "factor=nan is not allowed; give a number in 0..10."),
+        ("factor", math.inf, "factor=inf is not allowed; give a number in 0..10."),
+        ("factor", "1", "factor=1 is not allowed; give a number in 0..10."),
+        ("factor", 10.01, "factor=10.01 is not allowed; give a number in 0..10."),
+        ("level", -1, f"level=-1 is not allowed; give a whole number in 0..{2**64 - 1}."),
+        ("range", [1, 0], "range=[1, 0] is not allowed; give [smallest, largest] within -1..1."),
+        ("range", [0, True], "range=[0, True] is not allowed; give [smallest, largest] within"),
+        ("range", 0.5, "range=0.5 is not allowed; give [smallest, largest] within -1..1."),
+        ("range", "01", "range=01 is not allowed; give [smallest, largest] within -1..1."),
+        ("tiles", [1, 2, 3], "tiles=[1, 2, 3] is not allowed; give [rows, columns] of 1..64 each."),
+        ("tiles", [0, 2], "tiles=[0, 2] is not allowed; give [rows, columns] of 1..64 each."),
+        ("tiles", [1.0, 2], "tiles=[1.0, 2] is not allowed; give [rows, columns] of 1..64 each."),
+        ("size", [63, 64], "size=[63, 64] is not allowed; give [height, width] from 64 on."),
+        ("on", 1, "on=1 is not allowed; give true or false."),
+        ("word", "z", "word=z does not exist; there are x, y."),
     ],
 )
-def test_refusals_name_their_place(check, value, arguments, says):
-    with pytest.raises(DataError, match=says):
-        check("place", value, *arguments)
+def test_refusals_name_their_place(key, value, sentence):
+    with pytest.raises(DataError) as refusal:
+        Settings(**{"p": 1, key: value})
+    assert str(refusal.value).startswith(f"Settings.{sentence}")
+
+
+def test_keys_of_another_name_missing_and_unknown_ones():
+    for value in (-1, 2.0, True):
+        with pytest.raises(DataError) as refusal:
+            Settings(p=1, count=value)
+        said = f"a.count={value} is not allowed; give a whole number from 0 on."
+        assert str(refusal.value) == said
+    with pytest.raises(
+        DataError, match=r"^Settings\.p has no value; give it as Settings\.p=\.\.\."
+    ):
+        Settings()
+    with pytest.raises(DataError, match=r"^There is no key Settings\.q; there are p, factor, c"):
+        Settings(p=1, q=2)
+
+
+def test_a_single_value():
+    assert checked("place", 3, Annotated[int, Within(0, 4)]) == 3
+    with pytest.raises(
+        DataError, match=r"^place=5 is not allowed; give a whole number in 0\.\.4\."
+    ):
+        checked("place", 5, Annotated[int, Within(0, 4)])
+    with pytest.raises(DataError, match=r"^place=z does not exist; there are x, y\."):
+        checked("place", "z", Literal["x", "y"])
 
 
 @pytest.mark.parametrize("value", ["", " ", "a\0b", "\ud800", 3, None])

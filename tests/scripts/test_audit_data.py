@@ -71,7 +71,7 @@ def test_drawn_crops_are_split_as_for_training(homes, audit):
         (["data=image_folder", "data.root=/nowhere"], "/nowhere does not exist: set data.root"),
         (["data=nothing"], "There is no data=nothing"),
         (["--out", "OTHER"], "exists and is no audit; give another --out"),
-        (["--distance", "65"], "A distance of 65 bits is not in 0..64"),
+        (["--distance", "65"], "distance=65 is not allowed; give 0..64, the bits of a hash"),
     ],
 )
 def test_mistakes_are_one_sentence(homes, folder, words, says):

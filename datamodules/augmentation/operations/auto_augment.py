@@ -1,28 +1,26 @@
 """AutoAugment (Cubuk et al. 2019): a policy that was searched for one data set."""
 
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from datamodules.augmentation.operation import Operation
 from datamodules.decoding import PADDING_COLOR
-from datamodules.schema import choice
-
-POLICIES = ("imagenet", "cifar10", "svhn")
+from datamodules.schema import Probability, declared
 
 
+@declared
 class AutoAugment(Operation):
     """One of the policy's 25 pairs of operations, drawn for each image; torchvision's only.
 
-    Args:
-        policy: the data set that it was found on: imagenet, cifar10 or svhn.
+    Attributes:
+        policy: the data set that it was found on.
         p: probability.
     """
 
-    backends = ("torchvision",)
+    backends: ClassVar[tuple[str, ...]] = ("torchvision",)
 
-    def __init__(self, *, policy: str, p: float = 1) -> None:
-        super().__init__(p=p)
-        self.policy = choice("policy", policy, POLICIES)
+    policy: Literal["imagenet", "cifar10", "svhn"]
+    p: Probability = 1
 
     def for_torchvision(self, v2: ModuleType) -> Any:
         """`AutoAugment`, filling with gray what comes from outside."""

@@ -1,30 +1,27 @@
 """CLAHE: contrast limited adaptive histogram equalisation (Zuiderveld 1994)."""
 
-from collections.abc import Sequence
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 
 from datamodules.augmentation.operation import ArrayTransform, Operation
-from datamodules.schema import grid, interval
+from datamodules.schema import Grid, Interval, Within, declared
 
 
+@declared
 class Clahe(Operation):
     """Equalises the lightness (L of CIELAB) tile by tile; colours stay.
 
-    Args:
+    Attributes:
         clip_limit: smallest and largest limit of contrast; 1 changes little.
         tiles: rows and columns of tiles.
-        p: probability.
     """
 
-    def __init__(self, *, clip_limit: Sequence[float], tiles: Sequence[int], p: float) -> None:
-        super().__init__(p=p)
-        self.clip_limit = interval(self._place("clip_limit"), clip_limit, 1, 100)
-        self.tiles = grid(self._place("tiles"), tiles)
+    clip_limit: Annotated[Interval, Within(1, 100)]
+    tiles: Grid
 
     def for_albumentations(self, A: ModuleType) -> Any:
         """`CLAHE`."""

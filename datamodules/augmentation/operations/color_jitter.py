@@ -1,47 +1,39 @@
 """Random brightness, contrast, saturation and hue."""
 
-from collections.abc import Sequence
 from operator import mul
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 
 from datamodules.augmentation.operation import ArrayTransform, Operation
-from datamodules.schema import interval
+from datamodules.schema import Interval, Within, declared
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601: how bright red, green and blue look
 # Matrices that leave colours as they are, and that make all three channels grey.
 KEEP, GRAY = np.eye(3), np.tile(LUMA, (3, 1))
 
 
+Factor = Annotated[Interval, Within(0, 10)]
+
+
+@declared
 class ColorJitter(Operation):
     """Four changes of colour in random order, each with a factor (or shift) of its own.
 
-    Args:
+    Attributes:
         brightness: smallest and largest factor.
         contrast: smallest and largest factor, about the image's mean brightness.
         saturation: smallest and largest factor, about each pixel's brightness.
-        hue: smallest and largest shift, as a part of the colour circle, in -0.5..0.5.
-        p: probability.
+        hue: smallest and largest shift, as a part of the colour circle.
     """
 
-    def __init__(
-        self,
-        *,
-        brightness: Sequence[float],
-        contrast: Sequence[float],
-        saturation: Sequence[float],
-        hue: Sequence[float],
-        p: float,
-    ) -> None:
-        super().__init__(p=p)
-        self.brightness = interval(self._place("brightness"), brightness, 0, 10)
-        self.contrast = interval(self._place("contrast"), contrast, 0, 10)
-        self.saturation = interval(self._place("saturation"), saturation, 0, 10)
-        self.hue = interval(self._place("hue"), hue, -0.5, 0.5)
+    brightness: Factor
+    contrast: Factor
+    saturation: Factor
+    hue: Annotated[Interval, Within(-0.5, 0.5)]
 
     def for_albumentations(self, A: ModuleType) -> ArrayTransform:
         """`jitter`, for speed."""

@@ -1,25 +1,22 @@
 """Cutout (DeVries and Taylor 2017): a square of the image is hidden."""
 
-from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 from datamodules.augmentation.operation import Operation
 from datamodules.decoding import PADDING_COLOR
-from datamodules.schema import interval
+from datamodules.schema import Interval, Within, declared
 
 
+@declared
 class Cutout(Operation):
     """A grey square at a random place, all of it inside the image.
 
-    Args:
+    Attributes:
         area: smallest and largest part of the image's area.
-        p: probability.
     """
 
-    def __init__(self, *, area: Sequence[float], p: float) -> None:
-        super().__init__(p=p)
-        self.area = interval(self._place("area"), area, 0, 0.9)
+    area: Annotated[Interval, Within(0, 0.9)]
 
     def for_albumentations(self, A: ModuleType) -> Any:
         """`Erasing` with squares of gray."""

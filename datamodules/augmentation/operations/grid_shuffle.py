@@ -1,6 +1,5 @@
 """Tiles of the image in a random order."""
 
-from collections.abc import Sequence
 from itertools import groupby, pairwise, product
 from random import Random
 from types import ModuleType
@@ -10,24 +9,24 @@ import numpy as np
 
 from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.errors import DataError
-from datamodules.schema import grid
+from datamodules.schema import Grid, declared
 
 
+@declared
 class GridShuffle(Operation):
     """Cuts the image into a grid and lets tiles of the same size change places.
 
     Where the sides do not divide evenly, some rows and columns (drawn too) are a pixel larger.
 
-    Args:
+    Attributes:
         tiles: rows and columns of the grid.
-        p: probability.
     """
 
-    def __init__(self, *, tiles: Sequence[int], p: float) -> None:
-        super().__init__(p=p)
-        self.tiles = grid(self._place("tiles"), tiles)
+    tiles: Grid
+
+    def __post_init__(self) -> None:
         if self.tiles == (1, 1):
-            raise DataError(f"{self._place('tiles')}=[1, 1] is one tile: give two or more.")
+            raise DataError("GridShuffle.tiles=[1, 1] is one tile: give two or more.")
 
     def for_albumentations(self, A: ModuleType) -> Any:
         """`RandomGridShuffle`."""

@@ -4,33 +4,40 @@ import math
 from collections.abc import Callable
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from datamodules.augmentation.operation import ArrayTransform, Operation
 from datamodules.decoding import PADDING_COLOR
-from datamodules.schema import whole
+from datamodules.errors import DataError
+from datamodules.schema import Probability, Within, declared
 
 MAX_LEVEL = 30
 
 
+@declared
 class RandAugment(Operation):
     """Draws n of the paper's 14 operations, with replacement, each as likely.
 
-    Args:
+    Attributes:
         n: how many operations an image goes through.
         level: their strength, a whole number in 0..max_level.
         max_level: what the strongest is called: 30, or 10 for the numbers of AutoAugment's scale.
-        p: probability.
     """
 
-    def __init__(self, *, n: int, level: int, max_level: int = MAX_LEVEL, p: float = 1) -> None:
-        super().__init__(p=p)
-        self.n = whole(self._place("n"), n, 0, 100)
-        self.max_level = whole(self._place("max_level"), max_level, 1, 1000)
-        self.level = whole(self._place("level"), level, 0, self.max_level)
+    n: Annotated[int, Within(0, 100)]
+    level: Annotated[int, Within(0)]
+    max_level: Annotated[int, Within(1, 1000)] = MAX_LEVEL
+    p: Probability = 1
+
+    def __post_init__(self) -> None:
+        if self.level > self.max_level:
+            raise DataError(
+                f"RandAugment.level={self.level} is not allowed; give a whole number in "
+                f"0..{self.max_level}."
+            )
 
     def for_albumentations(self, A: ModuleType) -> ArrayTransform:
         """`augment`: albumentations has no RandAugment."""

@@ -1,16 +1,15 @@
 """The random resized crop (Szegedy et al. 2015, section 6)."""
 
 import math
-from collections.abc import Sequence
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import cv2
 import numpy as np
 
 from datamodules.augmentation.operation import ArrayTransform, Operation
-from datamodules.schema import Size, interval
+from datamodules.schema import Interval, Probability, Size, Within, declared
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
@@ -19,22 +18,27 @@ Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 AREA_ABOVE = 4 / 3
 
 
+@declared
 class RandomResizedCrop(Operation):
     """A part of random area and aspect ratio at a random place, brought to one size.
 
-    Args:
+    Attributes:
         size: height and width of the result.
         scale: smallest and largest part of the area.
-        ratio: narrowest and widest aspect ratio, relative to the result's; drawn on a log scale.
+        ratio: narrowest and widest aspect ratio; given relative to the result's, drawn on a log
+            scale.
     """
 
-    def __init__(self, *, size: Size, scale: Sequence[float], ratio: Sequence[float]) -> None:
-        super().__init__(p=1)
-        self.size = size
-        self.scale = interval("augment.crop_scale", scale, 1e-6, 1)
-        shape = size[1] / size[0]
-        narrow, wide = interval("augment.crop_ratio", ratio, 1e-3, 1e3)
-        self.ratio = (narrow * shape, wide * shape)
+    keys: ClassVar[dict[str, str]] = {"scale": "augment.crop_scale", "ratio": "augment.crop_ratio"}
+
+    size: Size
+    scale: Annotated[Interval, Within(1e-6, 1)]
+    ratio: Annotated[Interval, Within(1e-3, 1e3)]
+    p: Probability = 1
+
+    def __post_init__(self) -> None:
+        shape = self.size[1] / self.size[0]
+        self.ratio = (self.ratio[0] * shape, self.ratio[1] * shape)
 
     def for_albumentations(self, A: ModuleType) -> ArrayTransform:
         """`crop`, which shrinks by area averaging where that is better."""

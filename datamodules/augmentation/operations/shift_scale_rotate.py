@@ -1,33 +1,28 @@
 """Small shifts, changes of size and turns about the middle, in one resampling."""
 
-from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 
 from datamodules.augmentation.operation import Operation
 from datamodules.decoding import PADDING_COLOR
-from datamodules.schema import interval, number
+from datamodules.schema import Interval, Within, declared
 
 
+@declared
 class ShiftScaleRotate(Operation):
     """An affine change without shear; what comes from outside the image is grey.
 
-    Args:
+    Attributes:
         shift: largest shift, as a part of the side, in both directions of both axes.
         scale: smallest and largest factor of the size.
         rotate: smallest and largest angle in degrees, clockwise.
-        p: probability.
     """
 
-    def __init__(
-        self, *, shift: float, scale: Sequence[float], rotate: Sequence[float], p: float
-    ) -> None:
-        super().__init__(p=p)
-        self.shift = number(self._place("shift"), shift, 0, 1)
-        self.scale = interval(self._place("scale"), scale, 1e-3, 1e3)
-        self.rotate = interval(self._place("rotate"), rotate, -180, 180)
+    shift: Annotated[float, Within(0, 1)]
+    scale: Annotated[Interval, Within(1e-3, 1e3)]
+    rotate: Annotated[Interval, Within(-180, 180)]
 
     def for_albumentations(self, A: ModuleType) -> Any:
         """`Affine`, whose angles run the other way round."""

@@ -120,5 +120,7 @@ def test_unusable(make_index, tmp_path):
     item = Item(str(tmp_path / "gone.png"), 0, None, "gone.png")
     with pytest.raises(DataError, match=r"None of the 1 .*gone.png: there is no such file"):
         audit(Index(("a",), {"train": [item]}), image_size=(8, 8))
-    with pytest.raises(DataError, match=r"A distance of 65 bits"):
+    with pytest.raises(
+        DataError, match=r"distance=65 is not allowed; give 0..64, the bits of a hash"
+    ):
         audit(make_index({"train/a/1.png": scene(1)}), image_size=(8, 8), distance=65)

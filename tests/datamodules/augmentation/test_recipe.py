@@ -5,6 +5,7 @@ import itertools
 import pickle
 import random
 from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
 
 import albumentations as A
 import cv2
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import v2
 
+from datamodules.augmentation.operation import Operation
 from datamodules.augmentation.operations.auto_augment import AutoAugment
 from datamodules.augmentation.operations.color_jitter import ColorJitter
 from datamodules.augmentation.operations.cutout import Cutout
@@ -24,6 +26,7 @@ from datamodules.augmentation.operations.random_resized_crop import RandomResize
 from datamodules.augmentation.operations.rotate90 import Rotate90
 from datamodules.augmentation.recipe import Recipe
 from datamodules.errors import DataError
+from datamodules.schema import Within, declared
 from lightning_modules.config.check import check
 from lightning_modules.registry import build
 from tests.conftest import ROOT, run_command
@@ -184,6 +187,34 @@ def test_the_command_line_adds_and_removes(compose_config, backend, node, kind):
     recipe = build(cfg.augment)
     assert [type(t) for t in recipe.transforms] == [RandomResizedCrop, HorizontalFlip, kind]
     assert recipe(NOISE, 0, 0).shape == (64, 64, 3)
+
+
+@declared
+class Brighten(Operation):
+    """Somebody's own operation: adds a number to all values."""
+
+    most: Annotated[int, Within(0, 99)]
+
+    def for_albumentations(self, A):
+        return self.add
+
+    def for_torchvision(self, v2):
+        return self.add
+
+    def add(self, image, random):
+        return image // 2 + np.uint8(random.randint(1, self.most))
+
+
+def test_an_own_operation_by_its_target(compose_config, backend):
+    node = f"{{_target_: {__name__}.Brighten, most: 9, p: 1}}"
+    words = [f"augment.backend={backend}", f"+augment.transforms={{own: {node}}}"]
+    cfg = compose_config("augment=none", *words, "data.image_size=[20,24]")
+    check(cfg)
+    recipe = build(cfg.augment)
+    added = {int((recipe(NOISE, 0, index) - NOISE // 2).max()) for index in range(60)}
+    assert added == set(range(1, 10))
+    with pytest.raises(DataError, match=r"^Brighten.most=100 is not allowed; give a whole number"):
+        Brighten(most=100, p=1)
 
 
 def test_own_random_transforms_are_pure_and_left_alone():

@@ -107,5 +107,7 @@ def test_no_network_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_unknown_variant(tmp_path):
-    with pytest.raises(DataError, match="variant=CIFAR20 is neither"):
+    with pytest.raises(
+        DataError, match="data.source.variant=CIFAR20 does not exist; there are CIFAR10, CIFAR100"
+    ):
         Cifar(root=str(tmp_path), variant="CIFAR20")

@@ -62,7 +62,9 @@ def test_crops_hold_their_box(bbox, margin, square):
     image = CocoImage(0, "0.png", 100, 80)
     count = BoxCount(1)
     box = CocoBox(None, 0, 0, bbox, crowd=False)
-    found = list(Cropping(margin, 0, square).crops(image, [box], {0: 3}, count))
+    found = list(
+        Cropping(margin=margin, min_size=0, square=square).crops(image, [box], {0: 3}, count)
+    )
     x0, x1 = max(0, bbox[0]), min(100, bbox[0] + bbox[2])
     y0, y1 = max(0, bbox[1]), min(80, bbox[1] + bbox[3])
     if x0 >= x1 or y0 >= y1:
@@ -227,19 +229,19 @@ def test_class_map_file(make_coco, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"margin": -0.1}, "margin=-0.1 is not allowed: give a number in 0..10."),
-        ({"margin": float("nan")}, "margin=nan is not allowed: give a number in 0..10."),
-        ({"margin": "wide"}, "margin=wide is not allowed: give a number in 0..10."),
-        ({"margin": 1e999}, "margin=inf is not allowed: give a number in 0..10."),
-        ({"min_size": -1}, "min_size=-1 is not allowed: give a number in 0..1e+06."),
-        ({"min_size": True}, "min_size=True is not allowed: give a number in 0..1e+06."),
-        ({"square": "yes"}, "square=yes is not allowed: give true or false."),
+        ({"margin": -0.1}, "margin=-0.1 is not allowed; give a number in 0..10."),
+        ({"margin": float("nan")}, "margin=nan is not allowed; give a number in 0..10."),
+        ({"margin": "wide"}, "margin=wide is not allowed; give a number in 0..10."),
+        ({"margin": 1e999}, "margin=inf is not allowed; give a number in 0..10."),
+        ({"min_size": -1}, "min_size=-1 is not allowed; give a number in 0..1000000."),
+        ({"min_size": True}, "min_size=True is not allowed; give a number in 0..1000000."),
+        ({"square": "yes"}, "square=yes is not allowed; give true or false."),
     ],
 )
 def test_impossible_settings(tmp_path, settings, sentence):
     with pytest.raises(DataError) as caught:
         Coco(root=str(tmp_path), **settings)
-    assert str(caught.value) == sentence
+    assert str(caught.value) == f"data.source.{sentence}"
 
 
 def test_absent_images_are_counted(make_coco):

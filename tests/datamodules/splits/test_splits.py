@@ -162,11 +162,15 @@ def test_a_class_with_one_image_says_so(caplog):
     [
         ({"val_fraction": 0}, "leave a split empty"),
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "leave a split empty"),
-        ({"test_fraction": -0.1}, "leave a split empty"),
+        ({"test_fraction": -0.1}, "data.split.test_fraction=-0.1 is not .* give a number in 0..1."),
+        ({"val_fraction": "half"}, "data.split.val_fraction=half is not allowed"),
         ({"fold": 0}, "give both, as in data.fold=0"),
         ({"num_folds": 5}, "give both, as in data.fold=0"),
         ({"fold": 5, "num_folds": 5}, "data.fold=5 is not one of data.num_folds=5 folds"),
-        ({"fold": 0, "num_folds": 1}, "at least 2"),
+        (
+            {"fold": 0, "num_folds": 1},
+            "data.num_folds=1 is not allowed; give a whole number from 2",
+        ),
         ({"fold": 0, "num_folds": 5, "train_on_all": True}, "exclude each other"),
     ],
 )
