@@ -77,7 +77,8 @@ def declared(cls: Class) -> Class:
     Raises:
         DataError: by its constructor, for the first mistake.
     """
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    # Built at the first object, as building takes longer than importing.
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
     made: Any = validated(cls, kw_only=True, eq=False, config=config)
     make = made.__init__
 
@@ -89,6 +90,7 @@ def declared(cls: Class) -> Class:
         earlier = vars(self).copy()  # of a subclass's own constructor; pydantic drops it
         with _refusals(place, known):
             make(self, **settings)
+        made.__init__ = __init__  # where pydantic puts its own when it builds
         vars(self).update(earlier)
 
     made.__init__ = __init__
