@@ -89,7 +89,7 @@ def declared(
 
         # A subclass: pydantic puts its own constructor back where it builds a class late.
         own = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-        own |= {"__init__": __init__, "__signature__": _signature(made)}
+        own |= {"__init__": __init__, "__signature__": _signature(made), "__declared__": True}
         return cast(Class, type(cls.__name__, (made,), own))
 
     return decorate

@@ -66,7 +66,10 @@ def build(node: "DictConfig | dict[str, Any]", **extra: Any) -> Any:
         ConfigError: the target does not exist or refuses its arguments.
     """
     target = node.get("_target_")
-    if isinstance(node, dict) and isinstance(target, str) and (_is_flat(node) or _declared(target)):
+    declared = isinstance(target, str) and _declared(target)
+    if declared and not isinstance(node, dict):
+        node = plain(node)
+    if isinstance(node, dict) and isinstance(target, str) and (declared or _is_flat(node)):
         own = {key: copy.deepcopy(value) for key, value in node.items() if key != "_target_"}
         return _call(target, own | extra)
     from hydra.errors import InstantiationException  # not for a user of plain networks
@@ -113,7 +116,7 @@ def _is_flat(node: dict[str, Any]) -> bool:
 def _declared(target: str) -> bool:
     """Whether the class at a dotted path was made by `declared`."""
     try:
-        return hasattr(resolve_name(target), "__pydantic_fields__")
+        return hasattr(resolve_name(target), "__declared__")
     except Exception:  # whatever the import raises; it is told where the class is built
         return False
 

@@ -213,7 +213,7 @@ def check_distillation(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one sentence on the first mistake found.
     """
-    node = {key: value for key, value in plain(cfg.distillation).items() if key[0] != "_"}
+    node = {key: value for key, value in plain(cfg.distillation).items() if key != "_target_"}
     settings = check_settings(DistillationSettings, node, "distillation")
     if str(settings.aggregation) not in AGGREGATIONS.paths:  # somebody else's
         AGGREGATIONS.part(settings.aggregation, "distillation.aggregation")

@@ -28,7 +28,7 @@ from datamodules.augmentation.recipe import Recipe
 from datamodules.errors import DataError
 from datamodules.schema import Within, declared
 from lightning_modules.config.check import check
-from lightning_modules.registry import build
+from lightning_modules.registry import build, plain
 from tests.conftest import ROOT, run_command
 
 BACKENDS = ("albumentations", "torchvision")
@@ -211,6 +211,7 @@ def test_an_own_operation_by_its_target(compose_config, backend):
     cfg = compose_config("augment=none", *words, "data.image_size=[20,24]")
     check(cfg)
     recipe = build(cfg.augment)
+    assert isinstance(build(plain(cfg.augment)).transforms[0], Brighten)
     added = {int((recipe(NOISE, 0, index) - NOISE // 2).max()) for index in range(60)}
     assert added == set(range(1, 10))
     with pytest.raises(DataError, match=r"^Brighten.most=100 is not allowed; give a whole number"):

@@ -191,8 +191,8 @@ def test_a_node_builds_its_own_terms(compose_config):
     cfg = compose_config(f"+distillation.terms.mine._target_={HERE}.Squared")
     made = build(cfg.distillation)
     assert isinstance(made.logit_terms["mine"], Squared)
-    node = {key: value for key, value in cfg.distillation.items() if key != "_recursive_"}
-    assert list(build(node).terms) == ["soft_targets", "mine"]  # as runs saved earlier have it
+    cfg = compose_config(f"distillation.aggregation={{_target_: {HERE}.first_teacher}}")
+    assert build(cfg.distillation).aggregation is first_teacher  # Hydra would call it
 
 
 def test_the_declarations_of_our_own_need_no_torch():
