@@ -4,7 +4,7 @@ The one place for "a number, not a bool", "one of these" and the like; imports n
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, dataclass_transform
 
@@ -112,15 +112,3 @@ ImageSize = Annotated[
 def is_whole(value: Any, least: int = 1) -> bool:
     """True of ints from `least`; not of true and false."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def require_choice(key: str, value: Any, choices: Sequence[str | None]) -> None:
-    """Refuses all but the values given, of which one may be null.
-
-    Raises:
-        ConfigError: with the nearest one and all that there are.
-    """
-    if value not in choices:
-        names = ["null" if choice is None else choice for choice in choices]
-        guess = nearest(value, names)
-        raise ConfigError(f"{key}={value} does not exist{guess}; there are {', '.join(names)}.")

@@ -3,22 +3,28 @@
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from compression.steps import step_settings
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build, plain
-from lightning_modules.runs import saved_run
-from lightning_modules.schema import require_choice
+from lightning_modules.runs import quote, saved_run
+from lightning_modules.schema import check_settings, declared
 from lightning_modules.search.custom_space import Draw
-from lightning_modules.search.space import as_override
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
     from compression.step import LayerSpace  # it loads torch
+
+
+@declared(more="ignore")
+class Space:
+    """`sweep.space`; `keep` is an expression."""
+
+    by: Literal["step", "layer"]
 
 
 def suggest(root: DictConfig, trial: "BaseTrial") -> list[str]:
@@ -35,7 +41,7 @@ def suggest(root: DictConfig, trial: "BaseTrial") -> list[str]:
     space, draw = root.sweep.space, Draw(root, trial)
     if not root.compression:
         raise ConfigError("sweep=compression varies the steps of a run; add '+compression=svd'.")
-    require_choice("sweep.space.by", space.by, ("step", "layer"))
+    check_settings(Space, plain(space), "sweep.space")
     for name, node in root.compression.items():
         place = f"compression.{name}"
         layers = _layer_space(root, node) if space.by == "layer" else None
@@ -68,16 +74,7 @@ def _by_layer(draw: Draw, place: str, layers: "LayerSpace", keep: Any) -> None:
     }
     for name, value in layers.settings(drawn).items():
         add = "++" if isinstance(value, Mapping) else ""  # its keys are new ones
-        draw.overrides.append(as_override(f"{add}{place}.{name}", _in_grammar(value)))
-
-
-def _in_grammar(value: Any) -> Any:
-    """A mapping or a list as Hydra's grammar takes it, without blanks; else the value itself."""
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_in_grammar(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{','.join(str(_in_grammar(item)) for item in value)}]"
-    return value
+        draw.overrides.append(f"{add}{place}.{name}={quote(value)}")
 
 
 def _layer_space(root: DictConfig, node: DictConfig) -> "LayerSpace | None":

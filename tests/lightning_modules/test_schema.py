@@ -12,7 +12,6 @@ from lightning_modules.schema import (
     check_target,
     declared,
     is_whole,
-    require_choice,
     whole_from,
 )
 
@@ -67,8 +66,5 @@ def test_a_target_is_told_what_is_declared_of_it():
         check_target(known, {"_target_": "b.Own", "wn": 1, "rate": -1}, "x", otherwise=Settings)
 
 
-def test_choices_and_whole_numbers():
-    require_choice("a", None, ("last", None))
-    with pytest.raises(ConfigError, match=r"a=lest does not exist \(did you mean last\?\); there"):
-        require_choice("a", "lest", ("last", None))
+def test_whole_numbers():
     assert is_whole(3) and not is_whole(0) and not is_whole(True) and not is_whole(3.0)
