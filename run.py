@@ -1,5 +1,6 @@
 """Train, distil, compress and search small image classifiers: `python run.py --help`."""
 
+import gc
 import os
 import sys
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from lightning_modules.config import check, command_line
+from lightning_modules.config import command_line
 from lightning_modules.runs import run_directory
 from lightning_modules.search import study
 
+gc.disable()  # until the checks passed: what is composed and imported by then stays
 run_directory.register_resolvers()
 study.register_sweeper_defaults()
 
@@ -18,7 +20,10 @@ study.register_sweeper_defaults()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> Any:
     """Runs one composed experiment and hands its objective(s) to the sweeper."""
-    check.check_trial(cfg)
+    from lightning_modules.config import check_trial  # pydantic: not for --help
+
+    check_trial(cfg)
+    gc.enable()
     from lightning_modules.experiment import (
         experiment,  # torch and Lightning: only once the checks passed
     )

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config import searches, swept_keys
 from lightning_modules.runs import joined, make_folder
-from lightning_modules.search import identity
 
 # Hydra takes plugins of this package only; nothing of that name is imported.
 TARGET = "hydra_plugins.model_diet.StudySweeper"
@@ -89,7 +88,7 @@ def register_sweeper_defaults() -> None:
     store = ConfigStore.instance().store
     store(group="hydra/sweeper", name="optuna", node=StudyConf, provider="model_diet")
     store(group="hydra/sweeper/sampler", name="sweep", node=SweepSampler, provider="model_diet")
-    for key, value_of in (("study_folder", _folder_of), ("study_name", identity.study_name)):
+    for key, value_of in (("study_folder", _folder_of), ("study_name", _name_of)):
         OmegaConf.register_new_resolver(key, _once(key, value_of), replace=True)
 
 
@@ -116,9 +115,17 @@ def _once(key: str, value_of: Callable[[DictConfig], str]) -> Callable[..., str]
     return resolve
 
 
+def _name_of(root: DictConfig) -> str:
+    from lightning_modules.search.identity import study_name
+
+    return study_name(root)
+
+
 def _folder_of(root: DictConfig) -> str:
     """The folder of a multirun; without a search made at once, so that two of one second differ."""
     if searches(root):
-        return str(identity.study_folder(root))
+        from lightning_modules.search.identity import study_folder  # declared settings: for -m
+
+        return str(study_folder(root))
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{multirun_name(root)}"
     return str(make_folder(Path(root.outputs_dir) / "studies", name))

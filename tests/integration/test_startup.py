@@ -1,4 +1,4 @@
-"""Help and configuration appear about as fast as in a bare Hydra application."""
+"""Help, configuration and refusals appear about as fast as in a bare Hydra application."""
 
 import resource
 import statistics
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_command
 
 BARE = """
 import hydra
@@ -20,10 +20,11 @@ main()
 """
 
 
-def seconds(*words, cwd):
-    """Processor time of a program that runs to its end."""
+def seconds(*words, cwd, code=0):
+    """Processor time of a program that ends with this code."""
     start = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *words], cwd=cwd, check=True, capture_output=True)
+    done = subprocess.run([sys.executable, *words], cwd=cwd, check=False, capture_output=True)
+    assert done.returncode == code, done.stderr[-500:]
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
     return end.ru_utime - start.ru_utime + end.ru_stime - start.ru_stime
 
@@ -39,3 +40,32 @@ def test_start_up_takes_at_most_1_6_times_a_bare_application(tmp_path):
             bare.append(seconds("app.py", *words, cwd=tmp_path))
             ours.append(seconds("run.py", *words, cwd=ROOT))
         assert statistics.median(ours) <= 1.6 * statistics.median(bare), words
+
+
+@pytest.mark.slow
+def test_a_refusal_takes_at_most_twice_the_time_of_showing_the_configuration():
+    for words in (["data.batch_size=1"], ["+compression=prune", "compression.prune.ratio=3"]):
+        refused, shown = [], []
+        for _ in range(5):
+            shown.append(seconds("run.py", "--cfg", "job", cwd=ROOT))
+            refused.append(seconds("run.py", *words, cwd=ROOT, code=1))
+        assert statistics.median(refused) <= 2 * statistics.median(shown), words
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "absent"),
+    [
+        (["--help"], 0, ("torch", "numpy", "pydantic", "importlib.metadata")),
+        (["--cfg", "job"], 0, ("torch", "numpy", "pydantic", "importlib.metadata")),
+        (["data.batch_size=1"], 1, ("torch", "numpy", "pytorch_lightning", "optuna")),
+        (["optimizer.lr=-1"], 1, ("torch", "numpy", "cv2", "albumentations")),
+        (["+compression=prune", "compression.prune.ratio=3"], 1, ("torch", "numpy", "cv2")),
+    ],
+)
+def test_what_is_not_imported(monkeypatch, words, code, absent):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # Python lists its imports on stderr
+    done = run_command("run.py", *words, check=False)
+    assert done.returncode == code, done.stderr[-500:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.split("|")[-1].strip() for line in lines}
+    assert "hydra" in imported and not imported & set(absent)
