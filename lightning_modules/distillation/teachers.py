@@ -17,7 +17,8 @@ from lightning_modules.distillation import teacher_runs
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, build_network, load_network
-from lightning_modules.runs import run_directory
+from lightning_modules.registry import plain
+from lightning_modules.runs import packages_of, run_directory
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def teacher_from(
         ConfigError: the weights do not hold the whole teacher, its head included.
     """
     if run is not None:
-        network = load_network(run)
+        network = load_network(run, trust=packages_of(plain(node)))
     else:
         model = {**node.model, "weights": node.weights, "pretrained": False}
         network = build_network(model, num_classes=len(class_names), image_size=image_size)

@@ -48,6 +48,7 @@ from .run_records import study_records as study_records
 from .saved_model import current_model as current_model
 from .saved_model import stored_model as stored_model
 from .saved_run import WEIGHT_SOURCES as WEIGHT_SOURCES
+from .saved_run import packages_of as packages_of
 from .saved_run import read_config as read_config
 from .saved_run import same_structure as same_structure
 from .saved_run import saved_config as saved_config

@@ -119,5 +119,9 @@ def targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 def trusted_packages(cfg: DictConfig) -> set[str]:
     """The packages of the networks and steps that the present command itself runs."""
     groups = plain(cfg, resolve=False)
-    found = [pair for group in ("model", "compression") for pair in targets(groups[group], group)]
-    return {str(target).split(".")[0] for _, target in found}
+    return packages_of({group: groups[group] for group in ("model", "compression")})
+
+
+def packages_of(node: dict[str, Any]) -> set[str]:
+    """The packages of all that a plain node names by `_target_`."""
+    return {str(target).split(".")[0] for _, target in targets(node, "")}
