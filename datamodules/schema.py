@@ -88,9 +88,11 @@ def declared(cls: Class) -> Class:
         place = getattr(self, "place", type(self).__name__)
         known = {name: f"{place}.{name}" for name in made.__pydantic_fields__} | keys
         earlier = vars(self).copy()  # of a subclass's own constructor; pydantic drops it
-        with _refusals(place, known):
-            make(self, **settings)
-        made.__init__ = __init__  # where pydantic puts its own when it builds
+        try:
+            with _refusals(place, known):
+                make(self, **settings)
+        finally:
+            made.__init__ = __init__  # where pydantic puts its own when it builds
         vars(self).update(earlier)
 
     made.__init__ = __init__

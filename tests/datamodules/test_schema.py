@@ -102,6 +102,17 @@ def test_keys_of_another_name_missing_and_unknown_ones():
         Settings(p=1, q=2)
 
 
+def test_the_first_object_may_be_refused_and_the_second_too():
+    @declared
+    class New:
+        p: Probability
+
+    for _ in range(3):
+        with pytest.raises(DataError, match=r"^New\.p=2 is not allowed"):
+            New(p=2)
+    assert New(p=1).p == 1
+
+
 def test_a_single_value():
     assert checked("place", 3, Annotated[int, Within(0, 4)]) == 3
     with pytest.raises(
