@@ -79,15 +79,17 @@ def _parser() -> ScriptParser:
 
 
 def step_named(name: str | None) -> str:
-    """The option of conf/compression that is meant.
+    """The option of conf/compression that is meant, or the step of an installed package.
 
     Raises:
         ConfigError: there is none; says the nearest.
     """
+    from compression.steps import STEPS  # pydantic: not for `--help`
+
     known = options_of("compression")
     if name is None:
         raise ConfigError("No step was named; give one, as step=prune.")
-    if name not in known:
+    if name not in known and name not in STEPS:
         near = get_close_matches(name, known, n=2) or known
         raise ConfigError(f"There is no step={name}; did you mean {' or '.join(near)}?")
     return name

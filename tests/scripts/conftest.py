@@ -97,6 +97,9 @@ wrong = own_parts:halves
 twice = own_parts:Mine
 onnx = own_parts:Mine
 
+[model_diet.steps]
+own_step = own_parts:Mine
+
 [model_diet.backends]
 halves = own_parts:halves
 broken = own_parts_that_are_not:halves

@@ -22,6 +22,10 @@ def test_steps_and_ratios():
         step_named(None)
 
 
+def test_a_step_of_an_installed_package(own_parts):
+    assert step_named("own_step") == "own_step"
+
+
 @pytest.mark.slow
 def test_scan_then_compress_by_it(homes, folder):
     small = ["model.units=[2,2,1]", "data.image_size=32", "data.batch_size=12", "logger=none"]
