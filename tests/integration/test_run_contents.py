@@ -69,6 +69,10 @@ def test_a_shipped_network_tells_nothing_of_the_machine(run):
         pytest.param(
             ["format=openvino", "int8=false"], marks=[pytest.mark.slow, needs_extra("openvino")]
         ),
+        pytest.param(
+            ["format=executorch", "int8=false"],
+            marks=[pytest.mark.slow, needs_extra("executorch")],
+        ),
     ],
     ids=" ".join,
 )
