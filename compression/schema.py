@@ -84,8 +84,10 @@ def declared(
         @functools.wraps(made.__init__)
         def __init__(self: Any, **settings: Any) -> None:
             place = getattr(self, "name", type(self).__name__)
+            earlier = vars(self).copy()  # of a subclass's own constructor; pydantic drops it
             with refusals(place, keys=_keys(made), error=error):
                 made.__init__(self, **settings)
+            vars(self).update(earlier)
 
         # A subclass: pydantic puts its own constructor back where it builds a class late.
         own = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}

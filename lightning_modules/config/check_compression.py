@@ -54,7 +54,7 @@ def check_compression(cfg: DictConfig) -> None:
             )
         _check_fine_tuning(cfg, f"{place}.fine_tuning", tuning, step)
         if step.fine_tuned and not step.has_modules:
-            schema("quantized_training")(cfg, place, {"fine_tuning": tuning})
+            schema("quantized_training")(cfg, place)
     if cfg.from_run is not None and not cfg.compression:
         raise ConfigError(
             f"from_run={cfg.from_run} starts from a trained network, but no compression step was "

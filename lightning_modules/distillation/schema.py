@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from pydantic import BeforeValidator, Field, Strict
 
 from compression.registry import Registry
+from compression.steps import step_settings
 from lightning_modules.distillation import term_settings as declarations
 from lightning_modules.distillation.schedule import ScheduleAbove0, ScheduleIn0To1
 from lightning_modules.distillation.term_settings import TermSettings
@@ -231,6 +232,7 @@ def check_distillation(cfg: DictConfig) -> None:
         _check_mixing(cfg, terms)
         if settings.cache is not None:
             _check_cache(cfg, terms)
+        _check_steps(cfg, terms)
 
 
 def _comparing(terms: Mapping[str, TermSettings]) -> dict[str, Any]:
@@ -288,3 +290,20 @@ def _check_cache(cfg: DictConfig, terms: Mapping[str, TermSettings]) -> None:
         )
     if _mixing(cfg):
         raise ConfigError(f"Mixed images are new in every batch, so {live}, or use mixing=none.")
+
+
+def _check_steps(cfg: DictConfig, terms: Mapping[str, TermSettings]) -> None:
+    """No module can be compared in a network that a step has made a graph of."""
+    comparing = next(iter(_comparing(terms)), None)
+    if comparing is None:
+        return
+    for name, step in plain(cfg.compression).items():
+        if not isinstance(step, dict) or "_target_" not in step:
+            continue  # not chosen, as `check_compression` says
+        says, taught = step_settings(step["_target_"]), step.get("fine_tuning") or {}
+        if says.fine_tuned and not says.has_modules and taught.get("teacher") != []:
+            raise ConfigError(
+                f"distillation.terms.{comparing} compares modules, which compression.{name} does "
+                "not have; give distillation=soft_targets, or "
+                f"compression.{name}.fine_tuning.teacher=[]."
+            )

@@ -114,13 +114,12 @@ def check_training(cfg: DictConfig, *, sweep: bool) -> None:
         _check_resumed(cfg, Path(cfg.resume))
 
 
-def check_quantized_training(cfg: DictConfig, place: str, settings: dict[str, Any]) -> None:
+def check_quantized_training(cfg: DictConfig, place: str) -> None:
     """Refuses what a graph cannot be trained with: it has no modules to look into, or to send.
 
     Args:
         cfg: the composed configuration.
         place: the key of the step that trains it, such as `compression.quantize_aware`.
-        settings: of that step.
 
     Raises:
         ConfigError: one sentence on the first mistake found.
@@ -134,13 +133,6 @@ def check_quantized_training(cfg: DictConfig, place: str, settings: dict[str, An
         raise ConfigError(
             f"auxiliary={','.join(cfg.auxiliary)}: {place} has no modules that an auxiliary loss "
             "could look into; choose auxiliary=none, here or in a run of its own (from_run=last)."
-        )
-    taught = cfg.teacher and (settings.get("fine_tuning") or {}).get("teacher") != []
-    looking = [name for name, term in cfg.distillation.terms.items() if "features" in term]
-    if taught and looking:
-        raise ConfigError(
-            f"distillation.terms.{looking[0]} compares modules, which {place} does not have; give "
-            f"distillation=soft_targets, or {place}.fine_tuning.teacher=[]."
         )
 
 

@@ -29,8 +29,8 @@ class Squared(LogitTerm):
     single_labels = True
 
     def __init__(self, *, power=1, weight=1.0):
-        super().__init__(weight=weight)
         self.power = power
+        super().__init__(weight=weight)
 
     def divergence(self, log_student, targets, labels):
         return (log_student.exp() - targets).square().sum(dim=1).mean() ** self.power
