@@ -11,7 +11,7 @@ from compression.steps import StepSettings, step_settings
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import resolved
 from lightning_modules.registry import schema
-from lightning_modules.schema import CountFrom0, Positive, Wanted, check_settings, declared
+from lightning_modules.schema import Positive, Wanted, check_settings, declared, whole_from
 
 HYDRAS = ("_convert_", "_recursive_")  # keys of a node that are for Hydra
 
@@ -24,12 +24,12 @@ def _as_list(value: Any) -> Any:
 class FineTuning:
     """The node `fine_tuning` of a step; `conf/compression/_fine_tuning.yaml` says what it means."""
 
-    epochs: CountFrom0 | None = None
+    epochs: Annotated[float, whole_from(0)] | None = None
     lr: Positive | None = None
     teacher: Annotated[
         Sequence[str] | None, BeforeValidator(_as_list), Wanted("a teacher's name, or a list")
     ] = None
-    prepare_epochs: CountFrom0 | None = None
+    prepare_epochs: Annotated[float, whole_from(0)] | None = None
 
 
 def check_compression(cfg: DictConfig) -> None:
