@@ -13,6 +13,7 @@ from lightning_modules.registry import build, plain
 from lightning_modules.runs import quote, saved_run
 from lightning_modules.schema import check_settings, declared
 from lightning_modules.search.custom_space import Draw
+from lightning_modules.search.space import has_key
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -46,7 +47,7 @@ def suggest(root: DictConfig, trial: "BaseTrial") -> list[str]:
         place = f"compression.{name}"
         layers = _layer_space(root, node) if space.by == "layer" else None
         if layers is None:
-            draw(f"{place}.{_searched(node, place)}", space.keep)
+            _as_a_whole(draw, f"{place}.{_searched(node, place)}", space.keep)
         else:
             _by_layer(draw, place, layers, space.keep)
     return draw.overrides
@@ -61,6 +62,14 @@ def _searched(node: DictConfig, place: str) -> str:
             "and do it to the best run when the search is done, with from_run=RUN."
         )
     return step.searched
+
+
+def _as_a_whole(draw: Draw, key: str, keep: Any) -> None:
+    """One value for a step, whose node may not have the setting: `++` adds it."""
+    if has_key(draw.root, key):
+        draw(key, keep)
+    else:
+        draw.overrides.append(f"++{key}={quote(draw.parameter(key, keep))}")
 
 
 def _by_layer(draw: Draw, place: str, layers: "LayerSpace", keep: Any) -> None:

@@ -183,6 +183,22 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
             r"no key compression.tucker.fine_tuning.epoch \(did you mean epochs\?\); there are ep",
         ),
         (
+            ["+compression=tucker", "compression.tucker.fine_tuning.epochs=1.5"],
+            "compression.tucker.fine_tuning.epochs=1.5 is not allowed; it must be a whole number",
+        ),
+        (
+            ["+compression=tucker", "compression.tucker.fine_tuning.lr=0"],
+            "compression.tucker.fine_tuning.lr=0 is not allowed; it must be above 0",
+        ),
+        (
+            ["+compression=tucker", "+compression.tucker.energi=0.5"],
+            r"no key compression.tucker.energi \(did you mean energy\?\); there are ranks, ratio",
+        ),
+        (
+            ["+compression=svd", "compression.svd.ranks=vbmf", "compression.svd.target.macs=0.5"],
+            "compression.svd.target is met by turning .* but compression.svd.ranks chooses the",
+        ),
+        (
             ["+compression=tucker", "compression.tucker.fine_tuning=3"],
             "compression.tucker.fine_tuning=3 is no node; give its keys",
         ),

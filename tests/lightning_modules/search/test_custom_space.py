@@ -5,6 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from compression.factorization import SVD
+from compression.step import LayerSpace, Plan, Step
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks.staged import stage_rows
@@ -127,9 +128,48 @@ def test_ranks_and_units_layer_by_layer(multirun, compose_config):
     assert not [k for _, p in draws(fixed, 1) for k in p if "svd" in k]
 
 
+class OwnStep(Step[Plan]):
+    """Says itself what is varied: one number, or two of its layers."""
+
+    name = "own"
+    searched = "strength"
+
+    def __init__(self, *, strength=1.0, plan=None):
+        self.strength = strength
+
+    def layer_space(self, network, image_size):
+        choices = {"body.a": "range(1,3)", "head": None}
+        return LayerSpace(
+            setting="plan",
+            choices=choices,
+            settings=lambda drawn: {"plan": drawn, "strength": None},
+        )
+
+
+def test_a_step_of_ones_own_says_what_is_varied(multirun):
+    own = ["sweep=compression", f"+compression.own._target_={__name__}.OwnStep"]
+    ((given, params),) = draws(multirun(*own), 1)
+    assert set(given) == {"++compression.own.strength"}
+    assert set(params) == {"compression.own.strength"}
+    assert 0.2 <= params["compression.own.strength"] <= 0.95
+    fixed = multirun(*own, "+compression.own.strength=1")
+    assert list(draws(fixed, 1)) == [({}, {})]
+    ((given, params),) = draws(multirun(*own, "sweep.space.by=layer"), 1)
+    whole, ratio = params["compression.own.plan.body.a"], params["compression.own.plan.head"]
+    assert whole in (1, 2, 3) and 0.2 <= ratio <= 0.95 and len(params) == 2
+    assert given == {
+        "++compression.own.plan": f"{{body.a:{whole},head:{ratio}}}",
+        "compression.own.strength": "null",
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (
+            ["sweep=compression", "+compression=[prune,quantize]"],
+            "compression.quantize: quantize has no setting that sweep=compression could vary",
+        ),
         (["sweep=compression"], r"add '\+compression=svd'"),
         (["sweep=compression", "+compression=svd", "sweep.space.by=x"], "sweep.space.by=x does"),
         (["sweep=distillation"], r"but there is none; add '\+teacher=NAME'"),
