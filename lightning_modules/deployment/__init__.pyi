@@ -7,11 +7,11 @@ from .backends import name_of as name_of
 from .benchmarking import Row as Row
 from .benchmarking import benchmark as benchmark
 from .exporting import export as export
+from .exports import EXPORTS as EXPORTS
+from .exports import Export as Export
 from .folder_prediction import predict_folder as predict_folder
 from .folder_prediction import summary as summary
 from .folder_prediction import watch_folder as watch_folder
-from .formats import EXPORTS as EXPORTS
-from .formats import Export as Export
 from .formats import Format as Format
 from .formats import format_named as format_named
 from .formats import format_of as format_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from compression.registry import Registry
-from lightning_modules.deployment import formats
+from lightning_modules.deployment import exports
 from lightning_modules.deployment.formats import Format, format_named
 from lightning_modules.errors import ConfigError
 
@@ -132,9 +132,9 @@ class ExportedBackend:
         return self.form.open_file(path, threads=threads)
 
 
-ONNXRUNTIME = ExportedBackend(Format("onnx", formats.ONNX))
-OPENVINO = ExportedBackend(Format("openvino", formats.OPENVINO))
-EXECUTORCH = ExportedBackend(Format("executorch", formats.EXECUTORCH))
+ONNXRUNTIME = ExportedBackend(Format("onnx", exports.ONNX))
+OPENVINO = ExportedBackend(Format("openvino", exports.OPENVINO))
+EXECUTORCH = ExportedBackend(Format("executorch", exports.EXECUTORCH))
 
 TIMED = ("onnxruntime", "eager")  # by `compression.latency`
 _HERE = "lightning_modules.deployment.backends"

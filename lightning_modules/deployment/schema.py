@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict
 
-from lightning_modules.deployment.formats import EXPORTS
+from lightning_modules.deployment.exports import EXPORTS
 from lightning_modules.schema import Count, Flag, Fraction, Text, Wanted, declared
 
 Listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])

@@ -89,7 +89,7 @@ def test_a_format_of_ones_own(named, saved, folder, own_parts):
         ("broken", "export format that own_parts offers cannot be imported: No module named .*"),
         ("twice", "export format twice is offered by (own_parts|others) and (own_p|oth)"),
         ("onnx", "export format onnx is offered by model-diet and own_parts; .*"),
-        ("wrong", "builtins.function is no export format: it has no suffix, write, open_file"),
+        ("wrong", "own_parts.halves is no export format: it has no suffix, write, open_file"),
         ("{_target_: own_parts.Minus}", "own_parts.Minus cannot be built: module 'own_parts' has"),
         ("{_target_: builtins.dict}", "builtins.dict is no export format: it has no suffix, wri"),
         ("{_target_: own_parts.Mine, quiet: 1}", "own_parts.Mine cannot be built: .*quiet"),

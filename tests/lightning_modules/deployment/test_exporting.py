@@ -14,7 +14,8 @@ from lightning_modules import registry
 from lightning_modules.deployment import comparison
 from lightning_modules.deployment.comparison import Comparison, compare
 from lightning_modules.deployment.exporting import export
-from lightning_modules.deployment.formats import Format, ModuleExport, format_named, format_of
+from lightning_modules.deployment.exports import ModuleExport
+from lightning_modules.deployment.formats import Format, format_named, format_of
 from lightning_modules.deployment.inference_model import InferenceModel, metadata_of
 from lightning_modules.errors import ConfigError
 from tests.conftest import needs_extra

@@ -2,8 +2,8 @@
 
 import pytest
 
+from lightning_modules.deployment.exports import EXPORTS
 from lightning_modules.deployment.formats import (
-    EXPORTS,
     Format,
     format_of,
     known_formats,
