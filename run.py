@@ -34,6 +34,8 @@ def main(cfg: DictConfig) -> Any:
 if __name__ == "__main__":
     # Hydra would print its own report and exit; we want the exception, to say it in one sentence.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # Looking for plugins of pydantic among all installed packages takes longer than a check.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with command_line.report_errors():
         sys.argv[1:] = command_line.expand(sys.argv[1:])
         main()

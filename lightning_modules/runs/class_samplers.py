@@ -1,11 +1,13 @@
 """How much the images of a class count: by name, of `datamodules` or of an installed package."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compression.registry import Registry
-from datamodules.loading import ClassSampler
 from lightning_modules.errors import ConfigError
+
+if TYPE_CHECKING:  # a check has no need of the data side
+    from datamodules.loading import ClassSampler
 
 OWN = "datamodules.loading.class_balance"
 PATHS = {
@@ -23,7 +25,7 @@ CLASS_WEIGHTS = Registry(
 )
 
 
-def class_sampler(setting: Any, key: str, registry: Registry) -> str | ClassSampler:
+def class_sampler(setting: Any, key: str, registry: Registry) -> "str | ClassSampler":
     """What `datamodules` understands: its own names stay, all others become what they name.
 
     Args:
