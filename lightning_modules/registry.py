@@ -91,6 +91,35 @@ def build(node: "DictConfig | dict[str, Any]", **extra: Any) -> Any:
         raise ConfigError(f"{target} cannot be built: {error}") from error
 
 
+def build_part(
+    node: "DictConfig | dict[str, Any]",
+    kind: str,
+    place: str,
+    methods: Sequence[str] = ("__call__",),
+    **extra: Any,
+) -> Any:
+    """What `build` makes of a node, which must be a part of some kind.
+
+    Args:
+        node: of this package or of somebody's own.
+        kind: of the part, in words, such as `optimizer`.
+        place: key of the node.
+        methods: and attributes that each part of the kind has.
+        extra: as of `build`.
+
+    Raises:
+        ConfigError: it cannot be built, or lacks one of the methods.
+    """
+    part = build(node, **extra)
+    missing = [name for name in methods if not hasattr(part, name)]
+    if missing:
+        raise ConfigError(
+            f"{place}._target_={node.get('_target_')} makes no {kind}: its "
+            f"{type(part).__qualname__} has no {', '.join(missing)}."
+        )
+    return part
+
+
 def plain(node: "DictConfig", *, resolve: bool = True) -> dict[str, Any]:
     """A configuration node as plain Python values, its interpolations resolved unless told not to.
 

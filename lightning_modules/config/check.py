@@ -22,9 +22,11 @@ from lightning_modules.config.former_words import rename_composed
 from lightning_modules.config.schema import RunSettings
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks import resolved
-from lightning_modules.registry import build, plain, schema
+from lightning_modules.registry import build, build_part, plain, schema
 from lightning_modules.runs import leaves, make_splits, run_directory, saved_run
 from lightning_modules.schema import check_settings
+
+SOURCE = ("is_made", "check", "prepare", "read")  # what `datamodules.sources.Source` has
 
 
 class CheckBeforeStart(Callback):
@@ -161,7 +163,8 @@ def _check_data(cfg: DictConfig) -> tuple[str, ...]:
             "data.train_on_all=true leaves no images to find the best epoch on; use "
             "trainer.keep=last."
         )
-    splits, source = make_splits(cfg), build(cfg.data.source)
+    splits = make_splits(cfg)
+    source = build_part(cfg.data.source, "data source", "data.source", SOURCE)
     classes = source.check()
     if source.is_made:
         splits.apply(source.read())

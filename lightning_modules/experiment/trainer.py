@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage, stages_of
-from lightning_modules.registry import build, plain
+from lightning_modules.registry import build, build_part, plain
 from lightning_modules.training import (
     AtomicCheckpointIO,
     DivergenceGuard,
@@ -38,7 +38,10 @@ def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
     trainer = run.cfg.trainer
     settings = plain(trainer)
     settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
-    chosen = [build(node) for node in chosen_callbacks(run.cfg).values()]
+    chosen = [
+        build_part(node, "callback", f"callbacks.{name}", ("on_fit_start", "state_dict"))
+        for name, node in chosen_callbacks(run.cfg).items()
+    ]
     if stage.step is not None:  # freezing saves pretrained layers from a new head; here is none
         chosen = [callback for callback in chosen if not isinstance(callback, Freezing)]
     table = EpochTable(run.folder / "metrics.csv", step=stage.name, round=round)

@@ -6,7 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from datamodules.loading import ImageData
-from lightning_modules.registry import build, plain
+from lightning_modules.registry import build, build_part, plain
 from lightning_modules.runs.class_samplers import SAMPLING, class_sampler
 from lightning_modules.runs.data_splits import SPLIT_KEYS, make_splits
 from lightning_modules.runs.overrides import key_of
@@ -21,7 +21,7 @@ def make_data(cfg: DictConfig) -> ImageData:
     return ImageData(
         source=build(cfg.data.source),
         splits=make_splits(cfg),
-        augmentation=build(cfg.augment),
+        augmentation=build_part(cfg.augment, "augmentation", "augment"),
         sampling=class_sampler(cfg.sampling, "sampling", SAMPLING),
         cache_dir=cfg.cache_dir,
         seed=cfg.seed,

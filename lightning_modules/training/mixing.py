@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from lightning_modules.registry import build
+from lightning_modules.registry import build_part
 from lightning_modules.training.mixing_schema import EitherMixingSettings, MixingSettings
 
 
@@ -43,7 +43,7 @@ def configured_mixing(cfg: DictConfig, num_classes: int) -> Mixing | None:
     """What `cfg.mixing` describes; None where batches stay as they are."""
     if cfg.mixing._target_ is None:
         return None
-    return build(cfg.mixing, num_classes=num_classes)
+    return build_part(cfg.mixing, "mixing", "mixing", num_classes=num_classes)
 
 
 def cut_mix(*, alpha: float, probability: float, num_classes: int) -> Mixing:

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_modules.networks import Network, matching_layers
-from lightning_modules.registry import build, plain, takes
+from lightning_modules.registry import build, build_part, plain, takes
 from lightning_modules.training.callbacks.schema import FREEZING
 from lightning_modules.training.parameter_groups import parameter_groups
 from lightning_modules.training.schema import chosen_callbacks
@@ -45,7 +45,9 @@ def make_optimizer(module: nn.Module, node: DictConfig, *, lr: float | None = No
     settings = plain(node)
     rates = {key: settings.pop(key) for key in LAYER_RATES if key in settings}
     settings["lr"] = settings["lr"] if lr is None else lr
-    return build(settings, params=parameter_groups(module, lr=settings["lr"], **rates))
+    groups = parameter_groups(module, lr=settings["lr"], **rates)
+    methods = ("step", "zero_grad", "param_groups", "state_dict")
+    return build_part(settings, "optimizer", "optimizer", methods, params=groups)
 
 
 def make_schedule(optimizer: Optimizer, node: DictConfig, length: FitLength) -> dict[str, Any]:
@@ -63,7 +65,8 @@ def make_schedule(optimizer: Optimizer, node: DictConfig, length: FitLength) -> 
     if timing["interval"] == "epoch":
         known["total_steps"] = length.total_steps // length.steps_per_epoch
     known = {k: v for k, v in known.items() if k not in settings and takes(settings, k)}
-    schedule = build(settings, optimizer=optimizer, **known)
+    methods = ("step", "state_dict")
+    schedule = build_part(settings, "schedule", "scheduler", methods, optimizer=optimizer, **known)
     if isinstance(schedule, ReduceLROnPlateau):
         # Lightning updates a plateau of interval `epoch` after the epoch's checkpoint, so that a
         # resumed run would miss the update; after the epoch's last batch it comes before.

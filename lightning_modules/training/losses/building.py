@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from lightning_modules.networks import Network
-from lightning_modules.registry import build, plain, takes
+from lightning_modules.registry import build_part, plain, takes
 
 Node = DictConfig | dict[str, Any]
 
@@ -25,8 +25,11 @@ def build_loss(
     Raises:
         ConfigError: the loss cannot be built so, or is not for this network.
     """
-    extra = {"class_counts": list(class_counts)} if takes(node, "class_counts") else {}
-    loss = build(plain(node) if isinstance(node, DictConfig) else node, **extra)
+    extra: dict[str, Any] = {}
+    if takes(node, "class_counts"):
+        extra["class_counts"] = list(class_counts)
+    node = plain(node) if isinstance(node, DictConfig) else node
+    loss = build_part(node, "loss", "loss", **extra)
     if network is not None and hasattr(loss, "check_network"):
         loss.check_network(network)
     return loss
