@@ -6,8 +6,7 @@ from torch import nn
 
 from lightning_modules.config.check import check
 from lightning_modules.errors import USER_ERRORS, ConfigError
-from lightning_modules.experiment.trainer import build_part
-from lightning_modules.registry import build
+from lightning_modules.registry import build, build_part
 from lightning_modules.runs.data import make_data
 from lightning_modules.training.losses.building import build_loss
 from lightning_modules.training.mixing import configured_mixing
