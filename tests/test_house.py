@@ -23,7 +23,6 @@ SUBJECTS = {
     "datamodules/decoding/test_reduced_decoding.py": "photographs decoded at a smaller scale",
     "datamodules/sources/test_taco_maps.py": "the class maps that are shipped",
     "datamodules/test_public_names.py": "what a user imports",
-    "lightning_modules/deployment/test_exports_of_zoo.py": "many networks",
     "lightning_modules/experiment/test_ddp.py": "two processes",
     "lightning_modules/networks/blocks/test_records.py": "networks of record written as rows",
     "lightning_modules/networks/blocks/test_round_trip.py": "rows to a network and back",
