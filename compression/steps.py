@@ -40,7 +40,8 @@ class StepSettings:
         Raises:
             CompressionError: one sentence on the first mistake.
         """
-        if hasattr(cls, "__pydantic_fields__"):  # made by `declared`
+        # A constructor of its own, below the one that `declared` made, may take other settings.
+        if getattr(cls, "__declared__", False) and hasattr(cls.__init__, "__wrapped__"):
             check_settings(cls, settings, place)
 
 
@@ -91,7 +92,8 @@ def step_settings(target: str) -> Any:
         found = resolve_name(target)
     except Exception as error:  # whatever the import raises
         raise CompressionError(f"{target} cannot be built: {error}.") from error
-    if not (isinstance(found, type) and all(hasattr(found, name) for name in STEPS.methods)):
+    steps = isinstance(found, type) and issubclass(found, StepSettings)
+    if not (steps and all(hasattr(found, name) for name in STEPS.methods)):
         raise CompressionError(
             f"{target} is no compression step; derive your class from compression.Step."
         )

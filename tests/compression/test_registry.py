@@ -7,6 +7,7 @@ import pytest
 
 from compression import registry
 from compression.errors import CompressionError
+from compression.factorization.svd import SVD
 from compression.registry import Registry
 from compression.steps import STEPS, step_settings
 
@@ -110,3 +111,32 @@ def test_a_foreign_step_declares_itself() -> None:
         step_settings("no_such.Step")
     with pytest.raises(CompressionError, match=r"builtins.dict is no compression step; derive"):
         step_settings("builtins.dict")
+    with pytest.raises(CompressionError, match=r"Duck is no compression step; derive your class"):
+        step_settings(f"{__name__}.Duck")
+
+
+class Duck:
+    """Has the methods, but none of what a step says of itself."""
+
+    plan = restructure = apply = None
+
+
+class Extra(SVD):
+    """Takes one setting more than it inherits."""
+
+    def __init__(self, *, extra: int = 1, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.extra = extra
+
+
+class Same(SVD):
+    """Inherits what it takes."""
+
+
+def test_a_constructor_of_ones_own_checks_what_it_takes() -> None:
+    Extra.check({"extra": 2, "ratio": 0.5}, "a")
+    assert (Extra(extra=2, ratio=0.25).extra, Extra(ratio=0.25).ratio) == (2, 0.25)
+    with pytest.raises(CompressionError, match=r"svd.ratio=2 is not allowed; it must be a ratio"):
+        Extra(extra=2, ratio=2)
+    with pytest.raises(CompressionError, match=r"no key a.extra; there are ranks, ratio, energy"):
+        Same.check({"extra": 2}, "a")
