@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from datamodules.augmentation.backends import Backend, pipeline_class, require_support
-from datamodules.augmentation.operations.auto_augment import AutoAugment
-from datamodules.augmentation.operations.rand_augment import RandAugment
 from datamodules.augmentation.operations.random_resized_crop import RandomResizedCrop
 from datamodules.decoding import resize
 from datamodules.errors import DataError
@@ -113,6 +111,8 @@ def rand_augment(
         transforms: what happens before.
         recipe: arguments of `Recipe`.
     """
+    from datamodules.augmentation.operations.rand_augment import RandAugment
+
     last = RandAugment(n=n, level=level, max_level=max_level)
     return Recipe(transforms=[*in_order(transforms), last], **recipe)
 
@@ -125,6 +125,8 @@ def auto_augment(*, policy: Any, transforms: Transforms = (), **recipe: Any) -> 
         transforms: what happens before.
         recipe: arguments of `Recipe`.
     """
+    from datamodules.augmentation.operations.auto_augment import AutoAugment
+
     return Recipe(transforms=[*in_order(transforms), AutoAugment(policy=policy)], **recipe)
 
 
