@@ -43,6 +43,7 @@ Examples
 
 Any key can be changed: python run.py trainer.max_epochs=10 optimizer.lr=1e-3
 All keys and values:    python run.py --cfg job
+Options of your own:    python run.py --config-dir my_conf model=mine  (my_conf/model/mine.yaml)
 Hydra's own flags:      python run.py --hydra-help
 """
 

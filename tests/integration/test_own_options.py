@@ -1,4 +1,4 @@
-"""A network, a teacher and a compression step from outside: one file each, and one YAML file."""
+"""A network, teacher and step from outside, one file each and one YAML file; a class sampler."""
 
 import json
 from pathlib import Path
@@ -20,6 +20,10 @@ class Tiny(nn.Sequential):
     def __init__(self, *, num_classes: int, width: int = 4) -> None:
         layers = [nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         super().__init__(*layers, nn.Linear(width, num_classes))
+
+
+def rare(counts):
+    return [1 / n for n in counts]
 
 
 @declared()
@@ -69,7 +73,9 @@ def own(homes, monkeypatch) -> Path:
 
 def test_options_of_ones_own_go_through_a_run(homes, own):
     chosen = ["--config-dir", str(own), "model=mine", "+teacher=wide", "+compression=unbias"]
-    run_command("run.py", *chosen, *SMALL, f"hydra.run.dir={homes}/run")
+    rare = "{_target_: own_parts.rare}"
+    samplers = [f"sampling={rare}", f"loss.class_weights={rare}"]
+    run_command("run.py", *chosen, *samplers, *SMALL, f"hydra.run.dir={homes}/run")
     entries = json.loads((homes / "run" / "model" / "recipe.json").read_text())["entries"]
     assert [entry["step"] for entry in entries] == ["own_parts.Unbias"]
     assert "wide" in (homes / "run" / "run.log").read_text()
