@@ -12,10 +12,10 @@ from lightning_modules.distillation.logit_term import LogitTerm
 from lightning_modules.distillation.schema import (
     AGGREGATIONS,
     DistillationSettings,
-    build_term,
     check_term_weights,
 )
 from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation.term_settings import build_term
 from lightning_modules.errors import USER_ERRORS, ConfigError
 
 

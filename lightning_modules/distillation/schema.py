@@ -8,11 +8,10 @@ from pydantic import BeforeValidator, Field, Strict
 
 from compression.registry import Registry
 from compression.steps import step_settings
-from lightning_modules.distillation import term_settings as declarations
 from lightning_modules.distillation.schedule import ScheduleAbove0, ScheduleIn0To1
-from lightning_modules.distillation.term_settings import TermSettings
+from lightning_modules.distillation.term_settings import Term, TermSettings, settings_of
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import build, plain
+from lightning_modules.registry import plain
 from lightning_modules.schema import (
     AtLeast0,
     Flag,
@@ -23,34 +22,6 @@ from lightning_modules.schema import (
     declared,
 )
 
-TERMS = Registry(
-    kind="distillation term",
-    group="model_diet.distillation_terms",
-    paths={
-        name: f"lightning_modules.distillation.{path}"
-        for name, path in {
-            "soft_targets": "logit_term:SoftTargets",
-            "dkd": "decoupled:Decoupled",
-            "dist": "dist:Dist",
-            "hints": "hints:Hints",
-            "residual": "hints:Residuals",
-            "attention": "attention:Attention",
-            "relational": "relational:Relational",
-            "similarity": "relational:Similarity",
-        }.items()
-    },
-    methods=(),  # what is built must be a `TermSettings`
-    error=ConfigError,
-)
-TERM_SETTINGS: dict[str, type[TermSettings]] = {
-    "soft_targets": declarations.LogitTermSettings,
-    "dkd": declarations.DecoupledSettings,
-    "dist": declarations.DistSettings,
-    "relational": declarations.RelationalSettings,
-    **dict.fromkeys(
-        ("hints", "residual", "attention", "similarity"), declarations.FeatureTermSettings
-    ),
-}
 AGGREGATIONS = Registry(
     kind="aggregation",
     group="model_diet.aggregations",
@@ -68,16 +39,6 @@ AGGREGATIONS = Registry(
 )
 
 
-def _chosen(term: Any) -> Any:
-    if isinstance(term, Mapping) and "_target_" not in term:
-        raise ValueError(
-            "{place} has settings but was not chosen; add it to distillation=[...], or give its "
-            "_target_."
-        )
-    return term
-
-
-Term = Annotated[Any, TERMS, BeforeValidator(_chosen)]
 Repeats = Annotated[
     int,
     Strict(),
@@ -150,52 +111,6 @@ class TeacherSettings:
     channels_last: Flag | None = False
 
 
-def build_term(term: Any, key: str) -> Any:
-    """The term that a setting names, or is.
-
-    Args:
-        term: a registered name, a node with a `_target_`, or a term.
-        key: of the setting, such as `distillation.terms.dkd`.
-
-    Raises:
-        ConfigError: it is none, or cannot be built.
-    """
-    if isinstance(term, Mapping):
-        try:
-            found = build(dict(term))  # with what its arguments build
-        except ConfigError as error:
-            raise ConfigError(f"{key}: {error}") from None
-    else:
-        found = TERMS.part(term, key)
-    if not isinstance(found, TermSettings):
-        kind = type(found)
-        raise ConfigError(
-            f"{key}: {kind.__module__}.{kind.__qualname__} is no distillation term; derive your "
-            "class from LogitTerm or FeatureTerm of lightning_modules.distillation."
-        )
-    return found
-
-
-def term_settings(term: Any, key: str) -> TermSettings:
-    """What a term asks of a run: of ours its declared settings, of another the built term.
-
-    Args:
-        term: a registered name, or a node with a `_target_`.
-        key: of the setting, such as `distillation.terms.dkd`.
-
-    Raises:
-        ConfigError: a setting is impossible, or it is no term.
-    """
-    settings: dict[str, Any] = {}
-    name: str | None = term if isinstance(term, str) else None
-    if isinstance(term, Mapping):
-        settings = {name: value for name, value in term.items() if name != "_target_"}
-        name = TERMS.name_of(str(term["_target_"]))
-    if name not in TERM_SETTINGS:
-        return build_term(term, key)
-    return check_settings(TERM_SETTINGS[name], settings, key)
-
-
 def check_term_weights(terms: Mapping[str, TermSettings]) -> None:
     """Refuses terms whose weights are all 0.
 
@@ -219,7 +134,7 @@ def check_distillation(cfg: DictConfig) -> None:
     if str(settings.aggregation) not in AGGREGATIONS.paths:  # somebody else's
         AGGREGATIONS.part(settings.aggregation, "distillation.aggregation")
     terms = {
-        name: term_settings(term, f"distillation.terms.{name}")
+        name: settings_of(term, f"distillation.terms.{name}")
         for name, term in settings.terms.items()
     }
     check_term_weights(terms)

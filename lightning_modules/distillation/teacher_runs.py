@@ -46,8 +46,6 @@ def check_teachers(cfg: DictConfig, classes: tuple[str, ...], *, sweep: bool) ->
         )
     _check_weights(cfg)
     for name, node in cfg.teacher.items():
-        if node.get("temperature") is not None and not node.temperature > 0:
-            raise ConfigError(f"teacher.{name}.temperature={node.temperature}; it must be above 0.")
         if name != ORIGINAL:
             _check_teacher(name, node, cfg, classes, sweep=sweep)
 

@@ -1,11 +1,14 @@
-"""What each distillation term may be told, and what it asks of a run; declared without torch."""
+"""The distillation terms by name, what each may be told, and what it asks of a run; no torch."""
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Strict
+from pydantic import BeforeValidator, Strict
 
-from lightning_modules.schema import AtLeast0, Flag, Wanted, declared
+from compression.registry import Registry
+from lightning_modules.errors import ConfigError
+from lightning_modules.registry import build
+from lightning_modules.schema import AtLeast0, Flag, Wanted, check_settings, declared
 
 Modules = Annotated[
     Sequence[Annotated[str, Strict()]],
@@ -92,3 +95,89 @@ class RelationalSettings(FeatureTermSettings):
 
     distance_weight: AtLeast0 = 25.0
     angle_weight: AtLeast0 = 50.0
+
+
+TERMS = Registry(
+    kind="distillation term",
+    group="model_diet.distillation_terms",
+    paths={
+        name: f"lightning_modules.distillation.{path}"
+        for name, path in {
+            "soft_targets": "logit_term:SoftTargets",
+            "dkd": "decoupled:Decoupled",
+            "dist": "dist:Dist",
+            "hints": "hints:Hints",
+            "residual": "hints:Residuals",
+            "attention": "attention:Attention",
+            "relational": "relational:Relational",
+            "similarity": "relational:Similarity",
+        }.items()
+    },
+    methods=(),  # what is built must be a `TermSettings`
+    error=ConfigError,
+)
+TERM_SETTINGS: dict[str, type[TermSettings]] = {
+    "soft_targets": LogitTermSettings,
+    "dkd": DecoupledSettings,
+    "dist": DistSettings,
+    "relational": RelationalSettings,
+    **dict.fromkeys(("hints", "residual", "attention", "similarity"), FeatureTermSettings),
+}
+
+
+def _chosen(term: Any) -> Any:
+    if isinstance(term, Mapping) and "_target_" not in term:
+        raise ValueError(
+            "{place} has settings but was not chosen; add it to distillation=[...], or give its "
+            "_target_."
+        )
+    return term
+
+
+Term = Annotated[Any, TERMS, BeforeValidator(_chosen)]
+
+
+def build_term(term: Any, key: str) -> Any:
+    """The term that a setting names, or is.
+
+    Args:
+        term: a registered name, a node with a `_target_`, or a term.
+        key: of the setting, such as `distillation.terms.dkd`.
+
+    Raises:
+        ConfigError: it is none, or cannot be built.
+    """
+    if isinstance(term, Mapping):
+        try:
+            found = build(dict(term))  # with what its arguments build
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from None
+    else:
+        found = TERMS.part(term, key)
+    if not isinstance(found, TermSettings):
+        kind = type(found)
+        raise ConfigError(
+            f"{key}: {kind.__module__}.{kind.__qualname__} is no distillation term; derive your "
+            "class from LogitTerm or FeatureTerm of lightning_modules.distillation."
+        )
+    return found
+
+
+def settings_of(term: Any, key: str) -> TermSettings:
+    """What a term asks of a run: of ours its declared settings, of another the built term.
+
+    Args:
+        term: a registered name, or a node with a `_target_`.
+        key: of the setting, such as `distillation.terms.dkd`.
+
+    Raises:
+        ConfigError: a setting is impossible, or it is no term.
+    """
+    settings: dict[str, Any] = {}
+    name: str | None = term if isinstance(term, str) else None
+    if isinstance(term, Mapping):
+        settings = {name: value for name, value in term.items() if name != "_target_"}
+        name = TERMS.name_of(str(term["_target_"]))
+    if name not in TERM_SETTINGS:
+        return build_term(term, key)
+    return check_settings(TERM_SETTINGS[name], settings, key)

@@ -6,16 +6,12 @@ import sys
 import pytest
 import torch
 
+from compression import registry
 from lightning_modules.distillation.distillation import Distillation
 from lightning_modules.distillation.feature_term import FeatureTerm, ParameterFreeLoss
 from lightning_modules.distillation.logit_term import LogitTerm
-from lightning_modules.distillation.schema import (
-    AGGREGATIONS,
-    TERM_SETTINGS,
-    TERMS,
-    build_term,
-    check_distillation,
-)
+from lightning_modules.distillation.schema import AGGREGATIONS, check_distillation
+from lightning_modules.distillation.term_settings import TERM_SETTINGS, TERMS, build_term
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build
 from tests.conftest import ROOT
@@ -187,6 +183,37 @@ def test_losses_are_tried_out_before_anything_is_trained(settings, mixed, senten
     distillation(terms={name: name for name in TERMS.paths}).try_out(3, mixed=False)
 
 
+def test_an_installed_package_offers_a_term_and_an_aggregation(
+    compose_config, tmp_path, monkeypatch
+):
+    (tmp_path / "offering.py").write_text(
+        "from lightning_modules.distillation import LogitTerm\n"
+        "class Linear(LogitTerm):\n"
+        "    def divergence(self, log_student, targets, labels):\n"
+        "        return -(log_student * targets).sum(dim=1).mean()\n"
+        "def last(logits, scaled, weights, labels):\n"
+        "    return scaled[-1].softmax(dim=1)\n"
+    )
+    (tmp_path / "offering-1.0.dist-info").mkdir()
+    (tmp_path / "offering-1.0.dist-info" / "METADATA").write_text("Name: offering\nVersion: 1.0\n")
+    (tmp_path / "offering-1.0.dist-info" / "entry_points.txt").write_text(
+        "[model_diet.distillation_terms]\nlinear = offering:Linear\n"
+        "[model_diet.aggregations]\nlast = offering:last\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entry_points.cache_clear()
+    try:
+        cfg = compose_config("+distillation.terms.mine=linear", "distillation.aggregation=last")
+        assert "offering" not in sys.modules
+        check_distillation(cfg)
+        made = build(cfg.distillation)
+    finally:
+        registry._entry_points.cache_clear()
+    assert type(made.terms["mine"]).__name__ == "Linear"
+    assert made.aggregation is sys.modules["offering"].last
+    made.try_out(3, mixed=True)
+
+
 def test_a_node_builds_its_own_terms(compose_config):
     cfg = compose_config(f"+distillation.terms.mine._target_={HERE}.Squared")
     made = build(cfg.distillation)
@@ -197,8 +224,8 @@ def test_a_node_builds_its_own_terms(compose_config):
 
 def test_the_declarations_of_our_own_need_no_torch():
     code = (
-        "import sys; from lightning_modules.distillation.schema import term_settings, TERMS;"
-        "[term_settings(name, name) for name in TERMS.paths]; print('torch' in sys.modules)"
+        "import sys; from lightning_modules.distillation.term_settings import settings_of, TERMS;"
+        "[settings_of(name, name) for name in TERMS.paths]; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
