@@ -18,12 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config.command_line import explain
 from lightning_modules.config.composing import sample_trials, searches
-from lightning_modules.config.former_words import rename_composed
+from lightning_modules.config.former_words import as_written, rename_composed
 from lightning_modules.config.schema import RunSettings
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks import resolved
-from lightning_modules.registry import build, build_part, plain, schema
-from lightning_modules.runs import leaves, make_splits, run_directory, saved_run
+from lightning_modules.registry import build, build_part, schema
+from lightning_modules.runs import leaves, run_directory, saved_run
 from lightning_modules.schema import check_settings
 
 SOURCE = ("is_made", "check", "prepare", "read")  # what `datamodules.sources.Source` has
@@ -129,8 +129,7 @@ def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
 
 
 def _check_missing(cfg: DictConfig) -> None:
-    ours = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    for key, value in leaves(plain(ours, resolve=False)):
+    for key, value in leaves(as_written(cfg)):
         if value == "???":
             name = ".".join(key)
             raise ConfigError(f"{name} has no value; give it as {name}=... on the command line.")
@@ -163,6 +162,8 @@ def _check_data(cfg: DictConfig) -> tuple[str, ...]:
             "data.train_on_all=true leaves no images to find the best epoch on; use "
             "trainer.keep=last."
         )
+    from lightning_modules.runs import make_splits  # the data side: once the settings can be
+
     splits = make_splits(cfg)
     source = build_part(cfg.data.source, "data source", "data.source", SOURCE)
     classes = source.check()

@@ -113,7 +113,7 @@ def rename_composed(cfg: DictConfig) -> None:
 
     What was typed in today's name comes before what a file says in a former one.
     """
-    composed = {str(key): _plain(cfg, str(key)) for key in cfg if key != "hydra"}
+    composed = as_written(cfg)
     found, renamed = renamed_config(composed)
     typed = set(map(key_of, _overrides(cfg)))
     for former, present in renamed.items():
@@ -125,6 +125,11 @@ def rename_composed(cfg: DictConfig) -> None:
         for group, value in found.items():
             if value != composed[group]:
                 cfg[group] = value
+
+
+def as_written(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration without Hydra's node, as plain values and interpolations."""
+    return {str(key): _plain(cfg, str(key)) for key in cfg if key != "hydra"}
 
 
 def _plain(cfg: DictConfig, key: str) -> Any:
