@@ -1,7 +1,5 @@
 """The space of `sweep=architecture`: the stages of `model=staged`, each as its kind takes it."""
 
-from typing import Any
-
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
@@ -30,7 +28,8 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
             f"model={root.hydra.runtime.choices.model}; leave model out."
         )
     space, draw = root.sweep.space, Draw(root, trial)
-    stride = _node(draw, "model.stem", space.stem)["s"]
+    stem = {key: draw(f"model.stem.{key}", ranges) for key, ranges in space.stem.items()}
+    stride = stem["s"]
     for name in root.model.stages:
         place = f"model.stages.{name}"
         if not draw(f"{place}.repeat", space.stage.repeat):
@@ -40,9 +39,6 @@ def suggest(root: DictConfig, trial: Trial) -> list[str]:
             draw(f"{place}.{key}", space.stage[key])
         free = stride * 2 <= space.stride
         stride *= draw(f"{place}.s", space.stage.s if free else "choice(1)")
-    _node(draw, "model.head", space.head)
+    for key, ranges in space.head.items():
+        draw(f"model.head.{key}", ranges)
     return draw.overrides
-
-
-def _node(draw: Draw, place: str, ranges: DictConfig) -> dict[str, Any]:
-    return {str(key): draw(f"{place}.{key!s}", one) for key, one in ranges.items()}

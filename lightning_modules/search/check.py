@@ -26,11 +26,12 @@ def check_search(root: DictConfig) -> None:
     """
     settings, space = root.hydra.sweeper, search_space(root)
     names = objectives_of(root)
-    for word in directions_of(root):
+    directions = directions_of(root.hydra)
+    for word in directions:
         check_settings(Direction, {"direction": word}, "sweep")
-    if len(directions_of(root)) != len(names):
+    if len(directions) != len(names):
         raise ConfigError(
-            f"sweep.direction has {len(directions_of(root))} entries for {len(names)} objectives; "
+            f"sweep.direction has {len(directions)} entries for {len(names)} objectives; "
             "give one direction (maximize or minimize) for each objective."
         )
     own = {"n_trials": settings.n_trials, "parallel": settings.n_jobs, "objectives": names}
@@ -47,7 +48,7 @@ def check_search(root: DictConfig) -> None:
             f"sweep={root.sweep.name} varies how teachers teach, but there is none; add "
             "'+teacher=NAME' or '+teacher.NAME.run=RUN'."
         )
-    from lightning_modules.search.grid import points  # Optuna: only for a search
+    from lightning_modules.search.fixed_values import points  # Optuna: only for a search
     from lightning_modules.search.pruners import make_pruner
     from lightning_modules.search.samplers import sampler_for
 

@@ -47,29 +47,20 @@ def suggest(root: DictConfig, trial: "BaseTrial") -> list[str]:
         place = f"compression.{name}"
         layers = _layer_space(root, node) if space.by == "layer" else None
         if layers is None:
-            _as_a_whole(draw, f"{place}.{_searched(node, place)}", space.keep)
+            step = step_settings(node._target_)
+            if step.searched is None:
+                raise ConfigError(
+                    f"{place}: {step.name} has no setting that sweep=compression could vary; leave "
+                    "it out, and do it to the best run when the search is done, with from_run=RUN."
+                )
+            key = f"{place}.{step.searched}"
+            if has_key(root, key):
+                draw(key, space.keep)
+            else:  # the step's node has no such setting: `++` adds it
+                draw.overrides.append(f"++{key}={quote(draw.parameter(key, space.keep))}")
         else:
             _by_layer(draw, place, layers, space.keep)
     return draw.overrides
-
-
-def _searched(node: DictConfig, place: str) -> str:
-    """The one setting of a step that is varied."""
-    step = step_settings(node._target_)
-    if step.searched is None:
-        raise ConfigError(
-            f"{place}: {step.name} has no setting that sweep=compression could vary; leave it out, "
-            "and do it to the best run when the search is done, with from_run=RUN."
-        )
-    return step.searched
-
-
-def _as_a_whole(draw: Draw, key: str, keep: Any) -> None:
-    """One value for a step, whose node may not have the setting: `++` adds it."""
-    if has_key(draw.root, key):
-        draw(key, keep)
-    else:
-        draw.overrides.append(f"++{key}={quote(draw.parameter(key, keep))}")
 
 
 def _by_layer(draw: Draw, place: str, layers: "LayerSpace", keep: Any) -> None:
@@ -90,30 +81,19 @@ def _layer_space(root: DictConfig, node: DictConfig) -> "LayerSpace | None":
     """What the step at a node says of its layers."""
     settings = plain(node)
     settings.pop("fine_tuning", None)  # not the step's own
-    step, network = build(settings), _network(root)
-    found: LayerSpace | None = step.layer_space(network, network.image_size)
+    nodes = OmegaConf.to_yaml(OmegaConf.create({"model": root.model, "data": root.data}))
+    network = _network(nodes, root.from_run, frozenset(saved_run.trusted_packages(root)))
+    found: LayerSpace | None = build(settings).layer_space(network, network.image_size)
     return found
 
 
-def _network(root: DictConfig) -> Any:
+@functools.lru_cache(maxsize=1)
+def _network(nodes: str, run: str | None, trust: frozenset[str]) -> Any:
     """What enters the first step; its weights do not matter."""
-    if root.from_run is not None:
-        return _saved(Path(root.from_run), frozenset(saved_run.trusted_packages(root)))
-    nodes = OmegaConf.create({"model": root.model, "data": root.data})
-    return _without_weights(OmegaConf.to_yaml(nodes))
+    from lightning_modules.networks import load_network, meta_network
 
-
-@functools.lru_cache(maxsize=1)
-def _saved(run: Path, trust: frozenset[str]) -> Any:
-    from lightning_modules.networks import load_network
-
-    return load_network(run, trust=trust)
-
-
-@functools.lru_cache(maxsize=1)
-def _without_weights(text: str) -> Any:
-    from lightning_modules.networks import meta_network
-
-    cfg = OmegaConf.create(text)
+    if run is not None:
+        return load_network(Path(run), trust=trust)
+    cfg = OmegaConf.create(nodes)
     classes = len(build(cfg.data.source).check())
     return meta_network(cfg.model, num_classes=classes, image_size=cfg.data.image_size)

@@ -7,8 +7,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.search.distributions import parse
-from lightning_modules.search.space import as_override, is_taken, taken_keys
+from lightning_modules.search.space import as_override, is_taken, parse, taken_keys
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -67,4 +66,5 @@ class Draw:
         found = parse(name, str(expression))
         if isinstance(found, str):
             return OverridesParser.create().parse_override(f"{name}={found}").value()
-        return found.first if found.single else found.draw(self.trial, name)
+        single = found.values is not None and len(found.values) == 1
+        return found.values[0] if found.values and single else found.draw(self.trial, name)

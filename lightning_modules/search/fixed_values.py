@@ -1,45 +1,19 @@
-"""Parameters whose values are known: of a study's first trial, of a grid, or drawn before."""
+"""Values that are known before a trial begins: of a study's first, of a grid, or drawn again."""
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import optuna
 from omegaconf import DictConfig, OmegaConf
-from optuna import Study
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 
-from lightning_modules.search.space import bare
+from lightning_modules.errors import ConfigError
+from lightning_modules.search.space import Distribution, bare
+from lightning_modules.search.trials import counts
 
-
-class FixedValuesSampler(RandomSampler):
-    """Gives each parameter the value known for it; another sampler draws the rest.
-
-    Args:
-        value_of: the known value of a parameter, or None.
-        other: draws where there is none, and is told how trials end.
-    """
-
-    def __init__(self, value_of: Callable[[str], Any], other: BaseSampler) -> None:
-        super().__init__()  # which draws nothing together
-        self.value_of, self.other = value_of, other
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """The known value, or another one."""
-        value = self.value_of(param_name)
-        if holds(param_distribution, value):
-            return value
-        return self.other.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(self, *arguments: Any, **named: Any) -> None:
-        """Optuna's, for the other sampler."""
-        self.other.after_trial(*arguments, **named)
+POINT = "point"  # the trial's user attribute: its combination, known before its parameters are
 
 
 def default_value(root: DictConfig, name: str) -> Any:
@@ -51,12 +25,57 @@ def default_value(root: DictConfig, name: str) -> Any:
     return choices[key] if key in choices else OmegaConf.select(root, key)
 
 
-def holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a value is one of those that a distribution gives."""
-    try:
-        create_trial(
-            state=TrialState.RUNNING, params={"": value}, distributions={"": distribution}
-        )  # Optuna's own check, which has no public name
-    except (TypeError, ValueError):  # a word where a number is drawn, or none of the choices
-        return False
-    return True
+def points(space: Mapping[str, Distribution]) -> Iterator[dict[str, Any]]:
+    """All combinations of a discrete space, the last parameter changing fastest.
+
+    Optuna's own grid takes the combination of a killed trial for done, and shuffles.
+
+    Raises:
+        ConfigError: a parameter has values without end.
+    """
+    for name in (name for name, one in space.items() if one.values is None):
+        raise ConfigError(
+            f"A grid has no end over {name}; give it as choice(..) or range(a,b), or take another "
+            "sweep.sampler."
+        )
+    for combination in itertools.product(*(one.values or [] for one in space.values())):
+        yield dict(zip(space, combination, strict=True))
+
+
+def next_point(
+    space: Mapping[str, Distribution], trials: Sequence[FrozenTrial]
+) -> dict[str, Any] | None:
+    """The first combination that no trial that counts has; None where each had its turn."""
+    taken = [t.user_attrs.get(POINT, t.params) for t in trials if counts(t)]
+    return next((point for point in points(space) if point not in taken), None)
+
+
+def draw_again(
+    study: optuna.Study,
+    trial: FrozenTrial,
+    excess: Callable[[optuna.Trial], float],
+    tries: int,
+) -> dict[str, Any]:
+    """The parameters of the first draw that is new and within the limits, or else of the nearest.
+
+    Args:
+        study: whose sampler draws; nothing of a draw is left in it.
+        trial: a running one, for which it draws.
+        excess: how far over the limits a draw is, 0 within them.
+        tries: how many draws at most, from 1.
+    """
+    others = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
+    drafts = optuna.create_study(directions=study.directions, sampler=study.sampler)  # in memory
+    drafts.add_trials(others)
+    known = [one.params for one in others if counts(one)]
+    best: dict[str, Any] = {}
+    smallest = math.inf
+    for _ in range(tries):
+        draft = drafts.ask()
+        over = excess(draft)
+        over = math.inf if draft.params in known else over
+        if over < smallest or not best:
+            best, smallest = draft.params, over
+        if not over:
+            break
+    return best

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs.metrics_record import is_measured
@@ -38,17 +38,11 @@ def objectives_of(root: DictConfig) -> list[str]:
     return [root.objective] if isinstance(root.objective, str) else list(root.objective)
 
 
-def directions_of(root: DictConfig) -> list[str]:
-    """`maximize` or `minimize` for each objective; the schema checks that."""
-    return direction_words(
-        OmegaConf.select(root, "hydra.sweeper.direction") or root.sweep.direction
-    )
-
-
-def direction_words(directions: Any) -> list[str]:
-    """One word or several as a list; the plugin has an enum of them."""
-    words = list(directions) if isinstance(directions, ListConfig) else [directions]
-    return [getattr(word, "name", word) for word in words]
+def directions_of(hydra: DictConfig) -> list[str]:
+    """`maximize` or `minimize` for each objective, of a `hydra` node; the schema checks that."""
+    words = hydra.sweeper.direction
+    words = list(words) if isinstance(words, ListConfig) else [words]
+    return [getattr(word, "name", word) for word in words]  # the plugin has an enum of them
 
 
 def checked_values(returned: Any, names: Sequence[str]) -> list[float]:

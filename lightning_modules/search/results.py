@@ -16,10 +16,9 @@ from lightning_modules.reporting import (
     why_nothing,
 )
 from lightning_modules.reporting.pictures import StudyPlots, draw_study
-from lightning_modules.search.ownership import OWNER
-from lightning_modules.search.progress import write_table
+from lightning_modules.search.ownership import OWNER, elsewhere
 from lightning_modules.search.storage import find_study
-from lightning_modules.search.trials import best_trials, elsewhere, record_of, trial_folder
+from lightning_modules.search.trials import best_trials, record_of, trial_folder, write_table
 from lightning_modules.search.winner import winners, write_winner
 
 

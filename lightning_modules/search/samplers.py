@@ -1,12 +1,25 @@
 """Who chooses the next trial's parameters."""
 
+import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from optuna.samplers import BaseSampler
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightning_modules.search.schema import SAMPLERS, kind_of, made
+from lightning_modules.search.trials import feasible
+
+warnings.filterwarnings("ignore", "PartialFixedSampler is", ExperimentalWarning)
+
+POPULATION = 25  # of the latest trials within the limits
+TOURNAMENT = 10  # of these; the best of them is the parent (many were stopped early)
+MUTATIONS = 3  # parameters that a child draws anew, at most
 
 
 def sampler_for(
@@ -31,5 +44,103 @@ def sampler_for(
         chosen = kind
     elif sampler.get("seed") is not None:
         seed = sampler["seed"]
-    own = zlib.crc32(f"{seed}/{number}".encode())
-    return made(SAMPLERS, chosen, "sweep.sampler", seed=own)
+    return made(SAMPLERS, chosen, "sweep.sampler", seed=zlib.crc32(f"{seed}/{number}".encode()))
+
+
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one of those that a distribution gives."""
+    try:
+        create_trial(
+            state=TrialState.RUNNING, params={"": value}, distributions={"": distribution}
+        )  # Optuna's own check, which has no public name
+    except (TypeError, ValueError):  # a word where a number is drawn, or none of the choices
+        return False
+    return True
+
+
+class FixedValuesSampler(PartialFixedSampler):
+    """Gives each parameter the value known for it; another sampler draws the rest.
+
+    Optuna's takes all values before the first draw, also those that a parameter cannot have.
+
+    Args:
+        value_of: the known value of a parameter, or None.
+        other: draws too, for what it notes of a draw; it is told how trials end.
+    """
+
+    def __init__(self, value_of: Callable[[str], Any], other: BaseSampler) -> None:
+        super().__init__({}, other)
+        self.value_of = value_of
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Those that the other sampler draws together."""
+        drawn = super().sample_relative(study, trial, search_space)
+        known = {name: self.value_of(name) for name in drawn}
+        return drawn | {k: v for k, v in known.items() if holds(search_space[k], v)}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """The known value, or another one."""
+        value = self.value_of(param_name)
+        if holds(param_distribution, value):
+            return value
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+
+class EvolutionSampler(RandomSampler):
+    """Regularised evolution (Real et al. 2019, Algorithm 1), one objective.
+
+    A child takes its parent's parameters, of which one to three are drawn anew, and so are those
+    that the parent had no use for. Old trials leave the population however good they are, so that a
+    lucky one does not stay for ever. Without a parent everything is drawn.
+
+    Args:
+        seed: of all choices.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(seed=seed)
+        self.generator = np.random.default_rng(seed)
+        self.inherited: dict[str, object] = {}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """Chooses the parent, and what the child takes from it: Optuna asks this once a draw."""
+        self.inherited = {}
+        parent = self._parent(study, trial.number)
+        if parent is not None:
+            names = sorted(parent.params)
+            count = int(self.generator.integers(1, MUTATIONS, endpoint=True))
+            anew = self.generator.choice(names, size=min(count, len(names)), replace=False)
+            self.inherited = {name: parent.params[name] for name in names if name not in anew}
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> object:
+        """The parent's value, or a random one."""
+        value = self.inherited.get(param_name)
+        if holds(param_distribution, value):
+            return value
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+    def _parent(self, study: Study, number: int) -> FrozenTrial | None:
+        trials = [t for t in study.get_trials(deepcopy=False) if t.params]
+        population = feasible(trials)[-POPULATION:]
+        if not population:  # several workers have only begun: the first trial is all there is
+            begun = (t for t in trials if t.state == TrialState.RUNNING and t.number < number)
+            return next(begun, None)
+        size = min(TOURNAMENT, len(population))
+        drawn = [population[i] for i in self.generator.choice(len(population), size, replace=False)]
+        sign = 1 if study.direction.name == "MAXIMIZE" else -1
+        return max(drawn, key=lambda trial: sign * trial.value)

@@ -1,6 +1,5 @@
 """What the settings of a sweep may say, declared without torch or Optuna."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -27,7 +26,7 @@ SAMPLERS = Registry(
         "random": "optuna.samplers:RandomSampler",
         "cmaes": "optuna.samplers:CmaEsSampler",
         "nsgaii": "optuna.samplers:NSGAIISampler",
-        "evolution": "lightning_modules.search.evolution:EvolutionSampler",
+        "evolution": "lightning_modules.search.samplers:EvolutionSampler",
         "grid": "optuna.samplers:RandomSampler",  # of what the grid's points leave open
     },
     methods=("sample_independent",),
@@ -125,14 +124,6 @@ def made(registry: Registry, chosen: str | Mapping[str, Any], key: str, **known:
     Raises:
         ConfigError: it cannot be built, or is no such part.
     """
-    if isinstance(chosen, str):
-        factory = registry.load(chosen, key)
-        takes_all = inspect.signature(factory).parameters
-        return registry.part(factory(**{k: v for k, v in known.items() if k in takes_all}), key)
-    own = {name: value for name, value in known.items() if takes(chosen, name)}
-    return registry.part(build({**chosen, **own}), key)
-
-
-def limits_of(cfg: DictConfig) -> dict[str, float]:
-    """The limits that are set, by the name of the cost."""
-    return {name: limit for name, limit in plain(cfg.sweep.limits).items() if limit is not None}
+    node = {"_target_": registry.path(chosen, key)} if isinstance(chosen, str) else dict(chosen)
+    node |= {name: value for name, value in known.items() if takes(node, name)}
+    return registry.part(build(node), key)

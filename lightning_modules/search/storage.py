@@ -17,8 +17,8 @@ from lightning_modules.files import read_json, write_json
 from lightning_modules.registry import plain
 from lightning_modules.runs import SEARCH, current_space
 from lightning_modules.search.identity import digest, identity, study_name
-from lightning_modules.search.live_trials import find_trial, open_trial
 from lightning_modules.search.objectives import objectives_of
+from lightning_modules.search.ownership import open_trial
 
 RACED = ("already exists", "unique constraint")  # what databases say of it
 
@@ -36,7 +36,11 @@ def open_study(root: DictConfig) -> Study:
     try:
         study = optuna.load_study(study_name=name, storage=storage)
     except KeyError:
-        _check_empty(folder, name)
+        if (folder / "trials").is_dir() and any((folder / "trials").iterdir()):
+            raise ConfigError(
+                f"{folder / 'trials'} holds trials, but the storage knows no study called {name}; "
+                "give another hydra.sweep.dir, or move the old trials away."
+            ) from None
         if name == study_name(root):  # nobody asked for a study of another name
             _check_former(folder.parent, name, about)
         study = optuna.create_study(
@@ -45,7 +49,6 @@ def open_study(root: DictConfig) -> Study:
             directions=about["directions"],
             load_if_exists=True,  # another worker may have been faster
         )
-    _describe(study, about)
     _check_same(study, about)
     score, url = plain(root.score.macs), str(root.hydra.sweeper.storage)
     write_json(folder / SEARCH, {"name": name, "storage": url, "score": score, **about})
@@ -85,7 +88,7 @@ def own_trial(hydra: DictConfig, number: int, pruner: Any = None) -> Trial:
         sampler=optuna.samplers.RandomSampler(),  # has nothing to draw here
         pruner=pruner,
     )
-    return open_trial(study, find_trial(study, number))
+    return open_trial(study, study.get_trials(deepcopy=False)[number])
 
 
 def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
@@ -128,28 +131,19 @@ def open_storage(url: Any) -> RDBStorage:
     raise AssertionError("The last try returns or raises.")
 
 
-def _describe(study: Study, about: dict[str, Any]) -> None:
-    """Writes what a study is about, unless that stands there; before its first trial only.
+def _check_same(study: Study, about: dict[str, Any]) -> None:
+    """Writes what a study without trials is about; refuses one that is about something else.
 
     A worker that was faster may still be at it, or was killed at it.
     """
-    attributes = {f"{part}, digest": digest(content) for part, content in about.items()}
-    attributes["objectives"] = about["objectives"]
+    digests = {part: digest(content) for part, content in about.items()}
+    attributes = {"objectives": about["objectives"]}
+    attributes |= {f"{part}, digest": found for part, found in digests.items()}
     if not study.get_trials(deepcopy=False):
         for key in attributes.keys() - study.user_attrs.keys():
             study.set_user_attr(key, attributes[key])
-
-
-def _check_same(study: Study, about: dict[str, Any]) -> None:
     stored = study.user_attrs
-    theirs = [direction.name.lower() for direction in study.directions]
-    other = [
-        part
-        for part, content in about.items()
-        if stored.get(f"{part}, digest") != digest(content)
-        or (part == "directions" and content != theirs)
-    ]
-    if other:
+    if other := [part for part in about if stored.get(f"{part}, digest") != digests[part]]:
         raise ConfigError(
             f"There is a study called {study.study_name} already, with another "
             f"{', and other '.join(other)}; give another hydra.sweeper.study_name, or the command "
@@ -173,12 +167,3 @@ def _check_former(studies: Path, name: str, about: dict[str, Any]) -> None:
                 f"{path.parent} is this search, begun when some keys had other names, and cannot "
                 f"be continued; begin it anew with hydra.sweeper.study_name=NAME."
             )
-
-
-def _check_empty(folder: Path, name: str) -> None:
-    trials = folder / "trials"
-    if trials.is_dir() and any(trials.iterdir()):
-        raise ConfigError(
-            f"{trials} holds trials, but the storage knows no study called {name}; give another "
-            "hydra.sweep.dir, or move the old trials away."
-        )

@@ -88,7 +88,7 @@ def register_sweeper_defaults() -> None:
     store = ConfigStore.instance().store
     store(group="hydra/sweeper", name="optuna", node=StudyConf, provider="model_diet")
     store(group="hydra/sweeper/sampler", name="sweep", node=SweepSampler, provider="model_diet")
-    for key, value_of in (("study_folder", _folder_of), ("study_name", _name_of)):
+    for key, value_of in (("study_folder", multirun_folder), ("study_name", _name_of)):
         OmegaConf.register_new_resolver(key, _once(key, value_of), replace=True)
 
 
@@ -103,6 +103,20 @@ def multirun_name(root: DictConfig) -> str:
     return joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
 
 
+def multirun_folder(root: DictConfig) -> str:
+    """The folder of a multirun; without a search made at once, so that two of one second differ."""
+    studies = Path(root.outputs_dir) / "studies"
+    if searches(root):
+        return str(studies / joined([str(root.hydra.sweeper.study_name)]))
+    return str(make_folder(studies, f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{multirun_name(root)}"))
+
+
+def _name_of(root: DictConfig) -> str:
+    from lightning_modules.search.identity import study_name  # declared settings: for -m
+
+    return study_name(root)
+
+
 def _once(key: str, value_of: Callable[[DictConfig], str]) -> Callable[..., str]:
     """A resolver whose value stays: Hydra hands the cache on to trials, with their own models."""
 
@@ -113,19 +127,3 @@ def _once(key: str, value_of: Callable[[DictConfig], str]) -> Callable[..., str]
         return known["value"]
 
     return resolve
-
-
-def _name_of(root: DictConfig) -> str:
-    from lightning_modules.search.identity import study_name
-
-    return study_name(root)
-
-
-def _folder_of(root: DictConfig) -> str:
-    """The folder of a multirun; without a search made at once, so that two of one second differ."""
-    if searches(root):
-        from lightning_modules.search.identity import study_folder  # declared settings: for -m
-
-        return str(study_folder(root))
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{multirun_name(root)}"
-    return str(make_folder(Path(root.outputs_dir) / "studies", name))

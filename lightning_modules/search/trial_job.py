@@ -1,16 +1,19 @@
 """One trial, seen from inside its job: limits before the training, then the objectives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig
 
+from lightning_modules.config import COMPOSING
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import build
-from lightning_modules.search.cost_limits import meta_costs, refuse, violation
-from lightning_modules.search.objectives import direction_words, penalties
-from lightning_modules.search.schema import limits_of
+from lightning_modules.files import write_json
+from lightning_modules.registry import build, plain
+from lightning_modules.search.objectives import directions_of, penalties
+
+OVER_LIMITS = "over_limits.json"  # in a trial's folder: its network's costs and how far over
 
 
 def run_trial(
@@ -26,7 +29,8 @@ def run_trial(
         hydra: its `hydra` node.
         run_experiment: the whole run; returns its metrics.
     """
-    limits, measured = limits_of(cfg), {}
+    limits = limits_of(cfg)
+    measured: dict[str, Any] = {}
     if limits and not cfg.compression:
         measured = meta_costs(cfg, len(build(cfg.data.source).check()))
     if not violation(measured, limits):
@@ -34,8 +38,10 @@ def run_trial(
     over = violation(measured, limits)
     if not over:
         return objective_values(cfg.objective, measured)
-    refuse(Path(hydra.runtime.output_dir), measured, over)
-    found = penalties(direction_words(hydra.sweeper.direction), over)
+    costs = {name: value for name, value in measured.items() if name.startswith("cost/")}
+    folder = Path(hydra.runtime.output_dir)
+    write_json(folder / OVER_LIMITS, {"costs": costs, "violation": over})
+    found = penalties(directions_of(hydra), over)
     return found[0] if isinstance(cfg.objective, str) else found
 
 
@@ -55,3 +61,48 @@ def objective_values(names: str | ListConfig, metrics: dict[str, Any]) -> float 
             )
     found = [metrics[name] for name in wanted]
     return found[0] if isinstance(names, str) else found
+
+
+def limits_of(cfg: DictConfig) -> dict[str, float]:
+    """The limits that are set, by the name of the cost."""
+    return {name: limit for name, limit in plain(cfg.sweep.limits).items() if limit is not None}
+
+
+def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:
+    """By how much costs (`cost/macs`, ...) exceed their limits: the sum of the excess ratios.
+
+    0 where all are met; 0.5 where the MACs are half as many again as allowed.
+    """
+    known = {name: costs[f"cost/{name}"] for name in limits if f"cost/{name}" in costs}
+    return sum(max(0.0, cost / limits[name] - 1) for name, cost in known.items())
+
+
+def meta_costs(cfg: DictConfig, num_classes: int) -> dict[str, int]:
+    """The counted costs of the network that the configuration describes, without its weights."""
+    from compression.cost import activation_bytes, count_macs, count_params
+    from lightning_modules.networks import meta_network
+
+    size = cfg.data.image_size
+    network = meta_network(cfg.model, num_classes=num_classes, image_size=size)
+    return {
+        "cost/macs": count_macs(network, network.image_size),
+        "cost/params": count_params(network),
+        "cost/activation_bytes": activation_bytes(network, network.image_size),
+    }
+
+
+def excess_of(root: DictConfig, overrides: list[str]) -> float:
+    """How far over the limits the network of a trial with these overrides is.
+
+    0 also where that is known only later: a network to be compressed, and one that cannot be.
+    """
+    limits = limits_of(root)
+    if not limits.keys() & {"macs", "params", "activation_bytes"}:
+        return 0.0
+    try:
+        cfg = GlobalHydra.instance().config_loader().load_sweep_config(root, overrides)
+        if cfg.compression:
+            return 0.0
+        return violation(meta_costs(cfg, len(build(cfg.data.source).check())), limits)
+    except COMPOSING:
+        return 0.0  # the trial will fail, and say why

@@ -7,11 +7,9 @@ import optuna
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from optuna.study import StudyDirection
 
 from lightning_modules.files import write_json
 from lightning_modules.runs import STOPPED
-from lightning_modules.search.live_trials import find_trial
 from lightning_modules.search.pruners import make_pruner
 from lightning_modules.search.storage import own_trial
 
@@ -31,9 +29,9 @@ class TrialPruning(pl.Callback):
 
     def __init__(self, trial: optuna.Trial, objective: str, folder: Path) -> None:
         self.trial, self.objective, self.path = trial, objective, folder / STOPPED
-        reported = find_trial(trial.study, trial.number).intermediate_values
+        reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
         self.step = max(reported, default=0)
-        self.better = max if trial.study.direction == StudyDirection.MAXIMIZE else min
+        self.better = max if trial.study.direction.name == "MAXIMIZE" else min
         self.best = reported.get(self.step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

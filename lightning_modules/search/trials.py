@@ -1,6 +1,5 @@
-"""A study's trials: which of them count, which are best, whose they are, what they left."""
+"""A study's trials: which of them count, which are best, how they end and what they left."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
-from lightning_modules.reporting import TrialRecord
+from lightning_modules.reporting import TrialRecord, write_trials
 from lightning_modules.runs import FAILED, failure_of, read_metrics
 from lightning_modules.schema import is_number
-from lightning_modules.search.live_trials import open_trial
 from lightning_modules.search.objectives import checked_values
-from lightning_modules.search.ownership import OWNER, lives
+from lightning_modules.search.ownership import is_orphan, open_trial
 
 # User attributes; studies that exist have them by these names.
 RETIRED = "retired"  # why the trial, marked failed, does not count
@@ -37,6 +35,11 @@ def violation_of(trial: FrozenTrial) -> float:
     return float(trial.user_attrs.get(VIOLATION, 0.0))
 
 
+def feasible(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Finished ones that were trained and met the limits."""
+    return [t for t in trials if t.state == TrialState.COMPLETE and not violation_of(t)]
+
+
 def best_trials(study: Study) -> list[FrozenTrial]:
     """Within the limits: all best first for one objective, the Pareto front for several."""
     if len(study.directions) > 1:  # whoever is over the limits is dominated by all within
@@ -44,22 +47,6 @@ def best_trials(study: Study) -> list[FrozenTrial]:
     sign = 1 if study.direction.name == "MINIMIZE" else -1
     good = feasible(study.get_trials(deepcopy=False))
     return sorted(good, key=lambda trial: (sign * trial.values[0], trial.number))
-
-
-def feasible(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Finished ones that were trained and met the limits."""
-    return [t for t in trials if t.state == TrialState.COMPLETE and not violation_of(t)]
-
-
-def state_of(trial: FrozenTrial) -> str:
-    """The state in one word, as `TrialRecord` explains them."""
-    if RETIRED in trial.user_attrs:
-        return "retired"
-    if trial.state == TrialState.COMPLETE:
-        if violation_of(trial):
-            return "refused"
-        return "stopped" if PRUNED in trial.user_attrs else "finished"
-    return "failed" if trial.state == TrialState.FAIL else "running"
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
@@ -78,20 +65,58 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def is_orphan(trial: FrozenTrial) -> bool:
-    """Whether no process works on a running trial; on another host there may be one."""
-    return trial.state == TrialState.RUNNING and lives(trial.user_attrs.get(OWNER)) is False
+def state_of(trial: FrozenTrial) -> str:
+    """The state in one word, as `TrialRecord` explains them."""
+    if RETIRED in trial.user_attrs:
+        return "retired"
+    if trial.state == TrialState.COMPLETE:
+        if violation_of(trial):
+            return "refused"
+        return "stopped" if PRUNED in trial.user_attrs else "finished"
+    return "failed" if trial.state == TrialState.FAIL else "running"
 
 
-def elsewhere(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials at work in other processes, or on hosts that cannot be seen from here."""
-    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-    return [t for t in running if OWNER in t.user_attrs and not is_orphan(t)]
+def result(trial: FrozenTrial, names: list[str]) -> str:
+    """A finished trial's values by name, or why it has none."""
+    if trial.state != TrialState.COMPLETE:
+        return f"failed: {trial.user_attrs.get(FAILURE, 'no value')}"
+    if over := violation_of(trial):
+        return f"over the limits by {over:.0%}, not trained"
+    return "  ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=True))
+
+
+def show_progress(study: Study, number: int, asked: int, seconds: float) -> None:
+    """Prints `trial 7  val/f1 0.8123  |  8 of 30  |  best 0.8301 (trial 3)  |  12 s`."""
+    trials, best = study.get_trials(deepcopy=False), best_trials(study)
+    done = sum(1 for one in trials if one.state.is_finished() and counts(one))
+    line = result(trials[number], study.user_attrs["objectives"])
+    parts = [f"trial {number}  {line}", f"{done} of {asked}"]
+    if best and len(study.directions) > 1:
+        parts.append(f"{len(best)} on the Pareto front")
+    elif best:
+        parts.append(f"best {best[0].value:.6g} (trial {best[0].number})")
+    print("  |  ".join([*parts, f"{seconds:.0f} s"]), flush=True)
+
+
+def write_table(study: Study, folder: Path) -> Path:
+    """Writes `trials.csv` anew, in one piece; returns its path."""
+    records = list(map(record_of, study.get_trials(deepcopy=False)))
+    return write_trials(records, study.user_attrs["objectives"], folder)
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:
     """Where a trial's run lies."""
     return study_folder / "trials" / str(number)
+
+
+def metrics_left(folder: Path) -> dict[str, Any]:
+    """What a trial's run measured, as far as a study keeps it."""
+    try:
+        metrics = read_metrics(folder)
+    except (OSError, ConfigError):
+        return {}
+    found = {k: v for k, v in metrics.items() if k.startswith(KEPT) and k.count("/") == 1}
+    return {k: v for k, v in found.items() if is_number(v)}
 
 
 def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]) -> None:
@@ -114,13 +139,18 @@ def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]
             values = checked_values([metrics.get(name) for name in names], names)
         except (OSError, ConfigError):
             if (run / FAILED).is_file():
-                trial.set_user_attr(FAILURE, failure_of(run))
-                study.tell(trial, state=TrialState.FAIL)
+                mark_raised(study, trial, failure_of(run))
             else:
                 mark_failed(study, trial, "its process ended", folder)
         else:
             trial.set_user_attr(METRICS, metrics_left(run))
             study.tell(trial, values)
+
+
+def mark_raised(study: Study, trial: Trial, why: str) -> None:
+    """Ends a trial that has no value, but counts as one of the n."""
+    trial.set_user_attr(FAILURE, why)
+    study.tell(trial, state=TrialState.FAIL)
 
 
 def mark_failed(study: Study, trial: Trial, why: str, folder: Path) -> None:
@@ -132,13 +162,3 @@ def mark_failed(study: Study, trial: Trial, why: str, folder: Path) -> None:
     study.tell(trial, state=TrialState.FAIL)
     if (run := trial_folder(folder, trial.number)).is_dir():
         write_text(run / FAILED, f"{why}; another trial replaces this one\n")
-
-
-def metrics_left(folder: Path) -> dict[str, Any]:
-    """What a trial's run measured, as far as a study keeps it."""
-    try:
-        metrics = read_metrics(folder)
-    except (OSError, ConfigError):
-        return {}
-    found = {k: v for k, v in metrics.items() if k.startswith(KEPT) and k.count("/") == 1}
-    return {k: v for k, v in found.items() if is_number(v)}

@@ -13,8 +13,7 @@ from lightning_modules.config import CONF, fresh_config
 from lightning_modules.files import write_text
 from lightning_modules.registry import plain
 from lightning_modules.runs import NEUTRAL, current_option, joined, leaves, read_config, removed
-from lightning_modules.search.progress import result
-from lightning_modules.search.trials import METRICS, best_trials
+from lightning_modules.search.trials import METRICS, best_trials, result
 
 # Groups whose option no metric depends on, or which an experiment may not choose.
 LEFT_OUT = ("logger", "sweep", "experiment", "debug")

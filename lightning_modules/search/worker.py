@@ -11,34 +11,33 @@ from pathlib import Path
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 
 from lightning_modules.config import COMPOSING, explain
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json
 from lightning_modules.runs import STOPPED
-from lightning_modules.search import progress
-from lightning_modules.search.cost_limits import OVER_LIMITS
 from lightning_modules.search.custom_space import custom_overrides
-from lightning_modules.search.fixed_values import FixedValuesSampler, default_value
-from lightning_modules.search.grid import POINT, next_point
-from lightning_modules.search.live_trials import begin_trial, open_trial
+from lightning_modules.search.fixed_values import POINT, default_value, draw_again, next_point
 from lightning_modules.search.objectives import checked_values, objectives_of
-from lightning_modules.search.redraw import counted_limits, draw_again, excess_of
-from lightning_modules.search.samplers import sampler_for
+from lightning_modules.search.ownership import begin_trial, open_trial
+from lightning_modules.search.samplers import FixedValuesSampler, sampler_for
 from lightning_modules.search.schema import chosen_sampler, kind_of
 from lightning_modules.search.space import as_override, distributions, search_space
 from lightning_modules.search.storage import open_study
+from lightning_modules.search.trial_job import OVER_LIMITS, excess_of
 from lightning_modules.search.trials import (
-    FAILURE,
     METRICS,
     PRUNED,
     VIOLATION,
     counts,
     finish_orphans,
     mark_failed,
+    mark_raised,
     metrics_left,
+    show_progress,
     trial_folder,
+    write_table,
 )
 
 
@@ -58,7 +57,6 @@ class Worker:
         self.distributions, self.constant = distributions(self.space)
         sampler = chosen_sampler(root)
         self.grid = kind_of(sampler, len(self.names)) == "grid"
-        self.limits = counted_limits(root)
         self.study = open_study(root)
         self.sampler = partial(sampler_for, sampler, seed=root.seed, objectives=len(self.names))
 
@@ -80,7 +78,7 @@ class Worker:
                     f"{self.settings.max_failure_rate} allows; their reasons stand in failed.txt "
                     f"of {self.folder / 'trials'}."
                 )
-        progress.write_table(self.study, self.folder)
+        write_table(self.study, self.folder)
 
     def _ask(self) -> list[tuple[Trial, list[str]]]:
         """As many new trials as may run at once, each with its overrides; none where n are there.
@@ -121,14 +119,14 @@ class Worker:
         elif self._began_before(trial.number) == 0:
             known = partial(default_value, self.root)
         elif redraws := self.root.sweep.redraws:
-            known = draw_again(self.study, trial, self._excess, 1 + redraws).get
+
+            def excess(draft: Trial) -> float:
+                return excess_of(self.root, self._overrides(draft))
+
+            known = draw_again(self.study, trial, excess, 1 + redraws).get
         else:
             return
         self.study.sampler = FixedValuesSampler(known, sampler)
-
-    def _excess(self, draft: Trial) -> float:
-        overrides = self._overrides(draft)
-        return excess_of(self.root, overrides, self.limits) if self.limits else 0.0
 
     def _began_before(self, number: int) -> int:
         """How many trials that count have a smaller number."""
@@ -154,7 +152,7 @@ class Worker:
         except (KeyboardInterrupt, SystemExit):
             for trial, _ in batch:
                 mark_failed(self.study, trial, "interrupted", self.folder)
-            progress.write_table(self.study, self.folder)
+            write_table(self.study, self.folder)
             raise SystemExit(
                 f"interrupted; the same command continues the study {self.study.study_name}"
             ) from None
@@ -162,8 +160,8 @@ class Worker:
         for (trial, _), job in zip(batch, jobs, strict=True):
             failures += self._tell(trial, job)
             seconds = time.perf_counter() - start
-            progress.show(self.study, trial.number, self.settings.n_trials, seconds)
-        progress.write_table(self.study, self.folder)
+            show_progress(self.study, trial.number, self.settings.n_trials, seconds)
+        write_table(self.study, self.folder)
         return failures
 
     def _launch(self, batch: Sequence[tuple[Trial, list[str]]]) -> Iterator[JobReturn]:
@@ -195,8 +193,7 @@ class Worker:
                 raise job._return_value  # the public property prints, too
             values = checked_values(job.return_value, self.names)
         except Exception as error:
-            trial.set_user_attr(FAILURE, " ".join(str(error).split())[:1000])
-            self.study.tell(trial, state=TrialState.FAIL)
+            mark_raised(self.study, trial, " ".join(str(error).split())[:1000])
             return True
         self.study.tell(trial, values)
         return False

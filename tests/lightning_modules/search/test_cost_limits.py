@@ -10,10 +10,9 @@ from omegaconf import OmegaConf, open_dict
 from compression.cost.macs import count_macs
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
-from lightning_modules.search.cost_limits import violation
 from lightning_modules.search.objectives import checked_values, penalties
 from lightning_modules.search.pruners import SteadyHyperband, make_pruner
-from lightning_modules.search.trial_job import objective_values, run_trial
+from lightning_modules.search.trial_job import objective_values, run_trial, violation
 
 COSTS = {"cost/macs": 3000, "cost/params": 50}
 

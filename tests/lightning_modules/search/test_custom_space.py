@@ -10,8 +10,8 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks.staged import stage_rows
 from lightning_modules.search.check import check_search
-from lightning_modules.search.cost_limits import meta_costs
 from lightning_modules.search.custom_space import custom_overrides
+from lightning_modules.search.trial_job import meta_costs
 from tests.lightning_modules.config.test_config import chosen
 
 NEEDS = {

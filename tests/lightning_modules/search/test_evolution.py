@@ -2,7 +2,7 @@
 
 import optuna
 
-from lightning_modules.search.evolution import MUTATIONS, EvolutionSampler
+from lightning_modules.search.samplers import MUTATIONS, EvolutionSampler
 from lightning_modules.search.trials import VIOLATION
 
 NAMES = [f"p{number}" for number in range(12)]
@@ -63,7 +63,7 @@ def test_it_finds_what_chance_does_not():
 
 
 def test_old_trials_leave_the_population(monkeypatch):
-    monkeypatch.setattr("lightning_modules.search.evolution.POPULATION", 2)
+    monkeypatch.setattr("lightning_modules.search.samplers.POPULATION", 2)
     study = optuna.create_study(direction="maximize")
     for number, value in enumerate([9.0, 0.1, 0.2]):
         study.sampler = optuna.samplers.RandomSampler(number)

@@ -5,8 +5,9 @@ from unittest.mock import Mock
 import optuna
 import pytest
 
-from lightning_modules.search import redraw, worker
-from lightning_modules.search.redraw import draw_again, excess_of
+from lightning_modules.search import trial_job, worker
+from lightning_modules.search.fixed_values import draw_again
+from lightning_modules.search.trial_job import excess_of
 
 LIMITED = "sweep.limits.macs=1e6"
 
@@ -40,8 +41,8 @@ def test_else_the_nearest():
 def test_trials_are_what_was_drawn_within(search, monkeypatch):
     asked = []
 
-    def over(root, overrides, limits):
-        assert limits == {"macs": 1e6}
+    def over(root, overrides):
+        assert root.sweep.limits.macs == 1e6
         asked.append(overrides)
         rate = next(float(w.split("=")[1]) for w in overrides if w.startswith("optimizer.lr="))
         return max(0.0, rate - 0.2)
@@ -58,20 +59,19 @@ def test_trials_are_what_was_drawn_within(search, monkeypatch):
 
 
 def test_the_excess_of_a_composed_trial(multirun, compose_config, monkeypatch):
-    root = multirun("model=staged", "data.image_size=64")
+    root = multirun("model=staged", "data.image_size=64", "sweep.limits.macs=455_000")
 
     def load(root, overrides):
         return compose_config("model=staged", "data.image_size=64", *overrides)
 
     hydra = Mock()
     hydra.instance().config_loader().load_sweep_config = load
-    monkeypatch.setattr(redraw, "GlobalHydra", hydra)
+    monkeypatch.setattr(trial_job, "GlobalHydra", hydra)
     wide = ["model.width_multiple=1.25"]
-    limits = {"macs": 455_000}
-    assert excess_of(root, [], limits) == 0
-    assert 0 < excess_of(root, wide, limits) < 1
-    assert excess_of(root, [*wide, "+compression=prune"], limits) == 0  # known when it is pruned
-    assert excess_of(root, ["model.stages.s1.kind=Nothing"], limits) == 0  # the trial will say so
+    assert excess_of(root, []) == 0
+    assert 0 < excess_of(root, wide) < 1
+    assert excess_of(root, [*wide, "+compression=prune"]) == 0  # known when it is pruned
+    assert excess_of(root, ["model.stages.s1.kind=Nothing"]) == 0  # the trial will say so
 
 
 def test_what_was_tried_before_is_drawn_again_while_there_is_something_new(search):

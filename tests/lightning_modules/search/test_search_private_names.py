@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 MODULES = sorted((ROOT / "lightning_modules" / "search").glob("[!_]*.py"))
 # The one name of Optuna that has no public door, and one of Hydra, whose public name also prints.
-ALLOWED = {("live_trials", "_trial_id"), ("worker", "_return_value")}
+ALLOWED = {("ownership", "_trial_id"), ("worker", "_return_value")}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

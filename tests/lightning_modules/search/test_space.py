@@ -18,8 +18,8 @@ def test_keys_of_the_command_line_leave_the_space(multirun):
     ]  # fmt: skip
     assert space.fixed == ["optimizer.lr=0.01", "++data.batch_size=32"]
     found, constant = distributions(space)
-    assert found["trainer.max_epochs"].choices == (1, 2)
-    assert (found["optimizer.weight_decay"].low, constant) == (0.0001, [])
+    assert found["trainer.max_epochs"].arguments["choices"] == [1, 2]
+    assert (found["optimizer.weight_decay"].arguments["low"], constant) == (0.0001, [])
 
 
 def test_an_option_without_the_key_drops_it(multirun, capsys):

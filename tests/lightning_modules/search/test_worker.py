@@ -12,10 +12,10 @@ from optuna.trial import TrialState, create_trial
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.identity import identity, study_name
-from lightning_modules.search.ownership import this_process
+from lightning_modules.search.ownership import OWNER, this_process
 from lightning_modules.search.results import show_results
 from lightning_modules.search.storage import find_study, open_study
-from lightning_modules.search.trials import OWNER, RETIRED
+from lightning_modules.search.trials import RETIRED
 from lightning_modules.search.worker import Worker
 from tests.lightning_modules.search.conftest import SPACE
 
