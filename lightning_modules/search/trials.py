@@ -147,7 +147,7 @@ def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]
             study.tell(trial, values)
 
 
-def mark_raised(study: Study, trial: Trial, why: str) -> None:
+def mark_raised(study: Study, trial: Trial, why: str | None) -> None:
     """Ends a trial that has no value, but counts as one of the n."""
     trial.set_user_attr(FAILURE, why)
     study.tell(trial, state=TrialState.FAIL)
