@@ -126,7 +126,7 @@ def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]
     nothing done twice. One that raised counts as that; any other is marked failed, and replaced.
 
     Args:
-        study: its sampler must draw nothing by itself, but is told.
+        study: its sampler must draw nothing by itself.
         folder: of the study.
         names: of the objectives.
         gone: numbers of trials of other hosts that the user says are dead.

@@ -85,7 +85,7 @@ class Worker:
 
         What other processes left behind when they ended makes room first.
         """
-        self.study.sampler = FixedValuesSampler(lambda name: None, self.sampler(number=0))
+        self.study.sampler = RandomSampler()  # draws nothing for trials that others began
         finish_orphans(self.study, self.folder, self.names, list(self.root.sweep.mark_failed))
         taken = sum(map(counts, self.study.get_trials(deepcopy=False)))
         batch: list[tuple[Trial, list[str]]] = []
