@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
+from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial
 
 from lightning_modules.config import COMPOSING, explain
