@@ -124,7 +124,8 @@ class Worker:
             def excess(draft: Trial) -> float:
                 return excess_of(self.root, self._overrides(draft))
 
-            known = draw_again(self.study, trial, excess, 1 + redraws).get
+            other = self.sampler(number=trial.number)
+            known = draw_again(self.study, trial, other, excess, 1 + redraws).get
         else:
             return
         self.study.sampler = FixedValuesSampler(known, sampler)

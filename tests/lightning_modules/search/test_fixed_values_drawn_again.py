@@ -20,7 +20,7 @@ def excess(candidate):
 def test_the_first_draw_within_is_taken(sampler):
     study = optuna.create_study(sampler=sampler(seed=0))
     study.ask()
-    point = draw_again(study, study.trials[0], excess, 200)
+    point = draw_again(study, study.trials[0], sampler(seed=0), excess, 200)
     assert point["x"] <= 0.1
     assert study.trials[0].params == {}
 
@@ -34,7 +34,8 @@ def test_else_the_nearest():
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.ask()
-    point = draw_again(study, study.trials[0], over, 7)
+    sampler = optuna.samplers.RandomSampler(seed=1)
+    point = draw_again(study, study.trials[0], sampler, over, 7)
     assert len(drawn) == 7 and point == {"x": min(drawn)}
 
 
