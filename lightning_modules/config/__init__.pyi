@@ -9,11 +9,13 @@ from .composing import config_over as config_over
 from .composing import fresh_choices as fresh_choices
 from .composing import fresh_config as fresh_config
 from .composing import is_search as is_search
+from .composing import multirun_folder as multirun_folder
 from .composing import sample_trials as sample_trials
 from .composing import searches as searches
 from .composing import swept_keys as swept_keys
 from .former_words import current_words as current_words
 from .former_words import rename_composed as rename_composed
+from .found_experiment import write_experiment as write_experiment
 from .options import CONF as CONF
 from .options import check_options as check_options
 from .options import option_values as option_values

@@ -1,6 +1,7 @@
 """Composed configurations: a script's, over a run's own or the defaults; a multirun's trials."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_modules.config.former_words import current_words, rename_composed
 from lightning_modules.config.options import CONF, check_options
 from lightning_modules.registry import plain
-from lightning_modules.runs import key_of, saved_run
+from lightning_modules.runs import joined, key_of, make_folder, saved_run
 
 
 def fresh_config(overrides: list[str]) -> DictConfig:
@@ -79,6 +80,23 @@ def is_search(hydra: DictConfig) -> bool:
 def swept_keys(root: DictConfig) -> list[str]:
     """The keys to which the command line gives several values."""
     return [override.key_or_group for override in _overrides(root) if override.is_sweep_override()]
+
+
+def multirun_folder(root: DictConfig) -> Path:
+    """A new folder for a multirun without a search, made at once: two of one second differ."""
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{multirun_name(root)}"
+    return make_folder(Path(root.outputs_dir) / "studies", name)
+
+
+def multirun_name(root: DictConfig) -> str:
+    """`<model>_<data>[_<steps>]_<swept keys>`, as `..._seed_fold`.
+
+    Models and data that are swept over are left out.
+    """
+    swept, choices = swept_keys(root), root.hydra.runtime.choices
+    fixed = [choices[group] for group in ("model", "data") if group not in swept]
+    steps = [*root.get("compression", {})]
+    return joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
 
 
 def sample_trials(root: DictConfig) -> Iterator[DictConfig]:

@@ -58,7 +58,8 @@ def check_search(root: DictConfig) -> None:
         next(points(found))  # refuses what has no end
     if root.sweep.pruner is not None:
         make_pruner(root, epochs=1)
-    _check_custom(root)
+    if settings.custom_search_space is not None:
+        _check_custom(root)
     for key in space.dropped:
         print(f"note     {key} is not searched: what the command line chose has no such key")
     if settings.n_jobs != 1 and root.hydra.runtime.choices["hydra/launcher"] == "basic":
@@ -67,8 +68,6 @@ def check_search(root: DictConfig) -> None:
 
 def _check_custom(root: DictConfig) -> None:
     """Draws one trial that is no trial: what a function suggests must be keys, too."""
-    if root.hydra.sweeper.custom_search_space is None:
-        return
     import optuna
 
     from lightning_modules.search.custom_space import custom_overrides

@@ -17,11 +17,7 @@ from lightning_modules.search.schema import PRUNERS, made
 
 
 def make_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
-    """The pruner that `sweep.pruner` names or describes; a step is an epoch, from 1.
-
-    Args:
-        cfg: of a trial.
-        epochs: of a whole trial.
+    """The pruner that a trial's `sweep.pruner` names or describes; a step is an epoch, from 1.
 
     Raises:
         ConfigError: it cannot be built, or is no pruner.
@@ -52,20 +48,13 @@ class SteadyHyperband(BasePruner):
     Optuna 2's draws it from `hash` of a text, which differs in each. Bracket i has the trials whose
     first rung is the i-th (Li et al. 2018, JMLR 18, Algorithm 1), and compares only these.
 
-    Args:
-        min_resource: epochs before the first rung of bracket 0.
-        max_resource: epochs of a whole trial.
-        reduction_factor: between rungs.
+    The first rung of bracket 0 is after `min_resource` epochs; a trial has `max_resource` at most.
     """
 
     def __init__(self, min_resource: int, max_resource: int, reduction_factor: int) -> None:
         last = math.floor(math.log(max_resource / min_resource, reduction_factor))
         self.brackets = [
-            SuccessiveHalvingPruner(
-                min_resource=min_resource,
-                reduction_factor=reduction_factor,
-                min_early_stopping_rate=rate,
-            )
+            SuccessiveHalvingPruner(min_resource, reduction_factor, rate)
             for rate in range(last + 1)
         ]
         sizes = [(last + 1) * reduction_factor**s / (s + 1) for s in range(last, -1, -1)]

@@ -1,11 +1,12 @@
 """What a search ends with, and what `scripts/report.py STUDY` shows at any time."""
 
 from pathlib import Path
-from typing import Any
 
 from optuna import Study
 from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial
 
+from lightning_modules.config import write_experiment
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting import (
     StudyReport,
@@ -16,10 +17,25 @@ from lightning_modules.reporting import (
     why_nothing,
 )
 from lightning_modules.reporting.pictures import StudyPlots, draw_study
+from lightning_modules.runs import joined
 from lightning_modules.search.ownership import OWNER, elsewhere
 from lightning_modules.search.storage import find_study
-from lightning_modules.search.trials import best_trials, record_of, trial_folder, write_table
-from lightning_modules.search.winner import winners, write_winner
+from lightning_modules.search.trials import (
+    METRICS,
+    best_trials,
+    record_of,
+    result,
+    trial_folder,
+    write_table,
+)
+
+
+def winners(study: Study) -> list[FrozenTrial]:
+    """The best trials, best first; of several objectives the front by rising `score/macs`."""
+    best = best_trials(study)
+    if len(study.directions) == 1:
+        return best
+    return sorted(best, key=lambda trial: trial.user_attrs.get(METRICS, {}).get("score/macs", 0.0))
 
 
 def show_results(folder: Path, *, top: int = 1) -> None:
@@ -49,7 +65,28 @@ def show_results(folder: Path, *, top: int = 1) -> None:
     print(f"trials   {table}")
     if pictures:
         print(f"pictures {pictures[0].parent}: {', '.join(path.stem for path in pictures)}")
-    _show_winners(study, folder, top)
+    _write_winners(study, folder, top)
+
+
+def _write_winners(study: Study, folder: Path, top: int) -> None:
+    """Writes the experiments of those winners whose runs lie here."""
+    names = []
+    for place, trial in enumerate(winners(study)[:top], start=1):
+        run, word = trial_folder(folder, trial.number), "winner" if place == 1 else "and"
+        if not (run / ".hydra" / "config.yaml").is_file():
+            print(f"{word:8} trial {trial.number}; its run is not in {run.parent}")
+            continue
+        values = result(trial, study.user_attrs["objectives"]).replace("  ", ", ")
+        path = write_experiment(
+            joined([f"found_{study.study_name}", *([str(place)] if place > 1 else [])]),
+            run,
+            found={key.lstrip("+") for key in trial.params},
+            about=f"Trial {trial.number} of the study {study.study_name}: {values}",
+        )
+        print(f"{word:8} trial {trial.number}: {path}")
+        names.append(path.stem)
+    if names:
+        print(f"next     python run.py -m experiment={','.join(names)} seed=0,1,2")
 
 
 def study_report(folder: Path) -> StudyReport:
@@ -74,32 +111,14 @@ def study_plots(study: Study, score: dict[str, float]) -> StudyPlots:
     """What is drawn of a study; `score` are the constants of `score/macs`."""
     trials = study.get_trials(deepcopy=False)
     laws = {name: law for trial in trials for name, law in trial.distributions.items()}
+    logarithmic = {name: getattr(x, "log", "Log" in type(x).__name__) for name, x in laws.items()}
     return StudyPlots(
         name=study.study_name,
         objectives=study.user_attrs["objectives"],
         lower=[direction.name == "MINIMIZE" for direction in study.directions],
         records=list(map(record_of, trials)),
         categorical=frozenset(n for n, x in laws.items() if isinstance(x, CategoricalDistribution)),
-        logarithmic=frozenset(name for name, law in laws.items() if _is_logarithmic(law)),
+        logarithmic=frozenset(n for n, log in logarithmic.items() if log),  # 2.10: by their class
         winner=next((trial.number for trial in winners(study)), None),
         score=score,
     )
-
-
-def _is_logarithmic(law: Any) -> bool:
-    return bool(getattr(law, "log", "Log" in type(law).__name__))  # Optuna 2 has classes for it
-
-
-def _show_winners(study: Study, folder: Path, top: int) -> None:
-    """Writes the experiments of those winners whose runs lie here."""
-    names = []
-    for place, winner in enumerate(winners(study)[:top], start=1):
-        run, word = trial_folder(folder, winner.number), "winner" if place == 1 else "and"
-        if not (run / ".hydra" / "config.yaml").is_file():
-            print(f"{word:8} trial {winner.number}; its run is not in {run.parent}")
-            continue
-        path = write_winner(study, winner, run, place)
-        print(f"{word:8} trial {winner.number}: {path}")
-        names.append(path.stem)
-    if names:
-        print(f"next     python run.py -m experiment={','.join(names)} seed=0,1,2")

@@ -31,9 +31,9 @@ def sampler_for(
     trials had already. What a sampler must know it reads from the study.
 
     Args:
-        sampler: a registered name, or a node with a `_target_`.
+        sampler: a registered name, or a node with a `_target_`, which may have a seed.
         number: of the trial.
-        seed: of the run, where the node has none.
+        seed: of the run.
         objectives: how many.
 
     Raises:
@@ -94,45 +94,28 @@ class FixedValuesSampler(PartialFixedSampler):
         return super().sample_independent(study, trial, param_name, param_distribution)
 
 
-class EvolutionSampler(RandomSampler):
+class EvolutionSampler(FixedValuesSampler):
     """Regularised evolution (Real et al. 2019, Algorithm 1), one objective.
 
     A child takes its parent's parameters, of which one to three are drawn anew, and so are those
     that the parent had no use for. Old trials leave the population however good they are, so that a
     lucky one does not stay for ever. Without a parent everything is drawn.
-
-    Args:
-        seed: of all choices.
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        super().__init__(seed=seed)
+        super().__init__(lambda name: None, RandomSampler(seed))
         self.generator = np.random.default_rng(seed)
-        self.inherited: dict[str, object] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Chooses the parent, and what the child takes from it: Optuna asks this once a draw."""
-        self.inherited = {}
-        parent = self._parent(study, trial.number)
-        if parent is not None:
+        inherited: dict[str, Any] = {}
+        if parent := self._parent(study, trial.number):
             names = sorted(parent.params)
             count = int(self.generator.integers(1, MUTATIONS, endpoint=True))
             anew = self.generator.choice(names, size=min(count, len(names)), replace=False)
-            self.inherited = {name: parent.params[name] for name in names if name not in anew}
+            inherited = {name: parent.params[name] for name in names if name not in anew}
+        self.value_of = inherited.get
         return {}
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> object:
-        """The parent's value, or a random one."""
-        value = self.inherited.get(param_name)
-        if holds(param_distribution, value):
-            return value
-        return super().sample_independent(study, trial, param_name, param_distribution)
 
     def _parent(self, study: Study, number: int) -> FrozenTrial | None:
         trials = [t for t in study.get_trials(deepcopy=False) if t.params]

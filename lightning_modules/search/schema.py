@@ -9,13 +9,7 @@ from pydantic import Field, Strict
 from compression.registry import Registry
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build, plain, takes
-from lightning_modules.schema import (
-    CountFrom0,
-    Fraction,
-    Positive,
-    Wanted,
-    declared,
-)
+from lightning_modules.schema import CountFrom0, Fraction, Positive, Wanted, declared
 
 SAMPLERS = Registry(
     kind="sampler",  # a class of Optuna's BaseSampler that may take a `seed`
@@ -80,17 +74,16 @@ class SweepSettings:
 
     def __post_init__(self) -> None:
         """Refuses what can do nothing with these objectives."""
-        kind = kind_of(self.sampler, len(self.objectives))
-        if kind in ("cmaes", "evolution") and len(self.objectives) > 1:
+        kind, count = kind_of(self.sampler, len(self.objectives)), len(self.objectives)
+        if kind in ("cmaes", "evolution") and count > 1:
             raise ConfigError(
                 f"sweep.sampler={kind} improves one objective; for several use "
                 "sweep.sampler=nsgaii."
             )
-        if self.pruner is not None and len(self.objectives) > 1:
+        if self.pruner is not None and count > 1:
             raise ConfigError(
-                f"sweep.pruner={self.pruner} compares trials by one objective, not by "
-                f"{len(self.objectives)}; leave it out, or name one objective and put the others "
-                "into sweep.limits."
+                f"sweep.pruner={self.pruner} compares trials by one objective, not by {count}; "
+                "leave it out, or name one objective and put the others into sweep.limits."
             )
         if self.pruner is not None and self.objectives[0] not in EACH_EPOCH:
             raise ConfigError(
@@ -113,13 +106,7 @@ def kind_of(sampler: str | Mapping[str, Any], objectives: int) -> str:
 
 
 def made(registry: Registry, chosen: str | Mapping[str, Any], key: str, **known: Any) -> Any:
-    """The part that a setting names or describes.
-
-    Args:
-        registry: of its kind.
-        chosen: a name, or a node with a `_target_` and arguments.
-        key: of the setting.
-        known: further arguments, of which it gets those that it takes.
+    """The part that a setting names or describes; of the known arguments it gets what it takes.
 
     Raises:
         ConfigError: it cannot be built, or is no such part.

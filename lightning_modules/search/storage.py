@@ -36,7 +36,7 @@ def open_study(root: DictConfig) -> Study:
     try:
         study = optuna.load_study(study_name=name, storage=storage)
     except KeyError:
-        if (folder / "trials").is_dir() and any((folder / "trials").iterdir()):
+        if any((folder / "trials").glob("*")):
             raise ConfigError(
                 f"{folder / 'trials'} holds trials, but the storage knows no study called {name}; "
                 "give another hydra.sweep.dir, or move the old trials away."
@@ -75,13 +75,7 @@ def find_study(folder: Path) -> tuple[Study, dict[str, Any]]:
 
 
 def own_trial(hydra: DictConfig, number: int, pruner: Any = None) -> Trial:
-    """The trial that a job is, from the study's storage.
-
-    Args:
-        hydra: its `hydra` node, which names study and storage.
-        number: of the trial.
-        pruner: decides for it.
-    """
+    """The trial that a job is, from the study that its `hydra` node names; `pruner` decides."""
     study = optuna.load_study(
         study_name=hydra.sweeper.study_name,
         storage=open_storage(hydra.sweeper.storage),
@@ -132,18 +126,19 @@ def open_storage(url: Any) -> RDBStorage:
 
 
 def _check_same(study: Study, about: dict[str, Any]) -> None:
-    """Writes what a study without trials is about; refuses one that is about something else.
+    """Refuses a study that is about something else; notes it in one without trials.
 
-    A worker that was faster may still be at it, or was killed at it.
+    Whoever was faster may still be at it, or was killed at it.
     """
-    digests = {part: digest(content) for part, content in about.items()}
-    attributes = {"objectives": about["objectives"]}
-    attributes |= {f"{part}, digest": found for part, found in digests.items()}
+    noted = {f"{part}, digest": digest(content) for part, content in about.items()}
     if not study.get_trials(deepcopy=False):
-        for key in attributes.keys() - study.user_attrs.keys():
-            study.set_user_attr(key, attributes[key])
+        for key, value in {**noted, "objectives": about["objectives"]}.items():
+            if key not in study.user_attrs:
+                study.set_user_attr(key, value)
     stored = study.user_attrs
-    if other := [part for part in about if stored.get(f"{part}, digest") != digests[part]]:
+    if other := [
+        part for part in about if stored.get(f"{part}, digest") != noted[f"{part}, digest"]
+    ]:
         raise ConfigError(
             f"There is a study called {study.study_name} already, with another "
             f"{', and other '.join(other)}; give another hydra.sweeper.study_name, or the command "

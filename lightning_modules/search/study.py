@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.config import searches, swept_keys
-from lightning_modules.runs import joined, make_folder
+from lightning_modules.config import multirun_folder, searches
+from lightning_modules.runs import joined
 
 # Hydra takes plugins of this package only; nothing of that name is imported.
 TARGET = "hydra_plugins.model_diet.StudySweeper"
@@ -88,27 +87,14 @@ def register_sweeper_defaults() -> None:
     store = ConfigStore.instance().store
     store(group="hydra/sweeper", name="optuna", node=StudyConf, provider="model_diet")
     store(group="hydra/sweeper/sampler", name="sweep", node=SweepSampler, provider="model_diet")
-    for key, value_of in (("study_folder", multirun_folder), ("study_name", _name_of)):
+    for key, value_of in (("study_folder", _folder_of), ("study_name", _name_of)):
         OmegaConf.register_new_resolver(key, _once(key, value_of), replace=True)
 
 
-def multirun_name(root: DictConfig) -> str:
-    """Of a multirun without a search: `<model>_<data>[_<steps>]_<swept keys>`, as `..._seed_fold`.
-
-    Models and data that are swept over are left out.
-    """
-    swept, choices = swept_keys(root), root.hydra.runtime.choices
-    fixed = [choices[group] for group in ("model", "data") if group not in swept]
-    steps = [*root.get("compression", {})]
-    return joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
-
-
-def multirun_folder(root: DictConfig) -> str:
-    """The folder of a multirun; without a search made at once, so that two of one second differ."""
-    studies = Path(root.outputs_dir) / "studies"
-    if searches(root):
-        return str(studies / joined([str(root.hydra.sweeper.study_name)]))
-    return str(make_folder(studies, f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{multirun_name(root)}"))
+def _folder_of(root: DictConfig) -> str:
+    if not searches(root):
+        return str(multirun_folder(root))
+    return str(Path(root.outputs_dir) / "studies" / joined([str(root.hydra.sweeper.study_name)]))
 
 
 def _name_of(root: DictConfig) -> str:

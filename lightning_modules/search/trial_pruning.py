@@ -15,16 +15,12 @@ from lightning_modules.search.storage import own_trial
 
 
 class TrialPruning(pl.Callback):
-    """Ends the fit where the pruner says so; the run goes on with the weights of that epoch.
+    """Ends the fit where the study's pruner says so; the run goes on with that epoch's weights.
 
-    An epoch reports the best value so far: while the learning rate is high, single epochs say
-    little. The trial returns its last value and counts as any other: Optuna's own way, an
-    exception, would count as a failure. Fits after that one, of a compression step, have one epoch.
-
-    Args:
-        trial: of the study, whose pruner decides.
-        objective: the metric that is reported.
-        folder: of the run, which keeps that the trial was stopped.
+    An epoch reports the best value so far of the objective: while the learning rate is high, single
+    epochs say little. The trial returns its last value and counts as any other: Optuna's own way,
+    an exception, would count as a failure. Fits after that one, of a compression step, have one
+    epoch. The run's folder keeps that the trial was stopped.
     """
 
     def __init__(self, trial: optuna.Trial, objective: str, folder: Path) -> None:
@@ -48,13 +44,7 @@ class TrialPruning(pl.Callback):
 
 
 def pruning_callbacks(cfg: DictConfig, folder: Path, epochs: int) -> list[TrialPruning]:
-    """The callback of a trial's own run; none for a teacher that it trains on the way.
-
-    Args:
-        cfg: of the run.
-        folder: of the run.
-        epochs: of the whole run.
-    """
+    """The callback of a trial's own run, of so many epochs; none for a teacher on the way."""
     hydra: Any = HydraConfig.get()
     if folder.absolute() != Path(hydra.runtime.output_dir).absolute():
         return []

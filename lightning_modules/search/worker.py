@@ -2,9 +2,7 @@
 
 import atexit
 import gc
-import itertools
 import time
-from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -41,19 +39,15 @@ from lightning_modules.search.trials import (
     write_table,
 )
 
+Batch = list[tuple[Trial, list[str]]]  # with the overrides of each
+
 
 class Worker:
-    """One process at work on a study.
-
-    Args:
-        root: the composed multirun.
-        launcher: runs jobs.
-    """
+    """One process at work on the study of a composed multirun; the launcher runs jobs."""
 
     def __init__(self, root: DictConfig, launcher: Launcher) -> None:
         self.root, self.launcher, self.settings = root, launcher, root.hydra.sweeper
-        self.folder = Path(root.hydra.sweep.dir)
-        self.names = objectives_of(root)
+        self.folder, self.names = Path(root.hydra.sweep.dir), objectives_of(root)
         self.space = search_space(root)
         self.distributions, self.constant = distributions(self.space)
         sampler = chosen_sampler(root)
@@ -81,15 +75,15 @@ class Worker:
                 )
         write_table(self.study, self.folder)
 
-    def _ask(self) -> list[tuple[Trial, list[str]]]:
-        """As many new trials as may run at once, each with its overrides; none where n are there.
+    def _ask(self) -> Batch:
+        """As many new trials as may run at once; none where n are there.
 
         What other processes left behind when they ended makes room first.
         """
         self.study.sampler = RandomSampler()  # draws nothing for trials that others began
         finish_orphans(self.study, self.folder, self.names, list(self.root.sweep.mark_failed))
         taken = sum(map(counts, self.study.get_trials(deepcopy=False)))
-        batch: list[tuple[Trial, list[str]]] = []
+        batch: Batch = []
         for _ in range(min(self.settings.n_jobs, self.settings.n_trials - taken)):
             begun = self._begin()
             if begun is None:
@@ -124,8 +118,7 @@ class Worker:
             def excess(draft: Trial) -> float:
                 return excess_of(self.root, self._overrides(draft))
 
-            other = self.sampler(number=trial.number)
-            known = draw_again(self.study, trial, other, excess, 1 + redraws).get
+            known = draw_again(self.study, trial, excess, 1 + redraws).get
         else:
             return
         self.study.sampler = FixedValuesSampler(known, sampler)
@@ -143,14 +136,14 @@ class Worker:
         own = [f"trial={trial.number}", f"hydra.sweep.subdir=trials/{trial.number}"]
         return [*self.space.fixed, *self.constant, *drawn, *own]
 
-    def _run(self, batch: Sequence[tuple[Trial, list[str]]]) -> int:
+    def _run(self, batch: Batch) -> int:
         """Runs jobs side by side and tells their values; returns how many raised.
 
         After Ctrl-C trials at work are marked failed, and the command that goes on is said.
         """
         start = time.perf_counter()
         try:
-            jobs = list(self._launch(batch))
+            jobs = self._launch(batch)
         except (KeyboardInterrupt, SystemExit):
             for trial, _ in batch:
                 mark_failed(self.study, trial, "interrupted", self.folder)
@@ -166,18 +159,17 @@ class Worker:
         write_table(self.study, self.folder)
         return failures
 
-    def _launch(self, batch: Sequence[tuple[Trial, list[str]]]) -> Iterator[JobReturn]:
+    def _launch(self, batch: Batch) -> list[JobReturn]:
         """A trial that cannot even be composed fails alone."""
-        overrides = [tuple(words) for _, words in batch]
         try:
-            yield from self.launcher.launch(overrides, initial_job_idx=batch[0][0].number)
+            overrides = [tuple(words) for _, words in batch]
+            return list(self.launcher.launch(overrides, initial_job_idx=batch[0][0].number))
         except COMPOSING as error:
             if len(batch) > 1:
-                yield from itertools.chain(*(self._launch([one]) for one in batch))
-                return
+                return [job for one in batch for job in self._launch([one])]
             job = JobReturn()
             job.status, job.return_value = JobStatus.FAILED, ConfigError(explain(error))
-            yield job
+            return [job]
 
     def _tell(self, trial: Trial, job: JobReturn) -> bool:
         """Tells the study how a trial ended; returns whether it failed."""

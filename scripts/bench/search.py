@@ -71,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     asking = Worker._ask
 
-    def asked(self: Worker, count: int) -> Any:
+    def asked(self: Worker) -> Any:
         wall, processor = time.perf_counter(), time.process_time()
-        batch = asking(self, count)
+        batch = asking(self)
         self._asked = time.perf_counter() - wall, time.process_time() - processor
         return batch
 

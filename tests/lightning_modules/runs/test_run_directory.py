@@ -3,10 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
+from lightning_modules.config.composing import multirun_name
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
 from lightning_modules.runs import run_directory
-from lightning_modules.search import study
 
 
 def test_two_runs_of_one_second_have_two_folders(homes, compose_config):
@@ -35,7 +35,7 @@ def test_the_name_says_model_data_and_steps(compose_config):
 def test_a_study_is_named_after_what_it_sweeps(compose_config, words, name):
     cfg = compose_config(hydra=True)
     cfg.hydra.overrides.task = words  # Hydra composes the parent without the values swept over
-    assert study.multirun_name(cfg).startswith(name)
+    assert multirun_name(cfg).startswith(name)
 
 
 def test_trials_stay_in_their_study_whatever_their_model(homes, compose_config):

@@ -1,19 +1,18 @@
-"""The winner of a study as an experiment of its own: `python run.py experiment=found_<study>`."""
+"""What a search found as an experiment of its own: `python run.py experiment=found_<study>`."""
 
 import os
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from optuna import Study
-from optuna.trial import FrozenTrial
 
-from lightning_modules.config import CONF, fresh_config
+from lightning_modules.config.composing import fresh_config
+from lightning_modules.config.options import CONF
 from lightning_modules.files import write_text
 from lightning_modules.registry import plain
-from lightning_modules.runs import NEUTRAL, current_option, joined, leaves, read_config, removed
-from lightning_modules.search.trials import METRICS, best_trials, result
+from lightning_modules.runs import NEUTRAL, current_option, leaves, read_config, removed
 
 # Groups whose option no metric depends on, or which an experiment may not choose.
 LEFT_OUT = ("logger", "sweep", "experiment", "debug")
@@ -25,50 +24,40 @@ def found_root() -> Path:
     return Path(os.environ.get("MODEL_DIET_FOUND", CONF))
 
 
-def winners(study: Study) -> list[FrozenTrial]:
-    """The best trials, best first; of several objectives the front by rising `score/macs`."""
-    best = best_trials(study)
-    if len(study.directions) == 1:
-        return best
-    return sorted(best, key=lambda trial: trial.user_attrs.get(METRICS, {}).get("score/macs", 0.0))
-
-
-def write_winner(study: Study, trial: FrozenTrial, run: Path, place: int = 1) -> Path:
+def write_experiment(name: str, run: Path, *, found: Set[str], about: str) -> Path:
     """Writes the experiment, and for an architecture its blocks; returns the experiment's path.
 
     Args:
-        study: has the name.
-        trial: the winner.
-        run: its run directory, whose saved configuration is what counts.
-        place: among the winners; from the second on it is part of the name.
+        name: of its file.
+        run: whose saved configuration it repeats.
+        found: dotted keys that the search varied.
+        about: a line on where it comes from.
     """
-    name = joined([f"found_{study.study_name}", *([str(place)] if place > 1 else [])])
     cfg = read_config(run / ".hydra" / "config.yaml")
-    stored = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
-    options = _options({str(k): current_option(str(k), str(v)) for k, v in stored.items()}, cfg)
-    base = _composed(options)
-    found_keys = {key.lstrip("+") for key in trial.params}
+    choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    options = _options({str(k): current_option(str(k), str(v)) for k, v in choices.items()}, cfg)
+    words = [f"{'+' if group in ADDED else ''}{group}={o}" for group, o in options.items()]
+    usual, ours = plain(fresh_config(words), resolve=False), plain(cfg, resolve=False)
     skip: tuple[str, ...] = NEUTRAL
     if "stages" in cfg.model:
         _write_blocks(cfg, name)
         options["model"], skip = f"blocks/{name}", (*NEUTRAL, "model")
-    without, ours = plain(base, resolve=False), plain(cfg, resolve=False)
-    usual = {_dotted(key): value for key, value in leaves(without)}
-    tree: dict[str, Any] = {}
-    for key, value in leaves(ours):
-        known = _dotted(key) in usual and usual[_dotted(key)] == value
-        if not known and not _is_within(key, skip):
-            _set(tree, key, value)
-    gone = [f"'~{_dotted(key)}'" for key in removed(without, ours) if not _is_within(key, skip)]
-    values = result(trial, study.user_attrs["objectives"]).replace("  ", ", ")
+    skip = tuple(f"{node}." for node in skip)
+    known = {_dotted(key): value for key, value in leaves(usual)}
+    own = {
+        key: value
+        for key, value in leaves(ours)
+        if not f"{_dotted(key)}.".startswith(skip) and (_dotted(key), value) not in known.items()
+    }
+    gone = [key for key in map(_dotted, removed(usual, ours)) if not f"{key}.".startswith(skip)]
     lines = [
         "# @package _global_",
-        " ".join([f"# python run.py experiment={name}", *gone]),
-        f"# Trial {trial.number} of the study {study.study_name}: {values}",
+        " ".join([f"# python run.py experiment={name}", *(f"'~{key}'" for key in gone)]),
+        f"# {about}",
         "defaults:",  # added groups come first: after an override Hydra would not take them
         *(f"  - /{group}: {options[group]}" for group in ADDED if group in options),
         *(f"  - override /{g}: {o}" for g, o in options.items() if g not in ADDED),
-        *_written(tree, found_keys),
+        *_written(own, found),
     ]
     path = found_root() / "experiment" / f"{name}.yaml"
     write_text(path, "\n".join(lines) + "\n")
@@ -87,35 +76,22 @@ def _options(choices: dict[str, str], cfg: DictConfig) -> dict[str, str]:
     return {group: option.replace(" ", "") for group, option in kept.items()}
 
 
-def _composed(options: dict[str, str]) -> DictConfig:
-    """What the options alone give."""
-    words = [f"{'+' if group in ADDED else ''}{group}={o}" for group, o in options.items()]
-    return fresh_config(words)
-
-
-def _is_within(key: tuple[Any, ...], nodes: tuple[str, ...]) -> bool:
-    return any(f"{_dotted(key)}.".startswith(f"{node}.") for node in nodes)
-
-
 def _dotted(key: tuple[Any, ...]) -> str:
     return ".".join(map(str, key))
 
 
-def _set(tree: dict[str, Any], key: tuple[Any, ...], value: Any) -> None:
-    for part in key[:-1]:
-        tree = tree.setdefault(str(part), {})
-    tree[str(key[-1])] = value
-
-
-def _written(tree: dict[str, Any], found_keys: set[str], above: tuple[str, ...] = ()) -> list[str]:
-    """YAML lines, each value with where it comes from."""
-    lines = []
-    for key, value in tree.items():
-        place, nested = (*above, key), isinstance(value, dict) and value
-        source = "found" if _dotted(place) in found_keys else "as in the study"
-        end = "" if nested else f" {_scalar(value)}  # {source}"
-        lines += [*([] if above else [""]), f"{'  ' * len(above)}{_scalar(key)}:{end}"]
-        lines += _written(value, found_keys, place) if nested else []
+def _written(own: Mapping[tuple[Any, ...], Any], found: Set[str]) -> list[str]:
+    """YAML lines of leaves in their order, each value with where it comes from."""
+    lines: list[str] = []
+    above: tuple[Any, ...] = ()
+    for key, value in own.items():
+        for depth, part in enumerate(key):
+            if key[: depth + 1] != above[: depth + 1]:
+                lines += [f"{'  ' * depth}{_scalar(part)}:"] if depth else ["", f"{_scalar(part)}:"]
+        lines[-1] += (
+            f" {_scalar(value)}  # {'found' if _dotted(key) in found else 'as in the study'}"
+        )
+        above = key
     return lines
 
 
@@ -131,8 +107,9 @@ def _write_blocks(cfg: DictConfig, name: str) -> None:
     network = meta_network(cfg.model, num_classes=2, image_size=cfg.data.image_size)
     rows = [module.row for module in network.body.modules() if isinstance(module, RowBlocks)]
     blocks = {r.name: {"repeat": r.repeat, **r.block_type.node(), **r.arguments} for r in rows}
-    keys = ("pretrained", "weights", "mean", "std", "input_size")
-    rest = plain(OmegaConf.create({key: cfg.model[key] for key in keys}))
+    rest = plain(
+        OmegaConf.masked_copy(cfg.model, ["pretrained", "weights", "mean", "std", "input_size"])
+    )
     target = "lightning_modules.networks.blocks.network.BlockNetwork"
     node = {"name": name, "_target_": target, "depth_multiple": 1.0, "width_multiple": 1.0}
     lines = [
