@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from lightning_modules.errors import ConfigError
@@ -53,19 +54,21 @@ def next_point(
 def draw_again(
     study: optuna.Study,
     trial: FrozenTrial,
+    sampler: BaseSampler,
     excess: Callable[[optuna.Trial], float],
     tries: int,
 ) -> dict[str, Any]:
     """The parameters of the first draw that is new and within the limits, or else of the nearest.
 
     Args:
-        study: whose sampler draws; nothing of a draw is left in it.
-        trial: a running one, for which it draws.
+        study: nothing of a draw is left in it.
+        trial: a running one of it, which gets the parameters.
+        sampler: draws; a new one, for Optuna's keep to one study each.
         excess: how far over the limits a draw is, 0 within them.
         tries: how many draws at most, from 1.
     """
     others = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
-    drafts = optuna.create_study(directions=study.directions, sampler=study.sampler)  # in memory
+    drafts = optuna.create_study(directions=study.directions, sampler=sampler)  # in memory
     drafts.add_trials(others)
     known = [one.params for one in others if counts(one)]
     best: dict[str, Any] = {}

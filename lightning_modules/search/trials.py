@@ -7,12 +7,13 @@ from optuna import Study, Trial
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import write_text
+from lightning_modules.files import read_json, write_text
 from lightning_modules.reporting import TrialRecord, write_trials
-from lightning_modules.runs import FAILED, failure_of, read_metrics
+from lightning_modules.runs import FAILED, STOPPED, failure_of, read_metrics
 from lightning_modules.schema import is_number
 from lightning_modules.search.objectives import checked_values
 from lightning_modules.search.ownership import is_orphan, open_trial
+from lightning_modules.search.trial_job import OVER_LIMITS
 
 # User attributes; studies that exist have them by these names.
 RETIRED = "retired"  # why the trial, marked failed, does not count
@@ -136,15 +137,42 @@ def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]
         trial, run = open_trial(study, one), trial_folder(folder, one.number)
         try:
             metrics = read_metrics(run)
-            values = checked_values([metrics.get(name) for name in names], names)
         except (OSError, ConfigError):
             if (run / FAILED).is_file():
                 mark_raised(study, trial, failure_of(run))
             else:
                 mark_failed(study, trial, "its process ended", folder)
         else:
-            trial.set_user_attr(METRICS, metrics_left(run))
-            study.tell(trial, values)
+            end_trial(study, trial, run, [metrics.get(name) for name in names], names)
+
+
+def end_trial(study: Study, trial: Trial, run: Path, returned: Any, names: list[str]) -> bool:
+    """Tells a study what a trial's run returned and left; returns whether it has a value.
+
+    Args:
+        study: of the trial.
+        trial: at work, whose run ended.
+        run: its folder.
+        returned: one number for each objective, or the exception.
+        names: of the objectives.
+    """
+    found = metrics_left(run)
+    if (run / OVER_LIMITS).is_file():
+        over = read_json(run / OVER_LIMITS)
+        found |= over["costs"]
+        trial.set_user_attr(VIOLATION, over["violation"])
+    if (run / STOPPED).is_file():
+        trial.set_user_attr(PRUNED, read_json(run / STOPPED)["epoch"])
+    trial.set_user_attr(METRICS, found)
+    try:
+        if isinstance(returned, Exception):
+            raise returned
+        values = checked_values(returned, names)
+    except Exception as error:
+        mark_raised(study, trial, " ".join(str(error).split())[:1000])
+        return False
+    study.tell(trial, values)
+    return True
 
 
 def mark_raised(study: Study, trial: Trial, why: str | None) -> None:

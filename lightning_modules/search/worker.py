@@ -14,26 +14,20 @@ from optuna.trial import FrozenTrial, Trial
 
 from lightning_modules.config import COMPOSING, explain
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json
-from lightning_modules.runs import STOPPED
 from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.fixed_values import POINT, default_value, draw_again, next_point
-from lightning_modules.search.objectives import checked_values, objectives_of
+from lightning_modules.search.objectives import objectives_of
 from lightning_modules.search.ownership import begin_trial, open_trial
 from lightning_modules.search.samplers import FixedValuesSampler, sampler_for
 from lightning_modules.search.schema import chosen_sampler, kind_of
 from lightning_modules.search.space import as_override, distributions, search_space
 from lightning_modules.search.storage import open_study
-from lightning_modules.search.trial_job import OVER_LIMITS, excess_of
+from lightning_modules.search.trial_job import excess_of
 from lightning_modules.search.trials import (
-    METRICS,
-    PRUNED,
-    VIOLATION,
     counts,
+    end_trial,
     finish_orphans,
     mark_failed,
-    mark_raised,
-    metrics_left,
     show_progress,
     trial_folder,
     write_table,
@@ -118,7 +112,8 @@ class Worker:
             def excess(draft: Trial) -> float:
                 return excess_of(self.root, self._overrides(draft))
 
-            known = draw_again(self.study, trial, excess, 1 + redraws).get
+            other = self.sampler(number=trial.number)
+            known = draw_again(self.study, trial, other, excess, 1 + redraws).get
         else:
             return
         self.study.sampler = FixedValuesSampler(known, sampler)
@@ -153,7 +148,9 @@ class Worker:
             ) from None
         failures = 0
         for (trial, _), job in zip(batch, jobs, strict=True):
-            failures += self._tell(trial, job)
+            run = trial_folder(self.folder, trial.number)
+            told = end_trial(self.study, trial, run, job._return_value, self.names)
+            failures += not told  # of the job only the private name does not print, too
             seconds = time.perf_counter() - start
             show_progress(self.study, trial.number, self.settings.n_trials, seconds)
         write_table(self.study, self.folder)
@@ -170,27 +167,6 @@ class Worker:
             job = JobReturn()
             job.status, job.return_value = JobStatus.FAILED, ConfigError(explain(error))
             return [job]
-
-    def _tell(self, trial: Trial, job: JobReturn) -> bool:
-        """Tells the study how a trial ended; returns whether it failed."""
-        folder = trial_folder(self.folder, trial.number)
-        found = metrics_left(folder)
-        if (folder / OVER_LIMITS).is_file():
-            over = read_json(folder / OVER_LIMITS)
-            found |= over["costs"]
-            trial.set_user_attr(VIOLATION, over["violation"])
-        if (folder / STOPPED).is_file():
-            trial.set_user_attr(PRUNED, read_json(folder / STOPPED)["epoch"])
-        trial.set_user_attr(METRICS, found)
-        try:
-            if job.status != JobStatus.COMPLETED:
-                raise job._return_value  # the public property prints, too
-            values = checked_values(job.return_value, self.names)
-        except Exception as error:
-            mark_raised(self.study, trial, " ".join(str(error).split())[:1000])
-            return True
-        self.study.tell(trial, values)
-        return False
 
 
 def _freeze_libraries() -> None:
