@@ -77,18 +77,14 @@ def violation(costs: Mapping[str, float], limits: Mapping[str, float]) -> float:
     return sum(max(0.0, cost / limits[name] - 1) for name, cost in known.items())
 
 
-def meta_costs(cfg: DictConfig, num_classes: int) -> dict[str, int]:
+def meta_costs(cfg: DictConfig, num_classes: int) -> dict[str, float]:
     """The counted costs of the network that the configuration describes, without its weights."""
-    from compression.cost import activation_bytes, count_macs, count_params
+    from lightning_modules.evaluation.metrics import cost_metrics  # torch
     from lightning_modules.networks import meta_network
 
     size = cfg.data.image_size
     network = meta_network(cfg.model, num_classes=num_classes, image_size=size)
-    return {
-        "cost/macs": count_macs(network, network.image_size),
-        "cost/params": count_params(network),
-        "cost/activation_bytes": activation_bytes(network, network.image_size),
-    }
+    return cost_metrics(network, network.image_size)
 
 
 def excess_of(root: DictConfig, overrides: list[str]) -> float:
