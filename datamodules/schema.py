@@ -123,6 +123,8 @@ def _sentence(found: ValidationError, place: str, keys: dict[str, str]) -> str:
     name = str(first["loc"][0]) if first["loc"] else ""
     key = keys.get(name, ".".join(part for part in (place, name) if part))
     match first["type"]:
+        case "value_error":  # of a `__post_init__`, which says it all
+            return str(first["ctx"]["error"])
         case "missing" | "missing_argument" | "missing_keyword_only_argument":
             return f"{key} has no value; give it as {key}=..."
         case "unexpected_keyword_argument":

@@ -29,7 +29,7 @@ def test_sources_and_splits_load_no_torch():
     program = (
         "import sys\n"
         "from datamodules import Cifar, Coco, DataError, ImageFolder, Splits, Synthetic\n"
-        "from datamodules.loading import SCHEMES\n"
+        "from datamodules.loading import SAMPLERS\n"
         "assert not {'torch', 'cv2', 'albumentations', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
