@@ -16,7 +16,7 @@ from lightning_modules.config import (
 )
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import check_model
-from lightning_modules.runs import METRICS_FILE, key_of, read_metrics, run_directory, saved_run
+from lightning_modules.runs import METRICS_FILE, key_of, read_metrics, run_directory
 
 if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from compression.cost import Profile
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = overview(counted, found, convention=flags.convention, layers=flags.layers)
     title = f"{_title(cfg)}, {size[0]} x {size[1]} pixels, {network.num_classes} classes"
     print_table(rows, title)
-    print_steps(network.recipe.layers(trust=saved_run.trusted_packages(cfg)))
+    print_steps(network.recipe.layers(trust=list(cfg.trust)))
     if runs:
         print_savings(runs[0])
     for line in totals(network, found, cfg, f1=flags.f1):
@@ -116,7 +116,7 @@ def saved(
     from compression.schema import height_width
     from lightning_modules.networks import load_network
 
-    network = load_network(run.path, trust=saved_run.trusted_packages(run.cfg))
+    network = load_network(run.path, trust=list(run.cfg.trust))
     return network, height_width(_size(own, run.cfg)), run.cfg
 
 

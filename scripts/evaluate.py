@@ -10,7 +10,6 @@ from rich.text import Text
 from lightning_modules.config import NamedRun, ScriptParser, named_run, run_script, table_console
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import CLASS_COLUMNS, ClassRow, class_rows, table_cells
-from lightning_modules.runs import saved_run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,7 +65,7 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
     from lightning_modules.networks import load_network
     from lightning_modules.runs import make_data
 
-    network = load_network(run.path, trust=saved_run.trusted_packages(cfg))
+    network = load_network(run.path, trust=list(cfg.trust))
     data = make_data(cfg)
     data.prepare_data()
     data.setup()

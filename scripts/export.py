@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_modules.config import OwnKey, ScriptParser, named_run, run_script
 from lightning_modules.deployment import EXPORTS, Format, format_named, known_formats
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs import run_directory, saved_run
+from lightning_modules.runs import run_directory
 
 if TYPE_CHECKING:
     from lightning_modules.deployment.schema import ExportSettings
@@ -88,7 +88,7 @@ def export_run(
     from lightning_modules.networks import load_network
 
     source = run if settings.int8 is None else float_run(run, cfg)
-    network = load_network(source, trust=saved_run.trusted_packages(cfg))
+    network = load_network(source, trust=list(cfg.trust))
     images, image_source = validation_images(cfg, network.image_size, settings.images)
     judged = prepare_int8(
         network, form, cfg, quantize=bool(settings.int8), max_f1_drop=settings.max_f1_drop

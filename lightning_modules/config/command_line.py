@@ -144,18 +144,24 @@ def _enter(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     run = run_directory.resolve(value, run_directory.FINISHED)
     saved_run.description(run)
     chosen = {key_of(argument) for argument in arguments}
+    trust = (_take(arguments, "trust")[0] or "").strip("[]").replace(" ", "").split(",")
     inherited = []
     for group in ("model", "data"):
         if group not in chosen:
-            inherited += _group_overrides(run, group, chosen, folders)
+            inherited += _group_overrides(run, group, chosen, folders, trust)
     return [*inherited, *arguments, f"from_run={quote(str(run))}"]
 
 
 def _group_overrides(
-    run: Path, group: str, chosen: set[str], folders: Sequence[Path] = ()
+    run: Path,
+    group: str,
+    chosen: set[str],
+    folders: Sequence[Path] = (),
+    trust: Sequence[str] = (),
 ) -> list[str]:
     """Overrides that give `group` the values it had in `run`: its option, then what differed."""
-    saved = plain(saved_run.saved_config(run, allowed=chosen)[group], resolve=False)
+    cfg = saved_run.saved_config(run, allowed=chosen, trust=trust)
+    saved = plain(cfg[group], resolve=False)
     option = saved_run.choice(run, group) or saved["name"]
     if option_file(group, option, folders) is None:
         raise ConfigError(

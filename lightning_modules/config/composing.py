@@ -46,6 +46,8 @@ def fresh_choices(overrides: list[str]) -> dict[str, str]:
 def config_over(run: Path, overrides: list[str]) -> DictConfig:
     """The run's saved configuration with Hydra overrides applied to it.
 
+    Its `trust` has the packages that the overrides name.
+
     Args:
         run: a run directory.
         overrides: `group=option` replaces the whole group, `key=value` one value.
@@ -55,8 +57,8 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
     """
     overrides = current_words(overrides)
     keys = [key_of(override) for override in overrides]
-    cfg = saved_run.saved_config(run, allowed=keys)
     composed = fresh_config(overrides)
+    cfg = saved_run.saved_config(run, allowed=keys, trust=list(composed.trust))
     OmegaConf.set_struct(cfg, False)
     for key in keys:
         # As written, so that `${data.root}` means the run's value and not the default one.
@@ -64,6 +66,7 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
         for part in key.split("."):
             node = node._get_node(part)
         OmegaConf.update(cfg, key, node, merge=False)
+    cfg.trust = sorted(saved_run.trusted_packages(composed))  # not what the run itself names
     return cfg
 
 

@@ -1,13 +1,24 @@
 """What a run may say at its top level; groups are declared beside their components."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
 from lightning_modules.runs.class_samplers import SAMPLING
-from lightning_modules.schema import Count, Flag, ImageSize, Positive, Wanted, declared, whole_from
+from lightning_modules.schema import (
+    Count,
+    Flag,
+    ImageSize,
+    Positive,
+    Text,
+    Wanted,
+    declared,
+    whole_from,
+)
 
 Switch = Annotated[Flag | None, Wanted("true, false or null")]
+Packages = Annotated[Sequence[Text], Wanted("a list of packages, as [my_package]")]
 F1 = Annotated[float, Strict(), Field(gt=0, le=1), Wanted("in 0..1, and not 0")]
 
 
@@ -57,6 +68,7 @@ class RunSettings:
 
     data: DataSettings
     seed: Annotated[float, whole_from(0)]
+    trust: Packages = ()
     sampling: Annotated[Any, SAMPLING]
     latency: LatencySettings
     score: ScoreSettings

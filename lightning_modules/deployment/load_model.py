@@ -69,7 +69,7 @@ def load_run_network(run: Path, overrides: list[str]) -> tuple[Network, ResizeMo
         ConfigError: it cannot be loaded.
     """
     cfg = config_over(run, overrides)
-    network = load_network(run, trust=saved_run.trusted_packages(cfg))
+    network = load_network(run, trust=list(cfg.trust))
     if "data.image_size" in map(key_of, overrides):
         size = cfg.data.image_size
         network.image_size = height_width(size if isinstance(size, int) else list(size))

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +75,7 @@ def teacher_from(
     run: Path | None,
     class_names: tuple[str, ...],
     image_size: tuple[int, int],
+    trust: Iterable[str] = (),
 ) -> Teacher:
     """The teacher that a configuration node describes.
 
@@ -83,12 +84,13 @@ def teacher_from(
         class_names: classes of the student's data, in order.
         image_size: (H, W) in pixels of the student's images; a teacher that was trained at
             another size (or is given one) resizes them itself.
+        trust: packages outside this one whose networks and steps its run may name.
 
     Raises:
         ConfigError: the weights do not hold the whole teacher, its head included.
     """
     if run is not None:
-        network = load_network(run, trust=packages_of(plain(node)))
+        network = load_network(run, trust={*packages_of(plain(node)), *trust})
     else:
         model = {**node.model, "weights": node.weights, "pretrained": False}
         network = build_network(model, num_classes=len(class_names), image_size=image_size)
@@ -165,6 +167,7 @@ def gather_teachers(
                 run=run and Path(run),
                 class_names=data.class_names,
                 image_size=data.image_size,
+                trust=cfg.get("trust") or (),
             )
         )
     if teachers:

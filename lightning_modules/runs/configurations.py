@@ -13,6 +13,7 @@ NEUTRAL = (
     "sweep",
     "trial",
     "resume",
+    "trust",
     "teacher_policy",
     "logger",
     "pictures",

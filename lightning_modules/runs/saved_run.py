@@ -8,7 +8,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.registry import plain
+from lightning_modules.registry import ROOTS, plain
 from lightning_modules.runs.renames import current_config, current_option
 from lightning_modules.runs.saved_model import current_model
 
@@ -57,12 +57,15 @@ def read_config(path: Path) -> DictConfig:
     return OmegaConf.create(current_config(plain(stored, resolve=False)))
 
 
-def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
+def saved_config(
+    run: Path, *, allowed: Collection[str] = (), trust: Collection[str] = ()
+) -> DictConfig:
     """The composed configuration that the run was started with.
 
     Args:
         run: a run directory.
         allowed: keys whose `_target_` the user names anew, so that the saved one does not count.
+        trust: packages outside this one whose code a saved run may name.
 
     Raises:
         ConfigError: the directory was not made by `run.py`, or its model or data name code that
@@ -75,11 +78,11 @@ def saved_config(run: Path, *, allowed: Collection[str] = ()) -> DictConfig:
     for group, packages in OWN_CODE.items():
         node = OmegaConf.to_container(cfg[group], resolve=False)
         for key, target in targets(node, group):
-            own = isinstance(target, str) and target.startswith(packages)
+            own = str(target).startswith(packages) or str(target).split(".")[0] in trust
             if not own and not {key, key.split(".")[0]} & set(allowed):
                 raise ConfigError(
                     f"{run} wants to run {target}, which is not this package's code; if you trust "
-                    f"it, say so with {key}={target}."
+                    f"it, say so with {key}={target} or trust=[{str(target).split('.')[0]}]."
                 )
     return cfg
 
@@ -117,11 +120,12 @@ def targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def trusted_packages(cfg: DictConfig) -> set[str]:
-    """The packages of the networks and steps that the present command itself runs."""
+    """The packages that a command names: by `trust`, or by the networks and steps that it runs."""
     groups = plain(cfg, resolve=False)
-    return packages_of({group: groups[group] for group in ("model", "compression")})
+    named = packages_of({group: groups[group] for group in ("model", "compression")})
+    return named | set(groups.get("trust") or ())
 
 
 def packages_of(node: dict[str, Any]) -> set[str]:
-    """The packages of all that a plain node names by `_target_`."""
-    return {str(target).split(".")[0] for _, target in targets(node, "")}
+    """The packages outside this one of all that a plain node names by `_target_`."""
+    return {str(target).split(".")[0] for _, target in targets(node, "")} - set(ROOTS)

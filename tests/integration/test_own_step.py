@@ -100,6 +100,14 @@ def test_a_step_of_ones_own_from_the_command_line_to_the_saved_run(homes, own_st
     assert refused.returncode == 1
     assert "own_steps.Unbias' is refused" in refused.stderr.splitlines()[-1]
     assert "Traceback" not in refused.stderr
+    # Nor does a script run what only the saved configuration names.
+    judged = run_command("scripts/evaluate.py", str(run), check=False)
+    assert judged.returncode == 1 and "Traceback" not in judged.stderr
+    assert "own_steps.Unbias' is refused" in judged.stderr.splitlines()[-1]
+    assert "trust=[...]" in judged.stderr
+    run_command("scripts/evaluate.py", str(run), "trust=[own_steps]")
+    run_command(*again, "+compression=svd", "compression.svd.fine_tuning.epochs=0",
+                "trust=[own_steps]", f"hydra.run.dir={homes}/trusted")  # fmt: skip
     more = [MINE, "+compression.mine.fine_tuning.epochs=0", f"hydra.run.dir={homes}/again"]
     run_command(*again, *more)
     entries = json.loads((homes / "again" / "model" / "recipe.json").read_text())["entries"]
