@@ -137,9 +137,15 @@ class ImageData(pl.LightningDataModule):
             self._compared = True
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the caches."""
+        """Open the caches.
+
+        Raises:
+            DataError: a class sampler of one's own gives no weights for these images.
+        """
         for split in self._labelled:
             self._cached(split)
+        if self.sampling != "natural":
+            self._weights()  # before anything is trained
 
     def train_dataloader(self) -> DataLoader:
         """Augmented, shuffled training batches."""

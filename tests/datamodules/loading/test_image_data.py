@@ -50,6 +50,13 @@ def _equal(first: list, second: list) -> bool:
     return all(torch.equal(a, b) for one, two in pairs for a, b in zip(one, two, strict=True))
 
 
+def test_a_class_sampler_that_fails_is_refused_with_the_data(make_data):
+    with pytest.raises(
+        DataError, match="The class sampler .*<lambda> gives .1.0. for the counts .6, 5."
+    ):
+        make_data(sampling=lambda counts: [1.0])
+
+
 def test_batches_and_properties(make_data):
     data = make_data()
     assert data.class_names == ("box", "can") and data.num_classes == 2
