@@ -17,6 +17,8 @@ from .report.study_report import study_pictures as study_pictures
 from .study_table import best_table as best_table
 from .study_table import show_best as show_best
 from .study_trials import TrialRecord as TrialRecord
+from .study_trials import progress as progress
+from .study_trials import result as result
 from .study_trials import states as states
 from .study_trials import why_nothing as why_nothing
 from .study_trials import write_trials as write_trials

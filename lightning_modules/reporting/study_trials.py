@@ -87,3 +87,23 @@ def why_nothing(trials: Sequence[TrialRecord], limits: Mapping[str, float]) -> s
     if reasons:
         return f"All {len(reasons)} trials failed; the last one: {reasons[-1]}"
     return "The study has no finished trial yet."
+
+
+def result(trial: TrialRecord, objectives: Sequence[str]) -> str:
+    """An ended trial's values by name, or why it has none."""
+    if not trial.values:
+        return f"failed: {trial.reason or 'no value'}"
+    if trial.over_limits:
+        return f"over the limits by {trial.over_limits:.0%}, not trained"
+    return "  ".join(f"{n} {v:.6g}" for n, v in zip(objectives, trial.values, strict=True))
+
+
+def progress(trials: Sequence[TrialRecord], best: Sequence[TrialRecord], asked: int) -> str:
+    """`8 of 30  |  best 0.8301 (trial 3)`, of all trials and of those that count, best first."""
+    done = sum(1 for trial in trials if trial.state not in ("running", "retired"))
+    parts = [f"{done} of {asked}"]
+    if best and len(best[0].values) > 1:
+        parts.append(f"{len(best)} on the Pareto front")
+    elif best:
+        parts.append(f"best {best[0].values[0]:.6g} (trial {best[0].number})")
+    return "  |  ".join(parts)

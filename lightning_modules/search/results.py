@@ -11,6 +11,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.reporting import (
     StudyReport,
     best_table,
+    result,
     show_best,
     states,
     study_pictures,
@@ -24,7 +25,7 @@ from lightning_modules.search.trials import (
     METRICS,
     best_trials,
     record_of,
-    result,
+    records_of,
     trial_folder,
     write_table,
 )
@@ -39,20 +40,15 @@ def winners(study: Study) -> list[FrozenTrial]:
 
 
 def show_results(folder: Path, *, top: int = 1) -> None:
-    """Prints how a study stands and its best trials; writes its table, pictures and winners.
-
-    Args:
-        folder: of the study.
-        top: how many of the best trials become experiments.
+    """Prints how a study stands and its best trials; writes its table, pictures and `top` winners.
 
     Raises:
         ConfigError: it is no study, or no trial has a value that counts; says why.
     """
     study, about = find_study(folder)
-    trials = study.get_trials(deepcopy=False)
-    records = list(map(record_of, trials))
+    records = records_of(study)
     print(f"\nstudy    {study.study_name}: {states(records)}")
-    for trial in elsewhere(trials):
+    for trial in elsewhere(study.get_trials(deepcopy=False)):
         owner = trial.user_attrs[OWNER]
         print(f"running  trial {trial.number}: process {owner['pid']} on {owner['host']}")
     table = write_table(study, folder)
@@ -76,7 +72,7 @@ def _write_winners(study: Study, folder: Path, top: int) -> None:
         if not (run / ".hydra" / "config.yaml").is_file():
             print(f"{word:8} trial {trial.number}; its run is not in {run.parent}")
             continue
-        values = result(trial, study.user_attrs["objectives"]).replace("  ", ", ")
+        values = result(record_of(trial), study.user_attrs["objectives"]).replace("  ", ", ")
         path = write_experiment(
             joined([f"found_{study.study_name}", *([str(place)] if place > 1 else [])]),
             run,
@@ -100,7 +96,7 @@ def study_report(folder: Path) -> StudyReport:
     run = trial_folder(folder, winners(study)[0].number) if best else None
     return StudyReport(
         name=study.study_name,
-        states=states(list(map(record_of, study.get_trials(deepcopy=False)))),
+        states=states(records_of(study)),
         best=best_table(best, study.user_attrs["objectives"]) if best else None,
         pictures=study_pictures(folder),
         winner=run if run and (run / "metrics.json").is_file() else None,
@@ -116,7 +112,7 @@ def study_plots(study: Study, score: dict[str, float]) -> StudyPlots:
         name=study.study_name,
         objectives=study.user_attrs["objectives"],
         lower=[direction.name == "MINIMIZE" for direction in study.directions],
-        records=list(map(record_of, trials)),
+        records=records_of(study),
         categorical=frozenset(n for n, x in laws.items() if isinstance(x, CategoricalDistribution)),
         logarithmic=frozenset(n for n, log in logarithmic.items() if log),  # 2.10: by their class
         winner=next((trial.number for trial in winners(study)), None),

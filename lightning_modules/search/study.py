@@ -23,13 +23,10 @@ class StudySweeper(Sweeper):
 
     The plugin runs `n_trials` more at each start, numbers its folders from 0 again, ends at a NaN
     and tells a trial nothing of itself.
-
-    Args:
-        settings: `hydra.sweeper`; read from the configuration, where samplers are not built yet.
     """
 
     def __init__(self, **settings: Any) -> None:
-        """Keeps nothing: `setup` gets the configuration."""
+        """Keeps nothing: `setup` gets the configuration, where samplers are not built yet."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig

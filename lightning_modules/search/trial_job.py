@@ -23,11 +23,7 @@ def run_trial(
 
     Without compression the limits are checked before anything is trained or any image read; a
     compressed network's costs are known at the end.
-
-    Args:
-        cfg: the trial's configuration.
-        hydra: its `hydra` node.
-        run_experiment: the whole run; returns its metrics.
+    `run_experiment` is the whole run and returns its metrics.
     """
     limits = limits_of(cfg)
     measured: dict[str, Any] = {}

@@ -77,32 +77,14 @@ def state_of(trial: FrozenTrial) -> str:
     return "failed" if trial.state == TrialState.FAIL else "running"
 
 
-def result(trial: FrozenTrial, names: list[str]) -> str:
-    """A finished trial's values by name, or why it has none."""
-    if trial.state != TrialState.COMPLETE:
-        return f"failed: {trial.user_attrs.get(FAILURE, 'no value')}"
-    if over := violation_of(trial):
-        return f"over the limits by {over:.0%}, not trained"
-    return "  ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=True))
-
-
-def show_progress(study: Study, number: int, asked: int, seconds: float) -> None:
-    """Prints `trial 7  val/f1 0.8123  |  8 of 30  |  best 0.8301 (trial 3)  |  12 s`."""
-    trials, best = study.get_trials(deepcopy=False), best_trials(study)
-    done = sum(1 for one in trials if one.state.is_finished() and counts(one))
-    line = result(trials[number], study.user_attrs["objectives"])
-    parts = [f"trial {number}  {line}", f"{done} of {asked}"]
-    if best and len(study.directions) > 1:
-        parts.append(f"{len(best)} on the Pareto front")
-    elif best:
-        parts.append(f"best {best[0].value:.6g} (trial {best[0].number})")
-    print("  |  ".join([*parts, f"{seconds:.0f} s"]), flush=True)
+def records_of(study: Study) -> list[TrialRecord]:
+    """All trials as plain data, by number."""
+    return list(map(record_of, study.get_trials(deepcopy=False)))
 
 
 def write_table(study: Study, folder: Path) -> Path:
     """Writes `trials.csv` anew, in one piece; returns its path."""
-    records = list(map(record_of, study.get_trials(deepcopy=False)))
-    return write_trials(records, study.user_attrs["objectives"], folder)
+    return write_trials(records_of(study), study.user_attrs["objectives"], folder)
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:
@@ -147,14 +129,9 @@ def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]
 
 
 def end_trial(study: Study, trial: Trial, run: Path, returned: Any, names: list[str]) -> bool:
-    """Tells a study what a trial's run returned and left; returns whether it has a value.
+    """Tells a study what a trial's run returned, or raised, and left in its folder.
 
-    Args:
-        study: of the trial.
-        trial: at work, whose run ended.
-        run: its folder.
-        returned: one number for each objective, or the exception.
-        names: of the objectives.
+    Returns whether it has a value for each objective.
     """
     found = metrics_left(run)
     if (run / OVER_LIMITS).is_file():

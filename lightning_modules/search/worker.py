@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from lightning_modules.config import COMPOSING, explain
 from lightning_modules.errors import ConfigError
+from lightning_modules.reporting import progress, result
 from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.fixed_values import POINT, default_value, draw_again, next_point
 from lightning_modules.search.objectives import objectives_of
@@ -24,11 +25,13 @@ from lightning_modules.search.space import as_override, distributions, search_sp
 from lightning_modules.search.storage import open_study
 from lightning_modules.search.trial_job import excess_of
 from lightning_modules.search.trials import (
+    best_trials,
     counts,
     end_trial,
     finish_orphans,
     mark_failed,
-    show_progress,
+    record_of,
+    records_of,
     trial_folder,
     write_table,
 )
@@ -76,15 +79,14 @@ class Worker:
         """
         self.study.sampler = RandomSampler()  # draws nothing for trials that others began
         finish_orphans(self.study, self.folder, self.names, list(self.root.sweep.mark_failed))
-        taken = sum(map(counts, self.study.get_trials(deepcopy=False)))
         batch: Batch = []
-        for _ in range(min(self.settings.n_jobs, self.settings.n_trials - taken)):
-            begun = self._begin()
-            if begun is None:
+        free = self.settings.n_trials - self._count_trials()
+        for _ in range(min(self.settings.n_jobs, free)):
+            if (begun := self._begin()) is None:
                 break
             self._choose_sampler(begun)
             trial = open_trial(self.study, begun)
-            if self._began_before(trial.number) >= self.settings.n_trials:
+            if self._count_trials(before=trial.number) >= self.settings.n_trials:
                 mark_failed(self.study, trial, "another worker was faster", self.folder)
                 break
             batch.append((trial, self._overrides(trial)))
@@ -105,7 +107,7 @@ class Worker:
         self.study.sampler = sampler = self.sampler(number=trial.number)
         if self.grid:
             known = trial.user_attrs[POINT].get
-        elif self._began_before(trial.number) == 0:
+        elif not self._count_trials(before=trial.number):
             known = partial(default_value, self.root)
         elif redraws := self.root.sweep.redraws:
 
@@ -118,10 +120,9 @@ class Worker:
             return
         self.study.sampler = FixedValuesSampler(known, sampler)
 
-    def _began_before(self, number: int) -> int:
-        """How many trials that count have a smaller number."""
-        earlier = [t for t in self.study.get_trials(deepcopy=False) if t.number < number]
-        return sum(map(counts, earlier))
+    def _count_trials(self, before: int | None = None) -> int:
+        """How many trials count, of all or of those before a number."""
+        return sum(map(counts, self.study.get_trials(deepcopy=False)[:before]))
 
     def _overrides(self, trial: Trial) -> list[str]:
         for name, distribution in self.distributions.items():
@@ -151,10 +152,16 @@ class Worker:
             run = trial_folder(self.folder, trial.number)
             told = end_trial(self.study, trial, run, job._return_value, self.names)
             failures += not told  # of the job only the private name does not print, too
-            seconds = time.perf_counter() - start
-            show_progress(self.study, trial.number, self.settings.n_trials, seconds)
+            self._show(trial.number, time.perf_counter() - start)
         write_table(self.study, self.folder)
         return failures
+
+    def _show(self, number: int, seconds: float) -> None:
+        """Prints `trial 7  val/f1 0.8123  |  8 of 30  |  best 0.8301 (trial 3)  |  12 s`."""
+        records, best = records_of(self.study), list(map(record_of, best_trials(self.study)))
+        words = f"trial {number}  {result(records[number], self.names)}"
+        state = progress(records, best, self.settings.n_trials)
+        print(f"{words}  |  {state}  |  {seconds:.0f} s", flush=True)
 
     def _launch(self, batch: Batch) -> list[JobReturn]:
         """A trial that cannot even be composed fails alone."""

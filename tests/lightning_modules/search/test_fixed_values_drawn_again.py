@@ -80,3 +80,18 @@ def test_what_was_tried_before_is_drawn_again_while_there_is_something_new(searc
     study, _ = search(lambda given: 0.0, *words, "sweep.n_trials=8")  # batches of 8 and 16
     drawn = [tuple(sorted(trial.params.items())) for trial in study.trials]
     assert len(set(drawn[:6])) == 6 and set(drawn[6:]) <= set(drawn[:6])
+
+
+@pytest.mark.parametrize("sampler", ["nsgaii", "cmaes"])
+def test_what_a_sampler_notes_of_a_draw_stays_with_the_trial(search, sampler):
+    """From it a generation is bred; without, evolution would begin anew with each trial."""
+    count = 1 if sampler == "cmaes" else 2
+    words = [
+        f"objective=[{','.join(['val/f1', 'cost/macs'][:count])}]",
+        f"sweep.direction=[{','.join(['maximize', 'minimize'][:count])}]",
+        f"sweep.sampler={sampler}", "data.batch_size=8", "optimizer.lr=interval(0.0,1.0)",
+        "optimizer.weight_decay=interval(0.0,1.0)", "sweep.n_trials=5",
+    ]  # fmt: skip
+    study, _ = search(lambda given: [float(given["optimizer.lr"])] * count, *words)
+    noted = [any("generation" in key for key in t.system_attrs) for t in study.trials]
+    assert noted[2:] == [True] * 3
