@@ -15,7 +15,7 @@ from lightning_modules.search.identity import identity, study_name
 from lightning_modules.search.ownership import OWNER, this_process
 from lightning_modules.search.results import show_results
 from lightning_modules.search.storage import find_study, open_study
-from lightning_modules.search.trials import RETIRED
+from lightning_modules.search.trials import PRUNED, RETIRED
 from lightning_modules.search.worker import Worker
 from tests.lightning_modules.search.conftest import SPACE
 
@@ -70,6 +70,7 @@ def test_orphans_are_marked_failed_and_replaced_others_left(search, tmp_path, ca
     for number in (1, 4, 5):
         (trials / str(number)).mkdir(parents=True)
     (trials / "4" / "metrics.json").write_text('{"val/f1": 0.25, "cost/macs": 7}')
+    (trials / "4" / "stopped.json").write_text('{"epoch": 2}')
     (trials / "5" / "failed.txt").write_text("It diverged.\n")
     study, computer = search(distance, "sweep.n_trials=6")
     assert [job["trial"] for job in computer.jobs] == ["6"]  # for the first one
@@ -78,6 +79,7 @@ def test_orphans_are_marked_failed_and_replaced_others_left(search, tmp_path, ca
     assert study.trials[1].user_attrs[RETIRED] == "its process ended"
     assert "another trial replaces this one" in (trials / "1" / "failed.txt").read_text()
     assert (study.trials[4].value, study.trials[5].user_attrs["failure"]) == (0.25, "It diverged.")
+    assert study.trials[4].user_attrs[PRUNED] == 2
     study, computer = search(distance, "sweep.n_trials=6", "sweep.mark_failed=[3]")
     assert [job["trial"] for job in computer.jobs] == ["7"]
 
