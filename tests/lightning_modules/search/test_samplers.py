@@ -3,6 +3,7 @@
 import optuna
 import pytest
 
+from compression import registry
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.check import check_search
 from lightning_modules.search.pruners import make_pruner
@@ -86,3 +87,30 @@ def test_a_pruner_of_ones_own_ends_trials(multirun):
 def test_what_is_none_is_refused(multirun, words, sentence):
     with pytest.raises(ConfigError, match=sentence):
         check_search(multirun(*words))
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package that offers samplers, of which one cannot be imported."""
+    (tmp_path / "offered_samplers.py").write_text(
+        "from optuna.samplers import RandomSampler\n\n\nclass Own(RandomSampler):\n    pass\n"
+    )
+    info = tmp_path / "offered_samplers-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offered-samplers\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[model_diet.samplers]\nown = offered_samplers:Own\nbroken = no_such_samplers:Own\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entry_points.cache_clear()
+    yield
+    registry._entry_points.cache_clear()
+
+
+def test_an_installed_package_offers_a_sampler(package):
+    found = sampler_for("own", number=0, seed=0, objectives=1)
+    assert type(found).__module__ == "offered_samplers"
+    with pytest.raises(
+        ConfigError, match="sweep.sampler=broken: the sampler that offered-samplers offers cannot"
+    ):
+        sampler_for("broken", number=0, seed=0, objectives=1)
