@@ -81,33 +81,41 @@ def own_steps(homes, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(homes / "site"))
 
 
-def test_a_step_of_ones_own_from_the_command_line_to_the_saved_run(homes, own_steps, monkeypatch):
-    run = homes / "run"
+@pytest.fixture
+def own_run(homes, own_steps):
+    """A run with the step, made by its command."""
     words = [MINE, "+compression.mine.part=0.25", "+compression.mine.fine_tuning.epochs=0"]
-    said = run_command("run.py", *SMALL, *words, f"hydra.run.dir={run}").stdout
-    assert "took 1 biases" in said
-    (entry,) = json.loads((run / "model" / "recipe.json").read_text())["entries"]
+    done = run_command("run.py", *SMALL, *words, f"hydra.run.dir={homes}/run")
+    assert "took 1 biases" in done.stdout
+    return homes / "run"
+
+
+def test_a_step_of_ones_own_from_the_command_line_to_the_saved_run(own_run, homes, monkeypatch):
+    (entry,) = json.loads((own_run / "model" / "recipe.json").read_text())["entries"]
     assert entry["step"] == "own_steps.Unbias" and len(entry["plan"]["layers"]) == 1
     with pytest.raises(USER_ERRORS, match="own_steps.Unbias' is refused"):
-        load_network(run)
+        load_network(own_run)
     monkeypatch.syspath_prepend(str(homes / "site"))
-    network = load_network(run, trust=["own_steps"])
+    network = load_network(own_run, trust=["own_steps"])
     assert network.get_submodule(entry["plan"]["layers"][0]).bias is None
-    # The saved network is entered by the next command only where that names the package itself.
-    again = ["run.py", f"from_run={run}", "logger=none", "pictures=false", "latency.backend=null"]
-    refused = run_command(*again, "+compression=svd", "compression.svd.fine_tuning.epochs=0",
-                          check=False)  # fmt: skip
-    assert refused.returncode == 1
-    assert "own_steps.Unbias' is refused" in refused.stderr.splitlines()[-1]
-    assert "Traceback" not in refused.stderr
-    # Nor does a script run what only the saved configuration names.
-    judged = run_command("scripts/evaluate.py", str(run), check=False)
+    # A script does not run what only the saved configuration names.
+    judged = run_command("scripts/evaluate.py", str(own_run), check=False)
     assert judged.returncode == 1 and "Traceback" not in judged.stderr
     assert "own_steps.Unbias' is refused" in judged.stderr.splitlines()[-1]
     assert "trust=[...]" in judged.stderr
-    run_command("scripts/evaluate.py", str(run), "trust=[own_steps]")
-    run_command(*again, "+compression=svd", "compression.svd.fine_tuning.epochs=0",
-                "trust=[own_steps]", f"hydra.run.dir={homes}/trusted")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_saved_step_of_ones_own_runs_where_the_command_names_it(own_run, homes):
+    run_command("scripts/evaluate.py", str(own_run), "trust=[own_steps]")
+    again = ["run.py", f"from_run={own_run}", "logger=none", "pictures=false",
+             "latency.backend=null"]  # fmt: skip
+    svd = ["+compression=svd", "compression.svd.fine_tuning.epochs=0"]
+    refused = run_command(*again, *svd, check=False)
+    assert refused.returncode == 1
+    assert "own_steps.Unbias' is refused" in refused.stderr.splitlines()[-1]
+    assert "Traceback" not in refused.stderr
+    run_command(*again, *svd, "trust=[own_steps]", f"hydra.run.dir={homes}/trusted")
     more = [MINE, "+compression.mine.fine_tuning.epochs=0", f"hydra.run.dir={homes}/again"]
     run_command(*again, *more)
     entries = json.loads((homes / "again" / "model" / "recipe.json").read_text())["entries"]
