@@ -111,9 +111,9 @@ def made(registry: Registry, chosen: str | Mapping[str, Any], key: str, **known:
     Raises:
         ConfigError: it cannot be built, or is no such part.
     """
-    node = {"_target_": chosen} if isinstance(chosen, str) else dict(chosen)
     if isinstance(chosen, str):
         registry.load(chosen, key)  # says whose it is, where it cannot be imported
-        node["_target_"] = registry.path(chosen, key)
+        chosen = {"_target_": registry.path(chosen, key)}
+    node = dict(chosen)
     node |= {name: value for name, value in known.items() if takes(node, name)}
     return registry.part(build(node), key)
