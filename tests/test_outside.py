@@ -112,3 +112,13 @@ def test_the_table_names_each_file():
     assert named == set(PARTS)
     options = {path.relative_to(OUTSIDE).as_posix() for path in OUTSIDE.glob("conf/*/*.yaml")}
     assert set(re.findall(r"conf/\w+/\w+\.yaml", text)) >= options
+
+
+def test_the_tables_of_names_are_where_it_says():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    tables = re.findall(r"`([A-Z_]+)` in `([\w/]+\.py)`", text)
+    assert len(tables) == 13
+    for name, path in tables:
+        assert re.search(rf"^{name}\b.* = ", (ROOT / path).read_text(), re.MULTILINE), (name, path)
+    rooms = re.findall(r"\| `((?:compression|datamodules|lightning_modules)[\w/]*)/`", text)
+    assert rooms and all((ROOT / room).is_dir() for room in rooms)
