@@ -77,7 +77,7 @@ class Registry:
                 imported, or two packages offer one of that name.
         """
         if isinstance(value, str):
-            found = self._named(value, key)
+            found = self.load(value, key)
             value = found() if isinstance(found, type) else found
         elif isinstance(value, Mapping):
             value = self._built(value, key)
@@ -91,7 +91,23 @@ class Registry:
         Raises:
             CompressionError: or this registry's own error.
         """
-        return self._named(name, key)
+        offered = self._sole(name, key)
+        if name in self.paths:
+            return resolve_name(self.paths[name])
+        if offered is None:
+            from compression.schema import nearest
+
+            raise self.error(
+                f"{key}={name} does not exist{nearest(name, self.paths)}; there are "
+                f"{', '.join(self.paths)}, or {{_target_: ...}} of your own {self.kind}."
+            )
+        try:
+            return offered.load()
+        except Exception as error:  # whatever the package's import raises
+            raise self.error(
+                f"{key}={name}: the {self.kind} that {_package(offered)} offers cannot be "
+                f"imported: {' '.join(str(error).split())}."
+            ) from error
 
     def path(self, name: str, key: str) -> str | None:
         """The dotted path of what is registered under a name; None where nobody offers it.
@@ -130,25 +146,6 @@ class Registry:
                 "uninstall one, or name yours by {_target_: ...}."
             )
         return offered[0] if offered else None
-
-    def _named(self, name: str, key: str) -> Any:
-        offered = self._sole(name, key)
-        if name in self.paths:
-            return resolve_name(self.paths[name])
-        if offered is None:
-            from compression.schema import nearest
-
-            raise self.error(
-                f"{key}={name} does not exist{nearest(name, self.paths)}; there are "
-                f"{', '.join(self.paths)}, or {{_target_: ...}} of your own {self.kind}."
-            )
-        try:
-            return offered.load()
-        except Exception as error:  # whatever the package's import raises
-            raise self.error(
-                f"{key}={name}: the {self.kind} that {_package(offered)} offers cannot be "
-                f"imported: {' '.join(str(error).split())}."
-            ) from error
 
     def _built(self, node: Mapping[str, Any], key: str) -> Any:
         target = node.get("_target_")

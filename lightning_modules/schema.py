@@ -24,7 +24,6 @@ from compression.schema import Positive as Positive
 from compression.schema import Ratio as Ratio
 from compression.schema import Text as Text
 from compression.schema import Wanted as Wanted
-from compression.schema import choice_error as choice_error
 from compression.schema import height_width
 from compression.schema import is_number as is_number
 from compression.schema import nearest as nearest
