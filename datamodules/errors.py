@@ -1,10 +1,20 @@
 """The error of this package."""
 
+import re
 from pathlib import Path
 
 
 class DataError(ValueError):
     """A mistake in the user's data set or its settings; the text is one sentence for a person."""
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
+
+
+def shown(text: str) -> str:
+    r"""Text that can be printed: bytes of a path that are not UTF-8 stand as `\xe9`."""
+    escaped = re.sub("[\udc80-\udcff]", lambda m: rf"\x{ord(m[0]) - 0xDC00:02x}", text)
+    return escaped.encode("utf-8", "backslashreplace").decode()
 
 
 def unwritable(path: Path, error: OSError) -> DataError:

@@ -7,5 +7,6 @@ from .image_folder import image_files as image_files
 from .source import Box as Box
 from .source import Index as Index
 from .source import Item as Item
+from .source import LeftOut as LeftOut
 from .source import Source as Source
 from .synthetic import Synthetic as Synthetic

@@ -1,6 +1,7 @@
 """What a source of images is: something that can be checked, made and read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels
@@ -20,16 +21,34 @@ class Item(NamedTuple):
     size: tuple[int, int] | None = None
 
 
+class LeftOut(NamedTuple):
+    """Files (or boxes) that a source left out for one reason."""
+
+    reason: str  # in a few words, as "thumbnails in @eaDir"
+    count: int
+    first: str = ""  # the name of one of them, relative to the root
+
+
 @dataclass(frozen=True)
 class Index:
-    """All items of a data set by split.
+    """All items of a data set by split, and how it was read.
 
     The splits are `train`, `val` and `test` (labelled), `predict` (unlabelled), and `unsplit`: what
     a source without ready splits leaves to `datamodules.splits.splits.Splits`.
+
+    Attributes:
+        class_names: a label is an index into them.
+        splits: split -> its items.
+        left_out: what is no item though it lies there, or is listed.
+        notes: how the source was understood where it could be otherwise, a sentence each.
+        columns: of a table: name of a column -> group of an item -> its value there.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, list[Item]]
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -1,5 +1,6 @@
 """Which images are trained on, validated on and tested on: fractions, folds, or all of them."""
 
+import dataclasses
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -104,7 +105,7 @@ class Splits:
                     "data.train_on_all: the validation images are trained on too, so val/* says "
                     "nothing of new images."
                 )
-        return Index(index.class_names, splits)
+        return dataclasses.replace(index, splits=splits)
 
     def _assign_unsplit(
         self, index: Index, items: list[Item], *, ready: Mapping[str, list[Item]], write: bool
