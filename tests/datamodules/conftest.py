@@ -2,12 +2,17 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -58,6 +63,20 @@ def make_coco(tmp_path):
         }
         (root / "annotations.json").write_text(json.dumps({**content, **changes}))
         return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory):
+    """The folder of odd inputs that tests/fixtures/cases/NAME.py writes, made once a session."""
+
+    @cache
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("cases") / name
+        script = ROOT / "tests" / "fixtures" / "cases" / f"{name}.py"
+        subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True)
+        return folder
 
     return make
 
