@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 from datamodules.errors import DataError
 from datamodules.schema import Flag, Within, declared
 from datamodules.sources import Index, Item
+from datamodules.splits.exclusion import leave_out
 from datamodules.splits.split_file import read_split_file, write_split_file
 from datamodules.splits.stratification import groups_per_label, stratified_split
 
@@ -32,6 +33,7 @@ class Splits:
         num_folds: split train and val into this many folds; None does not.
         fold: which of them, from 0, is the validation split.
         train_on_all: train on the validation split too.
+        exclude: a list of images that are left out before; None leaves none out.
 
     Raises:
         DataError: fractions, folds or `train_on_all` do not go together.
@@ -39,7 +41,7 @@ class Splits:
 
     place: ClassVar[str] = "data.split"
     keys: ClassVar[dict[str, str]] = {
-        name: f"data.{name}" for name in ("num_folds", "fold", "train_on_all")
+        name: f"data.{name}" for name in ("num_folds", "fold", "train_on_all", "exclude")
     }
 
     val_fraction: Annotated[float, Within(0, 1)] = 0.15
@@ -49,6 +51,7 @@ class Splits:
     num_folds: Annotated[int, Within(2)] | None = None
     fold: Annotated[int, Within(0)] | None = None
     train_on_all: Flag = False
+    exclude: Any = None
 
     def __post_init__(self) -> None:
         self._check_fractions()
@@ -92,6 +95,7 @@ class Splits:
         Raises:
             DataError: a split would stay empty, or the file is not a list of splits.
         """
+        index = leave_out(index, self.exclude)
         splits = dict(index.splits)
         unsplit = splits.pop("unsplit", [])
         if unsplit:

@@ -8,11 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from datamodules.splits import Splits
+from datamodules.splits import Splits, list_digest
 from lightning_modules.registry import plain
 
 FOLD_KEYS = ("fold", "num_folds", "train_on_all")
-SPLIT_KEYS = ("split", *FOLD_KEYS)
+SPLIT_KEYS = ("split", *FOLD_KEYS, "exclude")
 
 
 def make_splits(cfg: DictConfig) -> Splits:
@@ -26,7 +26,8 @@ def make_splits(cfg: DictConfig) -> Splits:
         identity = [source_identity(cfg.data), settings]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         settings["file"] = Path(cfg.cache_dir) / "splits" / f"{cfg.data.name}_{digest}.csv"
-    return Splits(**settings, **{key: cfg.data[key] for key in FOLD_KEYS})
+    exclude = cfg.data.get("exclude")  # runs saved by earlier versions lack it
+    return Splits(**settings, **{key: cfg.data[key] for key in FOLD_KEYS}, exclude=exclude)
 
 
 def source_identity(data: DictConfig) -> dict[str, Any]:
@@ -45,6 +46,8 @@ def data_identity(data: DictConfig) -> dict[str, Any]:
     splits = {key: data[key] for key in FOLD_KEYS}
     settings = plain(data.split)
     identity = {"name": data.name, "source": source_identity(data), "split": {**settings, **splits}}
+    if data.get("exclude") is not None:
+        identity["exclude"] = list_digest(data.exclude)
     found: dict[str, Any] = without_paths(identity)
     return found
 

@@ -1,0 +1,178 @@
+"""`data.exclude`: what a list leaves out, however it is written, and which lists are refused."""
+
+import pytest
+
+from datamodules.errors import DataError
+from datamodules.sources import Index, Item, LeftOut
+from datamodules.splits import (
+    Excluded,
+    Splits,
+    keep_list,
+    leave_out,
+    list_digest,
+    read_list,
+    write_list,
+)
+from datamodules.splits.exclusion_list import is_untouched
+
+NAMES = ("cat", "dog")
+GROUPS = [f"{name}/{n:03d}.jpg" for name in NAMES for n in range(6)]
+ODD = "cat/a,b; caf\udce9 #1.JPG"  # with a byte that is not UTF-8
+
+
+def index(groups=(*GROUPS, ODD), **more) -> Index:
+    items = [Item(f"/data/photos/{g}", NAMES.index(g.split("/")[0]), None, g) for g in groups]
+    return Index(NAMES, {"unsplit": items, **more})
+
+
+def groups_of(found: Index) -> set[str]:
+    return {item.group for members in found.splits.values() for item in members}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text: str, *, encoding="utf-8"):
+        path = tmp_path / "list.csv"
+        path.write_bytes(text.encode(encoding, "surrogateescape"))
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("path,box,reason\ncat/001.jpg,,blurred\ndog/002.jpg,,\n", ["cat/001.jpg", "dog/002.jpg"]),
+        ("path\ncat/001.jpg\n\n", ["cat/001.jpg"]),
+        ("reason;Path\nblurred, dark;cat/001.jpg\n", ["cat/001.jpg"]),
+        ("split\tclass\timage\ntrain\tcat\tcat/001.jpg\n", ["cat/001.jpg"]),
+        ("\ufeffpath,reason\r\ncat/001.jpg,x\r\n", ["cat/001.jpg"]),
+        ("cat/001.jpg\ndog/002.jpg\n", ["cat/001.jpg", "dog/002.jpg"]),
+        ("cat/001.jpg", ["cat/001.jpg"]),
+        ("./cat/001.jpg\n.\\dog\\002.jpg\n", ["cat/001.jpg", "dog/002.jpg"]),
+        ("/data/photos/cat/001.jpg\n", ["cat/001.jpg"]),
+        ("C:\\Users\\me\\photos\\cat\\001.jpg\n", ["cat/001.jpg"]),
+        ("photos/cat/001.jpg\n", ["cat/001.jpg"]),
+        ("CAT/001.JPG\n", ["cat/001.jpg"]),
+        ('"cat/001.jpg"\n', ["cat/001.jpg"]),
+        (f"{ODD}\n", [ODD]),
+        (f'path,reason\n"{ODD}",x\n', [ODD]),
+        ("cat/001.jpg\ncat/001.jpg\n", ["cat/001.jpg"]),
+        ("path,reason\n", []),
+        ("", []),
+    ],
+)
+def test_every_spelling(write, text, gone):
+    found = leave_out(index(), write(text))
+    assert groups_of(found) == {*GROUPS, ODD} - {*gone}
+    told = [LeftOut("listed in list.csv", len(gone), sorted(gone)[0])] if gone else []
+    assert list(found.left_out) == told and found.notes == ()
+
+
+def test_nothing_listed_leaves_the_index_as_it_is():
+    assert leave_out(index(), None) == index()
+
+
+def test_what_is_not_there_is_counted(write):
+    found = leave_out(index(), write("cat/001.jpg\ncat/gone.jpg\n001.jpg\n"))
+    assert groups_of(found) == {*GROUPS, ODD} - {"cat/001.jpg"}, "001.jpg is of two classes"
+    assert found.notes == (
+        "2 of the 3 images listed in list.csv are not there (the first: cat/gone.jpg).",
+    )
+
+
+def test_boxes_of_an_image(write):
+    boxes = [(0, 0, 9, 9), (5, 5, 20, 20), (-4, 0, 8, 8)]
+    items = [Item("/d/a.jpg", n % 2, box, "a.jpg") for n, box in enumerate(boxes)]
+    others = [Item("/d/b.jpg", n % 2, box, "b.jpg") for n, box in enumerate(boxes)]
+    whole = Index(NAMES, {"train": [*items, *others]})
+    rows = 'path,box\na.jpg,"[5, 5, 20, 20]"\na.jpg,-4 0 8 8\nb.jpg,1 1 2 2\n'
+    found = leave_out(whole, write(rows))
+    assert found.splits["train"] == [items[0], *others]
+    assert found.notes[0].startswith("1 of the 3 images listed in list.csv is not there")
+    found = leave_out(whole, write("path,box\na.jpg,\n"))
+    assert found.splits["train"] == others and found.left_out[0].count == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("cat/777.jpg\nx.jpg\n", r"None of the 2 images listed in data.exclude=\S*list.csv is in"),
+        ("\n".join(GROUPS[:6]) + f"\n{ODD}\n", "leaves no image of the class cat"),
+        ("path,box\ncat/001.jpg,3 4\n", "has the box '3 4' for cat/001.jpg: give its four corners"),
+    ],
+)
+def test_refused_lists(write, text, sentence):
+    with pytest.raises(DataError, match=sentence):
+        leave_out(index(), write(text))
+
+
+@pytest.mark.parametrize("file", ["nowhere.csv", "/", 3, ["a.jpg"], True])
+def test_what_is_no_file(file):
+    with pytest.raises(DataError, match="data.exclude=.* is no file: give a CSV with a column"):
+        leave_out(index(), file)
+
+
+def test_a_split_must_keep_an_image(write):
+    val = [Item("/data/photos/val/v.jpg", 0, None, "val/v.jpg")]
+    with pytest.raises(DataError, match="leaves no image of the val split"):
+        leave_out(index(val=val), write("val/v.jpg\n"))
+
+
+def test_before_anything_is_shared_out(write):
+    """What is left out takes no place in a split, and the others are shared out as without it."""
+    split = Splits(exclude=write("cat/001.jpg\ndog/003.jpg\n")).apply(index(GROUPS))
+    assert sorted(map(len, split.splits.values())) == [2, 2, 6]
+    assert groups_of(split) == {*GROUPS} - {"cat/001.jpg", "dog/003.jpg"}
+    without = [group for group in GROUPS if group not in ("cat/001.jpg", "dog/003.jpg")]
+    assert split.splits == Splits().apply(index(without)).splits
+
+
+def test_the_others_stay_in_their_splits(tmp_path, write):
+    before = Splits(file=tmp_path / "s.csv").apply(index(GROUPS), write=True)
+    gone = before.splits["val"][0].group
+    after = Splits(file=tmp_path / "s.csv", exclude=write(f"{gone}\n")).apply(index(GROUPS))
+    assert after.splits == {
+        name: [item for item in members if item.group != gone]
+        for name, members in before.splits.items()
+    }
+
+
+def test_written_lists_are_read_again(tmp_path):
+    listed = [Excluded(ODD, None, 'x "y", z'), Excluded("a\nb.jpg", (-1, 2, 3, 4), "tiny")]
+    path = tmp_path / "made" / "list.csv"
+    write_list(path, listed)
+    assert read_list(path) == listed and is_untouched(path)
+    write_list(path, listed[:1])
+    assert read_list(path) == listed[:1]
+    path.write_text(
+        path.read_text(errors="surrogateescape").replace("x", "y"), errors="surrogateescape"
+    )
+    for strange in (path, tmp_path / "mine.csv"):
+        before = strange.write_text("mine") if strange != path else strange.read_bytes()
+        with pytest.raises(DataError, match="is no list that an audit wrote or was edited since"):
+            write_list(strange, listed)
+        assert strange.read_bytes() == (before if strange == path else b"mine")
+
+
+def test_a_run_keeps_its_list(tmp_path, write):
+    listed = write("\ufeffpath,reason\ncat/001.jpg,x\n")
+    kept = tmp_path / "run" / "exclude.csv"
+    keep_list(listed, kept)
+    assert kept.read_text().splitlines()[0] == f"# Left out of this run: a copy of {listed}"
+    assert read_list(kept) == read_list(listed) and list_digest(kept) == list_digest(listed)
+    again = tmp_path / "next" / "exclude.csv"
+    keep_list(kept, again)
+    assert again.read_bytes() == kept.read_bytes()
+    other = leave_out(index(GROUPS[2:]), kept)  # deleted meanwhile: said, not refused
+    assert groups_of(other) == {*GROUPS[2:]} and "is not there" in other.notes[0]
+    written = tmp_path / "audit.csv"
+    write_list(written, [Excluded("cat/001.jpg")])
+    keep_list(written, again)
+    assert read_list(again) == [Excluded("cat/001.jpg")]
+
+
+def test_a_digest_is_of_the_images(write):
+    first = list_digest(write("path,reason\na.jpg,x\nb.jpg,y\n"))
+    assert list_digest(write("b.jpg\na.jpg\n")) == first
+    assert list_digest(write("path,box\na.jpg,1 2 3 4\nb.jpg,\n")) != first
