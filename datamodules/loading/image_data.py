@@ -106,7 +106,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def has_test(self) -> bool:
         """Whether there is a labelled test split."""
-        return "test" in self._index.splits
+        return "test" in self.index.splits
 
     @property
     def class_counts(self) -> dict[str, list[int]]:
@@ -173,7 +173,7 @@ class ImageData(pl.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader:
         """Batches of the unlabelled images, in order; their labels are -1."""
-        if "predict" not in self._index.splits:
+        if "predict" not in self.index.splits:
             raise DataError("The data set has no unlabelled images: put some into data.root/test.")
         return self._loader("predict", None)
 
@@ -193,12 +193,13 @@ class ImageData(pl.LightningDataModule):
         return self._cached(split).key
 
     @cached_property
-    def _index(self) -> Index:
+    def index(self) -> Index:
+        """What the source found, split, with what joined and went since a saved run."""
         return self.splits.apply(self.source.read(), write=True)
 
     @property
     def _labelled(self) -> list[str]:
-        return [split for split in LABELLED if split in self._index.splits]
+        return [split for split in LABELLED if split in self.index.splits]
 
     def _cached(self, split: str) -> CachedSplit:
         if split not in self._caches:
@@ -206,10 +207,10 @@ class ImageData(pl.LightningDataModule):
         return self._caches[split]
 
     def _open(self, split: str) -> CachedSplit:
-        items, name = self._index.splits[split], split
+        items, name = self.index.splits[split], split
         if self.splits.num_folds is not None and split in ("train", "val"):
             # One cache for all folds: each picks its own from it.
-            items, name = pool(self._index.splits), "folds"
+            items, name = pool(self.index.splits), "folds"
         cached = open_cache(
             items,
             name=name,
@@ -218,7 +219,7 @@ class ImageData(pl.LightningDataModule):
             cache_dir=self.cache_dir,
             keep_pixels=self.cache,
         )
-        return cached if name == split else cached.only(self._index.splits[split])
+        return cached if name == split else cached.only(self.index.splits[split])
 
     def _cached_size(self, split: str) -> Size:
         # Only random crops gain from larger images.

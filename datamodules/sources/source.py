@@ -42,6 +42,8 @@ class Index:
         left_out: what is no item though it lies there, or is listed.
         notes: how the source was understood where it could be otherwise, a sentence each.
         columns: of a table: name of a column -> group of an item -> its value there.
+        new: groups that are there, though not in the record of the run that the splits follow.
+        gone: groups of that record that are not there.
     """
 
     class_names: tuple[str, ...]
@@ -49,6 +51,8 @@ class Index:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    new: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -6,6 +6,8 @@ from .exclusion_list import list_path as list_path
 from .exclusion_list import read_list as read_list
 from .exclusion_list import write_list as write_list
 from .image_names import match_images as match_images
+from .split_file import SplitRecord as SplitRecord
+from .split_file import is_record as is_record
 from .split_file import read_split_file as read_split_file
 from .split_file import write_split_file as write_split_file
 from .splits import Splits as Splits

@@ -18,16 +18,17 @@ SPLIT_KEYS = ("split", *FOLD_KEYS, "exclude")
 def make_splits(cfg: DictConfig) -> Splits:
     """The splits that `cfg.data` describes.
 
-    Without `data.split.file` they are remembered below the cache, one file for each source and
-    each way to share it out, so that images which join later change no split.
+    They are remembered below the cache, one file for each source and each way to share it out, so
+    that images which join later change no split.
     """
     settings = plain(cfg.data.split)
-    if settings["file"] is None:
-        identity = [source_identity(cfg.data), settings]
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-        settings["file"] = Path(cfg.cache_dir) / "splits" / f"{cfg.data.name}_{digest}.csv"
+    source = source_identity(cfg.data)
+    identity = json.dumps([source, settings], sort_keys=True).encode()
+    digest = hashlib.sha256(identity).hexdigest()[:12]
+    memory = Path(cfg.cache_dir) / "splits" / f"{cfg.data.name}_{digest}.csv"
     exclude = cfg.data.get("exclude")  # runs saved by earlier versions lack it
-    return Splits(**settings, **{key: cfg.data[key] for key in FOLD_KEYS}, exclude=exclude)
+    folds = {key: cfg.data[key] for key in FOLD_KEYS}
+    return Splits(**settings, **folds, memory=memory, exclude=exclude, root=source.get("root"))
 
 
 def source_identity(data: DictConfig) -> dict[str, Any]:

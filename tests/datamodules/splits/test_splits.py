@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from datamodules.errors import DataError
 from datamodules.sources.source import Index, Item
+from datamodules.splits.split_file import MARK, read_split_file
 from datamodules.splits.splits import Splits
 
 NAMES = ("a", "b", "c")
@@ -91,7 +92,7 @@ def test_splits_are_written_and_followed(tmp_path, caplog):
     file = tmp_path / "kept" / "splits.csv"
     found = items([0, 1] * 20)
     first = Splits(file=str(file)).apply(index(unsplit=found), write=True)
-    assert file.read_text().startswith("image,split\n0,")
+    assert file.read_text().startswith(f'{MARK}{{"root": null, "of_run": false}}\nimage,split\n0,')
     assert not list(file.parent.glob(".*"))
     # Images that join later, another seed: nobody changes sides.
     more = [*found, *items([0, 1] * 5, "new")]
@@ -100,7 +101,7 @@ def test_splits_are_written_and_followed(tmp_path, caplog):
     for name, members in first.splits.items():
         assert set(members) <= set(again.splits[name])
     assert "New images were added to the splits in" in caplog.text
-    assert len(file.read_text().splitlines()) == 51
+    assert len(file.read_text().splitlines()) == 52
     # Images that are gone, and a person's own choice.
     gone, moved = first.splits["train"][:2]
     file.write_text(file.read_text().replace(f"\n{moved.group},train", f"\n{moved.group},val"))
@@ -114,11 +115,17 @@ def test_checking_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_folds_are_remembered_apart(tmp_path):
+def test_folds_are_remembered_as_columns(tmp_path):
     file = tmp_path / "splits.csv"
     ready = index(train=items([0, 1] * 20), val=items([0, 1], "v"))
-    Splits(file=str(file), fold=0, num_folds=4).apply(ready, write=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["splits_4_folds.csv"]
+    first = Splits(file=str(file), fold=0, num_folds=4).apply(ready, write=True)
+    lines = file.read_text().splitlines()
+    # The folders' own splits may hold other images next time.
+    assert lines[1] == "image,split,fold_of_4" and lines[2].startswith("0,,") and len(lines) == 44
+    Splits(file=str(file), fold=1, num_folds=3, seed=7).apply(ready, write=True)
+    assert file.read_text().splitlines()[1] == "image,split,fold_of_3,fold_of_4"
+    again = Splits(file=str(file), fold=0, num_folds=4, seed=7).apply(ready, write=True)
+    assert again == first
 
 
 @pytest.mark.parametrize(
@@ -184,3 +191,123 @@ def test_too_few_images():
         Splits().apply(index(unsplit=items([0, 0])))
     with pytest.raises(DataError, match="num_folds=5 is more than the 3 images"):
         Splits(fold=0, num_folds=5).apply(index(train=items([0, 1]), val=items([0], "v")))
+
+
+def test_a_run_records_its_split_with_the_root(tmp_path):
+    record = tmp_path / "run" / "splits.csv"
+    found = index(unsplit=items([0, 1] * 10), test=items([0, 1], "t"))
+    first = Splits(record=record, root="/photos é").apply(found, write=True)
+    kept = read_split_file(record)
+    assert kept.root == "/photos é" and kept.of_run and not kept.fold_of
+    assert kept.split_of == {
+        item.group: name for name, members in first.splits.items() for item in members
+    }
+    assert not list(record.parent.glob(".*"))
+    assert Splits(record=record, seed=5, val_fraction=0.4).apply(found) == first
+
+
+def test_the_record_is_the_only_authority(tmp_path, caplog):
+    record, memory = tmp_path / "splits.csv", tmp_path / "memory.csv"
+    found = items([0, 1] * 10)
+    first = Splits(record=record, memory=memory).apply(index(unsplit=found), write=True)
+    before = record.read_bytes(), memory.read_bytes()
+    memory.write_text("broken")
+    (tmp_path / "mine.csv").write_text("broken")
+    later = index(unsplit=[*found[2:], *items([0, 1], "new")])
+    again = Splits(record=record, memory=memory, file=tmp_path / "mine.csv", root="/moved").apply(
+        later, write=True
+    )
+    assert again.splits == {
+        name: [item for item in members if item in found[2:]]
+        for name, members in first.splits.items()
+    }
+    assert (again.new, again.gone) == (("new0", "new1"), ("0", "1"))
+    assert record.read_bytes() == before[0] and memory.read_text() == "broken"
+    assert (
+        "Since this run: 2 images joined and are left out (the first: new0), and 2 of its images "
+        "are gone (the first: 0)." in caplog.text
+    )
+
+
+def test_folders_of_splits_stay_as_the_run_had_them(tmp_path):
+    record = tmp_path / "splits.csv"
+    ready = index(train=items([0, 1, 0, 1], "train/"), val=items([0, 1], "val/"))
+    first = Splits(record=record).apply(ready, write=True)
+    more = index(train=ready.splits["train"], val=items([0, 1, 0], "val/"))
+    again = Splits(record=record).apply(more, write=True)
+    assert again.splits == first.splits and again.new == ("val/2",) and not again.gone
+    # The folder val/ went, so that the source has no splits any more.
+    alone = Splits(record=record).apply(index(unsplit=ready.splits["train"]))
+    assert alone.splits == {"train": ready.splits["train"]} and alone.gone == ("val/0", "val/1")
+
+
+def test_one_record_serves_all_folds_of_a_study(tmp_path):
+    record = tmp_path / "splits.csv"
+    found = index(unsplit=items([0, 1, 2] * 20))
+    validated, once = [], b""
+    for fold in range(3):
+        splits = Splits(record=record, extend=True, fold=fold, num_folds=3, seed=fold)
+        validated += splits.apply(found, write=True).splits["val"]
+        once = once or record.read_bytes()
+        assert record.read_bytes() == once
+    assert len(validated) == len(set(validated)) == 51
+    assert set(read_split_file(record).fold_of) == {3}
+    whole = Splits(record=record, train_on_all=True).apply(found)
+    assert len(whole.splits["train"]) == 51 and len(whole.splits["val"]) == 9
+
+
+def test_a_trial_with_more_images_extends_the_record_of_its_study(tmp_path):
+    record = tmp_path / "splits.csv"
+    found = items([0, 1] * 20)
+    first = Splits(record=record, extend=True).apply(index(unsplit=found[8:]), write=True)
+    second = Splits(record=record, extend=True).apply(index(unsplit=found), write=True)
+    assert not second.new and sum(map(len, second.splits.values())) == 40
+    for name, members in first.splits.items():
+        assert set(members) <= set(second.splits[name])
+    third = Splits(record=record, extend=True).apply(index(unsplit=found[8:]), write=True)
+    assert third.splits == first.splits and len(read_split_file(record).split_of) == 40
+
+
+def test_a_record_of_other_images(tmp_path):
+    record = tmp_path / "splits.csv"
+    Splits(record=record, root="/photos").apply(index(unsplit=items([0, 1] * 10)), write=True)
+    with pytest.raises(
+        DataError, match=r"None of the images is in .*splits.csv.*data.root.*/photos"
+    ):
+        Splits(record=record).apply(index(unsplit=items([0, 1] * 10, "other")))
+
+
+def test_what_earlier_versions_remembered_is_followed(tmp_path):
+    memory = tmp_path / "photos_1234.csv"
+    found = items([0, 1] * 10)
+    ours = {item.group: ("val", "test", "train")[n % 3] for n, item in enumerate(found)}
+    folds = {item.group: str(n % 2) for n, item in enumerate(found) if n % 3 != 1}
+    memory.write_text("image,split\n" + "".join(f"{i},{s}\n" for i, s in sorted(ours.items())))
+    apart = tmp_path / "photos_1234_2_folds.csv"
+    apart.write_text("image,split\n" + "".join(f"{i},{s}\n" for i, s in folds.items()))
+    split = Splits(memory=memory).apply(index(unsplit=found)).splits
+    assert {i.group: name for name, of in split.items() for i in of} == ours
+    fold = Splits(memory=memory, fold=1, num_folds=2).apply(index(unsplit=found), write=True).splits
+    assert {i.group for i in fold["val"]} == {i for i, n in folds.items() if n == "1"}
+    # Nothing is to be added, so the file stays as it is; another number of folds is added.
+    assert memory.read_text().startswith("image,split\n")
+    Splits(memory=memory, fold=1, num_folds=3).apply(index(unsplit=found), write=True)
+    whole = read_split_file(memory)
+    assert whole.split_of == ours and set(whole.fold_of) == {2, 3} and not whole.of_run
+
+
+def test_a_run_follows_the_record_of_another_and_leaves_it_alone(tmp_path):
+    other, record = tmp_path / "other.csv", tmp_path / "splits.csv"
+    found = items([0, 1] * 20)
+    first = Splits(record=other, seed=3).apply(index(unsplit=found[:30]), write=True)
+    before = other.read_bytes()
+    second = Splits(file=other, record=record).apply(index(unsplit=found[2:]), write=True)
+    assert other.read_bytes() == before
+    for name, members in first.splits.items():
+        assert set(members) - set(found[:2]) <= set(second.splits[name])
+
+
+def test_only_training_images_are_needed():
+    for name in ("val", "test"):
+        with pytest.raises(DataError, match=f"There are {name} images and none to train on"):
+            Splits().apply(index(**{name: items([0, 1])}))
