@@ -10,3 +10,4 @@ from .dataset import ImageDataset as ImageDataset
 from .image_data import ImageData as ImageData
 from .sampling import EpochSampler as EpochSampler
 from .sampling import Key as Key
+from .split_caches import SplitCaches as SplitCaches

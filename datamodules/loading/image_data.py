@@ -9,19 +9,17 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from datamodules.audit import warn_of_leakage
-from datamodules.cache import CachedSplit, Pixels, allow_bad_images, open_cache
+from datamodules.cache import Pixels
 from datamodules.decoding import ResizeMode
 from datamodules.errors import DataError
 from datamodules.loading.class_balance import ClassSampler, class_weights
 from datamodules.loading.data_loader import make_loader, worker_count
 from datamodules.loading.dataset import Augmentation, ImageDataset
 from datamodules.loading.sampling import EpochSampler
+from datamodules.loading.split_caches import SplitCaches
 from datamodules.schema import Size, as_size, checked
 from datamodules.sources import Index, Item, Source
-from datamodules.splits import Splits, pool
-
-LABELLED = ("train", "val", "test")
+from datamodules.splits import Splits
 
 
 class ImageData(pl.LightningDataModule):
@@ -82,15 +80,21 @@ class ImageData(pl.LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.sampling = sampling
         self.num_workers = worker_count(num_workers)
-        self.cache = cache
-        self.cache_dir = Path(cache_dir)
-        self.cache_scale = cache_scale
-        self.resize_mode: ResizeMode = checked("resize_mode", resize_mode, ResizeMode)
         self.max_bad_images = max_bad_images
         self.seed = seed
         self.audit_command = audit_command
-        self._compared = False  # Lightning prepares the data anew for each fit
-        self._caches: dict[str, CachedSplit] = {}
+        height, width = self.image_size
+        # Only random crops gain from larger images.
+        scale = cache_scale if getattr(augmentation, "crops", True) else 1
+        self.caches = SplitCaches(
+            source,
+            self.splits,
+            train_size=(round(height * scale), round(width * scale)),
+            eval_size=self.image_size,
+            resize_mode=checked("resize_mode", resize_mode, ResizeMode),
+            cache_dir=Path(cache_dir),
+            keep_pixels=cache,
+        )
         self.augmentation_repeats: int | None = None
 
     @cached_property
@@ -111,16 +115,16 @@ class ImageData(pl.LightningDataModule):
     @property
     def class_counts(self) -> dict[str, list[int]]:
         """Readable images of each class, by labelled split."""
-        counts = {name: Counter(i.label for i in self.items(name)) for name in self._labelled}
+        counts = {name: Counter(i.label for i in self.items(name)) for name in self.caches.labelled}
         return {name: [count[c] for c in range(self.num_classes)] for name, count in counts.items()}
 
     def items(self, split: str) -> list[Item]:
         """The readable items of a split, in the order of its indices."""
-        return self._cached(split).items
+        return self.caches[split].items
 
     def pixels(self, split: str) -> Pixels:
         """The pixels of a split by index: uint8 H x W x 3, of the size they are kept at."""
-        return self._cached(split).pixels
+        return self.caches[split].pixels
 
     def prepare_data(self) -> None:
         """Make what the source lacks, then the caches.
@@ -128,13 +132,7 @@ class ImageData(pl.LightningDataModule):
         Raises:
             DataError: the data cannot be used; the sentence says why.
         """
-        self.source.prepare()
-        bad = {p: why for split in self._labelled for p, why in self._cached(split).bad.items()}
-        allow_bad_images(bad, self.max_bad_images)
-        if self.cache and not self._compared:
-            splits = {split: self._cached(split) for split in self._labelled}
-            warn_of_leakage(splits, cache_dir=self.cache_dir, audit=self.audit_command)
-            self._compared = True
+        self.caches.prepare(max_bad_images=self.max_bad_images, audit=self.audit_command)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the caches.
@@ -142,8 +140,8 @@ class ImageData(pl.LightningDataModule):
         Raises:
             DataError: a class sampler of one's own gives no weights for these images.
         """
-        for split in self._labelled:
-            self._cached(split)
+        for split in self.caches.labelled:
+            _ = self.caches[split]
         if self.sampling != "natural":
             self._weights()  # before anything is trained
 
@@ -190,43 +188,12 @@ class ImageData(pl.LightningDataModule):
 
     def key(self, split: str) -> str:
         """A digest that changes with the images of a split, their order and their pixels."""
-        return self._cached(split).key
-
-    @cached_property
-    def index(self) -> Index:
-        """What the source found, split, with what joined and went since a saved run."""
-        return self.splits.apply(self.source.read(), write=True)
+        return self.caches[split].key
 
     @property
-    def _labelled(self) -> list[str]:
-        return [split for split in LABELLED if split in self.index.splits]
-
-    def _cached(self, split: str) -> CachedSplit:
-        if split not in self._caches:
-            self._caches[split] = self._open(split)
-        return self._caches[split]
-
-    def _open(self, split: str) -> CachedSplit:
-        items, name = self.index.splits[split], split
-        if self.splits.num_folds is not None and split in ("train", "val"):
-            # One cache for all folds: each picks its own from it.
-            items, name = pool(self.index.splits), "folds"
-        cached = open_cache(
-            items,
-            name=name,
-            size=self._cached_size(split),
-            resize_mode=self.resize_mode,
-            cache_dir=self.cache_dir,
-            keep_pixels=self.cache,
-        )
-        return cached if name == split else cached.only(self.index.splits[split])
-
-    def _cached_size(self, split: str) -> Size:
-        # Only random crops gain from larger images.
-        crops = split == "train" and getattr(self.augmentation, "crops", True)
-        scale = self.cache_scale if crops else 1
-        height, width = self.image_size
-        return round(height * scale), round(width * scale)
+    def index(self) -> Index:
+        """What the source found, split, with what joined and went since a saved run."""
+        return self.caches.index
 
     def _dataset(self, split: str, augmentation: Augmentation | None) -> ImageDataset:
         return ImageDataset(

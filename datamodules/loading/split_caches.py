@@ -1,0 +1,96 @@
+"""The splits of a source with their pixels, each cached when it is first asked for."""
+
+from functools import cached_property
+from pathlib import Path
+
+from datamodules.audit import warn_of_leakage
+from datamodules.cache import CachedSplit, allow_bad_images, open_cache
+from datamodules.decoding import ResizeMode
+from datamodules.schema import Size
+from datamodules.sources import Index, Source
+from datamodules.splits import Splits, pool
+
+LABELLED = ("train", "val", "test")
+
+
+class SplitCaches:
+    """Split -> its readable items and their pixels.
+
+    Args:
+        source: where the images come from.
+        splits: which images are trained, validated and tested on.
+        train_size: height and width at which training images are kept.
+        eval_size: the same of all others.
+        resize_mode: what happens to another aspect ratio: stretch, pad or crop.
+        cache_dir: where caches are kept, shared by all runs.
+        keep_pixels: keep decoded pixels on disk; else files are decoded for every batch.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        splits: Splits,
+        *,
+        train_size: Size,
+        eval_size: Size,
+        resize_mode: ResizeMode,
+        cache_dir: Path,
+        keep_pixels: bool,
+    ) -> None:
+        self.source = source
+        self.splits = splits
+        self.train_size = train_size
+        self.eval_size = eval_size
+        self.resize_mode = resize_mode
+        self.cache_dir = cache_dir
+        self.keep_pixels = keep_pixels
+        self._opened: dict[str, CachedSplit] = {}
+        self._compared = False  # Lightning prepares the data anew for each fit
+
+    @cached_property
+    def index(self) -> Index:
+        """What the source found, split, with what joined and went since a saved run."""
+        return self.splits.apply(self.source.read(), write=True)
+
+    @property
+    def labelled(self) -> list[str]:
+        """The splits with labels that there are, training first."""
+        return [split for split in LABELLED if split in self.index.splits]
+
+    def __getitem__(self, split: str) -> CachedSplit:
+        if split not in self._opened:
+            self._opened[split] = self._open(split)
+        return self._opened[split]
+
+    def prepare(self, *, max_bad_images: int, audit: str) -> None:
+        """Make what the source lacks, then the caches of the labelled splits.
+
+        Args:
+            max_bad_images: unreadable files that are skipped with a warning.
+            audit: the command that shows the duplicates that a warning of leakage is about.
+
+        Raises:
+            DataError: the data cannot be used; the sentence says why.
+        """
+        self.source.prepare()
+        opened = {split: self[split] for split in self.labelled}
+        bad = {path: why for split in opened.values() for path, why in split.bad.items()}
+        allow_bad_images(bad, max_bad_images)
+        if self.keep_pixels and not self._compared:
+            warn_of_leakage(opened, cache_dir=self.cache_dir, audit=audit)
+            self._compared = True
+
+    def _open(self, split: str) -> CachedSplit:
+        items, name = self.index.splits[split], split
+        if self.splits.num_folds is not None and split in ("train", "val"):
+            # One cache for all folds: each picks its own from it.
+            items, name = pool(self.index.splits), "folds"
+        cached = open_cache(
+            items,
+            name=name,
+            size=self.train_size if split == "train" else self.eval_size,
+            resize_mode=self.resize_mode,
+            cache_dir=self.cache_dir,
+            keep_pixels=self.keep_pixels,
+        )
+        return cached if name == split else cached.only(self.index.splits[split])
