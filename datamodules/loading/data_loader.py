@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from datamodules.errors import DataError
 from datamodules.loading.dataset import ImageDataset
 from datamodules.loading.sampling import EpochSampler, Key
+from datamodules.loading.worker_loader import WorkerDataset, WorkerLoader, worker_settings
 from datamodules.schema import is_whole
 from datamodules.workers import cores, prefetch
 
@@ -35,18 +36,16 @@ def make_loader(
     seed: int,
 ) -> DataLoader:
     """A loader of the sampler's batches (lists of keys), the same for any number of workers."""
-    loader = DataLoader if num_workers else PrefetchingLoader
-    return loader(
-        dataset,
-        sampler=sampler,
-        batch_size=None,  # a key of the sampler is a whole batch
-        collate_fn=tuple,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-        pin_memory=torch.cuda.is_available(),
+    settings: dict[str, Any] = {
+        "sampler": sampler,
+        "batch_size": None,  # a key of the sampler is a whole batch
+        "pin_memory": torch.cuda.is_available(),
         # Without its own, each epoch would draw from torch's global generator.
-        generator=torch.Generator().manual_seed(seed),
-    )
+        "generator": torch.Generator().manual_seed(seed),
+    }
+    if num_workers == 0:
+        return PrefetchingLoader(dataset, collate_fn=tuple, **settings)
+    return WorkerLoader(WorkerDataset(dataset), **settings, **worker_settings(num_workers))
 
 
 def worker_count(num_workers: int | str) -> int:

@@ -26,7 +26,7 @@ def map_in_processes(
 ) -> Iterator[Result]:
     """`map` on all cores; results come in order, and only a few chunks of them are in memory.
 
-    Few jobs, and all jobs where processes cannot be forked, are done in threads instead.
+    Few jobs, and all jobs where processes cannot be made, are done in threads instead.
 
     Args:
         function: picklable, and in need of nothing but this package and its argument.
@@ -36,11 +36,16 @@ def map_in_processes(
     if count < MIN_JOBS or cores() == 1 or "fork" not in get_all_start_methods():
         yield from map_in_order(function, jobs)
         return
+    try:
+        # Forked, because a fresh interpreter would first import for seconds.
+        executor = ProcessPoolExecutor(
+            cores(), get_context("fork"), initializer=_exit_with, initargs=(os.getpid(),)
+        )
+    except (OSError, NotImplementedError):  # no semaphores: no shared memory, or it is full
+        yield from map_in_order(function, jobs)
+        return
     jobs = iter(jobs)
-    # Forked, because a fresh interpreter would first import for seconds.
-    with ProcessPoolExecutor(
-        cores(), get_context("fork"), initializer=_exit_with, initargs=(os.getpid(),)
-    ) as pool:
+    with executor as pool:
         waiting: deque[Future[list[Result]]] = deque()
         try:
             while chunk := list(islice(jobs, CHUNK)):
