@@ -29,7 +29,7 @@ from datamodules.workers import map_in_processes, report_progress
 
 log = logging.getLogger(__name__)
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)

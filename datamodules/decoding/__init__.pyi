@@ -3,8 +3,16 @@ from .crops import RESIZE_MODES as RESIZE_MODES
 from .crops import ResizeMode as ResizeMode
 from .crops import crop_and_resize as crop_and_resize
 from .crops import match_aspect_ratio as match_aspect_ratio
+from .decoding import Crops as Crops
 from .decoding import as_size as as_size
 from .decoding import decode_crops as decode_crops
 from .decoding import decode_image as decode_image
+from .decoding import read_crops as read_crops
 from .decoding import resize as resize
+from .levels import LevelRange as LevelRange
+from .levels import white as white
+from .notices import Notices as Notices
+from .notices import add_notices as add_notices
+from .notices import sentences as sentences
+from .notices import warn_of_notices as warn_of_notices
 from .rgb import to_rgb as to_rgb

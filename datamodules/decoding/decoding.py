@@ -2,24 +2,65 @@
 
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from datamodules.decoding.crops import ResizeMode, crop_and_resize, match_aspect_ratio
+from datamodules.decoding.deep_reading import read_deep
+from datamodules.decoding.jpeg import load_jpeg
+from datamodules.decoding.levels import ALL_BITS, LevelRange
+from datamodules.decoding.metadata import without_metadata
+from datamodules.decoding.notices import CLIPPED, METADATA, NO_END
 from datamodules.decoding.rgb import to_rgb
 from datamodules.errors import DataError
 from datamodules.schema import Size
 from datamodules.schema import as_size as as_size  # sizes are asked for where they are used
 from datamodules.sources import Box
+from datamodules.sources.orientation import read_orientation
 
 # A reduced photo has at least so many pixels for one of the result: no sharpness is lost.
 OVERSAMPLING = 3
 TURNED = range(5, 9)  # the EXIF orientations that swap width and height
+UPRIGHT = {  # what turns the stored image upright, by its EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
+# Where EXIF ends too early; what is read of it here is its orientation.
+warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 # Pillow refuses images of more than 179 million pixels; its warning from half of that is no help.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class Crops(NamedTuple):
+    """Boxes of a file.
+
+    Attributes:
+        pixels: uint8 K x H x W x 3.
+        notices: what was odd about the file (see `notices`).
+        levels: what it shows of the bits in use; None: it has 8 bits in a sample.
+    """
+
+    pixels: np.ndarray
+    notices: tuple[str, ...]
+    levels: LevelRange | None
+
+
+class _Decoded(NamedTuple):
+    image: Image.Image  # RGB, upright
+    scale: int  # pixels of the file, in each direction, for one of its pixels
+    notices: tuple[str, ...]
+    levels: LevelRange | None
 
 
 def decode_crops(
@@ -29,7 +70,24 @@ def decode_crops(
     size: Size,
     resize_mode: ResizeMode,
     annotated: tuple[int, int] | None = None,
+    levels: int | None = None,
 ) -> np.ndarray:
+    """`read_crops`, of which only the pixels are wanted: uint8 K x H x W x 3, one per box."""
+    found = read_crops(
+        path, boxes, size=size, resize_mode=resize_mode, annotated=annotated, levels=levels
+    )
+    return found.pixels
+
+
+def read_crops(
+    path: str,
+    boxes: Sequence[Box | None],
+    *,
+    size: Size,
+    resize_mode: ResizeMode,
+    annotated: tuple[int, int] | None = None,
+    levels: int | None = None,
+) -> Crops:
     """Decode a file once and cut all its boxes.
 
     Large JPEGs of which only whole images are wanted are decoded at a reduced scale, which is
@@ -42,58 +100,96 @@ def decode_crops(
         resize_mode: what gives when a box has another aspect ratio: `stretch` distorts it, `pad`
             widens the box (showing what is around it), `crop` narrows it; both about its centre.
         annotated: width and height that the upright image must have, where they are known.
-
-    Returns:
-        uint8 K x H x W x 3, one per box.
+        levels: bits in use of samples of more than 8: the rule of the data set. None: all 16.
 
     Raises:
         DataError: the file cannot be decoded, or has another size than the annotated one.
     """
     whole = all(box is None for box in boxes)
-    image, scale = _decode(path, (size, resize_mode) if whole else None)
+    image, scale, notices, found = _decode(path, levels, (size, resize_mode) if whole else None)
     width, height = image.width * scale, image.height * scale
     _require_size(path, (width, height), annotated)
     areas = [match_aspect_ratio(box or (0, 0, width, height), size, resize_mode) for box in boxes]
-    return np.stack([crop_and_resize(image, area, size, scale) for area in areas])
+    crops = np.stack([crop_and_resize(image, area, size, scale) for area in areas])
+    return Crops(crops, notices, found)
 
 
-def decode_image(path: str, *, annotated: tuple[int, int] | None = None) -> Image.Image:
+def decode_image(
+    path: str, *, annotated: tuple[int, int] | None = None, levels: int | None = None
+) -> Image.Image:
     """The first frame of a file, in RGB, turned upright as its EXIF orientation says.
 
-    Transparent images are laid on white; 16-bit ones keep their upper 8 bits.
+    Transparent images are laid on white; of more than 8 bits in use the upper 8 are kept.
 
     Args:
         path: the image file.
         annotated: width and height that it must have, where they are known.
+        levels: bits in use of samples of more than 8: the rule of the data set. None: all 16.
 
     Raises:
         DataError: the file is absent, truncated, too large to be safe, not an image, or has another
             size than the annotated one.
     """
-    image, _ = _decode(path)
+    image = _decode(path, levels).image
     _require_size(path, image.size, annotated)
     return image
 
 
-def _decode(path: str, whole: tuple[Size, ResizeMode] | None = None) -> tuple[Image.Image, int]:
-    """An image, and how many pixels of the file, in each direction, one of its pixels stands for.
+def _decode(
+    path: str, levels: int | None, whole: tuple[Size, ResizeMode] | None = None
+) -> _Decoded:
+    """An image, and what was found about its file.
 
     Args:
         path: the image file.
+        levels: bits in use of samples of more than 8.
         whole: the size and resize mode of a picture of the whole image, if nothing else is wanted.
     """
     try:
         _require_regular(path)
         # Not by its name: Pillow would map plain TIFFs into memory, and scramble turned ones.
-        with Path(path).open("rb") as file, Image.open(file) as image:
-            if image.format == "EPS":
-                raise OSError("PostScript is a program, not an image")
-            scale = _reduce(image, *whole) if whole else 1
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return to_rgb(image), scale
+        with Path(path).open("rb") as file:
+            try:
+                return _read(file, levels, whole)
+            except Exception:
+                file.seek(0)
+                spare = without_metadata(file.read())
+                if spare is None:
+                    raise
+                try:
+                    found = _read(BytesIO(spare), levels, whole)
+                except Exception:  # so the first reason is the true one
+                    found = None
+                if found is None:
+                    raise
+                return found._replace(notices=(*found.notices, METADATA))
     except Exception as error:  # decoders meet broken files with exceptions of any kind
         raise DataError(f"The image {path} cannot be decoded ({_reason(error)}).") from error
+
+
+def _read(file: BinaryIO, levels: int | None, whole: tuple[Size, ResizeMode] | None) -> _Decoded:
+    with Image.open(file) as image:
+        if image.format == "EPS":
+            raise OSError("PostScript is a program, not an image")
+        scale = 1
+        notices: tuple[str, ...] = ()
+        if isinstance(image, JpegImageFile):
+            scale = _reduce(image, *whole) if whole else 1
+            if not load_jpeg(image, file):
+                notices = (NO_END,)
+        elif (deep := read_deep(image, file)) is not None:
+            bits = ALL_BITS if levels is None else levels
+            notices = (CLIPPED,) if deep.exceeds(bits) else ()
+            picture = to_rgb(deep.to_image(bits))
+            return _Decoded(_upright(picture, image), 1, notices, deep.range)
+        image.load()
+        return _Decoded(_upright(to_rgb(image), image), scale, notices, None)
+
+
+def _upright(picture: Image.Image, image: Image.Image) -> Image.Image:
+    """A picture turned as its image, which is loaded, says."""
+    method = UPRIGHT.get(read_orientation(image))
+    return picture if method is None else picture.transpose(method)
 
 
 def _require_regular(path: str) -> None:
@@ -118,13 +214,13 @@ def _require_size(path: str, found: tuple[int, int], annotated: tuple[int, int] 
         )
 
 
-def _reduce(image: Image.Image, size: Size, resize_mode: ResizeMode) -> int:
+def _reduce(image: JpegImageFile, size: Size, resize_mode: ResizeMode) -> int:
     """Let a JPEG be decoded at 1/8, 1/4 or 1/2 of its scale if enough pixels remain.
 
     Only at a scale that divides both sides: then no edge falls within a pixel.
     """
     width, height = image.size
-    if image.getexif().get(ExifTags.Base.Orientation) in TURNED:
+    if read_orientation(image) in TURNED:
         width, height = height, width
     x0, y0, x1, y1 = match_aspect_ratio((0, 0, width, height), size, resize_mode)
     surplus = min((x1 - x0) / size[1], (y1 - y0) / size[0]) / OVERSAMPLING
