@@ -4,9 +4,11 @@ from .errors import DataError as DataError
 from .loading import ImageData as ImageData
 from .sources import Cifar as Cifar
 from .sources import Coco as Coco
+from .sources import FashionMnist as FashionMnist
 from .sources import ImageFolder as ImageFolder
 from .sources import Index as Index
 from .sources import Item as Item
 from .sources import Source as Source
 from .sources import Synthetic as Synthetic
+from .sources import Table as Table
 from .splits import Splits as Splits

@@ -1,20 +1,29 @@
-"""Fetches a data set, and only what is missing: `python scripts/download.py taco|trashnet`."""
+"""Fetches a data set, and only what is missing of it: `python scripts/download.py NAME`."""
 
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from datamodules.downloads import MISSING_LIST, Limits, Report, default_root, taco, trashnet
+from datamodules.downloads import (
+    MISSING_LIST,
+    Limits,
+    Report,
+    default_root,
+    fashion_mnist,
+    taco,
+    trashnet,
+)
 from datamodules.errors import DataError
 from lightning_modules.config import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 
-NAMES = ("taco", "trashnet")
+NAMES = ("taco", "trashnet", "fashion_mnist")
 KEYS = {
     "root": OwnKey("DIR", "(default: data/NAME, or NAME in MODEL_DIET_DATA)"),
     "url": OwnKey(
-        "ADDRESS", "of taco's annotations or of trashnet's archive (default: the official ones)"
+        "ADDRESS",
+        "of taco's annotations, trashnet's archive or fashion_mnist's folder (default: official)",
     ),
 }
 LIMITS = {
@@ -40,12 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     root = Path(own["root"]) if "root" in own else default_root(name)
     if name == "taco":
         report = taco.download_taco(root, annotations=flags.annotations, **given)
-    elif flags.annotations is None:
-        report = trashnet.download_trashnet(root, **given)
-    else:
+    elif flags.annotations is not None:
         raise ConfigError(
             f"--annotations {flags.annotations} is for taco; {name} has no such file."
         )
+    elif name == "trashnet":
+        report = trashnet.download_trashnet(root, **given)
+    else:
+        report = fashion_mnist.download_fashion_mnist(root, **given)
     show(name, report, usual="root" not in own)
 
 
@@ -53,7 +64,7 @@ def _parser() -> ScriptParser:
     parser = ScriptParser(
         description="Fetches a data set. What is there already stays, and an interrupted download "
         "is continued by the same command.",
-        usage="taco|trashnet [root=DIR] [url=ADDRESS] [--flags]",
+        usage="taco|trashnet|fashion_mnist [root=DIR] [url=ADDRESS] [--flags]",
         keys=KEYS,
         overrides=False,
     )
@@ -92,20 +103,21 @@ def show(name: str, report: Report, *, usual: bool) -> None:
     """
     there, gone = report.total - len(report.missing), list(report.missing.items())
     print(
-        f"{name:<9} {there} of {report.total} images in {report.root}, {report.fetched} of them new"
+        f"{name:<9} {there} of {report.total} {report.what} in {report.root}, {report.fetched} of "
+        "them new"
     )
     for target, reason in gone[:SHOWN]:
         print(f"  {target.path.relative_to(report.root)}: {reason}")
     if len(gone) > SHOWN:
         print(f"  and {len(gone) - SHOWN} more")
     words = [f"data={name}"] + ([] if usual else [f"data.root={report.root}"])
-    if gone:
+    if gone and name == "taco":
         words.append(f"data.source.annotations={taco.AVAILABLE}")
-    if there:
+    if there and (name == "taco" or not gone):
         print(f"{'next':<9} python run.py {shlex.join(words)}")
     if gone:
         raise DataError(
-            f"{len(gone)} of {report.total} images could not be had "
+            f"{len(gone)} of {report.total} {report.what} could not be had "
             f"({report.root / MISSING_LIST} says why); the same command tries them again."
         )
 

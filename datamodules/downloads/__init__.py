@@ -1,4 +1,4 @@
-"""Fetching data sets (TACO, TrashNet), and only what is missing of them.
+"""Fetching data sets (TACO, TrashNet, Fashion-MNIST), and only what is missing of them.
 
 Imports `sources`, `workers` and the ground floor.
 """

@@ -1,3 +1,4 @@
+from .fashion_mnist import download_fashion_mnist as download_fashion_mnist
 from .fetching import Target as Target
 from .limits import Limits as Limits
 from .root_folder import MISSING_LIST as MISSING_LIST

@@ -54,12 +54,14 @@ class Report:
         total: files that belong to it.
         fetched: those that came by this call.
         missing: those that could not be had -> reason.
+        what: what the files are.
     """
 
     root: Path
     total: int
     fetched: int
     missing: Mapping[Target, str] = field(default_factory=dict)
+    what: str = "images"
 
 
 def write_missing(root: Path, missing: Mapping[Target, str]) -> None:

@@ -1,4 +1,4 @@
-"""Where images come from: image folders, COCO files, CIFAR, and a drawn data set.
+"""Where images come from: folders, COCO files, tables, CIFAR, Fashion-MNIST, a drawn data set.
 
 Imports `workers` and the ground floor (errors, files, schema); neither torch nor OpenCV before a
 source is prepared.

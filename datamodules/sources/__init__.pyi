@@ -1,6 +1,7 @@
 from .cifar import Cifar as Cifar
 from .coco import Coco as Coco
 from .coco_file import read_coco as read_coco
+from .fashion_mnist import FashionMnist as FashionMnist
 from .image_folder import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .image_folder import ImageFolder as ImageFolder
 from .image_folder import image_files as image_files
@@ -10,3 +11,4 @@ from .source import Item as Item
 from .source import LeftOut as LeftOut
 from .source import Source as Source
 from .synthetic import Synthetic as Synthetic
+from .tables.table import Table as Table

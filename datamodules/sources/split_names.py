@@ -8,7 +8,7 @@ SPLIT_WORDS = {
     "test": ("test", "testing", "tst", "holdout"),
 }
 _SPLIT_OF = {word: split for split, words in SPLIT_WORDS.items() for word in words}
-# `seg_train`, `training_set`, `Train-Images`, `val_data`, `seg_train`: what stands beside the word.
+# `seg_train`, `training_set`, `Train-Images`, `seg_train`: what stands beside the word.
 _BESIDE = re.compile(r"^seg[-_ .]+|[-_ .]*(?:set|data|dataset|split|images?|imgs|img)$")
 
 

@@ -36,6 +36,7 @@ def source_identity(data: DictConfig) -> dict[str, Any]:
     source = plain(data.source)
     if "root" in source:
         source["root"] = os.path.realpath(source["root"])
+    source.pop("unpacked_dir", None)  # where images are written out says nothing of which they are
     return source
 
 

@@ -30,9 +30,9 @@ def typed(homes, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "Nothing cannot be downloaded; name one of taco, trashnet."),
-        (["imagenet"], "imagenet cannot be downloaded; name one of taco, trashnet."),
-        (["taco", "trashnet"], "name one of taco, trashnet."),
+        ([], "Nothing cannot be downloaded; name one of taco, trashnet, fashion_mnist."),
+        (["imagenet"], "imagenet cannot be downloaded; name one of taco, trashnet, fashion_mnist."),
+        (["taco", "trashnet"], "name one of taco, trashnet, fashion_mnist."),
         (["taco", "roots=x"], "roots=x is no key of this script; own keys: root, url."),
         (["taco", "url=file:///etc/passwd"], "is not one of http or https"),
         (["trashnet", "--annotations", "x"], "--annotations x is for taco"),
@@ -87,4 +87,18 @@ def test_the_end_of_a_download_that_lacks_much(capsys):
     nothing = Report(root=Path("data/taco"), total=30, fetched=0, missing=missing)
     with pytest.raises(DataError):
         show("taco", nothing, usual=True)
+    assert "next" not in capsys.readouterr().out
+
+
+def test_the_end_of_a_download_of_files(capsys):
+    root = Path("data/fashion_mnist")
+    show("fashion_mnist", Report(root=root, total=4, fetched=1, what="files"), usual=True)
+    assert capsys.readouterr().out == (
+        "fashion_mnist 4 of 4 files in data/fashion_mnist, 1 of them new\n"
+        "next      python run.py data=fashion_mnist\n"
+    )
+    missing = {Target("http://x", root / "a.gz", lambda path: None): "404 Not Found"}
+    with pytest.raises(DataError, match=r"^1 of 4 files could not be had \(.*missing.csv says why"):
+        show("fashion_mnist", Report(root=root, total=4, fetched=0, missing=missing, what="files"),
+             usual=True)  # fmt: skip
     assert "next" not in capsys.readouterr().out

@@ -27,7 +27,8 @@ def composed(compose_config, homes):
 
     def make(group, option):
         plus = "+" if group in ("teacher", "compression") else ""
-        needs = ["data.root=/photos"] if option in ("image_folder", "coco") else []
+        rootless = ("image_folder", "coco", "csv", "huggingface")
+        needs = ["data.root=/photos"] if option in rootless else []
         needs += ["+compression=tucker"] if option == "original" else []
         return compose_config(f"{plus}{group}={option}", *needs)
 

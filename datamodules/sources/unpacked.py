@@ -1,0 +1,75 @@
+"""Images that lie packed in other files are written out once; here is where, and what is kept."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from datamodules.errors import DataError
+from datamodules.sources.source import Index, Item, LeftOut
+
+UNPACKED_DIR = ".cache/unpacked"
+INDEX = "index.json"
+
+
+def unpacked_folder(
+    unpacked_dir: str, name: str, files: Iterable[Path], settings: object = None
+) -> Path:
+    """The folder into which the images of these files are written; another one once they change.
+
+    Args:
+        unpacked_dir: holds such folders; never the user's own, which may be read-only.
+        name: what the folder's name begins with.
+        files: what the images come from, known by path, size and time.
+        settings: plain data that decides, too, what is written.
+
+    Raises:
+        DataError: a file cannot be looked at.
+    """
+    known = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise DataError(f"{file} cannot be read ({error.strerror or error}).") from None
+        known.append((str(file.resolve()), status.st_size, status.st_mtime_ns))
+    digest = hashlib.sha256(json.dumps([sorted(known), settings]).encode()).hexdigest()
+    return Path(unpacked_dir) / f"{name}_{digest[:12]}"
+
+
+def write_index(folder: Path, index: Index) -> None:
+    """Keep what was found beside the images; their paths are relative to `folder`, or absolute."""
+    content = {
+        "class_names": index.class_names,
+        "splits": {
+            split: [(item.path, item.label, item.group) for item in items]
+            for split, items in index.splits.items()
+        },
+        "left_out": [left._asdict() for left in index.left_out],
+        "notes": index.notes,
+    }
+    (folder / INDEX).write_text(json.dumps(content))
+
+
+def read_index(folder: Path) -> Index:
+    """What `write_index` kept.
+
+    Raises:
+        DataError: the folder was changed by others.
+    """
+    try:
+        content = json.loads((folder / INDEX).read_bytes())
+        return Index(
+            class_names=tuple(content["class_names"]),
+            splits={
+                split: [Item(str(folder / path), label, None, group) for path, label, group in rows]
+                for split, rows in content["splits"].items()
+            },
+            left_out=tuple(LeftOut(**left) for left in content["left_out"]),
+            notes=tuple(content["notes"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder} was written by this program and is damaged ({error}): remove it, and it is "
+            "made again."
+        ) from None
