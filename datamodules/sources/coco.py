@@ -1,36 +1,47 @@
 """COCO detection files: every box becomes one picture of one class."""
 
-import logging
-import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from datamodules.errors import DataError
+from datamodules.schema import checked
 from datamodules.sources.class_map import read_class_map, require_complete
-from datamodules.sources.coco_file import CocoFile, Id, read_coco
-from datamodules.sources.cropping import BoxCount, Cropping
+from datamodules.sources.coco_boxes import BoxFormat
+from datamodules.sources.coco_exports import DEFAULT, annotation_files
+from datamodules.sources.coco_file import Id, leads_outside
+from datamodules.sources.coco_images import require_present as require_present
+from datamodules.sources.coco_notes import all_notes, left_out
+from datamodules.sources.coco_split import CocoSplit
+from datamodules.sources.cropping import Cropping
 from datamodules.sources.source import Index, Item
+from datamodules.sources.turned_boxes import BoxesOn, Evidence
 
-log = logging.getLogger(__name__)
+Missing = Literal["refuse", "skip"]
 
 
 class Coco:
-    """Crops of a COCO detection set, not yet split.
+    """Crops of a COCO detection set, in the splits of its annotation files or not yet split.
 
     Each box is clipped to its image, widened by `margin` and squared around its centre; what then
     lies outside the image is padded when the crop is cut. Crowds (`iscrowd: 1`) are left out.
-    Annotated sizes and boxes are those of the image turned upright, as EXIF says.
+    Sizes that the annotations lack are read from the images.
 
     Args:
         root: folder of the images and of the annotation file.
-        annotations: the annotation file, relative to `root`.
+        annotations: the annotation file or a folder of them, relative to `root`, or the file of
+            each split. Where the default is absent, a file for each split is looked for.
         class_map: name or path of a class map; None makes every category a class. A class without
             any box is left out.
         margin: added to a box at both ends, as a fraction of its width and of its height.
         min_size: boxes whose longer side is shorter are dropped, in pixels.
         square: make boxes squares of the longer side; else they keep their aspect ratio.
+        boxes: what boxes of photographs with an EXIF orientation were drawn on: the `upright`
+            image, or the pixels as they are stored (`raw`). `auto` tells by the annotated sizes,
+            where these fit both by those of the other photographs, and else takes `upright`.
+        box_format: `xywh`, as COCO has it, or `xyxy`, of exports that write two corners.
+        missing: `refuse` listed images that are absent, or `skip` them.
         how_to_get: sentence for a user who has no such data yet.
     """
 
@@ -40,31 +51,34 @@ class Coco:
         self,
         *,
         root: str,
-        annotations: str = "annotations.json",
+        annotations: str | Mapping[str, str] = DEFAULT,
         class_map: str | None = None,
         margin: float = 0.1,
         min_size: float = 16,
         square: bool = True,
+        boxes: BoxesOn = "auto",
+        box_format: BoxFormat = "xywh",
+        missing: Missing = "refuse",
         how_to_get: str = "",
     ) -> None:
         self.root = Path(root)
-        self.annotations = self.root / annotations
+        self.annotations = annotations
         self.class_map = class_map
         self.cropping = Cropping(margin=margin, min_size=min_size, square=square)
+        self.boxes: BoxesOn = checked("data.source.boxes", boxes, BoxesOn)
+        self.box_format: BoxFormat = checked("data.source.box_format", box_format, BoxFormat)
+        self.missing: Missing = checked("data.source.missing", missing, Missing)
         self.how_to_get = how_to_get
-        self._notes: list[str] = []
 
     def check(self) -> tuple[str, ...]:
         """The class names; `DataError` for unusable annotations or absent images."""
-        items = (item for split in self._index.splits.values() for item in split)
-        require_present(self.root, dict.fromkeys(item.group for item in items), self.how_to_get)
-        return self._index.class_names
+        names = self._index.class_names
+        for part in self._parts if self.missing == "refuse" else ():
+            part.require_images(self.how_to_get)
+        return names
 
     def prepare(self) -> None:
-        """Say, once, what of the annotations is not used; the images are the user's."""
-        _ = self._index
-        while self._notes:
-            log.info("%s: %s.", self.annotations, self._notes.pop(0))
+        """Nothing to make: the images are the user's."""
 
     def read(self) -> Index:
         """Read the annotations and make the crops.
@@ -75,18 +89,39 @@ class Coco:
         return self._index
 
     @cached_property
+    def _parts(self) -> list[CocoSplit]:
+        return [
+            CocoSplit(
+                self.root,
+                file,
+                boxes_on=self.boxes,
+                box_format=self.box_format,
+                how_to_get=self.how_to_get,
+            )
+            for file in annotation_files(self.root, self.annotations)
+        ]
+
+    @cached_property
     def _index(self) -> Index:
-        file = read_coco(self.annotations, self.how_to_get)
-        class_of = self._class_of_category(file.categories)
-        names = sorted(set(class_of.values()))
-        label_of = {category: names.index(name) for category, name in class_of.items()}
-        count = BoxCount(len(file.boxes))
-        items = self._items(file, label_of, count)
-        if not items:
-            raise DataError(f"{self.annotations} leaves nothing to learn from: {count}.")
-        used, items = _without_empty_classes(names, items)
-        self._notes = _notes(file, count, [name for name in names if name not in used])
-        return Index(used, {"unsplit": items})
+        parts = self._parts
+        class_of = [self._class_of_category(part.categories) for part in parts]
+        names = sorted({name for found in class_of for name in found.values()})
+        others = sum((part.evidence for part in parts), Evidence())
+        splits: dict[str, list[Item]] = {}
+        for part, found in zip(parts, class_of, strict=True):
+            label_of = {category: names.index(name) for category, name in found.items()}
+            items = self._items(part, label_of, others)
+            if items:
+                splits[part.split] = items
+            elif part.split != "test" or len(parts) == 1:
+                part.require_images(self.how_to_get)
+                raise DataError(f"{part.path} leaves nothing to learn from: {part.count}.")
+        _require_one_claim(parts, splits)
+        used, splits = _without_empty_classes(names, splits)
+        empty = [name for name in names if name not in used]
+        as_given = [part.path for part in parts] == [self.root / str(self.annotations)]
+        notes = all_notes(parts, others, as_given=as_given, empty=empty)
+        return Index(used, splits, left_out=left_out(parts), notes=tuple(notes))
 
     def _class_of_category(self, categories: dict[Id, str]) -> dict[Id, str]:
         """Category id -> class name, without the dropped categories."""
@@ -97,81 +132,46 @@ class Coco:
         found = {i: class_map[name] for i, name in categories.items()}
         return {i: name for i, name in found.items() if name is not None}
 
-    def _items(self, file: CocoFile, label_of: dict[Id, int], count: BoxCount) -> list[Item]:
+    def _items(self, part: CocoSplit, label_of: Mapping[Id, int], others: Evidence) -> list[Item]:
         """One item per usable box, those of one image side by side; notes the fate of all."""
-        boxes_of = defaultdict(list)
-        for box in file.boxes:
-            boxes_of[box.image_id].append(box)
         items = []
-        for image in file.images:
-            path = str(self.root / image.name)
-            size = image.width, image.height
-            boxes = boxes_of.pop(image.id, ())
-            for label, crop in self.cropping.crops(image, boxes, label_of, count):
-                items.append(Item(path, label, crop, image.name, size))
-        count.dropped["of unlisted images"] = sum(map(len, boxes_of.values()))
+        for image, boxes, size in part.upright(others):
+            crops = list(self.cropping.crops(image, boxes, label_of, part.count))
+            if not crops:
+                continue
+            part.used.append(image.name)
+            group = part.found.files.get(image.name)
+            if group is None and (self.missing == "skip" or leads_outside(image.name)):
+                continue
+            group = group or image.name  # the annotations of absent images can be read, too
+            path = str(self.root / group)
+            items += [Item(path, label, crop, group, size) for label, crop in crops]
+        part.count.drop("of unlisted images", "", part.unlisted_boxes())
         return items
 
 
 def _without_empty_classes(
-    names: list[str], items: list[Item]
-) -> tuple[tuple[str, ...], list[Item]]:
+    names: Sequence[str], splits: Mapping[str, Sequence[Item]]
+) -> tuple[tuple[str, ...], dict[str, list[Item]]]:
     """The names of the classes that have items, and the items with labels into these names."""
-    used = sorted({item.label for item in items})
-    if len(used) < len(names):
-        label_of = {old: new for new, old in enumerate(used)}
-        items = [item._replace(label=label_of[item.label]) for item in items]
-    return tuple(names[label] for label in used), items
+    used = sorted({item.label for items in splits.values() for item in items})
+    label_of = {old: new for new, old in enumerate(used)}
+    kept = {
+        split: [item._replace(label=label_of[item.label]) for item in items]
+        for split, items in splits.items()
+    }
+    return tuple(names[label] for label in used), kept
 
 
-def _notes(file: CocoFile, count: BoxCount, empty: list[str]) -> list[str]:
-    """What a user should know of the annotations that were read."""
-    notes = [str(count)] if count.clipped or count.dropped.total() else []
-    ids = Counter(box.id for box in file.boxes if box.id is not None)
-    if repeated := sum(n > 1 for n in ids.values()):
-        notes.append(f"{repeated} annotation ids occur twice or more, and all their boxes are read")
-    if empty:
-        notes.append(f"no box is left of {', '.join(empty)}, so these classes are left out")
-    return notes
-
-
-def require_present(root: Path, names: Iterable[str], how_to_get: str = "") -> None:
-    """Raise `DataError` with the count and the first of those names that are no file in `root`.
-
-    Each folder is listed once, which is several times faster than asking for every file.
-    """
-    folders: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for name in names:
-        folder, base = os.path.split(name)
-        folders[folder].append((base, name))
-    absent = []
-    for folder, files in folders.items():
-        present = _files_in(root / folder)
-        absent += [name for base, name in files if base not in present]
-    if absent:
-        count = sum(map(len, folders.values()))
-        raise DataError(
-            f"{len(absent)} of {count} annotated images are not among the files of {root}, first "
-            f"{absent[0]!r}: download them or remove them from the annotations. "
-            f"{how_to_get}".strip()
-        )
-
-
-def _files_in(folder: Path) -> set[str]:
-    """Names of the files of a folder, and of links to files; none where it is absent."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if _is_file(entry)}
-    except PermissionError:
-        raise DataError(
-            f"The folder {folder} may not be listed: get the right to read it."
-        ) from None
-    except OSError:
-        return set()
-
-
-def _is_file(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:  # links in a circle
-        return False
+def _require_one_claim(parts: Sequence[CocoSplit], splits: Mapping[str, Sequence[Item]]) -> None:
+    """Raise `DataError` if two files take one image, and found it only by the end of its name."""
+    groups = {split: {item.group for item in items} for split, items in splits.items()}
+    for part in parts:
+        others = set().union(*(found for split, found in groups.items() if split != part.split))
+        for name in part.found.by_ends:
+            if part.found.files[name] in others:
+                raise DataError(
+                    f"{part.path} lists {name!r}, for which only the image "
+                    f"{part.found.files[name]} of another annotation file is there: each split "
+                    "must have its own images."
+                )

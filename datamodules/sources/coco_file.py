@@ -3,7 +3,7 @@
 import json
 import os
 import reprlib
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,16 +16,20 @@ LIMIT = 1e9  # pixels: larger numbers, infinities and NaN are mistakes
 
 
 class CocoImage(NamedTuple):
-    """A listed image: its file name, normalised and relative to the root, and its upright size."""
+    """A listed image: its file name, normalised and relative to the root, and its size in pixels.
+
+    What a file that is not read strictly leaves open: the name may lead anywhere, and both sides
+    may be None.
+    """
 
     id: Id
     name: str
-    width: int
-    height: int
+    width: int | None
+    height: int | None
 
 
 class CocoBox(NamedTuple):
-    """A box (x, y, width, height in pixels of the upright image) of one category."""
+    """A box (x, y, width, height in pixels) of one category."""
 
     id: Id | None
     image_id: Id
@@ -59,6 +63,10 @@ def _is_side(value: Any) -> bool:
     return _is_number(value) and value >= 1 and value == int(value)
 
 
+def _is_side_or_none(value: Any) -> bool:
+    return value is None or _is_side(value)
+
+
 def _is_box(value: Any) -> bool:
     return type(value) is list and len(value) == 4 and all(map(_is_number, value))
 
@@ -89,15 +97,19 @@ FIELDS = {
     },
     "categories": {"id": _ID, "name": _NAME},
 }
+_OPEN_SIDE = _SIDE._replace(fits=_is_side_or_none, default=None)
+OPEN_FIELDS = {**FIELDS, "images": {**FIELDS["images"], "width": _OPEN_SIDE, "height": _OPEN_SIDE}}
 KEPT = {*FIELDS, *(name for fields in FIELDS.values() for name in fields)}
 
 
-def read_coco(path: Path, how_to_get: str = "") -> CocoFile:
+def read_coco(path: Path, how_to_get: str = "", *, strict: bool = True) -> CocoFile:
     """Read the images, boxes and categories, and nothing else (polygons take most of such files).
 
     Args:
         path: the annotation file.
         how_to_get: sentence for a user who has no such data yet.
+        strict: refuse images without a size and names that lead out of the folder; else both are
+            left to be found among the files.
 
     Raises:
         DataError: the file is absent, not JSON, not COCO, or lists images outside its folder.
@@ -108,13 +120,17 @@ def read_coco(path: Path, how_to_get: str = "") -> CocoFile:
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list):
             raise DataError(f"{path} is not a COCO detection file: it has no list {key!r}.")
-        values[key] = rows(path, key, entries)
+        fields = FIELDS if strict else OPEN_FIELDS
+        values[key] = rows(path, key, entries, fields[key])
     _require_unique(path, "image id", (row[0] for row in values["images"]))
     _require_unique(path, "category id", (row[0] for row in values["categories"]))
-    names = inside_root(path, [row[1] for row in values["images"]])
+    listed = [row[1] for row in values["images"]]
+    names = normalized_names(path, listed)
+    if strict:
+        _require_inside(path, names, listed)
     _require_unique(path, "image file", names)
     images = [
-        CocoImage(id, name, int(width), int(height))
+        CocoImage(id, name, *_sides(width, height))
         for name, (id, _, width, height) in zip(names, values["images"], strict=True)
     ]
     boxes = [
@@ -124,6 +140,11 @@ def read_coco(path: Path, how_to_get: str = "") -> CocoFile:
     file = CocoFile(images, boxes, dict(values["categories"]))
     _require_known_categories(path, file)
     return file
+
+
+def _sides(width: float | None, height: float | None) -> tuple[int, int] | tuple[None, None]:
+    """Both, or neither: half a size says nothing."""
+    return (None, None) if width is None or height is None else (int(width), int(height))
 
 
 def _read_json(path: Path, how_to_get: str) -> Any:
@@ -165,13 +186,13 @@ def _require_known_categories(path: Path, file: CocoFile) -> None:
             )
 
 
-def rows(path: Path, key: str, entries: list) -> list[list]:
-    """The values of each entry's fields, in the order of `FIELDS`.
+def rows(path: Path, key: str, entries: list, known: Mapping[str, _Field]) -> list[list]:
+    """The values of each entry's fields, in the order of `known`.
 
     Raises:
         DataError: an entry is no object, or lacks a field or its value is not valid.
     """
-    fields = FIELDS[key].items()
+    fields = known.items()
     found = []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
@@ -188,21 +209,35 @@ def rows(path: Path, key: str, entries: list) -> list[list]:
     return found
 
 
-def inside_root(path: Path, names: Sequence[str]) -> list[str]:
-    """The names normalised ("a/./b.jpg" is "a/b.jpg").
+def normalized_names(path: Path, names: Sequence[str]) -> list[str]:
+    """The names normalised ("a/./b.jpg" is "a/b.jpg"), but for addresses of the web.
 
     Raises:
-        DataError: a name that `path` lists is no file name, or leads out of the root.
+        DataError: a name that `path` lists is that of a folder.
     """
     normalized = []
     for number, name in enumerate(names):
-        clean = os.path.normpath(name)
+        clean = name if "://" in name else os.path.normpath(name)
         if clean == os.curdir:
             raise DataError(f"{path}: entry {number} of 'images' names a folder, {name!r}.")
-        if Path(clean).is_absolute() or Path(clean).parts[0] == os.pardir:
-            raise DataError(
-                f"{path} lists the image {name!r}, which is outside its folder: list the images "
-                "relative to data.root."
-            )
         normalized.append(clean)
     return normalized
+
+
+def _require_inside(path: Path, names: Sequence[str], listed: Sequence[str]) -> None:
+    for name, as_listed in zip(names, listed, strict=True):
+        if leads_outside(name):
+            raise outside_folder(path, as_listed)
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a normalised name is no place below a folder."""
+    return "://" in name or Path(name).is_absolute() or Path(name).parts[0] == os.pardir
+
+
+def outside_folder(path: Path, name: str) -> DataError:
+    """The sentence of an annotation file and a name that leads out of its folder."""
+    return DataError(
+        f"{path} lists the image {name!r}, which is outside its folder: list the images relative "
+        "to data.root."
+    )

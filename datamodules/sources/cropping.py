@@ -6,19 +6,40 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from datamodules.schema import Flag, Within, declared
-from datamodules.sources.coco_file import CocoBox, CocoImage, Id
-from datamodules.sources.source import Box
+from datamodules.sources.coco_file import LIMIT, CocoBox, CocoImage, Id
+from datamodules.sources.source import Box, LeftOut
 
 Corners = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 
 
 @dataclass
 class BoxCount:
-    """How many boxes were clipped to their image, and how many dropped, by reason."""
+    """How many boxes were clipped to their image, and how many dropped, by reason.
+
+    Attributes:
+        boxes: all that there are.
+        clipped: those that reach beyond their image.
+        dropped: reason -> how many.
+        first: reason -> an image of such a box.
+    """
 
     boxes: int
     clipped: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def drop(self, reason: str, image: str, boxes: int = 1) -> None:
+        """Count dropped boxes of an image."""
+        if boxes:
+            self.dropped[reason] += boxes
+            self.first.setdefault(reason, image)
+
+    def left_out(self) -> list[LeftOut]:
+        """The dropped boxes, the most frequent reason first."""
+        return [
+            LeftOut(f"boxes {reason}", count, self.first[reason])
+            for reason, count in self.dropped.most_common()
+        ]
 
     def __str__(self) -> str:
         total = f"clipped {self.clipped}, dropped {self.dropped.total()} of {self.boxes} boxes"
@@ -63,11 +84,11 @@ class Cropping:
             corners = _clip(box.bbox, image)
             reason = self._why_dropped(box, corners, label_of)
             if reason is not None:
-                count.dropped[reason] += 1
+                count.drop(reason, image.name)
                 continue
             crop = label_of[box.category_id], self._widen(corners)
             if crop in found:
-                count.dropped["repeated"] += 1
+                count.drop("repeated", image.name)
                 continue
             found.add(crop)
             count.clipped += corners != _corners(box.bbox)
@@ -111,4 +132,6 @@ def _corners(bbox: Corners) -> Corners:
 def _clip(bbox: Corners, image: CocoImage) -> Corners:
     """The part of a box inside the image: without area where there is none."""
     x0, y0, x1, y1 = _corners(bbox)
-    return max(x0, 0), max(y0, 0), min(x1, image.width), min(y1, image.height)
+    # A file whose size nobody could read is refused when it is decoded.
+    width, height = image.width or LIMIT, image.height or LIMIT
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)

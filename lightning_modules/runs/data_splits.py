@@ -13,6 +13,8 @@ from lightning_modules.registry import plain
 
 FOLD_KEYS = ("fold", "num_folds", "train_on_all")
 SPLIT_KEYS = ("split", *FOLD_KEYS, "exclude")
+# Settings of sources that came later: at these values the data are those of before.
+LATER_SETTINGS = {"boxes": "auto", "box_format": "xywh", "missing": "refuse"}
 
 
 def make_splits(cfg: DictConfig) -> Splits:
@@ -33,7 +35,8 @@ def make_splits(cfg: DictConfig) -> Splits:
 
 def source_identity(data: DictConfig) -> dict[str, Any]:
     """The source's settings, with an absolute root."""
-    source = plain(data.source)
+    settings: dict[str, Any] = plain(data.source)
+    source = {k: v for k, v in settings.items() if LATER_SETTINGS.get(k, ...) != v}
     if "root" in source:
         source["root"] = os.path.realpath(source["root"])
     source.pop("unpacked_dir", None)  # where images are written out says nothing of which they are

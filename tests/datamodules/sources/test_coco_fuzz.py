@@ -68,7 +68,7 @@ def _try(root, data: bytes, **changes) -> bool:
     assert len(set(items)) == len(items)
     for item in items:
         assert item.path == f"{root}/{item.group}" and ".." not in item.group
-        assert all(type(side) is int for side in (*item.box, *item.size))
+        assert all(type(side) is int for side in (*item.box, *(item.size or ())))
         assert item.box[0] < item.box[2] and item.box[1] < item.box[3]
     return True
 

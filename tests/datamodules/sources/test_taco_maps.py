@@ -77,12 +77,14 @@ def test_class_counts(official, name):
     assert found.total() == {"taco6": 3293, "taco9": 3556}.get(name, 4784)
 
 
-def test_the_category_without_a_box_is_said(caplog):
-    caplog.set_level("INFO")
-    Coco(root=str(ROOT), class_map="taco60").prepare()
-    assert [message.partition(".json: ")[2] for message in caplog.messages] == [
-        "clipped 7, dropped 4 of 4784 boxes (4 shorter than min_size=16).",
+def test_the_category_without_a_box_is_said():
+    index = Coco(root=str(ROOT), class_map="taco60").read()
+    assert [(one.count, one.reason) for one in index.left_out if "boxes sh" in one.reason] == [
+        (4, "boxes shorter than min_size=16")
+    ]
+    assert [note.partition(".json: ")[2] for note in index.notes] == [
         "2 annotation ids occur twice or more, and all their boxes are read.",
+        "clipped 7 of 4784 boxes to their image.",
         "no box is left of Plastified paper bag, so these classes are left out.",
     ]
 
