@@ -125,9 +125,7 @@ def read_coco(path: Path, how_to_get: str = "", *, strict: bool = True) -> CocoF
     _require_unique(path, "image id", (row[0] for row in values["images"]))
     _require_unique(path, "category id", (row[0] for row in values["categories"]))
     listed = [row[1] for row in values["images"]]
-    names = normalized_names(path, listed)
-    if strict:
-        _require_inside(path, names, listed)
+    names = inside_root(path, listed) if strict else normalized_names(path, listed)
     _require_unique(path, "image file", names)
     images = [
         CocoImage(id, name, *_sides(width, height))
@@ -224,10 +222,17 @@ def normalized_names(path: Path, names: Sequence[str]) -> list[str]:
     return normalized
 
 
-def _require_inside(path: Path, names: Sequence[str], listed: Sequence[str]) -> None:
-    for name, as_listed in zip(names, listed, strict=True):
-        if leads_outside(name):
-            raise outside_folder(path, as_listed)
+def inside_root(path: Path, names: Sequence[str]) -> list[str]:
+    """The same names.
+
+    Raises:
+        DataError: a name that `path` lists is no file name, or leads out of the root.
+    """
+    normalized = normalized_names(path, names)
+    for name, clean in zip(names, normalized, strict=True):
+        if leads_outside(clean):
+            raise outside_folder(path, name)
+    return normalized
 
 
 def leads_outside(name: str) -> bool:
