@@ -1,3 +1,4 @@
+from .arrangement import pool as pool
 from .exclusion import leave_out as leave_out
 from .exclusion_list import Excluded as Excluded
 from .exclusion_list import keep_list as keep_list
@@ -11,6 +12,5 @@ from .split_file import is_record as is_record
 from .split_file import read_split_file as read_split_file
 from .split_file import write_split_file as write_split_file
 from .splits import Splits as Splits
-from .splits import pool as pool
 from .stratification import groups_per_label as groups_per_label
 from .stratification import stratified_split as stratified_split

@@ -32,12 +32,14 @@ class SplitRecord:
         fold_of: number of folds -> image -> its fold, from "0".
         root: absolute folder of the images; None where nobody said it.
         of_run: whether it belongs to one run or study, so that no other one may add to it.
+        key: what it was made for, as whoever wrote it says.
     """
 
     split_of: Mapping[str, str] = field(default_factory=dict)
     fold_of: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     root: str | None = None
     of_run: bool = False
+    key: str | None = None
 
     def updated(self, later: "SplitRecord") -> "SplitRecord":
         """What this record says, and what a later one says besides or otherwise."""
@@ -71,7 +73,7 @@ def read_split_file(path: Path) -> SplitRecord:
         raise _not_ours(path)
     try:
         about = json.loads(first.removeprefix(MARK))
-        root, of_run = about["root"], about["of_run"]
+        root, of_run, key = about["root"], about["of_run"], about.get("key")
     except (ValueError, KeyError, TypeError):
         raise _not_ours(path) from None
     split_of, fold_of = {}, {int(n): {} for n in counts}
@@ -86,7 +88,7 @@ def read_split_file(path: Path) -> SplitRecord:
                 raise _wrong_line(path, number, [image, split, *folds], names)
             if fold:
                 fold_of[count][image] = fold
-    return SplitRecord(split_of, fold_of, root, of_run)
+    return SplitRecord(split_of, fold_of, root, of_run, key)
 
 
 def read_memory(path: Path) -> SplitRecord:
@@ -116,7 +118,7 @@ def write_split_file(path: Path, record: SplitRecord) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    about = json.dumps({"root": record.root, "of_run": record.of_run})
+    about = json.dumps({"root": record.root, "of_run": record.of_run, "key": record.key})
     images = {*record.split_of, *(image for folds in record.fold_of.values() for image in folds)}
     rows = [[*HEADER, *(f"{FOLDS}{count}" for count in record.fold_of)]]
     for image in sorted(images):
@@ -137,15 +139,6 @@ def _line(row: list[str]) -> str:
     text = io.StringIO()
     csv.writer(text).writerow(row)  # with the end \r\n, so that a name with one of these is quoted
     return text.getvalue().removesuffix("\r\n") + "\n"
-
-
-def read_listed_splits(path: Path) -> dict[str, str]:
-    """Image -> split of a user's file.
-
-    Raises:
-        DataError: it has another form.
-    """
-    return _read_former(path, SPLITS[:3])
 
 
 def _read_former(path: Path, splits: tuple[str, ...]) -> dict[str, str]:

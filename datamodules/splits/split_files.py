@@ -1,19 +1,21 @@
 """The files that a split is read from and kept in: the user's, the memory, the run's record."""
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from datamodules.errors import shown
+from datamodules.sources import Index
 from datamodules.splits.split_file import (
-    LEFT_OUT,
     SplitRecord,
     is_record,
-    read_listed_splits,
     read_memory,
     read_split_file,
     write_split_file,
 )
+from datamodules.splits.user_splits import UserSplits, read_user_splits
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +29,15 @@ class SplitFiles:
         record: of the run or study.
         extend: whether images may join a record that exists.
         root: absolute folder of the images.
+        key: what the record was made for, as its caller says.
 
     Attributes:
         is_closed: whether a record says all, so that images it lacks are left out.
+        user_file: the user's, where it is none of ours.
+        recorded: the record; None where there is none yet.
 
     Raises:
-        DataError: a file is not a list of splits.
+        DataError: a file of ours is damaged.
     """
 
     def __init__(
@@ -43,46 +48,67 @@ class SplitFiles:
         *,
         extend: bool,
         root: str | None,
+        key: str | None,
     ) -> None:
+        self.memory = memory
+        self.record = record
+        self.about = {"root": root, "key": key}
         exists = record is not None and record.exists()
         self.recorded = read_split_file(record) if record and exists else None
         self.is_closed = exists and not extend
-        self.listed = SplitRecord()
-        self.memory = memory
-        self.record = record
-        self.root = root
+        self.user_file: Path | None = None
+        self._other = SplitRecord()  # of another run
         if file is not None and not self.is_closed:
-            self._read_listed(file)
+            self._open(file)
 
-    def _read_listed(self, file: Path) -> None:
+    def _open(self, file: Path) -> None:
         if not file.exists():
             self.memory = file
         elif not is_record(file):
-            self.listed = SplitRecord(read_listed_splits(file))
+            self.user_file = file
+        elif (kept := read_split_file(file)).of_run:
+            self._other = kept
         else:
-            self.listed = read_split_file(file)
-            self.memory = self.memory if self.listed.of_run else file
+            self.memory = file
 
-    def read(self) -> SplitRecord:
-        """What is decided already: the record before the user's file before the memory."""
-        if self.recorded is not None and self.is_closed:
-            return self.recorded
+    def user_splits(self, index: Index) -> UserSplits | None:
+        """What the user's own file says of the images; None where there is none.
+
+        Args:
+            index: all that the source found.
+
+        Raises:
+            DataError: it is no list of images and splits that there are.
+        """
+        if self.user_file is None:
+            return None
+        return read_user_splits(self.user_file, index, self.about["root"])
+
+    def remembered(self) -> SplitRecord:
+        """What earlier runs decided.
+
+        Raises:
+            DataError: the memory is damaged.
+        """
         memory = read_memory(self.memory) if self.memory else SplitRecord()
-        return memory.updated(self.listed).updated(self.recorded or SplitRecord())
+        return memory.updated(self._other)
 
     def write(self, found: SplitRecord, shared: Collection[str]) -> None:
         """Write the record and the memory where they lack something.
 
         Args:
             found: of all images.
-            shared: those that no folder puts into a split: only they are remembered, as the
-                folders are the user's, and may hold other images next time.
+            shared: those that no folder and no user's file puts into a split: only they are
+                remembered, as the folders may hold other images next time.
+
+        Raises:
+            DataError: a file cannot be written.
         """
         if self.is_closed:
             return
         if self.record is not None:
             whole = (self.recorded or SplitRecord()).updated(found)
-            whole = dataclasses.replace(whole, root=self.root, of_run=True)
+            whole = dataclasses.replace(whole, **self.about, of_run=True)
             if whole != self.recorded:
                 write_split_file(self.record, whole)
         if self.memory is not None:
@@ -90,18 +116,29 @@ class SplitFiles:
             split_of = {image: found.split_of[image] for image in shared}
             after = before.updated(SplitRecord(split_of, found.fold_of))
             if after != before:
-                write_split_file(self.memory, dataclasses.replace(after, root=self.root))
-                if before.split_of and split_of.keys() - before.split_of.keys():
-                    log.info("New images were added to the splits in %s.", self.memory)
+                write_split_file(self.memory, dataclasses.replace(after, **self.about))
+            if before.split_of and split_of.keys() - before.split_of.keys():
+                log.info("New images were added to the splits in %s.", self.memory)
 
-    def changes(self, images: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Images that the record of this run lacks, and those of it that are gone.
+    def tell_gone(self, there: Collection[str]) -> None:
+        """Say how many of the images that earlier runs split are not there any more.
 
         Args:
-            images: all that are there.
+            there: all images of the source.
         """
-        if self.recorded is None or not self.is_closed:
-            return (), ()
-        known = self.recorded.split_of
-        gone = {image for image, split in known.items() if split != LEFT_OUT} - set(images)
-        return tuple(sorted(set(images) - known.keys())), tuple(sorted(gone))
+        if gone := self.remembered().split_of.keys() - set(there):
+            text = "%d images of the splits in %s are gone (the first: %s)."
+            log.info(text, len(gone), self.memory, shown(min(gone)))
+
+
+@contextlib.contextmanager
+def locked(path: Path | None) -> Iterator[None]:
+    """One process at a time, for trials that run side by side; None locks nothing."""
+    if path is None:
+        yield
+        return
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -10,15 +9,22 @@ from typing import Annotated, Any, ClassVar
 from datamodules.errors import DataError, shown
 from datamodules.schema import Flag, Within, declared
 from datamodules.sources import Index, Item
+from datamodules.splits.arrangement import (
+    by_fold,
+    by_split,
+    images_of,
+    labelled,
+    pool,
+    ready_splits,
+)
 from datamodules.splits.exclusion import leave_out
-from datamodules.splits.split_file import SplitRecord
-from datamodules.splits.split_files import SplitFiles
-from datamodules.splits.stratification import groups_per_label, stratified_split
+from datamodules.splits.grouping import FindCopies, Grouping
+from datamodules.splits.sharing import share_out, tell_missing_classes
+from datamodules.splits.split_file import LEFT_OUT, SplitRecord
+from datamodules.splits.split_files import SplitFiles, locked
+from datamodules.splits.user_splits import Unlisted, UserSplits
 
 log = logging.getLogger(__name__)
-
-LABELLED = ("train", "val", "test")
-SHARED = (*LABELLED, "unsplit")
 
 
 @declared
@@ -34,7 +40,11 @@ class Splits:
         val_fraction: fraction of the validation split, where the source has none.
         test_fraction: fraction of the test split, where the source has none; 0 makes none.
         seed: of the splitting.
-        file: a CSV file of image and split; made where it is absent, and followed where it exists.
+        file: a CSV file of image and split: the user's own, which is only read, or one of ours,
+            which is made where it is absent and added to.
+        unlisted: whether images that a user's file does not list are left out or shared out.
+        groups: what stays together where images are shared out: `auto` copies of one original,
+            `none` nothing, else what a column of a table or a regular expression on the path says.
         num_folds: split train and val into this many folds; None does not.
         fold: which of them, from 0, is the validation split.
         train_on_all: train on the validation split too.
@@ -43,7 +53,8 @@ class Splits:
         record: of the run or study; followed where it exists, and else made.
         extend: whether images that an existing record lacks are shared out and join it, as in a
             study whose trials leave out different images; else they are left out.
-        root: absolute folder of the images, which the files name.
+        record_key: what the record is made for; kept in it.
+        root: absolute folder of the images; kept in what is written.
 
     Raises:
         DataError: fractions, folds or `train_on_all` do not go together.
@@ -58,6 +69,8 @@ class Splits:
     test_fraction: Annotated[float, Within(0, 1)] = 0.15
     seed: Annotated[int, Within(0)] = 0
     file: Any = None
+    unlisted: Unlisted = "leave_out"
+    groups: Any = "auto"
     num_folds: Annotated[int, Within(2)] | None = None
     fold: Annotated[int, Within(0)] | None = None
     train_on_all: Flag = False
@@ -65,13 +78,17 @@ class Splits:
     memory: Path | None = None
     record: Path | None = None
     extend: Flag = False
+    record_key: str | None = None
     root: str | None = None
 
     def __post_init__(self) -> None:
         self._check_fractions()
         if self.fold is not None or self.num_folds is not None:
             self._check_folds()
-        self.file = None if self.file is None else Path(self.file)
+        if self.file is not None and not isinstance(self.file, str | Path):
+            raise DataError(f"data.split.file={self.file} is not allowed; give the path of a CSV.")
+        self.file = None if self.file is None else Path(self.file).expanduser()
+        self.groups = "none" if self.groups is None else str(self.groups)
 
     def _check_fractions(self) -> None:
         val, test = self.val_fraction, self.test_fraction
@@ -99,73 +116,123 @@ class Splits:
                 "be trained on; keep one of them."
             )
 
-    def apply(self, index: Index, *, write: bool = False) -> Index:
+    def apply(
+        self, index: Index, *, write: bool = False, find_copies: FindCopies | None = None
+    ) -> Index:
         """The index with train, val and, where there is one, test.
 
         Args:
             index: what the source found; the order of its items is kept.
             write: write the record and the memory where they lack images, and say what cannot be
                 split.
+            find_copies: finds groups of images that look alike, image -> name of its group; called
+                once, and only where images are shared out. None compares names only.
 
         Raises:
             DataError: a split would stay empty, or a file is not a list of splits.
         """
-        index = leave_out(index, self.exclude)
-        if not {"train", "unsplit"} & index.splits.keys():
-            found = " and ".join(sorted(index.splits)) or "no"
-            raise DataError(
-                f"There are {found} images and none to train on: add a folder train/ beside them, "
-                "or evaluate a finished run on them with scripts/evaluate.py."
+        whole, index = index, leave_out(index, self.exclude)
+        with locked(self.record if write and self.extend else None):
+            files = SplitFiles(
+                self.file,
+                self.memory,
+                self.record,
+                extend=self.extend,
+                root=self.root,
+                key=self.record_key,
             )
-        files = SplitFiles(self.file, self.memory, self.record, extend=self.extend, root=self.root)
-        decided = files.read()
-        images = _images(index)
-        shared = self._share_out(index, decided, closed=files.is_closed, write=write)
-        split_of = _ready(index) | shared
-        if files.is_closed:
-            split_of = {i: decided.split_of[i] for i in images if i in decided.split_of}
-            if not split_of:
-                raise DataError(
-                    f"None of the images is in {self.record}, which says how the run split them: "
-                    f"give the folder that they are in now with data.root (it was {decided.root})."
-                )
-        splits = _by_split(index, split_of)
-        fold_of = {}
-        if self.num_folds is not None:
-            items = pool(splits)
-            fold_of[self.num_folds] = self._share_out_folds(index, items, decided, write=write)
-            splits |= _of_fold(items, fold_of[self.num_folds], str(self.fold))
-        if write:
-            files.write(SplitRecord(split_of, fold_of), shared.keys())
-        if self.train_on_all:
-            splits["train"] = pool(splits)
-            if write:
-                log.warning(
-                    "data.train_on_all: the validation images are trained on too, so val/* says "
-                    "nothing of new images."
-                )
-        new, gone = files.changes(images)
+            if files.recorded is not None and files.is_closed:
+                index = self._follow(index, files.recorded, write=write)
+            else:
+                _refuse_untrainable(index)
+                user = files.user_splits(whole)
+                index = user.joined(index, self.unlisted) if user else index
+                grouping = Grouping(self.groups, self._free(index), index.columns, find_copies)
+                index = self._share_out(index, files, user, grouping, write=write)
+                if write:
+                    files.tell_gone(images_of(labelled(whole)))
+        return self._pooled(index, write=write)
+
+    def _free(self, index: Index) -> list[Item]:
+        """What no folder, or none that counts for folds, puts into a split."""
+        names = ("unsplit",) if self.num_folds is None else ("unsplit", "train", "val")
+        return [item for name in names for item in index.splits.get(name, [])]
+
+    def _follow(self, index: Index, record: SplitRecord, *, write: bool) -> Index:
+        """The index as the record of its run says."""
+        images = images_of(labelled(index))
+        split_of = {image: record.split_of[image] for image in images & record.split_of.keys()}
+        if not split_of:
+            raise DataError(
+                f"None of the images is in {self.record}, which says how the run split them: give "
+                f"the folder that they are in now with data.root (it was {record.root})."
+            )
+        new = tuple(sorted(images - split_of.keys()))
+        used = {image for image, split in record.split_of.items() if split != LEFT_OUT}
+        gone = tuple(sorted(used - images))
         if write and (new or gone):
             _tell_changes(new, gone)
+        splits = by_split(index, split_of)
+        if self.num_folds is not None:
+            items = pool(splits)
+            splits |= by_fold(items, self._folds(items, record.fold_of), str(self.fold))
         return dataclasses.replace(index, splits=splits, new=new, gone=gone)
 
     def _share_out(
-        self, index: Index, decided: SplitRecord, *, closed: bool, write: bool
-    ) -> dict[str, str]:
-        """Image -> split, for the images that no folder puts into one.
+        self,
+        index: Index,
+        files: SplitFiles,
+        user: UserSplits | None,
+        grouping: Grouping,
+        *,
+        write: bool,
+    ) -> Index:
+        """The index as the user says, as earlier runs did, and else split anew."""
+        memory = files.remembered()
+        unsplit = index.splits.get("unsplit", [])
+        images = images_of(unsplit)
+        known = user.decided(images, self.unlisted, memory) if user else dict(memory.split_of)
+        known |= files.recorded.split_of if files.recorded else {}
+        known = {image: known[image] for image in images & known.keys()}
+        split_of = ready_splits(index) | self._assign(index, unsplit, known, user, grouping)
+        splits = by_split(index, split_of)
+        fold_of = {}
+        if self.num_folds is not None:
+            items, decided = pool(splits), memory.updated(files.recorded or SplitRecord())
+            fold_of = {self.num_folds: self._folds(items, decided.fold_of, grouping)}
+            splits |= by_fold(items, fold_of[self.num_folds], str(self.fold))
+        if write:
+            listed = user.split_of.keys() if user else set()
+            shared = {i for i in images - listed if split_of[i] != LEFT_OUT}
+            files.write(SplitRecord(split_of, fold_of), shared)
+            grouping.tell()
+            if unsplit or fold_of:
+                tell_missing_classes(index.class_names, splits)
+        return dataclasses.replace(index, splits=splits)
 
-        What is decided stays; unless the record is closed, the rest is shared out.
-        """
-        items = index.splits.get("unsplit", [])
-        known = {i.group: decided.split_of[i.group] for i in items if i.group in decided.split_of}
-        if closed or not items:
-            return known
-        test = 0 if "test" in index.splits else self.test_fraction
+    def _assign(
+        self,
+        index: Index,
+        items: Sequence[Item],
+        known: dict[str, str],
+        user: UserSplits | None,
+        grouping: Grouping,
+    ) -> dict[str, str]:
+        """Image -> split, for images that no folder puts into one; what is known stays."""
+        if not items:
+            return {}
+        ready = "test" in index.splits or (user is not None and user.has_only_test)
+        test = 0 if ready else self.test_fraction
         fractions = {"train": 1 - self.val_fraction - test, "val": self.val_fraction, "test": test}
         fractions = {split: part for split, part in fractions.items() if part > 0}
-        free = [item for item in items if known.get(item.group, "train") in fractions]
-        found = known | self._assign(index, free, fractions, known, write=write)
-        for split in fractions:
+        required, found = ["train", "val"], known
+        if images_of(items) - known.keys():
+            free = [item for item in items if known.get(item.group, "train") in fractions]
+            found = known | share_out(
+                free, fractions, self.seed, known=known, copies=grouping.group_of
+            )
+            required = list(fractions)
+        for split in required:
             if split not in found.values():
                 raise DataError(
                     f"{len(items)} pictures in {len(found)} images are too few for a "
@@ -173,96 +240,47 @@ class Splits:
                 )
         return found
 
-    def _share_out_folds(
-        self, index: Index, items: list[Item], decided: SplitRecord, *, write: bool
-    ) -> dict[str, str]:
-        """Image -> its fold, for what is trained and validated on."""
-        count = self.num_folds or 0
-        images = len({item.group for item in items})
-        if images < count:
-            raise DataError(f"data.num_folds={count} is more than the {images} images there are.")
-        known = decided.fold_of.get(count, {})
-        fractions = {str(n): 1 / count for n in range(count)}
-        return self._assign(index, items, fractions, known, write=write)
-
-    def _assign(
+    def _folds(
         self,
-        index: Index,
         items: Sequence[Item],
-        fractions: Mapping[str, float],
-        known: Mapping[str, str],
-        *,
-        write: bool,
+        known: Mapping[int, Mapping[str, str]],
+        grouping: Grouping | None = None,
     ) -> dict[str, str]:
-        """Image -> one of the splits: as it is known, and else stratified."""
-        groups = _groups(items)
+        """Image -> its fold, for what is trained and validated on; what is known stays."""
+        count, images = self.num_folds or 0, images_of(items)
+        if len(images) < count:
+            raise DataError(
+                f"data.num_folds={count} is more than the {len(images)} images there are."
+            )
+        found = {i: fold for i, fold in known.get(count, {}).items() if i in images}
+        if images - found.keys():
+            fractions = {str(n): 1 / count for n in range(count)}
+            copies = grouping.group_of if grouping else {}
+            found = share_out(items, fractions, self.seed, known=found, copies=copies)
+        return found
+
+    def _pooled(self, index: Index, *, write: bool) -> Index:
+        """The index in which, if it is wanted, the validation images are trained on too."""
+        if not self.train_on_all:
+            return index
         if write:
-            _warn_of_rare_classes(index.class_names, groups, parts=max(2, self.num_folds or 0))
-        return stratified_split(groups, fractions, self.seed, known=known)
+            log.warning(
+                "data.train_on_all: the validation images are trained on too, so val/* says "
+                "nothing of new images."
+            )
+        return dataclasses.replace(index, splits={**index.splits, "train": pool(index.splits)})
 
 
-def _images(index: Index) -> set[str]:
-    """All that are trained, validated or tested on."""
-    return {item.group for name in SHARED for item in index.splits.get(name, [])}
-
-
-def _ready(index: Index) -> dict[str, str]:
-    """Image -> split, for what lies in folders of splits; training first."""
-    ready = {name: index.splits.get(name, []) for name in reversed(LABELLED)}
-    return {item.group: name for name, items in ready.items() for item in items}
-
-
-def _by_split(index: Index, split_of: Mapping[str, str]) -> dict[str, list[Item]]:
-    """Split -> its items in the order of the index; what is not labelled stays."""
-    found = {name: items for name, items in index.splits.items() if name not in SHARED}
-    for split in LABELLED:
-        members = [
-            item
-            for name in SHARED
-            for item in index.splits.get(name, [])
-            if split_of.get(item.group) == split
-        ]
-        if members:
-            found[split] = members
-    return found
-
-
-def _of_fold(items: list[Item], fold_of: Mapping[str, str], fold: str) -> dict[str, list[Item]]:
-    return {
-        "train": [item for item in items if fold_of[item.group] != fold],
-        "val": [item for item in items if fold_of[item.group] == fold],
-    }
+def _refuse_untrainable(index: Index) -> None:
+    if not {"train", "unsplit"} & index.splits.keys():
+        found = " and ".join(sorted(index.splits)) or "no"
+        raise DataError(
+            f"There are {found} images and none to train on: add a folder train/ beside them, or "
+            "evaluate a finished run on them with scripts/evaluate.py."
+        )
 
 
 def _tell_changes(new: Sequence[str], gone: Sequence[str]) -> None:
     joined = f"{len(new)} images joined and are left out (the first: {new[0]})" if new else ""
     went = f"{len(gone)} of its images are gone (the first: {gone[0]})" if gone else ""
     log.warning("Since this run: %s.", shown(", and ".join(filter(None, (joined, went)))))
-
-
-def pool(splits: Mapping[str, list[Item]]) -> list[Item]:
-    """The items of train and val, in an order that does not depend on how they are split."""
-    return sorted(
-        [*splits.get("train", []), *splits.get("val", [])], key=lambda i: (i.group, i.path)
-    )
-
-
-def _groups(items: Sequence[Item]) -> dict[str, Counter[int]]:
-    groups: dict[str, Counter[int]] = defaultdict(Counter)
-    for item in items:
-        groups[item.group][item.label] += 1
-    return groups
-
-
-def _warn_of_rare_classes(
-    class_names: Sequence[str], groups: Mapping[str, Counter[int]], *, parts: int
-) -> None:
-    found = groups_per_label(groups)
-    rare = [f"{class_names[c]} ({found[c]})" for c in sorted(found) if found[c] < parts]
-    if rare:
-        log.warning(
-            "Classes with fewer than %d images cannot be split and are missing on one side: %s; "
-            "add images, or leave them out.",
-            parts,
-            ", ".join(rare),
-        )

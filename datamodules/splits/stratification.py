@@ -16,8 +16,9 @@ def stratified_split(
 
     Iterative stratification of multi-label data (Sechidis, Tsoumakas, Vlahavas 2011): the class
     with the fewest unassigned items goes first, and each of its groups goes to the split that
-    still lacks most of that class. A class of two groups or more reaches the first two splits. A
-    pure function of its arguments, whatever their order.
+    still lacks most of that class. The last groups of a class go to splits that it has not reached,
+    so that three groups reach three splits, and two the first two. A pure function of its
+    arguments, whatever their order.
 
     Args:
         groups: for each group how many items of each label it has, at least one item.
@@ -28,15 +29,22 @@ def stratified_split(
     split_of = {group: split for group, split in (known or {}).items() if group in groups}
     left = _items_per_label(groups)
     lacking = _wanted_items(groups, left, fractions)
+    reached: dict[str, set[int]] = {split: set() for split in fractions}
     for group, split in split_of.items():
         _place(groups[group], lacking[split], left)
+        reached[split] |= groups[group].keys()
     waiting = sorted(set(groups) - set(split_of))
     random.Random(seed).shuffle(waiting)
     while waiting:
         rarest = min((c for c in left if left[c]), key=lambda c: (left[c], c))
-        for group in _richest_first(waiting, groups, rarest):
-            split_of[group] = _neediest(lacking, rarest)
-            _place(groups[group], lacking[split_of[group]], left)
+        chosen = _richest_first(waiting, groups, rarest)
+        for number, group in enumerate(chosen):
+            without = [split for split in fractions if rarest not in reached[split]]
+            last = len(chosen) - number <= len(without)
+            split = _neediest(lacking, rarest, without if last else list(fractions))
+            split_of[group] = split
+            _place(groups[group], lacking[split], left)
+            reached[split] |= groups[group].keys()
         waiting = [g for g in waiting if g not in split_of]
     return split_of
 
@@ -77,5 +85,5 @@ def _richest_first(waiting: list[str], groups: Mapping[str, Counter[int]], label
     return sorted((g for g in waiting if groups[g][label]), key=lambda g: -groups[g][label])
 
 
-def _neediest(lacking: dict[str, dict[int, float]], label: int) -> str:
-    return max(lacking, key=lambda split: (lacking[split][label], sum(lacking[split].values())))
+def _neediest(lacking: dict[str, dict[int, float]], label: int, among: list[str]) -> str:
+    return max(among, key=lambda split: (lacking[split][label], sum(lacking[split].values())))

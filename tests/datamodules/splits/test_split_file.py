@@ -25,7 +25,9 @@ records = st.builds(
     ).map(lambda folds: dict(sorted(folds.items()))),
     root=st.none() | names,
     of_run=st.booleans(),
+    key=st.none() | st.text(max_size=3),
 )
+ABOUT = MARK + '{"root": null, "of_run": true, "key": null}\nimage,split'
 
 
 @settings(max_examples=60, deadline=None)
@@ -50,14 +52,11 @@ def test_other_files_are_not_ours(tmp_path):
         (MARK + '{"root": null, "of_run": true}\n', "goes on otherwise"),
         (MARK + '{"root": null}\nimage,split\n', "goes on otherwise"),
         (MARK + "x\nimage,split\n", "goes on otherwise"),
-        (MARK + '{"root": null, "of_run": true}\nimage,split,fold\n', "goes on otherwise"),
-        (MARK + '{"root": null, "of_run": true}\nimage,split\na,train,3\n', "Line 3"),
-        (MARK + '{"root": null, "of_run": true}\nimage,split\na,training\n', "Line 3 .*training"),
-        (MARK + '{"root": null, "of_run": true}\nimage,split\na,val\na,val\n', "Line 4 .*once"),
-        (
-            MARK + '{"root": null, "of_run": true}\nimage,split,fold_of_2\na,val,2\n',
-            "Line 3 .*one of 0, 1",
-        ),
+        (ABOUT + ",fold\n", "goes on otherwise"),
+        (ABOUT + "\na,train,3\n", "Line 3"),
+        (ABOUT + "\na,training\n", "Line 3 .*training"),
+        (ABOUT + "\na,val\na,val\n", "Line 4 .*once"),
+        (ABOUT + ",fold_of_2\na,val,2\n", "Line 3 .*one of 0, 1"),
     ],
 )
 def test_changed_files_are_refused_by_their_line(tmp_path, text, sentence):

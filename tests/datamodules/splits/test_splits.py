@@ -92,7 +92,7 @@ def test_splits_are_written_and_followed(tmp_path, caplog):
     file = tmp_path / "kept" / "splits.csv"
     found = items([0, 1] * 20)
     first = Splits(file=str(file)).apply(index(unsplit=found), write=True)
-    assert file.read_text().startswith(f'{MARK}{{"root": null, "of_run": false}}\nimage,split\n0,')
+    assert file.read_text().startswith(f'{MARK}{{"root": null, "of_run": false, "key": null}}\nimage,split\n0,')
     assert not list(file.parent.glob(".*"))
     # Images that join later, another seed: nobody changes sides.
     more = [*found, *items([0, 1] * 5, "new")]
@@ -131,11 +131,15 @@ def test_folds_are_remembered_as_columns(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a,b\n", "does not start with the line image,split"),
-        ("image,split\n0,training\n", "Line 2 of the split file .* is '0,training'.*train, val"),
-        ("image,split\n0,val\n0,train\n", "Line 3 .*each image stands there once"),
-        ("image,split\n0\n", "Line 2"),
-        ("\x00", "does not start|cannot be read"),
+        ("a,b\n", "is not understood: give it a line image,split"),
+        ("image,split\n", "is not understood: give it a line image,split"),
+        (
+            "image,split\n0,trained\n",
+            "Line 2 of the split file .* is '0,trained'.*train, val or test",
+        ),
+        ("image,split\n0,val\n0,train\n", "stand there twice; .*: 0 in the lines 2 and 3"),
+        ("image,split\n0\n", "Line 2 .*has 1 cells where the first has 2"),
+        ("\x00", "cannot be read"),
     ],
 )
 def test_broken_split_files(tmp_path, text, sentence):
@@ -161,7 +165,10 @@ def test_a_place_where_nothing_can_be_written(tmp_path):
 
 def test_a_class_with_one_image_says_so(caplog):
     Splits().apply(index(unsplit=items([0, 1] * 20 + [2])), write=True)
-    assert "fewer than 2 images cannot be split and are missing on one side: c (1)" in caplog.text
+    assert (
+        "Classes with few images are missing in a split: val has no image of c (1); test has no "
+        "image of c (1); add images, or leave them out." in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
