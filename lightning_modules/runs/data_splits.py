@@ -16,6 +16,8 @@ SPLIT_KEYS = ("split", *FOLD_KEYS, "exclude")
 # Settings of sources that came later: at these values the data are those of before.
 LATER_SETTINGS = {"boxes": "auto", "box_format": "xywh", "missing": "refuse"}
 
+LATER = {"groups": "auto", "unlisted": "leave_out"}  # keys that came later, with their defaults
+
 
 def make_splits(cfg: DictConfig) -> Splits:
     """The splits that `cfg.data` describes.
@@ -23,14 +25,13 @@ def make_splits(cfg: DictConfig) -> Splits:
     They are remembered below the cache, one file for each source and each way to share it out, so
     that images which join later change no split.
     """
-    settings = plain(cfg.data.split)
     source = source_identity(cfg.data)
-    identity = json.dumps([source, settings], sort_keys=True).encode()
+    identity = json.dumps([source, split_identity(cfg.data)], sort_keys=True).encode()
     digest = hashlib.sha256(identity).hexdigest()[:12]
     memory = Path(cfg.cache_dir) / "splits" / f"{cfg.data.name}_{digest}.csv"
     exclude = cfg.data.get("exclude")  # runs saved by earlier versions lack it
     folds = {key: cfg.data[key] for key in FOLD_KEYS}
-    return Splits(**settings, **folds, memory=memory, exclude=exclude, root=source.get("root"))
+    return Splits(**plain(cfg.data.split), **folds, memory=memory, exclude=exclude, root=source.get("root"))
 
 
 def source_identity(data: DictConfig) -> dict[str, Any]:
@@ -43,14 +44,20 @@ def source_identity(data: DictConfig) -> dict[str, Any]:
     return source
 
 
+def split_identity(data: DictConfig) -> dict[str, Any]:
+    """How images are shared out: what earlier versions did not know only where it is changed."""
+    settings = plain(data.split)
+    return {key: value for key, value in settings.items() if LATER.get(key, ...) != value}
+
+
 def data_identity(data: DictConfig) -> dict[str, Any]:
     """What makes two runs' data the same: the source and how it is split; of paths only a digest.
 
     It is kept in `network.yaml`, which goes to other people and other machines.
     """
     splits = {key: data[key] for key in FOLD_KEYS}
-    settings = plain(data.split)
-    identity = {"name": data.name, "source": source_identity(data), "split": {**settings, **splits}}
+    split = {**split_identity(data), **splits}
+    identity = {"name": data.name, "source": source_identity(data), "split": split}
     if data.get("exclude") is not None:
         identity["exclude"] = list_digest(data.exclude)
     found: dict[str, Any] = without_paths(identity)

@@ -92,7 +92,9 @@ def test_splits_are_written_and_followed(tmp_path, caplog):
     file = tmp_path / "kept" / "splits.csv"
     found = items([0, 1] * 20)
     first = Splits(file=str(file)).apply(index(unsplit=found), write=True)
-    assert file.read_text().startswith(f'{MARK}{{"root": null, "of_run": false, "key": null}}\nimage,split\n0,')
+    assert file.read_text().startswith(
+        f'{MARK}{{"root": null, "of_run": false, "key": null}}\nimage,split\n0,'
+    )
     assert not list(file.parent.glob(".*"))
     # Images that join later, another seed: nobody changes sides.
     more = [*found, *items([0, 1] * 5, "new")]
