@@ -128,7 +128,7 @@ def named_copies(images: Iterable[str]) -> dict[str, str]:
     members = defaultdict(list)
     for image, stem in stems.items():
         members[_original(stem, there)].append(image)
-    found = {}
+    found: dict[str, str] = {}
     for original, versions in members.items():
         recur = len({stems[image] for image in versions}) < len(versions)
         folders = defaultdict(list)

@@ -76,7 +76,8 @@ def read_split_file(path: Path) -> SplitRecord:
         root, of_run, key = about["root"], about["of_run"], about.get("key")
     except (ValueError, KeyError, TypeError):
         raise _not_ours(path) from None
-    split_of, fold_of = {}, {int(n): {} for n in counts}
+    split_of: dict[str, str] = {}
+    fold_of: dict[int, dict[str, str]] = {int(n): {} for n in counts}
     for number, (image, split, *folds) in _checked(path, rows, start=2):
         if split not in (*SPLITS, ""):
             raise _wrong_line(path, number, [image, split, *folds], SPLITS)

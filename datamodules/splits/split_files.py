@@ -52,7 +52,7 @@ class SplitFiles:
     ) -> None:
         self.memory = memory
         self.record = record
-        self.about = {"root": root, "key": key}
+        self.root, self.key = root, key
         exists = record is not None and record.exists()
         self.recorded = read_split_file(record) if record and exists else None
         self.is_closed = exists and not extend
@@ -82,7 +82,7 @@ class SplitFiles:
         """
         if self.user_file is None:
             return None
-        return read_user_splits(self.user_file, index, self.about["root"])
+        return read_user_splits(self.user_file, index, self.root)
 
     def remembered(self) -> SplitRecord:
         """What earlier runs decided.
@@ -108,7 +108,7 @@ class SplitFiles:
             return
         if self.record is not None:
             whole = (self.recorded or SplitRecord()).updated(found)
-            whole = dataclasses.replace(whole, **self.about, of_run=True)
+            whole = dataclasses.replace(whole, root=self.root, key=self.key, of_run=True)
             if whole != self.recorded:
                 write_split_file(self.record, whole)
         if self.memory is not None:
@@ -116,7 +116,7 @@ class SplitFiles:
             split_of = {image: found.split_of[image] for image in shared}
             after = before.updated(SplitRecord(split_of, found.fold_of))
             if after != before:
-                write_split_file(self.memory, dataclasses.replace(after, **self.about))
+                write_split_file(self.memory, dataclasses.replace(after, root=self.root))
             if before.split_of and split_of.keys() - before.split_of.keys():
                 log.info("New images were added to the splits in %s.", self.memory)
 

@@ -91,7 +91,9 @@ def read_user_splits(path: Path, index: Index, root: str | None) -> UserSplits:
     line_of: dict[str, int] = {}
     split_of: dict[str, str] = {}
     columns: dict[str, dict[str, str]] = defaultdict(dict)
-    missing, unread, unclear, twice, moved = [], [], [], [], []
+    missing: list[str] = []
+    unread: list[str] = []
+    unclear, twice, moved = [], [], []
     for one, images in zip(listed, find_images([one.name for one in listed], items), strict=True):
         image = images[0] if images else ""
         if not images:
