@@ -1,37 +1,69 @@
 """What is in a data set and what is wrong with it: `python scripts/audit_data.py data=...`."""
 
 import contextlib
+import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from datamodules.audit import DISTANCE, write_sheets, write_tables
+from datamodules.audit import (
+    DISTANCE,
+    REASONS,
+    Audit,
+    LabelIssues,
+    exclusions,
+    find_label_issues,
+    require_cleanlab,
+    write_sheets,
+    write_tables,
+)
 from datamodules.audit.audit import audit
 from datamodules.audit.summary import summary
 from datamodules.schema import as_size
 from datamodules.sources import Index
-from lightning_modules.config import ScriptParser, fresh_config, run_script, table_console
+from datamodules.splits import check_place, list_path, read_list, write_list
+from lightning_modules.config import (
+    OwnKey,
+    ScriptArguments,
+    ScriptParser,
+    config_over,
+    fresh_config,
+    run_script,
+    table_console,
+)
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_folder
 from lightning_modules.registry import build
-from lightning_modules.runs import make_splits
+from lightning_modules.runs import AUDIT, Record, find_folder, find_records, make_splits
 
 OURS = "duplicates.csv"  # in every audit's folder
+KEYS = {
+    "exclude": OwnKey("FILE", "write a list of images to leave out, for review, then data.exclude"),
+    "reasons": OwnKey("corrupt,leakage,...", "why images are listed", "corrupt,leakage,conflicts"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, audits, prints the summary and writes tables and pictures."""
     typed = _parser().parse(arguments)
-    flags, cfg = typed.flags, fresh_config([*typed.names, *typed.overrides])
-    folder = Path(flags.out or Path(cfg.outputs_dir) / "audit" / cfg.data.name)
+    flags, records = typed.flags, _records(typed.names)
+    cfg = _config(typed, records)
+    reasons = _reasons(typed, labelled=bool(records))
+    folder = Path(flags.out or _default_folder(typed, cfg))
     _check_free(folder)
+    listed = Path(typed.own["exclude"]) if "exclude" in typed.own else None
+    if listed:
+        check_place(listed, in_use=cfg.data.get("exclude"))
     size = cfg.data.image_size
     found = audit(
         read_index(cfg),
         image_size=as_size(size if isinstance(size, int) else list(size)),
         distance=flags.distance,
     )
+    if records:
+        found = dataclasses.replace(found, labels=_label_issues(records, typed.overrides))
     console = table_console(record=True)
     for text in summary(found):
         console.print(text, markup=False, highlight=False, soft_wrap=isinstance(text, str))
@@ -40,16 +72,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_sheets(found, part)
         console.save_text(str(part / "summary.txt"))
     print(f"tables and pictures: {folder}")
+    if listed:
+        for line in _write_exclusions(found, listed, reasons, cfg):
+            print(line)
 
 
 def _parser() -> ScriptParser:
     parser = ScriptParser(
         description="Counts the images of each class and split, measures their sizes, names the "
         "files that cannot be read, and finds duplicates: across classes they are label "
-        "conflicts, across splits leakage. Changes nothing in the data.",
-        usage="data=NAME [key=value ...] [--out DIR] [--distance N]",
+        "conflicts, across splits leakage. Of the data of runs also the labels that are likely "
+        "wrong, by confident learning on predictions for images that a run was not trained on. "
+        "Changes nothing in the data.",
+        usage="data=NAME|STUDY|RUN... [key=value ...] [--out DIR] [--distance N]",
+        epilog="STUDY: of a cross-validation (run.py -m data.fold=0,1,2,3,4 data.num_folds=5), "
+        "whose trials together leave no image unchecked; a RUN alone has its validation and test "
+        "images.",
+        keys=KEYS,
     )
-    parser.add_argument("--out", metavar="DIR", help="default: outputs/audit/<data>")
+    parser.add_argument(
+        "--out", metavar="DIR", help="default: outputs/audit/<data>, or STUDY/audit, RUN/audit"
+    )
     parser.add_argument(
         "--distance",
         type=int,
@@ -59,6 +102,75 @@ def _parser() -> ScriptParser:
         f"{DISTANCE}; their thumbnails must correlate as well",
     )
     return parser
+
+
+def _records(names: Sequence[str]) -> list[Record]:
+    """The finished ones of the runs and trials that were named; the others are said."""
+    found = find_records(names)
+    for record in found:
+        if record.failure is not None:
+            print(f"{record.name} is left out: {record.failure}", file=sys.stderr)
+    finished = [record for record in found if record.failure is None]
+    if found and not finished:
+        raise ConfigError("None of these runs has finished; the reasons stand above.")
+    if finished:
+        require_cleanlab()
+    return finished
+
+
+def _config(typed: ScriptArguments, records: Sequence[Record]) -> DictConfig:
+    """Whose data is audited: as it was before a cross-validation shared it out."""
+    if not records:
+        return fresh_config(typed.overrides)
+    cfg = config_over(records[0].folder, typed.overrides)
+    cfg.data.fold = cfg.data.num_folds = None
+    cfg.data.train_on_all = False
+    return cfg
+
+
+def _reasons(typed: ScriptArguments, *, labelled: bool) -> list[str]:
+    """Why images are listed."""
+    reasons = [word.strip() for word in typed.own["reasons"].strip("[]").split(",")]
+    if not {*reasons} <= REASONS.keys():
+        raise ConfigError(
+            f"reasons={typed.own['reasons']} is not allowed; give some of {','.join(REASONS)}."
+        )
+    if "labels" in reasons and not labelled:
+        raise ConfigError(
+            "reasons=labels needs predictions for images that a network was not trained on: name "
+            "a finished study or run instead of data=..."
+        )
+    return reasons
+
+
+def _default_folder(typed: ScriptArguments, cfg: DictConfig) -> Path:
+    if typed.names:
+        return find_folder(typed.names[0]) / AUDIT
+    return Path(cfg.outputs_dir) / "audit" / cfg.data.name
+
+
+def _label_issues(records: Sequence[Record], overrides: Sequence[str]) -> LabelIssues:
+    from lightning_modules.evaluation import out_of_sample  # torch
+
+    return find_label_issues(out_of_sample(records, overrides))
+
+
+def _write_exclusions(
+    found: Audit, path: Path, reasons: Sequence[str], cfg: DictConfig
+) -> Iterator[str]:
+    """Writes the list; the words that say so.
+
+    What `data.exclude` leaves out already stays on it, so that it can take that list's place.
+    """
+    in_use = cfg.data.get("exclude")
+    before = [] if in_use is None else read_list(list_path(in_use))
+    new = exclusions(found, reasons)
+    write_list(path, [*before, *new.listed], in_use=in_use)
+    yield f"images to leave out: {path}, {len(before) + len(new.listed)} in all"
+    yield from (f"  {REASONS[reason]}: {count}" for reason, count in new.counts.items() if count)
+    if before:
+        yield f"  listed in {in_use} already: {len(before)}"
+    yield f"review it, then train with data.exclude={path}"
 
 
 def read_index(cfg: DictConfig) -> Index:

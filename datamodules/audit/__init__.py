@@ -1,6 +1,6 @@
 """What is in a data set and what is wrong with it: duplicates, leakage, corrupt and odd files.
 
-Imports `cache`, `contact_sheets`, `decoding`, `sources`, `workers` and the ground floor.
+Imports `cache`, `contact_sheets`, `decoding`, `sources`, `splits`, `workers` and the ground floor.
 """
 
 import lazy_loader

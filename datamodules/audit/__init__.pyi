@@ -1,7 +1,16 @@
 from .audit import Audit as Audit
+from .exclusions import REASONS as REASONS
+from .exclusions import exclusions as exclusions
+from .label_issues import LabelIssue as LabelIssue
+from .label_issues import LabelIssues as LabelIssues
+from .label_issues import OutOfSample as OutOfSample
+from .label_issues import find_label_issues as find_label_issues
+from .label_issues import require_cleanlab as require_cleanlab
 from .leakage import Leak as Leak
 from .leakage import find_leaks as find_leaks
 from .leakage import warn_of_leakage as warn_of_leakage
+from .sheets import LABEL_SHEET as LABEL_SHEET
 from .sheets import write_sheets as write_sheets
 from .similarity import DISTANCE as DISTANCE
+from .tables import LABELS as LABELS
 from .tables import write_tables as write_tables

@@ -10,9 +10,10 @@ from typing import Annotated
 
 from datamodules.audit.duplicates import Group, find_duplicates
 from datamodules.audit.issues import Issue, find_issues
+from datamodules.audit.label_issues import LabelIssues
 from datamodules.audit.reading import BadFile, Picture, read_pictures
 from datamodules.audit.similarity import DISTANCE
-from datamodules.errors import DataError
+from datamodules.errors import DataError, shown
 from datamodules.schema import Size, Within, checked
 from datamodules.sources import Index, Item
 
@@ -29,6 +30,8 @@ class Audit:
     bad: Sequence[BadFile]
     duplicates: dict[str, list[Group]]  # kind -> groups
     issues: Sequence[Issue]
+    distance: int = DISTANCE  # bits in which the hashes of look-alikes may differ
+    labels: LabelIssues | None = None  # where predictions were given
 
     @cached_property
     def counts(self) -> dict[str, Counter[str]]:
@@ -40,11 +43,11 @@ class Audit:
 
     def class_of(self, item: Item) -> str:
         """The name of an item's class."""
-        return UNLABELLED if item.label < 0 else self.index.class_names[item.label]
+        return UNLABELLED if item.label < 0 else shown(self.index.class_names[item.label])
 
     def file_name(self, item: Item) -> str:
         """An item's file, relative to the folder of all files."""
-        return os.path.relpath(item.path, self.folder)
+        return shown(os.path.relpath(item.path, self.folder))
 
     def name(self, item: Item) -> str:
         """An item's file, and its box where it has one."""
@@ -80,4 +83,5 @@ def audit(index: Index, *, image_size: Size, distance: int = DISTANCE) -> Audit:
         bad=bad,
         duplicates=find_duplicates(pictures, distance=distance),
         issues=list(find_issues(pictures, image_size=image_size)),
+        distance=distance,
     )

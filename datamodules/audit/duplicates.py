@@ -48,6 +48,31 @@ def find_duplicates(pictures: Sequence[Picture], *, distance: int) -> dict[str, 
     return {kind: _groups(of, pictures) for kind, of in zip(KINDS, labels, strict=True)}
 
 
+class Resemblance:
+    """Whether two pictures are duplicates by themselves, not only through a third of their group.
+
+    Args:
+        pictures: all of them.
+        distance: bits of 64 in which the perceptual hashes of look-alikes may differ.
+    """
+
+    def __init__(self, pictures: Sequence[Picture], *, distance: int) -> None:
+        self.distance = distance
+        self.owners = _numbered([picture.item.group for picture in pictures])
+        self.pixels = _numbered([picture.pixel_digest for picture in pictures])
+        self.hashes = np.array([picture.phash for picture in pictures], np.uint64)
+        self.vectors = unit_vectors(np.stack([picture.thumbnail for picture in pictures]))
+
+    def copies(self, member: int, others: Sequence[int]) -> list[int]:
+        """Those of the others that are of another image and duplicates of a picture."""
+        places = np.array(others, int)
+        alike = np.bitwise_count(self.hashes[places] ^ self.hashes[member]) <= self.distance
+        alike &= self.vectors[places] @ self.vectors[member] >= CORRELATION
+        alike |= self.pixels[places] == self.pixels[member]
+        alike &= self.owners[places] != self.owners[member]
+        return places[alike].tolist()
+
+
 def duplicate_type(first: Picture, second: Picture) -> str:
     """How two pictures of one group are duplicates of each other."""
     if first.file_digest == second.file_digest:

@@ -8,20 +8,24 @@ import numpy as np
 
 from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, Group, counterpart, duplicate_type
+from datamodules.audit.label_issues import LabelIssue, LabelIssues
 from datamodules.audit.reading import BadFile, Picture, decode_truncated
 from datamodules.contact_sheets import ORANGE, RED, Color, Section, Tile, save_contact_sheet
 from datamodules.decoding import decode_crops
+from datamodules.errors import shown
 from datamodules.sources import Item
 
 SIDE = 160  # of a shown picture, in pixels
 EXAMPLES = 30  # of a class
 GROUPS, MEMBERS = 40, 6  # shown on the sheet of duplicates; the table has all
 ODD = 60
+SUSPECTS = 60  # likely wrong labels; the table has all
+LABEL_SHEET = "labels.png"
 NOT_IN_NAMES = re.compile(r"[^\w.-]+")  # of files
 
 
 def write_sheets(audit: Audit, folder: Path) -> None:
-    """Write class_<name>.png for each class, duplicates.png and odd.png where there are any."""
+    """Write class_<name>.png for each class; duplicates, odd and labels.png where there are any."""
     for number, name in enumerate(audit.index.class_names):
         pictures = [p for p in audit.pictures if p.item.label == number]
         if pictures:
@@ -36,6 +40,26 @@ def write_sheets(audit: Audit, folder: Path) -> None:
         sections = [_group(audit, number, group) for number, group in shown]
         save_contact_sheet(folder / "duplicates.png", sections, title=title, side=SIDE)
     _write_odd(audit, folder)
+    if audit.labels and audit.labels.found:
+        _write_labels(audit, audit.labels, folder / LABEL_SHEET)
+
+
+def _write_labels(audit: Audit, labels: LabelIssues, path: Path) -> None:
+    shown_ones = labels.found[:SUSPECTS]
+    title = f"likely wrong labels: {len(shown_ones)} of {len(labels.found)}, the likeliest first"
+    tiles = [_suspect(audit, rank, issue) for rank, issue in enumerate(shown_ones, start=1)]
+    save_contact_sheet(path, [Section(tiles)], title=title, side=SIDE)
+
+
+def _suspect(audit: Audit, rank: int, issue: LabelIssue) -> Tile:
+    crop = decode_crops(issue.item.path, [issue.item.box], size=(SIDE, SIDE), resize_mode="pad")[0]
+    suggested = shown(audit.index.class_names[issue.suggested])
+    caption = (
+        f"{rank}: labelled {audit.class_of(issue.item)} ({issue.self_confidence:.2f})",
+        f"seen as {suggested} ({issue.suggested_confidence:.2f})",
+        shown(issue.item.group),
+    )
+    return Tile(crop, caption)
 
 
 def _write_odd(audit: Audit, folder: Path) -> None:

@@ -1,21 +1,26 @@
 """The audit for the screen."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, Group
-from datamodules.audit.tables import QUANTILES, count_rows, size_rows
+from datamodules.audit.label_issues import LabelIssues
+from datamodules.audit.tables import LABEL_COLUMNS, QUANTILES, count_rows, label_rows, size_rows
+from datamodules.errors import shown
 
 MAX_CLASSES = 40  # rows; counts.csv has all
 NAMED = 5  # of each kind of finding
+SUSPECTS = 10  # rows; labels.csv has all
 
 
 def summary(audit: Audit) -> Iterator[RenderableType]:
     """Tables and sentences, to be printed one after the other."""
-    yield f"files below {audit.folder}"
+    yield f"files below {shown(audit.folder)}"
     yield _counts(audit)
     yield _sizes(audit)
     yield from _extremes(audit)
@@ -32,6 +37,8 @@ def summary(audit: Audit) -> Iterator[RenderableType]:
     yield from _named("corrupt files", corrupt)
     odd = [f"{o.picture.split} {audit.name(o.picture.item)}: {o.what}" for o in audit.issues]
     yield from _named("odd pictures", odd)
+    if audit.labels:
+        yield from _label_issues(audit, audit.labels)
 
 
 def _counts(audit: Audit) -> Table:
@@ -76,10 +83,30 @@ def _duplicates(audit: Audit) -> Table:
     return table
 
 
+def _label_issues(audit: Audit, labels: LabelIssues) -> Iterator[RenderableType]:
+    yield (
+        f"likely wrong labels: {len(labels.found) or 'none'} of {labels.checked} checked "
+        f"(accuracy of the predictions {labels.accuracy:.3f})"
+    )
+    yield from (f"  {note}" for note in labels.notes)
+    if labels.found:
+        rows = list(itertools.islice(label_rows(audit), SUSPECTS))
+        table = Table(title=f"likely wrong labels, the first {len(rows)}")
+        empty = [not any(column) for column in zip(*rows, strict=True)]  # of boxes
+        for column, nothing in zip(LABEL_COLUMNS, empty, strict=True):
+            if not nothing:
+                numeric = column == "rank" or column.endswith("confidence")
+                table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+        for row in rows:
+            cells = (cell for cell, nothing in zip(row, empty, strict=True) if not nothing)
+            table.add_row(*(Text(shown(str(cell))) for cell in cells))
+        yield table
+
+
 def _named(what: str, found: Sequence[str]) -> Iterator[str]:
     """A heading with the number found, and the first few."""
     yield f"{what}: {len(found) or 'none'}"
-    yield from (f"  {line}" for line in found[:NAMED])
+    yield from (f"  {shown(line)}" for line in found[:NAMED])
     if len(found) > NAMED:
         yield f"  and {len(found) - NAMED} more"
 

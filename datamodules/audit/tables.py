@@ -9,15 +9,23 @@ import numpy as np
 
 from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, counterpart, duplicate_type
+from datamodules.errors import shown
 from datamodules.files import written_beside
 from datamodules.sources import Item
 
 PLACE = ("split", "class", "path", "box")
+LABELS = "labels.csv"
+LABEL_COLUMNS = (
+    "rank", "path", "box", "split", "given", "suggested", "self_confidence", "suggested_confidence",
+)  # fmt: skip
 QUANTILES = {"smallest": 0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "largest": 1}
 
 
 def write_tables(audit: Audit, folder: Path) -> None:
-    """Write counts.csv, sizes.csv, pictures.csv, corrupt.csv, odd.csv and duplicates.csv."""
+    """Write counts.csv, sizes.csv, pictures.csv, corrupt.csv, odd.csv and duplicates.csv.
+
+    Where labels were checked also labels.csv.
+    """
     splits = list(audit.index.splits)
     _write(folder / "counts.csv", ("class", *splits, "total"), count_rows(audit))
     _write(folder / "sizes.csv", ("split", "what", *QUANTILES), size_rows(audit))
@@ -27,6 +35,8 @@ def write_tables(audit: Audit, folder: Path) -> None:
     _write(folder / "odd.csv", (*PLACE, "what"), _odd_rows(audit))
     how = ("across_classes", "across_splits", "duplicate_of", "kind", "distance")
     _write(folder / "duplicates.csv", ("group", *PLACE, *how), _duplicate_rows(audit))
+    if audit.labels:
+        _write(folder / LABELS, LABEL_COLUMNS, label_rows(audit))
 
 
 def count_rows(audit: Audit) -> Iterator[tuple]:
@@ -46,6 +56,17 @@ def size_rows(audit: Audit) -> Iterator[tuple]:
             for what, values in measured.items():
                 quantiles = np.quantile(values, list(QUANTILES.values()), method="nearest")
                 yield split, what, *(round(value, 3) for value in quantiles.tolist())
+
+
+def label_rows(audit: Audit) -> Iterator[tuple]:
+    """One row for each likely wrong label, the likeliest first; paths are relative to the root."""
+    split_of = {(i.group, i.box): s for s, items in audit.index.splits.items() for i in items}
+    for rank, issue in enumerate(audit.labels.found if audit.labels else (), start=1):
+        box = "" if issue.item.box is None else " ".join(map(str, issue.item.box))
+        names = audit.class_of(issue.item), shown(audit.index.class_names[issue.suggested])
+        values = (f"{value:.4f}" for value in (issue.self_confidence, issue.suggested_confidence))
+        split = split_of.get((issue.item.group, issue.item.box), "")
+        yield rank, issue.item.group, box, split, *names, *values
 
 
 def _picture_rows(audit: Audit) -> Iterator[tuple]:
@@ -83,7 +104,8 @@ def _place(audit: Audit, split: str, item: Item) -> tuple:
 
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[tuple]) -> None:
-    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    settings = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with written_beside(path) as beside, beside.open("w", **settings) as file:
         table = csv.writer(file)
         table.writerow(header)
         table.writerows(rows)

@@ -1,6 +1,7 @@
 from .arrangement import pool as pool
 from .exclusion import leave_out as leave_out
 from .exclusion_list import Excluded as Excluded
+from .exclusion_list import check_place as check_place
 from .exclusion_list import keep_list as keep_list
 from .exclusion_list import list_digest as list_digest
 from .exclusion_list import list_path as list_path

@@ -71,18 +71,18 @@ def read_list(path: Path) -> list[Excluded]:
     return [_excluded(row, column, path) for row in cells]
 
 
-def write_list(path: Path, listed: Sequence[Excluded]) -> None:
+def write_list(path: Path, listed: Sequence[Excluded], *, in_use: Any = None) -> None:
     """Write a list for a person to review, whole or not at all.
 
+    Args:
+        path: the file.
+        listed: what stands in it.
+        in_use: the list that `data.exclude` names, whose lines are among those of the new one.
+
     Raises:
-        DataError: there is a file that no audit wrote, or that was edited since; or it cannot be
-            written.
+        DataError: `check_place` refuses the file, or it cannot be written.
     """
-    if path.exists() and not is_untouched(path):
-        raise DataError(
-            f"{path} exists, and is no list that an audit wrote or was edited since: give another "
-            "name with exclude=FILE."
-        )
+    check_place(path, in_use=in_use)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
@@ -90,6 +90,20 @@ def write_list(path: Path, listed: Sequence[Excluded]) -> None:
         writer.writerow((one.path, " ".join(map(str, one.box or ())), one.reason))
     body = text.getvalue().encode("utf-8", "surrogateescape")
     write_bytes(path, _marked(body) + body)
+
+
+def check_place(path: Path, *, in_use: Any = None) -> None:
+    """Refuse to write over anything but a list that nobody touched, or the one in use.
+
+    Raises:
+        DataError: there is such a file.
+    """
+    same = in_use is not None and path.exists() and path.samefile(list_path(in_use))
+    if path.exists() and not same and not is_untouched(path):
+        raise DataError(
+            f"{path} exists, and no audit wrote it or it was edited since: give another name with "
+            "exclude=FILE."
+        )
 
 
 def is_untouched(path: Path) -> bool:

@@ -27,6 +27,7 @@ from .renames import current_config as current_config
 from .renames import current_key as current_key
 from .renames import current_option as current_option
 from .renames import current_space as current_space
+from .run_directory import AUDIT as AUDIT
 from .run_directory import FINISHED as FINISHED
 from .run_directory import SEARCH as SEARCH
 from .run_directory import STARTED as STARTED

@@ -15,6 +15,7 @@ from lightning_modules.files import write_text
 _made: set[str] = set()  # folders that this process gave a name
 _older: set[Path] = set()  # run directories that existed before this process
 STARTED, FINISHED = "last_started", "last_finished"
+AUDIT = "audit"  # in the folder of a run or study: the audit of its data
 SEARCH = "study.json"  # in a search's folder: its name, its storage, what it is about
 
 

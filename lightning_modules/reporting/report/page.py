@@ -14,6 +14,7 @@ from lightning_modules.reporting.report import commands, headline
 from lightning_modules.reporting.report.classes import splits
 from lightning_modules.reporting.report.comparison import compared, latency_notes, notes, tradeoffs
 from lightning_modules.reporting.report.finished_run import FinishedRun
+from lightning_modules.reporting.report.labels import likely_wrong_labels
 from lightning_modules.reporting.report.layers import layer_costs, savings
 from lightning_modules.reporting.report.report_input import ReportInput
 
@@ -61,6 +62,7 @@ def render(inputs: ReportInput, *, trust: Iterable[str] = ()) -> str:
             searches=inputs.searches,
             table=compared(inputs),
             notes=notes(inputs),
+            labels=likely_wrong_labels(inputs.home),
             run=_of_run(run, inputs.records, trust) if run else None,
         )
 

@@ -150,7 +150,7 @@ def test_written_lists_are_read_again(tmp_path):
     )
     for strange in (path, tmp_path / "mine.csv"):
         before = strange.write_text("mine") if strange != path else strange.read_bytes()
-        with pytest.raises(DataError, match="is no list that an audit wrote or was edited since"):
+        with pytest.raises(DataError, match="exists, and no audit wrote it or it was edited since"):
             write_list(strange, listed)
         assert strange.read_bytes() == (before if strange == path else b"mine")
 
