@@ -23,7 +23,7 @@ from datamodules.audit.audit import audit
 from datamodules.audit.summary import summary
 from datamodules.schema import as_size
 from datamodules.sources import Index
-from datamodules.splits import check_place, list_path, read_list, write_list
+from datamodules.splits import check_place, leave_out, list_path, read_list, write_list
 from lightning_modules.config import (
     OwnKey,
     ScriptArguments,
@@ -177,7 +177,10 @@ def read_index(cfg: DictConfig) -> Index:
     """What the configured source finds, split as for training."""
     source = build(cfg.data.source)
     source.prepare()
-    return make_splits(cfg).apply(source.read())
+    index = source.read()
+    if {"train", "unsplit"} & index.splits.keys():
+        return make_splits(cfg).apply(index)
+    return leave_out(index, cfg.data.get("exclude"))  # nothing to train on, and nothing to share
 
 
 def _check_free(folder: Path) -> None:

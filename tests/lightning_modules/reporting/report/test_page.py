@@ -130,3 +130,30 @@ def test_a_page_is_whole_or_absent(run, tmp_path):
     with pytest.raises(ConfigError, match=r"taken cannot be written \(.+\); give another place"):
         write_report(inputs, tmp_path / "taken")
     assert not list(tmp_path.glob(".taken*"))
+
+
+def test_likely_wrong_labels_of_an_audit_are_shown(run):
+    """They lie beside the run; names in them are escaped, and the picture is inside the page."""
+    _, page = page_of(run)
+    assert "Likely wrong labels" not in page.text
+    folder = run / "audit"
+    folder.mkdir()
+    header = "rank,path,box,split,given,suggested,self_confidence,suggested_confidence\n"
+    rows = [f"{n},train/{n}<i>.png,,train,{HOSTILE},b,0.0{n},0.9\n" for n in range(1, 31)]
+    (folder / "labels.csv").write_text(header + "".join(rows))
+    before = len(page.all("img"))
+    text, page = page_of(run)
+    assert "not trained on: 30." in page.text and "The likeliest 20 of 30" in page.text
+    assert "train/20<i>.png" in page.text and "train/21<i>.png" not in page.text
+    assert HOSTILE not in text and str(folder / "labels.csv") in page.text
+    assert len(page.all("img")) == before
+    Image.new("RGB", (80, 60), "white").save(folder / "labels.png")
+    _, page = page_of(run)
+    assert len(page.all("img")) == before + 1
+    assert "#labels" in [tag["href"] for tag in page.all("a")]
+    (folder / "labels.csv").write_text(header)
+    (folder / "labels.png").unlink()
+    assert "not trained on: none." in page_of(run)[1].text
+    (folder / "labels.csv").write_text("what,else\n1,2\n")
+    with pytest.raises(ConfigError, match=r"labels.csv cannot be read; run scripts/audit_data.py"):
+        page_of(run)
