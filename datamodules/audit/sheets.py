@@ -55,7 +55,7 @@ def _suspect(audit: Audit, rank: int, issue: LabelIssue) -> Tile:
     crop = decode_crops(issue.item.path, [issue.item.box], size=(SIDE, SIDE), resize_mode="pad")[0]
     suggested = shown(audit.index.class_names[issue.suggested])
     caption = (
-        f"{rank}: labelled {audit.class_of(issue.item)} ({issue.self_confidence:.2f})",
+        f"{rank}: given {audit.class_of(issue.item)} ({issue.self_confidence:.2f})",
         f"seen as {suggested} ({issue.suggested_confidence:.2f})",
         shown(issue.item.group),
     )
