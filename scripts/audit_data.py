@@ -13,8 +13,8 @@ from datamodules.audit import (
     REASONS,
     Audit,
     LabelIssues,
-    exclusions,
     find_label_issues,
+    list_exclusions,
     require_cleanlab,
     write_sheets,
     write_tables,
@@ -150,9 +150,9 @@ def _default_folder(typed: ScriptArguments, cfg: DictConfig) -> Path:
 
 
 def _label_issues(records: Sequence[Record], overrides: Sequence[str]) -> LabelIssues:
-    from lightning_modules.evaluation import out_of_sample  # torch
+    from lightning_modules.evaluation import out_of_sample_predictions  # torch
 
-    return find_label_issues(out_of_sample(records, overrides))
+    return find_label_issues(out_of_sample_predictions(records, overrides))
 
 
 def _write_exclusions(
@@ -164,7 +164,7 @@ def _write_exclusions(
     """
     in_use = cfg.data.get("exclude")
     before = [] if in_use is None else read_list(list_path(in_use))
-    new = exclusions(found, reasons)
+    new = list_exclusions(found, reasons)
     write_list(path, [*before, *new.listed], in_use=in_use)
     yield f"images to leave out: {path}, {len(before) + len(new.listed)} in all"
     yield from (f"  {REASONS[reason]}: {count}" for reason, count in new.counts.items() if count)

@@ -1,6 +1,6 @@
 from .audit import Audit as Audit
 from .exclusions import REASONS as REASONS
-from .exclusions import exclusions as exclusions
+from .exclusions import list_exclusions as list_exclusions
 from .label_issues import LabelIssue as LabelIssue
 from .label_issues import LabelIssues as LabelIssues
 from .label_issues import OutOfSample as OutOfSample

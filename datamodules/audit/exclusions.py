@@ -27,7 +27,7 @@ class Exclusions(NamedTuple):
     counts: dict[str, int]
 
 
-def exclusions(audit: Audit, reasons: Collection[str]) -> Exclusions:
+def list_exclusions(audit: Audit, reasons: Collection[str]) -> Exclusions:
     """The images, or boxes of them, that are better left out.
 
     Args:

@@ -18,7 +18,7 @@ from .metrics import final_metrics as final_metrics
 from .metrics import final_predictions as final_predictions
 from .metrics import prediction_metrics as prediction_metrics
 from .metrics import split_metrics as split_metrics
-from .out_of_sample import out_of_sample as out_of_sample
+from .out_of_sample import out_of_sample_predictions as out_of_sample_predictions
 from .predictions import Batches as Batches
 from .predictions import Predictions as Predictions
 from .predictions import evaluating as evaluating

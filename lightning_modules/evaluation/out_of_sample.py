@@ -21,7 +21,9 @@ from lightning_modules.runs import SPLIT_KEYS, Record, make_data, saved_config, 
 FOLDS = "run.py -m data.fold=0,1,2,3,4 data.num_folds=5"  # after which every image has a prediction
 
 
-def out_of_sample(records: Sequence[Record], overrides: Sequence[str] = ()) -> OutOfSample:
+def out_of_sample_predictions(
+    records: Sequence[Record], overrides: Sequence[str] = ()
+) -> OutOfSample:
     """The mean probabilities of each image over the runs that were not trained on it.
 
     These are a run's validation and test images; the trials of a cross-validation together have

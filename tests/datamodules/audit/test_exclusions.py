@@ -10,7 +10,7 @@ from rich.console import Console
 from datamodules.audit import (
     LabelIssue,
     LabelIssues,
-    exclusions,
+    list_exclusions,
     write_sheets,
     write_tables,
 )
@@ -44,7 +44,7 @@ def found_in(index: Index):
 
 
 def test_each_reason(index):
-    found = exclusions(found_in(index), MOST)
+    found = list_exclusions(found_in(index), MOST)
     copy, other = "val/cat/1.jpg", "test/dog/6.png"
     assert found.listed == [
         Excluded("train/cat/1.png", None, f"train copy of val {copy} (look alike), which stays"),
@@ -55,28 +55,28 @@ def test_each_reason(index):
         Excluded("val/dog/empty.png", None, "corrupt: the file is empty"),
     ]  # fmt: skip
     assert found.counts == {"corrupt": 2, "leakage": 2, "conflicts": 2}
-    assert [one.path for one in exclusions(found_in(index), ["corrupt"]).listed] == [
+    assert [one.path for one in list_exclusions(found_in(index), ["corrupt"]).listed] == [
         "train/dog/bad.png",
         "val/dog/empty.png",
     ]
 
 
 def test_afterwards_there_is_nothing_to_list(index, tmp_path):
-    write_list(tmp_path / "list.csv", exclusions(found_in(index), MOST).listed)
+    write_list(tmp_path / "list.csv", list_exclusions(found_in(index), MOST).listed)
     cured = leave_out(index, tmp_path / "list.csv")
     assert [out.count for out in cured.left_out] == [6]
     assert {name: len(items) for name, items in cured.splits.items()} == {
         "train": 3, "val": 2, "test": 2, "predict": 1,
     }  # fmt: skip
     again = found_in(cured)
-    assert exclusions(again, MOST).listed == [] and again.bad == []
+    assert list_exclusions(again, MOST).listed == [] and again.bad == []
     leaks = [g for g in again.duplicates["look alike"] if g.across_splits]
     assert [len(group.members) for group in leaks] == [2], "an unlabelled image leaks nothing"
 
 
 def test_an_image_is_listed_once_with_all_reasons(make_index):
     index = make_index({"train/cat/1.png": scene(1), "val/dog/1.png": scene(1)})
-    found = exclusions(audit(index, image_size=(8, 8)), MOST)
+    found = list_exclusions(audit(index, image_size=(8, 8)), MOST)
     assert [one.path for one in found.listed] == ["train/cat/1.png", "val/dog/1.png"]
     assert found.listed[0].reason == (
         "train copy of val val/dog/1.png (same bytes), which stays; "
@@ -93,7 +93,7 @@ def test_pairs_and_no_chains(make_index):
     found = audit(make_index({**files, "val/cat/30.png": end}), image_size=(8, 8), distance=8)
     (group,) = found.duplicates["look alike"]
     assert len(group.members) == 31
-    listed = [one.path for one in exclusions(found, MOST).listed]
+    listed = [one.path for one in list_exclusions(found, MOST).listed]
     assert "train/cat/29.png" in listed and "train/cat/00.png" not in listed
 
 
@@ -103,7 +103,7 @@ def test_boxes(make_index):
         split: [i._replace(box=(n, n, n + 40, n + 60), label=n % 2) for n in (0, 30) for i in items]
         for split, items in index.splits.items()
     }
-    found = exclusions(audit(Index(("a", "b"), boxed), image_size=(8, 8)), ["leakage"])
+    found = list_exclusions(audit(Index(("a", "b"), boxed), image_size=(8, 8)), ["leakage"])
     assert [(one.path, one.box) for one in found.listed] == [
         ("train/a/1.png", (0, 0, 40, 60)),
         ("train/a/1.png", (30, 30, 70, 90)),
@@ -118,7 +118,7 @@ def _with_labels(index: Index):
 
 def test_labels(index, tmp_path):
     found = _with_labels(index)
-    listed = exclusions(found, ["labels"]).listed
+    listed = list_exclusions(found, ["labels"]).listed
     assert listed == [Excluded("train/cat/2.png", None, "likely wrong label: seen as dog (0.91)")]
     write_tables(found, tmp_path)
     assert (tmp_path / "labels.csv").read_text().splitlines() == [
@@ -149,7 +149,7 @@ def test_a_name_that_is_not_utf8(make_index, tmp_path):
     assert r"  train cat/\xff.png: there is no such file" in said
     write_tables(found, tmp_path / "out")
     write_sheets(found, tmp_path / "out")
-    listed = exclusions(found, ["corrupt", "labels"]).listed
+    listed = list_exclusions(found, ["corrupt", "labels"]).listed
     assert [one.path for one in listed] == [odd, bad.group]
     write_list(tmp_path / "list.csv", listed)
     assert read_list(tmp_path / "list.csv") == listed

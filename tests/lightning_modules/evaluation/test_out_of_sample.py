@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation import out_of_sample
+from lightning_modules.evaluation import out_of_sample_predictions
 from lightning_modules.networks import build_network, save_network
 from lightning_modules.runs import find_records
 
@@ -54,7 +54,7 @@ def probabilities(network, item):
 def test_folds_cover_every_image_by_the_run_that_never_saw_it(homes, leave_run):
     folds = [f"data.fold={n}" for n in range(3)]
     networks = [leave_run(str(n), fold, "data.num_folds=3", seed=n) for n, fold in enumerate(folds)]
-    found = out_of_sample(records(homes, "0", "1", "2"))
+    found = out_of_sample_predictions(records(homes, "0", "1", "2"))
     assert found.notes == ()
     assert len({item.group for item in found.items}) == len(found.items) == 54
     by_fold = np.array([[probabilities(n, item) for n in networks] for item in found.items])
@@ -62,7 +62,7 @@ def test_folds_cover_every_image_by_the_run_that_never_saw_it(homes, leave_run):
     assert np.bincount(of_run).tolist() == [18, 18, 18]
     nearest = by_fold[np.arange(54), of_run]
     assert np.abs(nearest - found.probabilities).max() < 1e-5
-    one = out_of_sample(records(homes, "1"))
+    one = out_of_sample_predictions(records(homes, "1"))
     assert {item.group for item in one.items} == {
         item.group for item, run in zip(found.items, of_run, strict=True) if run == 1
     }
@@ -75,7 +75,7 @@ def test_folds_cover_every_image_by_the_run_that_never_saw_it(homes, leave_run):
 def test_runs_that_did_not_see_an_image_are_averaged(homes, leave_run, folder):
     shutil.copytree(folder / "val", folder / "test")
     networks = [leave_run(str(n), seed=n) for n in range(2)]
-    found = out_of_sample(records(homes, "0", "1"))
+    found = out_of_sample_predictions(records(homes, "0", "1"))
     assert {item.group.split("/")[0] for item in found.items} == {"val", "test"}
     assert len(found.items) == 36 and "36 of 72 images were trained on" in found.notes[0]
     for item, row in list(zip(found.items, found.probabilities, strict=True))[::7]:
@@ -87,14 +87,14 @@ def test_images_that_were_trained_on_do_not_count(homes, leave_run):
     """Of a run on everything, and of one that started from another fold's network."""
     leave_run("all", "data.train_on_all=true")
     with pytest.raises(ConfigError, match="None of the 1 runs has images that it was not trained"):
-        out_of_sample(records(homes, "all"))
+        out_of_sample_predictions(records(homes, "all"))
     leave_run("0", "data.fold=0", "data.num_folds=3")
     start = f"from_run={homes / 'study' / '0'}"
     leave_run("same", "data.fold=0", "data.num_folds=3", start)
     leave_run("other", "data.fold=1", "data.num_folds=3", start)
     leave_run("lost", "data.fold=1", "data.num_folds=3", "from_run=/nowhere/run")
-    assert len(out_of_sample(records(homes, "same")).items) == 18
-    found = out_of_sample(records(homes, "same", "other", "lost"))
+    assert len(out_of_sample_predictions(records(homes, "same")).items) == 18
+    found = out_of_sample_predictions(records(homes, "same", "other", "lost"))
     assert len(found.items) == 18
     assert "other is left out: it started from" in found.notes[0]
     assert "0, which was trained on another share of these images." in found.notes[0]
@@ -105,4 +105,4 @@ def test_other_classes_are_refused(homes, leave_run):
     leave_run("0")
     leave_run("1", classes=("blue", "grey", "red"))
     with pytest.raises(ConfigError, match="1 knows the classes blue, grey, red, and not blue, gr"):
-        out_of_sample(records(homes, "0", "1"))
+        out_of_sample_predictions(records(homes, "0", "1"))
