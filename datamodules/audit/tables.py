@@ -1,6 +1,7 @@
 """The audit as CSV files."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -104,8 +105,9 @@ def _place(audit: Audit, split: str, item: Item) -> tuple:
 
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[tuple]) -> None:
-    settings = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-    with written_beside(path) as beside, beside.open("w", **settings) as file:
-        table = csv.writer(file)
-        table.writerow(header)
-        table.writerows(rows)
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(header)
+    table.writerows(rows)
+    with written_beside(path) as beside:
+        beside.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))

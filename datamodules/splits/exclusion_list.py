@@ -156,5 +156,6 @@ def _excluded(row: Mapping[str, str], column: str, path: Path) -> Excluded:
             f"The list {path} has the box {row['box']!r} for {row[column]}: give its four corners "
             "x0 y0 x1 y1 in pixels, or leave it empty for the whole image."
         )
-    box = None if not numbers else (int(numbers[0]), *map(int, numbers[1:]))
+    x0, y0, x1, y1 = map(int, numbers or [0] * 4)
+    box = (x0, y0, x1, y1) if numbers else None
     return Excluded(row[column].strip(), box, row.get("reason", ""))
