@@ -33,15 +33,18 @@ def stratified_split(
     for group, split in split_of.items():
         _place(groups[group], lacking[split], left)
         reached[split] |= groups[group].keys()
+    are_folds = len(set(fractions.values())) == 1
     waiting = sorted(set(groups) - set(split_of))
     random.Random(seed).shuffle(waiting)
     while waiting:
         rarest = min((c for c in left if left[c]), key=lambda c: (left[c], c))
         chosen = _richest_first(waiting, groups, rarest)
         for number, group in enumerate(chosen):
-            without = [split for split in fractions if rarest not in reached[split]]
-            last = len(chosen) - number <= len(without)
-            split = _neediest(lacking, rarest, without if last else list(fractions))
+            among, remaining = list(fractions), len(chosen) - number
+            without = [split for split in among if rarest not in reached[split]]
+            if remaining <= len(without):
+                among = without if are_folds else without[:remaining]
+            split = _neediest(lacking, rarest, among)
             split_of[group] = split
             _place(groups[group], lacking[split], left)
             reached[split] |= groups[group].keys()
