@@ -8,8 +8,8 @@ from typing import Any
 
 from datamodules.errors import DataError
 from datamodules.sources import Box, Index, Item, LeftOut
-from datamodules.splits.exclusion_list import is_kept, list_path, read_list
-from datamodules.splits.image_names import match_images
+from datamodules.splits.exclusion_list import Excluded, is_kept, list_path, read_list
+from datamodules.splits.image_names import find_images
 
 
 def leave_out(index: Index, file: Any) -> Index:
@@ -22,15 +22,15 @@ def leave_out(index: Index, file: Any) -> Index:
         file: the list; None leaves nothing out.
 
     Raises:
-        DataError: the list cannot be read, names no image that is there, or leaves a class or a
-            split without any.
+        DataError: the list cannot be read, names no image that is there, or one of several, or
+            leaves a class or a split without any.
     """
     if file is None:
         return index
     path = list_path(file)
     listed = read_list(path)
     items = [item for members in index.splits.values() for item in members]
-    groups = match_images([one.path for one in listed], items)
+    groups = _groups(listed, items, path)
     boxes: dict[str, set[Box | None]] = defaultdict(set)
     for one, group in zip(listed, groups, strict=True):
         if group is not None:
@@ -39,7 +39,8 @@ def leave_out(index: Index, file: Any) -> Index:
     if listed and not gone and not is_kept(path):
         raise DataError(
             f"None of the {len(listed)} images listed in data.exclude={path} is in the data (the "
-            f"first: {listed[0].path}): give paths relative to data.root."
+            f"first: {listed[0].path}): give paths relative to data.root, below a line path,reason "
+            "where there is more than one column."
         )
     splits = {
         split: [item for item in members if (item.group, item.box) not in gone]
@@ -61,6 +62,18 @@ def leave_out(index: Index, file: Any) -> Index:
             f"{'is' if len(missing) == 1 else 'are'} not there (the first: {missing[0]}).",
         )
     return dataclasses.replace(index, splits=splits, left_out=left_out, notes=notes)
+
+
+def _groups(listed: Sequence[Excluded], items: Sequence[Item], path: Path) -> list[str | None]:
+    """The image that each line means; None where there is none."""
+    found = find_images([one.path for one in listed], items)
+    for one, groups in zip(listed, found, strict=True):
+        if len(groups) > 1:
+            raise DataError(
+                f"{one.path} in data.exclude={path} could be {groups[0]} or {groups[1]}: write "
+                "its folder before its name."
+            )
+    return [groups[0] if groups else None for groups in found]
 
 
 def _refuse_losses(index: Index, splits: Mapping[str, Sequence[Item]], path: Path) -> None:

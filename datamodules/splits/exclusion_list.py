@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from datamodules.errors import DataError, shown
 from datamodules.files import write_bytes
 from datamodules.sources import Box
+from datamodules.splits.listed_splits import DELIMITERS, IMAGE_COLUMNS, read_table
 
-PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "group", "name")
 HEADER = ("path", "box", "reason")
 MARK = "# Written by scripts/audit_data.py for review, then for data.exclude; sha256 "
 KEPT = "# Left out of this run: a copy of "
@@ -51,16 +51,13 @@ def read_list(path: Path) -> list[Excluded]:
     Raises:
         DataError: it cannot be read, or a box in it is none.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise DataError(f"The list {path} cannot be read ({error.strerror or error}).") from error
+    text = read_table(path, "list")
     while text.startswith((MARK, KEPT)):
         text = text.partition("\n")[2]
     first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(",;\t", key=first.count)
-    names = [cell.strip().strip('"').lower() for cell in first.split(delimiter)]
-    column = next((name for name in PATH_COLUMNS if name in names), None)
+    delimiter = max(DELIMITERS, key=first.count)
+    names = [re.sub(r"[\W_]+", "", cell.casefold()) for cell in first.split(delimiter)]
+    column = next((name for name in IMAGE_COLUMNS if name in names), None)
     if column is None:
         return [Excluded(_unquoted(line)) for line in text.splitlines() if line.strip()]
     try:

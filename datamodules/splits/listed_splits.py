@@ -42,7 +42,7 @@ def read_listed_splits(path: Path) -> list[ListedImage]:
     Raises:
         DataError: it is no such table, or a line of it has another form or an unknown split.
     """
-    text = _text(path)
+    text = read_table(path, "split file")
     for delimiter in DELIMITERS:
         rows = _rows(path, text, delimiter)
         columns = _columns([row for _, row in rows])
@@ -125,14 +125,23 @@ def _rows(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     return rows[len(list(remarks)) :]
 
 
-def _text(path: Path) -> str:
+def read_table(path: Path, what: str) -> str:
+    """The text of a table that a person wrote, in whatever encoding.
+
+    Args:
+        path: the file.
+        what: what it is called in a refusal.
+
+    Raises:
+        DataError: it cannot be read, or is no text.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"The split file {path} cannot be read ({error.strerror}).") from None
+        raise DataError(f"The {what} {path} cannot be read ({error.strerror}).") from None
     wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # as Excel writes "Unicode text"
     # Names of files may hold bytes that are not UTF-8.
     text = content.decode(*(("utf-16", "replace") if wide else ("utf-8-sig", "surrogateescape")))
     if "\0" in text or (wide and "\ufffd" in text):
-        raise DataError(f"The split file {path} cannot be read (it holds no text).")
+        raise DataError(f"The {what} {path} cannot be read (it holds no text).")
     return text

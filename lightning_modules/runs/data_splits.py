@@ -31,7 +31,9 @@ def make_splits(cfg: DictConfig) -> Splits:
     memory = Path(cfg.cache_dir) / "splits" / f"{cfg.data.name}_{digest}.csv"
     exclude = cfg.data.get("exclude")  # runs saved by earlier versions lack it
     folds = {key: cfg.data[key] for key in FOLD_KEYS}
-    return Splits(**plain(cfg.data.split), **folds, memory=memory, exclude=exclude, root=source.get("root"))
+    return Splits(
+        **plain(cfg.data.split), **folds, memory=memory, exclude=exclude, root=source.get("root")
+    )
 
 
 def source_identity(data: DictConfig) -> dict[str, Any]:
