@@ -22,7 +22,7 @@ from datamodules.audit import (
 from datamodules.audit.audit import audit
 from datamodules.audit.summary import summary
 from datamodules.schema import as_size
-from datamodules.sources import Index
+from datamodules.sources import Index, overview_lines
 from datamodules.splits import check_place, leave_out, list_path, read_list, write_list
 from lightning_modules.config import (
     OwnKey,
@@ -35,8 +35,14 @@ from lightning_modules.config import (
 )
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_folder
-from lightning_modules.registry import build
-from lightning_modules.runs import AUDIT, Record, find_folder, find_records, make_splits
+from lightning_modules.runs import (
+    AUDIT,
+    Record,
+    build_source,
+    find_folder,
+    find_records,
+    make_splits,
+)
 
 OURS = "duplicates.csv"  # in every audit's folder
 KEYS = {
@@ -65,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if records:
         found = dataclasses.replace(found, labels=_label_issues(records, typed.overrides))
     console = table_console(record=True)
-    for text in summary(found):
+    for text in (*overview_lines(found.index), *summary(found)):
         console.print(text, markup=False, highlight=False, soft_wrap=isinstance(text, str))
     with _written_whole(folder) as part:
         write_tables(found, part)
@@ -175,7 +181,7 @@ def _write_exclusions(
 
 def read_index(cfg: DictConfig) -> Index:
     """What the configured source finds, split as for training."""
-    source = build(cfg.data.source)
+    source = build_source(cfg.data)
     source.prepare()
     index = source.read()
     if {"train", "unsplit"} & index.splits.keys():

@@ -193,9 +193,9 @@ def _number(text: str) -> int:
 
 
 def _classes(cfg: DictConfig) -> int:
-    from lightning_modules.registry import build
+    from lightning_modules.runs import build_source
 
-    return len(build(cfg.data.source).check())
+    return len(build_source(cfg.data).check())
 
 
 def _title(cfg: DictConfig) -> str:

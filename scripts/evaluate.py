@@ -84,9 +84,9 @@ def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
 
 def check_classes(run: NamedRun) -> None:
     """Refuses data whose classes, or their order, are not those of the network."""
-    from lightning_modules.registry import build
+    from lightning_modules.runs import build_source
 
-    known, found = run.description["class_names"], build(run.cfg.data.source).check()
+    known, found = run.description["class_names"], build_source(run.cfg.data).check()
     if list(found) != list(known):
         raise ConfigError(
             f"{run.path} knows the classes {', '.join(known)}, but data={run.cfg.data.name} has "

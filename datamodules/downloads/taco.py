@@ -19,7 +19,7 @@ from datamodules.downloads.many_files import fetch_all, fetch_one
 from datamodules.downloads.root_folder import Report, sole_writer, write_missing
 from datamodules.errors import DataError
 from datamodules.files import write_bytes
-from datamodules.sources import IMAGE_SUFFIXES, read_coco
+from datamodules.sources import IMAGE_SUFFIXES, image_suffixes, read_coco
 from datamodules.workers import map_in_order, report_progress
 
 URL = "https://raw.githubusercontent.com/pedropro/TACO/master/data/annotations.json"
@@ -95,10 +95,10 @@ def _targets(root: Path, images: list[dict[str, Any]]) -> list[Target]:
     """
     names = [os.path.normpath(image["file_name"]) for image in images]
     for name in names:
-        if not name.lower().endswith(IMAGE_SUFFIXES) or not name.isprintable():
+        if Path(name).suffix.lower() not in image_suffixes() or not name.isprintable():
             raise DataError(
                 f"The annotations in {root} list {name!r}, which is no image's name: it must end "
-                f"in {', '.join(IMAGE_SUFFIXES)}."
+                f"in {', '.join(IMAGE_SUFFIXES)} or the suffix of another format."
             )
     return [
         Target(str(image.get("flickr_url") or ""), root / name, partial(check_image, size=size))

@@ -17,7 +17,7 @@ from datamodules.downloads.many_files import fetch_one
 from datamodules.downloads.root_folder import Report, sole_writer
 from datamodules.errors import DataError, unwritable
 from datamodules.files import build_once
-from datamodules.sources import IMAGE_SUFFIXES
+from datamodules.sources import image_suffixes
 from datamodules.workers import report_progress
 
 URL = "https://github.com/garythung/trashnet/raw/master/data/dataset-resized.zip"
@@ -70,7 +70,7 @@ def images_of(archive: ZipFile) -> dict[Path, ZipInfo]:
     images = {}
     for name, info in files_of(archive).items():
         top, *rest = PurePosixPath(name).parts
-        if top != FOLDER or len(rest) != 2 or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+        if top != FOLDER or len(rest) != 2 or Path(name).suffix.lower() not in image_suffixes():
             raise Failure(f"its member {name!r} is not {FOLDER}/<class>/<image>", permanent=True)
         images[Path(*rest)] = info
     if not images:

@@ -2,9 +2,15 @@ from .cifar import Cifar as Cifar
 from .coco import Coco as Coco
 from .coco_file import read_coco as read_coco
 from .fashion_mnist import FashionMnist as FashionMnist
-from .image_folder import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from .formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from .formats import image_suffixes as image_suffixes
+from .formats import readable_formats as readable_formats
+from .image_folder import FoundImages as FoundImages
 from .image_folder import ImageFolder as ImageFolder
+from .image_folder import find_images as find_images
 from .image_folder import image_files as image_files
+from .overview import left_out_text as left_out_text
+from .overview import overview_lines as overview_lines
 from .source import Box as Box
 from .source import Index as Index
 from .source import Item as Item

@@ -1,129 +1,239 @@
 """Images sorted into folders, one folder per class, with or without a folder per split."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from datamodules.errors import DataError
-from datamodules.sources.source import Index, Item
+from datamodules.sources.archives import is_archive, list_archive, unpack, unpacked_folder
+from datamodules.sources.class_list import read_class_list
+from datamodules.sources.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from datamodules.sources.layout import EXPECTED_TREE, Layout, understand
+from datamodules.sources.listing import UNLISTABLE, Folder, Sieve, list_folder
+from datamodules.sources.omissions import Omissions
+from datamodules.sources.source import Index, Item, LeftOut
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-EXPECTED_TREE = "root/[train/]<class>/*.{jpg,png,...} and, where you have them, root/{val,test}"
-SPLITS = ("train", "val", "test")
+# Where `conf/config.yaml` puts what this program makes.
+OWN_FOLDERS = (("OUTPUTS", "outputs"), ("DATA", "data"), ("CACHE", ".cache"))
 
 
 class ImageFolder:
     """Class folders of images, below `train/`, `val/` and `test/` or below the root itself.
 
-    What has no `val/` is left unsplit. A `test/` that holds images instead of class folders is
-    unlabelled, for prediction. Class folders may hold further folders; links to folders inside
-    them are not followed, so that no loop can be entered. Hidden files and folders are left out.
+    The splits' folders may have any of their usual names, in any case (`split_names.py`). What has
+    no `val/` is left unsplit. A `test/` that holds images instead of class folders is unlabelled,
+    for prediction. Class folders may hold further folders, and links to some. Hidden files and
+    folders, what systems leave there, and what is no image are left out and counted.
 
     Args:
-        root: the folder.
+        root: the folder, or an archive of it (zip, tar, tar.gz).
+        classes: a file that lists the classes to read, in the order of their labels; other class
+            folders are left out, and each of its own must be there. None reads all, sorted.
+        exclude: folders and files that are left out: names, or paths relative to the root; `*`
+            stands for anything.
+        own_folders: where this program keeps what it makes: no images of the user, where they lie
+            in the root. None takes those of the environment.
+        unpacked_dir: where archives are unpacked, once. None takes the cache of the environment.
         how_to_get: sentence for a user who has no such data yet.
+
+    Raises:
+        DataError: a setting is of another kind.
     """
 
-    is_made = True
-
-    def __init__(self, *, root: str, how_to_get: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        root: str,
+        classes: str | None = None,
+        exclude: str | Sequence[str] | None = None,
+        own_folders: Sequence[str] | None = None,
+        unpacked_dir: str | None = None,
+        how_to_get: str = "",
+    ) -> None:
         self.root = Path(root)
+        self.classes = None if classes is None else Path(str(classes))
+        names = [exclude] if isinstance(exclude, str) else list(exclude or ())
+        if not all(isinstance(name, str) and name.strip("/.") for name in names):
+            raise DataError(
+                f"data.source.exclude={exclude} is no list of names: give folders or files of the "
+                "root, as in data.source.exclude=[notes,old/scans]."
+            )
+        self.exclude = names
+        self.own_folders = list(_own_folders() if own_folders is None else own_folders)
+        self.unpacked_dir = Path(unpacked_dir or Path(_own_folders()[-1], "unpacked"))
         self.how_to_get = how_to_get
+
+    @property
+    def is_made(self) -> bool:
+        """Whether an archive, if the root is one, is unpacked."""
+        return not is_archive(self.root) or self._unpacked.is_dir()
 
     def check(self) -> tuple[str, ...]:
         """The class names; `DataError` unless every split has them all, each with an image."""
-        return self.read().class_names
+        return self._class_names(self._layout(Omissions()))
 
     def prepare(self) -> None:
-        """Nothing to make: the images are the user's."""
+        """Unpack the root once, if it is an archive.
+
+        Raises:
+            DataError: the archive is damaged or unsafe, or the disk is full.
+        """
+        if is_archive(self.root):
+            if not self.is_made:
+                self._layout(Omissions())  # what its names show is refused before it is unpacked
+            unpack(self.root, self._unpacked)
 
     def read(self) -> Index:
         """List the folders.
 
         Raises:
-            DataError: the root, a split or a class is missing, empty or differs between splits.
+            DataError: the root, a split or a class is missing, empty or differs between splits, or
+                a folder could be a split as well as a class.
         """
-        folders = self._labelled_folders()
-        classes = {split: self._class_folders(folder) for split, folder in folders.items()}
-        first = "unsplit" if "unsplit" in classes else "train"
-        for split in classes:
-            _require_same_classes(folders[first], folders[split], classes[first], classes[split])
-        names = sorted(classes[first])
+        omissions = Omissions()
+        layout = self._layout(omissions)
+        names = self._class_names(layout)
+        place = str(self._unpacked if is_archive(self.root) else self.root)
         splits = {
-            split: [item for name in names for item in self._items(found[name], names.index(name))]
-            for split, found in classes.items()
+            split: [
+                item
+                for label, name in enumerate(names)
+                for item in _items(place, classes[name], label)
+            ]
+            for split, classes in layout.splits.items()
         }
-        if self._test_is_unlabelled():
-            splits["predict"] = self._items(self.root / "test", -1)
-        return Index(tuple(names), splits)
+        if layout.unlabelled:
+            found = [item for folder in layout.unlabelled for item in _items(place, folder, -1)]
+            splits["predict"] = found
+            layout.sources["predict"] = ", ".join(f"{f.path}/" for f in layout.unlabelled)
+        for folder in _read_folders(layout):
+            _count_unlistable(folder, omissions)
+        return Index(
+            names,
+            splits,
+            left_out=omissions.left_out(),
+            notes=tuple(layout.notes),
+            sources=layout.sources,
+            nested=_nested(layout),
+        )
 
-    def _labelled_folders(self) -> dict[str, Path]:
-        if not self.root.is_dir():
+    @property
+    def _unpacked(self) -> Path:
+        return unpacked_folder(self.root, self.unpacked_dir)
+
+    def _class_names(self, layout: Layout) -> tuple[str, ...]:
+        first = next(iter(layout.splits.values()))
+        return tuple(sorted(first)) if self.classes is None else read_class_list(self.classes)
+
+    def _layout(self, omissions: Omissions) -> Layout:
+        self._require_root()
+        chosen = None if self.classes is None else read_class_list(self.classes)
+        sieve = Sieve(self.exclude)
+        wrapped = is_archive(self.root)
+        if wrapped and not self._unpacked.is_dir():
+            tree, sizes = list_archive(self.root, omissions, sieve)
+            size_of = sizes.__getitem__
+        else:
+            folder = self._unpacked if wrapped else self.root
+            tree = list_folder(folder, omissions, sieve, () if wrapped else self.own_folders)
+            size_of = _Sizes(folder)
+        sieve.require_used(self.root)
+        name = self.root.name.partition(".")[0] if wrapped else self.root.resolve().name
+        return understand(
+            tree, str(self.root), omissions, size_of, name=name, chosen=chosen, wrapped=wrapped
+        )
+
+    def _require_root(self) -> None:
+        try:
+            self.root.stat()
+        except PermissionError as error:
+            raise DataError(
+                f"The data folder {self.root} cannot be reached ({error.strerror}): get the right "
+                "to read it and the folders around it."
+            ) from None
+        except OSError:
             raise DataError(
                 f"The data folder {self.root} does not exist: set data.root to a folder with "
                 f"{EXPECTED_TREE}. {self.how_to_get}".strip()
-            )
-        folders = {split: self.root / split for split in SPLITS if (self.root / split).is_dir()}
-        if self._test_is_unlabelled():
-            del folders["test"]
-        if "train" not in folders and "val" in folders:
-            raise DataError(f"The data folder {self.root} has a val folder but no train folder.")
-        if "train" not in folders:
-            folders["unsplit"] = self.root
-        elif "val" not in folders:
-            folders["unsplit"] = folders.pop("train")
-        return folders
-
-    def _class_folders(self, split: Path) -> dict[str, Path]:
-        """Class name -> its folder; beside class folders, `test` is none."""
-        beside = {"test"} if split == self.root else set()
-        folders = {p.name: p for p in _subfolders(split) if p.name not in beside}
-        if not folders:
-            raise DataError(
-                f"The folder {split} holds no class folders: it should look like {EXPECTED_TREE}."
-            )
-        return folders
-
-    def _test_is_unlabelled(self) -> bool:
-        folder = self.root / "test"
-        return folder.is_dir() and not _subfolders(folder) and any(image_files(folder))
-
-    def _items(self, folder: Path, label: int) -> list[Item]:
-        paths = sorted(image_files(folder))
-        if not paths:
-            raise DataError(
-                f"The class folder {folder} has no images ({', '.join(IMAGE_SUFFIXES)}): "
-                "fill it or remove it from every split."
-            )
-        return [Item(p, label, None, Path(p).relative_to(self.root).as_posix()) for p in paths]
+            ) from None
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+class _Sizes:
+    """Bytes of images, by their paths in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, path: str) -> int:
+        try:
+            return (self.folder / path).stat().st_size
+        except OSError:
+            return -1
 
 
-def _require_same_classes(
-    first: Path, other: Path, expected: Mapping[str, Path], found: Mapping[str, Path]
-) -> None:
-    differences = [
-        f"only in {where.name}: {', '.join(sorted(names))}"
-        for where, names in (
-            (first, expected.keys() - found.keys()),
-            (other, found.keys() - expected.keys()),
-        )
-        if names
-    ]
-    if differences:
+def _own_folders() -> list[str]:
+    return [os.environ.get(f"MODEL_DIET_{name}", folder) for name, folder in OWN_FOLDERS]
+
+
+def _items(place: str, folder: Folder, label: int) -> list[Item]:
+    """The images of a folder and of those below it, sorted by path."""
+    prefix = "" if place == "." else f"{place.rstrip('/')}/"
+    return [Item(prefix + path, label, None, path) for path in sorted(folder.files())]
+
+
+def _read_folders(layout: Layout) -> Iterator[Folder]:
+    for classes in layout.splits.values():
+        yield from classes.values()
+    yield from layout.unlabelled
+
+
+def _count_unlistable(folder: Folder, omissions: Omissions) -> None:
+    if folder.unlistable:
+        omissions.add(UNLISTABLE, folder.path)
+    for inner in folder.folders.values():
+        _count_unlistable(inner, omissions)
+
+
+def _nested(layout: Layout) -> Counter[str]:
+    """Class -> images in folders below its own, where there are some."""
+    nested: Counter[str] = Counter()
+    for classes in layout.splits.values():
+        for name, folder in classes.items():
+            nested[name] += folder.count - len(folder.images)
+    return +nested
+
+
+class FoundImages(NamedTuple):
+    """The images of a folder, and what else is there."""
+
+    paths: list[str]  # sorted
+    left_out: tuple[LeftOut, ...]
+
+
+def find_images(folder: Path) -> FoundImages:
+    """The images of a folder and of those below it, whatever their arrangement.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    omissions = Omissions()
+    tree = list_folder(folder, omissions, Sieve())
+    if tree.unlistable:
         raise DataError(
-            f"The folders {first} and {other} have different classes "
-            f"({'; '.join(differences)}): give both the same class folders."
+            f"The folder {folder} cannot be listed ({tree.unlistable}): get the right to read it, "
+            "or give another one."
         )
+    _count_unlistable(tree, omissions)
+    prefix = f"{str(folder).rstrip('/')}/"
+    return FoundImages(sorted(prefix + path for path in tree.files()), omissions.left_out())
 
 
-def image_files(folder: Path) -> Iterator[str]:
-    """The images below a folder, in no order; hidden files and folders are left out."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
-                yield f"{parent}{os.sep}{name}"
+def image_files(folder: Path) -> list[str]:
+    """The images of a folder and of those below it, sorted; `find_images` says what else is there.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    return find_images(folder).paths

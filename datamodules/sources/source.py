@@ -21,7 +21,8 @@ class Item(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-class LeftOut(NamedTuple):
+@dataclass(frozen=True)
+class LeftOut:
     """Files (or boxes) that a source left out for one reason."""
 
     reason: str  # in a few words, as "thumbnails in @eaDir"
@@ -44,6 +45,8 @@ class Index:
         columns: of a table: name of a column -> group of an item -> its value there.
         new: groups that are there, though not in the record of the run that the splits follow.
         gone: groups of that record that are not there.
+        sources: split -> where it comes from, such as `valid/`; empty for the root itself.
+        nested: class -> how many of its images lie in folders below its own.
     """
 
     class_names: tuple[str, ...]
@@ -53,6 +56,8 @@ class Index:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     new: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    nested: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, 
 Result = TypeVar("Result")
 
 
-def report_progress(results: Iterable[Result], *, total: int, job: str) -> Iterator[Result]:
+def report_progress(results: Iterable[Result], *, total: int | None, job: str) -> Iterator[Result]:
     """Pass `results` through, with a progress bar on a terminal and one plain line elsewhere."""
     console = Console()
     if console.is_terminal:

@@ -22,11 +22,9 @@ from lightning_modules.config.former_words import as_written, rename_composed
 from lightning_modules.config.schema import RunSettings
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.networks import resolved
-from lightning_modules.registry import build, build_part, schema
+from lightning_modules.registry import build, schema
 from lightning_modules.runs import leaves, run_directory, saved_run
 from lightning_modules.schema import check_settings
-
-SOURCE = ("is_made", "check", "prepare", "read")  # what `datamodules.sources.Source` has
 
 
 class CheckBeforeStart(Callback):
@@ -162,10 +160,11 @@ def _check_data(cfg: DictConfig) -> tuple[str, ...]:
             "data.train_on_all=true leaves no images to find the best epoch on; use "
             "trainer.keep=last."
         )
-    from lightning_modules.runs import make_splits  # the data side: once the settings can be
+    # the data side: once the settings can be
+    from lightning_modules.runs import build_source, make_splits
 
     splits = make_splits(cfg)
-    source = build_part(cfg.data.source, "data source", "data.source", SOURCE)
+    source = build_source(cfg.data)
     classes = source.check()
     if source.is_made:
         splits.apply(source.read())

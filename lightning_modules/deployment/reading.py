@@ -13,7 +13,7 @@ import numpy as np
 from datamodules.decoding import ResizeMode, decode_crops
 from datamodules.errors import DataError
 from datamodules.schema import Size
-from datamodules.sources import IMAGE_SUFFIXES, image_files
+from datamodules.sources import IMAGE_SUFFIXES, find_images, image_files, left_out_text
 from datamodules.workers import map_in_order, prefetch
 
 
@@ -32,20 +32,29 @@ class ReadBatch:
     unreadable: dict[str, str]
 
 
-def list_images(folder: Path) -> list[str]:
-    """The image files of a folder and the folders below it, hidden ones left out, sorted.
+def list_images(folder: Path, tell: Callable[[str], None] = print) -> list[str]:
+    """The image files of a folder and the folders below it, sorted.
+
+    Args:
+        folder: the folder.
+        tell: takes a line on what is left out, if anything is.
 
     Raises:
         DataError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
         raise DataError(f"The image folder {folder} does not exist; give an existing one.")
-    found = sorted(image_files(folder))
-    if not found:
+    found = find_images(folder)
+    left_out = left_out_text(found.left_out)
+    if not found.paths:
+        others = f", but {left_out}" if left_out else ""
         raise DataError(
-            f"The folder {folder} has no images ({', '.join(IMAGE_SUFFIXES)}); nothing to do."
+            f"The folder {folder} has no images ({', '.join(IMAGE_SUFFIXES)}){others}; nothing to "
+            "do."
         )
-    return found
+    if left_out:
+        tell(f"left out    {left_out}")
+    return found.paths
 
 
 def read_batches(

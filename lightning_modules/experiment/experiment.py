@@ -1,6 +1,7 @@
 """The story of one run: data, network, teachers, stages, metrics, and what it leaves."""
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from omegaconf import DictConfig
 
 from compression.engine import check_order
 from datamodules.loading import ImageData
+from datamodules.sources import overview_lines
 from lightning_modules.config import is_search
 from lightning_modules.deployment import latency_backend
 from lightning_modules.distillation import (
@@ -65,6 +67,8 @@ from lightning_modules.runs import (
 )
 from lightning_modules.search import objective_values, run_trial
 from lightning_modules.training import check_auxiliary, check_layers, check_loss, device_count
+
+log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> float | list[float]:
@@ -176,6 +180,9 @@ def _prepare(
     check_terms(cfg, network.num_classes)
     teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
     check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
+    data.source.prepare()
+    for line in overview_lines(data.index):
+        log.info("%s", line)
     data.prepare_data()
     data.setup()
     check_split(cfg.score, has_test=data.has_test)

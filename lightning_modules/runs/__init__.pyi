@@ -9,6 +9,7 @@ from .configurations import settings_of as settings_of
 from .data import audit_command as audit_command
 from .data import make_data as make_data
 from .data_splits import SPLIT_KEYS as SPLIT_KEYS
+from .data_splits import build_source as build_source
 from .data_splits import data_identity as data_identity
 from .data_splits import make_splits as make_splits
 from .data_splits import source_identity as source_identity

@@ -6,9 +6,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from datamodules.loading import ImageData
-from lightning_modules.registry import build, build_part, plain
+from lightning_modules.registry import build_part, plain
 from lightning_modules.runs.class_samplers import SAMPLING, class_sampler
-from lightning_modules.runs.data_splits import SPLIT_KEYS, make_splits
+from lightning_modules.runs.data_splits import SPLIT_KEYS, build_source, make_splits
 from lightning_modules.runs.overrides import key_of
 
 OWN_KEYS = ("name", "root", "license", "source", *SPLIT_KEYS)  # told by other means
@@ -19,7 +19,7 @@ def make_data(cfg: DictConfig) -> ImageData:
     settings = plain(cfg.data)
     settings = {key: value for key, value in settings.items() if key not in OWN_KEYS}
     return ImageData(
-        source=build(cfg.data.source),
+        source=build_source(cfg.data),
         splits=make_splits(cfg),
         augmentation=build_part(cfg.augment, "augmentation", "augment"),
         sampling=class_sampler(cfg.sampling, "sampling", SAMPLING),

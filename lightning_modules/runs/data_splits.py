@@ -9,14 +9,22 @@ from typing import Any
 from omegaconf import DictConfig
 
 from datamodules.splits import Splits, list_digest
-from lightning_modules.registry import plain
+from lightning_modules.registry import build_part, plain, takes
 
 FOLD_KEYS = ("fold", "num_folds", "train_on_all")
 SPLIT_KEYS = ("split", *FOLD_KEYS, "exclude")
 # Settings of sources that came later: at these values the data are those of before.
-LATER_SETTINGS = {"boxes": "auto", "box_format": "xywh", "missing": "refuse"}
-
+LATER_SETTINGS: dict[str, Any] = {
+    "boxes": "auto",
+    "box_format": "xywh",
+    "missing": "refuse",
+    "classes": None,
+    "exclude": [],
+}
 LATER = {"groups": "auto", "unlisted": "leave_out"}  # keys that came later, with their defaults
+SOURCE = ("is_made", "check", "prepare", "read")  # what `datamodules.sources.Source` has
+# Settings of sources that say where things lie, which is no part of which data they are.
+PLACE_SETTINGS = ("own_folders", "unpacked_dir")
 
 
 def make_splits(cfg: DictConfig) -> Splits:
@@ -36,14 +44,30 @@ def make_splits(cfg: DictConfig) -> Splits:
     )
 
 
+def build_source(data: DictConfig) -> Any:
+    """The source that `cfg.data` describes, without what it inherits and does not take.
+
+    A data set of one's own may derive from `image_folder`, whose settings grow.
+
+    Raises:
+        ConfigError, DataError: it cannot be built, or is no source.
+    """
+    settings = plain(data.source)
+    node = {k: v for k, v in settings.items() if not _is_neutral(k, v) or takes(settings, k)}
+    return build_part(node, "data source", "data.source", SOURCE)
+
+
 def source_identity(data: DictConfig) -> dict[str, Any]:
     """The source's settings, with an absolute root."""
-    settings: dict[str, Any] = plain(data.source)
-    source = {k: v for k, v in settings.items() if LATER_SETTINGS.get(k, ...) != v}
+    source = {k: v for k, v in plain(data.source).items() if not _is_neutral(k, v)}
     if "root" in source:
         source["root"] = os.path.realpath(source["root"])
-    source.pop("unpacked_dir", None)  # where images are written out says nothing of which they are
     return source
+
+
+def _is_neutral(key: str, value: Any) -> bool:
+    """Whether a setting of a source says nothing of which data it is."""
+    return key in PLACE_SETTINGS or LATER_SETTINGS.get(key, ...) == value
 
 
 def split_identity(data: DictConfig) -> dict[str, Any]:

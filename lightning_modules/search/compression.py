@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from compression.steps import step_settings
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build, plain
-from lightning_modules.runs import quote, saved_run
+from lightning_modules.runs import build_source, quote, saved_run
 from lightning_modules.schema import check_settings, declared
 from lightning_modules.search.custom_space import Draw
 from lightning_modules.search.space import has_key
@@ -95,5 +95,5 @@ def _network(nodes: str, run: str | None, trust: frozenset[str]) -> Any:
     if run is not None:
         return load_network(Path(run), trust=trust)
     cfg = OmegaConf.create(nodes)
-    classes = len(build(cfg.data.source).check())
+    classes = len(build_source(cfg.data).check())
     return meta_network(cfg.model, num_classes=classes, image_size=cfg.data.image_size)

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, ListConfig
 from lightning_modules.config import COMPOSING
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_json
-from lightning_modules.registry import build, plain
+from lightning_modules.registry import plain
+from lightning_modules.runs import build_source
 from lightning_modules.search.objectives import directions_of, penalties
 
 OVER_LIMITS = "over_limits.json"  # in a trial's folder: its network's costs and how far over
@@ -28,7 +29,7 @@ def run_trial(
     limits = limits_of(cfg)
     measured: dict[str, Any] = {}
     if limits and not cfg.compression:
-        measured = meta_costs(cfg, len(build(cfg.data.source).check()))
+        measured = meta_costs(cfg, len(build_source(cfg.data).check()))
     if not violation(measured, limits):
         measured = run_experiment()
     over = violation(measured, limits)
@@ -95,6 +96,6 @@ def excess_of(root: DictConfig, overrides: list[str]) -> float:
         cfg = GlobalHydra.instance().config_loader().load_sweep_config(root, overrides)
         if cfg.compression:
             return 0.0
-        return violation(meta_costs(cfg, len(build(cfg.data.source).check())), limits)
+        return violation(meta_costs(cfg, len(build_source(cfg.data).check())), limits)
     except COMPOSING:
         return 0.0  # the trial will fail, and say why

@@ -62,8 +62,11 @@ def test_without_val_train_is_unsplit(make_folder):
     assert {split: len(items) for split, items in index.splits.items()} == {"unsplit": 3, "test": 2}
 
 
-def test_val_without_train(make_folder):
-    assert "has a val folder but no train folder" in _check(make_folder({"val": {"a": 1}}))
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_single_split_is_read_as_it_is(make_folder, split):
+    index = ImageFolder(root=str(make_folder({split: {"a": 1}}))).read()
+    assert {split: len(items) for split, items in index.splits.items()} == {split: 1}
+    assert index.sources == {split: f"{split}/"}
 
 
 @pytest.mark.parametrize("counts", [{"train": {"a": 2, "b": 1}, "val": {"a": 1, "b": 1}},
