@@ -1,6 +1,5 @@
 """Archives of images (zip, tar, tar.gz and the like): looked through, then unpacked once."""
 
-import hashlib
 import os
 import shutil
 import stat
@@ -53,19 +52,6 @@ class Member(NamedTuple):
 def is_archive(path: Path) -> bool:
     """Whether a path is a file, which can only be an archive of images."""
     return os.path.isfile(path)  # noqa: PTH113  (no error where a folder may not be entered)
-
-
-def unpacked_folder(path: Path, unpacked_dir: Path) -> Path:
-    """Where an archive is unpacked to: another one when the file changes.
-
-    Args:
-        path: the archive.
-        unpacked_dir: the folder of all unpacked ones.
-    """
-    status = path.stat()
-    key = ("archive", os.path.realpath(path), status.st_size, status.st_mtime_ns)
-    digest = hashlib.sha256(repr(key).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return unpacked_dir / f"{path.name.partition('.')[0]}_{digest}"
 
 
 def unpack(path: Path, folder: Path) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datamodules.errors import DataError
-from datamodules.sources.archives import is_archive, list_archive, unpack, unpacked_folder
+from datamodules.sources.archives import is_archive, list_archive, unpack
 from datamodules.sources.class_list import read_class_list
 from datamodules.sources.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from datamodules.sources.layout import EXPECTED_TREE, Layout, understand
 from datamodules.sources.listing import UNLISTABLE, Folder, Sieve, list_folder
 from datamodules.sources.omissions import Omissions
 from datamodules.sources.source import Index, Item, LeftOut
+from datamodules.sources.unpacked import unpacked_folder
 
 # Where `conf/config.yaml` puts what this program makes.
 OWN_FOLDERS = (("OUTPUTS", "outputs"), ("DATA", "data"), ("CACHE", ".cache"))
@@ -62,7 +63,7 @@ class ImageFolder:
             )
         self.exclude = names
         self.own_folders = list(_own_folders() if own_folders is None else own_folders)
-        self.unpacked_dir = Path(unpacked_dir or Path(_own_folders()[-1], "unpacked"))
+        self.unpacked_dir = unpacked_dir or f"{_own_folders()[-1]}/unpacked"
         self.how_to_get = how_to_get
 
     @property
@@ -121,7 +122,8 @@ class ImageFolder:
 
     @property
     def _unpacked(self) -> Path:
-        return unpacked_folder(self.root, self.unpacked_dir)
+        name = self.root.name.partition(".")[0]
+        return unpacked_folder(self.unpacked_dir, name, [self.root])
 
     def _class_names(self, layout: Layout) -> tuple[str, ...]:
         first = next(iter(layout.splits.values()))

@@ -21,12 +21,11 @@ class Item(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """Files (or boxes) that a source left out for one reason."""
 
     reason: str  # in a few words, as "thumbnails in @eaDir"
-    count: int
+    count: int  # type: ignore[assignment]  # of files; tuples have a method of that name
     first: str = ""  # the name of one of them, relative to the root
 
 

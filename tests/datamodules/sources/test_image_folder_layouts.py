@@ -1,8 +1,8 @@
 """Folders as people bring them: `what_people_bring/layouts.csv`, each row a test.
 
-An `input` is a folder of `tests/fixtures/cases/layouts.py`, or a drawing of one: parts separated by
-blanks, `{a,b}` standing for each; `cat*3` is three images in `cat/`, `cat/x.txt=text` a file of some
-kind, `cat/more->other` a link, `cat/` an empty folder. Settings of the source follow a bar.
+An `input` is a folder of `tests/fixtures/cases/layouts.py`, or a drawing of one: parts separated
+by blanks, `{a,b}` standing for each; `cat*3` is three images in `cat/`, `cat/x.txt=text` a file of
+some kind, `cat/more->other` a link, `cat/` an empty folder. Settings follow a bar.
 
 What is `right` is the images of each class by split, then what was left out and the words of notes
 after bars; or the words of the refusal.

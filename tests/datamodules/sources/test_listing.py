@@ -49,7 +49,7 @@ def test_sub_folders_that_may_not_be_listed_are_counted(open_folder, as_nobody):
 def test_own_folders_are_no_classes(tmp_path, monkeypatch):
     draw(
         tmp_path,
-        "{cat,dog}*2 outputs/2026-01-01/run/figures/x.png data/trashnet/glass*3 .cache/x.png",
+        "{cat,dog}*2 outputs/day/run/figures/x.png data/trashnet/glass*3 .cache/x.png",
     )
     monkeypatch.chdir(tmp_path)
     for name in ("OUTPUTS", "DATA", "CACHE"):
