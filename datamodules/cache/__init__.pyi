@@ -1,4 +1,5 @@
 from .cache import CachedSplit as CachedSplit
+from .cache import Levels as Levels
 from .cache import allow_bad_images as allow_bad_images
 from .cache import open_cache as open_cache
 from .pixels import ChosenPixels as ChosenPixels

@@ -39,15 +39,28 @@ class StoredPixels:
 class DecodedPixels:
     """Decodes item `index` whenever it is asked for."""
 
-    def __init__(self, items: Sequence[Item], *, size: Size, resize_mode: ResizeMode) -> None:
+    def __init__(
+        self,
+        items: Sequence[Item],
+        *,
+        size: Size,
+        resize_mode: ResizeMode,
+        levels: int | None = None,
+    ) -> None:
         self.items = items
         self.size = size
         self.resize_mode = resize_mode
+        self.levels = levels
 
     def __getitem__(self, index: int) -> np.ndarray:
         item = self.items[index]
         (crop,) = decode_crops(
-            item.path, [item.box], size=self.size, resize_mode=self.resize_mode, annotated=item.size
+            item.path,
+            [item.box],
+            size=self.size,
+            resize_mode=self.resize_mode,
+            annotated=item.size,
+            levels=self.levels,
         )
         return crop
 

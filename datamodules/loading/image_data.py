@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from datamodules.cache import Pixels
+from datamodules.cache import Levels, Pixels
 from datamodules.decoding import ResizeMode
 from datamodules.errors import DataError
 from datamodules.loading.class_balance import ClassSampler, class_weights
@@ -45,6 +45,8 @@ class ImageData(pl.LightningDataModule):
         max_bad_images: unreadable files that are skipped with a warning, over all splits.
         seed: of the order.
         audit_command: what a person types to see the duplicates that a warning of leakage is about.
+        levels: bits in use in samples of more than 8, as a network was trained; None: all 16;
+            `found`: as few as hold all training images.
 
     Attributes:
         augmentation_repeats: training repeats this many augmentations of each image, and its
@@ -70,6 +72,7 @@ class ImageData(pl.LightningDataModule):
         max_bad_images: int = 0,
         seed: int = 0,
         audit_command: str = "python scripts/audit_data.py data=...",
+        levels: Levels = "found",
     ) -> None:
         super().__init__()
         self.source = source
@@ -94,6 +97,7 @@ class ImageData(pl.LightningDataModule):
             resize_mode=checked("resize_mode", resize_mode, ResizeMode),
             cache_dir=Path(cache_dir),
             keep_pixels=cache,
+            levels=levels,
         )
         self.augmentation_repeats: int | None = None
 
@@ -185,6 +189,11 @@ class ImageData(pl.LightningDataModule):
         for keys in self._sampler("train", len(dataset)):
             images, labels = dataset[keys][:2]
             yield images, labels
+
+    @property
+    def levels(self) -> int | None:
+        """Bits in use in samples of more than 8; None: all 16, or no training image has such."""
+        return self.caches.levels
 
     def key(self, split: str) -> str:
         """A digest that changes with the images of a split, their order and their pixels."""

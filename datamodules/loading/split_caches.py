@@ -1,14 +1,19 @@
 """The splits of a source with their pixels, each cached when it is first asked for."""
 
+import logging
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from datamodules.audit import warn_of_leakage
-from datamodules.cache import CachedSplit, allow_bad_images, open_cache
-from datamodules.decoding import ResizeMode
+from datamodules.cache import CachedSplit, Levels, allow_bad_images, open_cache
+from datamodules.decoding import Notices, ResizeMode, warn_of_notices, white
+from datamodules.decoding.levels import ALL_BITS
 from datamodules.schema import Size
 from datamodules.sources import Index, Source
 from datamodules.splits import Splits, pool
+
+log = logging.getLogger(__name__)
 
 LABELLED = ("train", "val", "test")
 
@@ -24,6 +29,8 @@ class SplitCaches:
         resize_mode: what happens to another aspect ratio: stretch, pad or crop.
         cache_dir: where caches are kept, shared by all runs.
         keep_pixels: keep decoded pixels on disk; else files are decoded for every batch.
+        levels: bits in use in samples of more than 8, as a network was trained; None: all 16;
+            `found`: as few as hold all training images (with folds, the images of all folds).
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class SplitCaches:
         resize_mode: ResizeMode,
         cache_dir: Path,
         keep_pixels: bool,
+        levels: Levels = "found",
     ) -> None:
         self.source = source
         self.splits = splits
@@ -44,8 +52,9 @@ class SplitCaches:
         self.resize_mode = resize_mode
         self.cache_dir = cache_dir
         self.keep_pixels = keep_pixels
+        self._levels = levels
         self._opened: dict[str, CachedSplit] = {}
-        self._compared = False  # Lightning prepares the data anew for each fit
+        self._compared = False  # and said; Lightning prepares the data anew for each fit
 
     @cached_property
     def index(self) -> Index:
@@ -56,6 +65,13 @@ class SplitCaches:
     def labelled(self) -> list[str]:
         """The splits with labels that there are, training first."""
         return [split for split in LABELLED if split in self.index.splits]
+
+    @property
+    def levels(self) -> int | None:
+        """Bits in use in samples of more than 8; None: all 16, or no training image has such."""
+        if self._levels != "found":
+            return self._levels
+        return self["train"].levels if "train" in self.index.splits else None
 
     def __getitem__(self, split: str) -> CachedSplit:
         if split not in self._opened:
@@ -76,18 +92,41 @@ class SplitCaches:
         opened = {split: self[split] for split in self.labelled}
         bad = {path: why for split in opened.values() for path, why in split.bad.items()}
         allow_bad_images(bad, max_bad_images)
-        if self.keep_pixels and not self._compared:
+        if self._compared:
+            return
+        self._compared = True
+        self._say_what_is_odd(opened)
+        if self.keep_pixels:
             warn_of_leakage(opened, cache_dir=self.cache_dir, audit=audit)
-            self._compared = True
+
+    def _say_what_is_odd(self, opened: Mapping[str, CachedSplit]) -> None:
+        """How samples of more than 8 bits are read, and which files are read in spite of flaws."""
+        pooled = self.splits.num_folds is not None  # then train and val are of one cache
+        counted = [cached for split, cached in opened.items() if split != "val" or not pooled]
+        deep = sum(cached.deep for cached in counted)
+        if deep:
+            bits = self.levels or ALL_BITS
+            why = "found from the training images" if self._levels == "found" else "as trained"
+            log.info(
+                f"levels: {deep} image files have more than 8 bits in a sample; they are read as "
+                f"{bits} bits, {why}: 0..{white(bits)} becomes 0..255"
+            )
+        notices: Notices = {}
+        for cached in counted:
+            for notice, paths in cached.notices.items():
+                notices.setdefault(notice, []).extend(paths)
+        warn_of_notices(log, notices)
 
     def _open(self, split: str) -> CachedSplit:
         items, name = self.index.splits[split], split
         if self.splits.num_folds is not None and split in ("train", "val"):
             # One cache for all folds: each picks its own from it.
             items, name = pool(self.index.splits), "folds"
+        training = split == "train" or name != split
         cached = open_cache(
             items,
             name=name,
+            levels="found" if training and self._levels == "found" else self.levels,
             size=self.train_size if split == "train" else self.eval_size,
             resize_mode=self.resize_mode,
             cache_dir=self.cache_dir,

@@ -1,6 +1,7 @@
 """Composed configurations: a script's, over a run's own or the defaults; a multirun's trials."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config.former_words import current_words, rename_composed
 from lightning_modules.config.options import CONF, check_options
+from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain
 from lightning_modules.runs import joined, key_of, make_folder, saved_run
 
@@ -67,6 +69,8 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
             node = node._get_node(part)
         OmegaConf.update(cfg, key, node, merge=False)
     cfg.trust = sorted(saved_run.trusted_packages(composed))  # not what the run itself names
+    with suppress(ConfigError):  # of a run that is not finished
+        cfg.data.levels = saved_run.description(run).get("levels")  # as its network was trained
     return cfg
 
 

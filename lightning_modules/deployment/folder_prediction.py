@@ -8,6 +8,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from datamodules.decoding import sentences
 from datamodules.workers import report_progress
 from lightning_modules.config import table_console
 from lightning_modules.deployment.inference_model import InferenceModel
@@ -15,6 +16,7 @@ from lightning_modules.deployment.predictions import (
     CsvTable,
     Prediction,
     PredictionStats,
+    notice_lines,
     output_file,
     predict,
     relative,
@@ -76,7 +78,7 @@ def predict_folder(
         if table is None:
             write_submission(file, classes, seconds=stats.seconds, metadata=model.metadata)
     _show(first, counts, names, folder)
-    for line in unreadable_lines(stats, folder):
+    for line in [*notice_lines(stats), *unreadable_lines(stats, folder)]:
         print(line)
     return stats
 
@@ -118,7 +120,11 @@ def summary(stats: PredictionStats, folder: Path, out: Path) -> list[str]:
 def _read(model: InferenceModel, paths: list[str], batch_size: int) -> Iterator[ReadBatch]:
     metadata = model.metadata
     return read_batches(
-        paths, size=metadata.image_size, resize_mode=metadata.resize_mode, batch_size=batch_size
+        paths,
+        size=metadata.image_size,
+        resize_mode=metadata.resize_mode,
+        batch_size=batch_size,
+        levels=metadata.levels,
     )
 
 
@@ -127,6 +133,8 @@ def _arriving(model: InferenceModel, folder: Path, batch_size: int) -> Iterator[
         for batch in _read(model, paths, batch_size):
             for sentence in batch.unreadable.values():
                 print(f"skipped     {sentence}", flush=True)
+            for sentence in sentences(batch.notices):
+                print(f"note        {sentence}", flush=True)
             yield batch
 
 

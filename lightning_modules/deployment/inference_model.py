@@ -63,6 +63,7 @@ def metadata_of(network: Network, *, resize_mode: ResizeMode) -> ModelMetadata:
         resize_mode=resize_mode,
         macs=macs,
         params=count_params(network),
+        levels=network.levels,
     )
 
 

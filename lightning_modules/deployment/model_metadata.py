@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from datamodules.decoding import ResizeMode
+from datamodules.decoding import ResizeMode, white
 from lightning_modules.errors import ConfigError
 
 SCHEMA = 2
@@ -29,6 +29,7 @@ class ModelMetadata:
         macs: of one image, by convention: `standard`, `leaderboard2021`.
         params: number of parameters.
         max_batch: the most images that the file takes at a time; None: any number.
+        levels: bits in use in samples of more than 8, as in training; None: all 16.
     """
 
     class_names: tuple[str, ...]
@@ -37,6 +38,7 @@ class ModelMetadata:
     macs: dict[str, int]
     params: int
     max_batch: int | None = None
+    levels: int | None = None
 
     def to_entries(self) -> dict[str, str]:
         """Text by name: one entry of JSON for programs, and the preprocessing in words."""
@@ -71,11 +73,20 @@ class ModelMetadata:
         height, width = self.image_size
         batch = "any N" if self.max_batch is None else f"N in 1..{self.max_batch}"
         return (
-            "Decode to 8-bit RGB, turned upright by EXIF, transparency laid on white. Take "
-            f"{RESIZE_MODES[self.resize_mode]} (resize_mode={self.resize_mode}), resized to "
-            f"{height} x {width} pixels (H x W), bilinear with antialiasing. Input: "
-            f"uint8 N x 3 x {height} x {width}, RGB, 0..255, {batch}. "
-            "Normalisation is inside the file."
+            "Decode to 8-bit RGB, turned upright by EXIF, transparency laid on white. "
+            f"{self._levels}Take {RESIZE_MODES[self.resize_mode]} "
+            f"(resize_mode={self.resize_mode}), resized to {height} x {width} pixels (H x W), "
+            f"bilinear with antialiasing. Input: uint8 N x 3 x {height} x {width}, RGB, 0..255, "
+            f"{batch}. Normalisation is inside the file."
+        )
+
+    @property
+    def _levels(self) -> str:
+        if self.levels is None:
+            return ""
+        return (
+            f"Where samples have more than 8 bits, {self.levels} are in use: "
+            f"min(level, {white(self.levels)}) >> {self.levels - 8}. "
         )
 
 
@@ -93,7 +104,7 @@ def _current(content: dict[str, Any]) -> dict[str, Any]:
 
 def _typed(content: dict[str, Any]) -> dict[str, Any]:
     names, (height, width) = content["class_names"], content["image_size"]
-    batch = content.get("max_batch")
+    batch, levels = content.get("max_batch"), content.get("levels")
     macs = {str(name): int(count) for name, count in content["macs"].items()}
     return {
         "class_names": tuple(map(str, names)),
@@ -102,4 +113,5 @@ def _typed(content: dict[str, Any]) -> dict[str, Any]:
         "macs": macs,
         "params": int(content["params"]),
         "max_batch": None if batch is None else int(batch),
+        "levels": None if levels is None else int(levels),
     }

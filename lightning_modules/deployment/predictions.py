@@ -14,6 +14,7 @@ from typing import IO
 
 import numpy as np
 
+from datamodules.decoding import Notices, sentences
 from lightning_modules.deployment.inference_model import InferenceModel
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.deployment.reading import ReadBatch
@@ -41,12 +42,14 @@ class PredictionStats:
     Attributes:
         images: that were classified.
         unreadable: path of each unreadable file -> what is wrong with it.
+        notices: what was odd about files that could be read -> those files.
         seconds: from the first image wanted to the last one classified.
         inference_seconds: seconds of these in which the network ran.
     """
 
     images: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
+    notices: Notices = field(default_factory=dict)
     seconds: float = 0.0
     inference_seconds: float = 0.0
 
@@ -63,6 +66,8 @@ def predict(
     start = perf_counter() - stats.seconds
     for batch in batches:
         stats.unreadable |= batch.unreadable
+        for notice, paths in batch.notices.items():
+            stats.notices.setdefault(notice, []).extend(paths)
         predictions = []
         if batch.paths:
             begun = perf_counter()
@@ -128,6 +133,11 @@ def write_submission(
 def relative(file: str, folder: Path) -> str:
     """A file's path below the folder, with slashes."""
     return Path(file).relative_to(folder).as_posix()
+
+
+def notice_lines(stats: PredictionStats) -> list[str]:
+    """A line for each kind of flaw in spite of which files were read."""
+    return [f"note        {sentence}" for sentence in sentences(stats.notices)]
 
 
 def unreadable_lines(stats: PredictionStats, folder: Path, limit: int = 20) -> list[str]:

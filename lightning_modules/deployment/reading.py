@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.decoding import ResizeMode, decode_crops
+from datamodules.decoding import Crops, Notices, ResizeMode, add_notices, read_crops
 from datamodules.errors import DataError
 from datamodules.schema import Size
 from datamodules.sources import IMAGE_SUFFIXES, find_images, image_files, left_out_text
@@ -25,11 +25,13 @@ class ReadBatch:
         paths: of those that could be read.
         images: their pixels, uint8 N x 3 x H x W; N may be 0.
         unreadable: path of each other -> what is wrong with it.
+        notices: what was odd about files that could be read.
     """
 
     paths: list[str]
     images: np.ndarray
     unreadable: dict[str, str]
+    notices: Notices
 
 
 def list_images(folder: Path, tell: Callable[[str], None] = print) -> list[str]:
@@ -58,7 +60,12 @@ def list_images(folder: Path, tell: Callable[[str], None] = print) -> list[str]:
 
 
 def read_batches(
-    paths: Iterable[str], *, size: Size, resize_mode: ResizeMode, batch_size: int
+    paths: Iterable[str],
+    *,
+    size: Size,
+    resize_mode: ResizeMode,
+    batch_size: int,
+    levels: int | None = None,
 ) -> Iterator[ReadBatch]:
     """Batches of files, decoded in threads a few batches in advance.
 
@@ -69,29 +76,33 @@ def read_batches(
         size: (height, width) in pixels.
         resize_mode: what happens to another aspect ratio.
         batch_size: files in a batch; unreadable ones count.
+        levels: bits in use in samples of more than 8; None: all 16.
     """
-    decoded = map_in_order(partial(_decode, size=size, resize_mode=resize_mode), paths)
+    decode = partial(_decode, size=size, resize_mode=resize_mode, levels=levels)
+    decoded = map_in_order(decode, paths)
     return prefetch(_batches(decoded, size, batch_size))
 
 
 def _batches(
-    decoded: Generator[tuple[str, np.ndarray | DataError], None, None], size: Size, batch_size: int
+    decoded: Generator[tuple[str, Crops | DataError], None, None], size: Size, batch_size: int
 ) -> Iterator[ReadBatch]:
     with closing(decoded):
         while group := list(islice(decoded, batch_size)):
             good = [(path, found) for path, found in group if not isinstance(found, DataError)]
             images = np.empty((len(good), 3, *size), np.uint8)
-            for image, (_, pixels) in zip(images, good, strict=True):
-                image[:] = pixels.transpose(2, 0, 1)
+            notices: Notices = {}
+            for image, (path, crops) in zip(images, good, strict=True):
+                image[:] = crops.pixels[0].transpose(2, 0, 1)
+                add_notices(notices, path, crops.notices)
             unreadable = {path: str(found) for path, found in group if isinstance(found, DataError)}
-            yield ReadBatch([path for path, _ in good], images, unreadable)
+            yield ReadBatch([path for path, _ in good], images, unreadable, notices)
 
 
 def _decode(
-    path: str, *, size: Size, resize_mode: ResizeMode
-) -> tuple[str, np.ndarray | DataError]:
+    path: str, *, size: Size, resize_mode: ResizeMode, levels: int | None
+) -> tuple[str, Crops | DataError]:
     try:
-        return path, decode_crops(path, [None], size=size, resize_mode=resize_mode)[0]
+        return path, read_crops(path, [None], size=size, resize_mode=resize_mode, levels=levels)
     except DataError as error:
         return path, error
 

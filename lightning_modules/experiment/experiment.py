@@ -185,6 +185,7 @@ def _prepare(
         log.info("%s", line)
     data.prepare_data()
     data.setup()
+    network.levels = data.levels
     check_split(cfg.score, has_test=data.has_test)
     return data, stages, network, teachers
 

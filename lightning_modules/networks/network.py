@@ -70,6 +70,10 @@ class Network(nn.Module):
         num_classes: number of logits.
         image_size: (height, width) in pixels of the images it is made for.
         class_names: in the order of the logits, once the data is known.
+
+    Attributes:
+        levels: bits in use in samples of more than 8, in the images it was trained on; None: all
+            16, or there were none.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Network(nn.Module):
         self.image_size = image_size
         self.class_names = None if class_names is None else tuple(class_names)
         self.model_cfg: dict[str, Any] = {}  # the node that it was built from
+        self.levels: int | None = None
         self.recipe = Recipe()  # what was done to it since
         self.new_tensors: list[str] = []  # of the body, that its weights file did not hold
 

@@ -86,7 +86,7 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
         trust: packages outside this one whose networks and steps may be run.
 
     Returns:
-        The network with its `class_names`, `image_size`, `model_cfg` and `recipe`.
+        The network with its `class_names`, `image_size`, `levels`, `model_cfg` and `recipe`.
 
     Raises:
         ConfigError: says which check failed.
@@ -164,6 +164,7 @@ def _write(
         "num_classes": network.num_classes,
         "class_names": network.class_names,
         "image_size": network.image_size,
+        "levels": network.levels,
         "recipe": recipe.summary(),
         **({"cost": cost} if cost else {}),  # of the float network that an int8 one came from
         "extra": extra,
@@ -183,6 +184,7 @@ def _structure(description: Description, recipe: Recipe, trust: list[str]) -> Ne
     except CompressionError as error:
         raise ConfigError(f"The saved recipe cannot be replayed: {error}") from error
     network.recipe = recipe
+    network.levels = description.get("levels")  # earlier versions took all 16
     names = description["class_names"]
     network.class_names = None if names is None else tuple(names)
     return network

@@ -38,7 +38,7 @@ def predict_picture(models: Sequence[InferenceModel], path: str) -> list[Picture
 def _predict(model: InferenceModel, path: str) -> PicturePrediction:
     metadata = model.metadata
     size, mode = metadata.image_size, metadata.resize_mode
-    pixels = decode_crops(path, [None], size=size, resize_mode=mode)[0]
+    pixels = decode_crops(path, [None], size=size, resize_mode=mode, levels=metadata.levels)[0]
     images = pixels.transpose(2, 0, 1)[None].copy()  # 1 x 3 x H x W
     times = []
     for _ in range(REPEATS):
