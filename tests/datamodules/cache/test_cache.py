@@ -53,7 +53,7 @@ def test_cached_and_decoded_are_equal(items, tmp_path):
 
 def test_second_opening_decodes_nothing(items, tmp_path, monkeypatch):
     _open(items, tmp_path)
-    monkeypatch.setattr(cache, "decode_crops", lambda *a, **k: pytest.fail("decoded again"))
+    monkeypatch.setattr(cache, "read_crops", lambda *a, **k: pytest.fail("decoded again"))
     assert _open(items, tmp_path).items == items
 
 
@@ -74,9 +74,9 @@ def test_changed_file_and_box_are_cached_anew(items, tmp_path):
 
 def test_boxes_of_one_file_are_decoded_once(items, tmp_path, monkeypatch):
     calls = []
-    decode = decoding.decode_crops
+    decode = decoding.read_crops
     monkeypatch.setattr(
-        cache, "decode_crops", lambda path, *a, **k: calls.append(path) or decode(path, *a, **k)
+        cache, "read_crops", lambda path, *a, **k: calls.append(path) or decode(path, *a, **k)
     )
     path = items[0].path
     boxes = [Item(path, 0, (n, 0, n + 5, 5), path) for n in range(4)]
@@ -122,7 +122,7 @@ def test_one_plain_line_without_a_terminal(items, tmp_path, capsys):
 
 
 def _open_and_note(items, tmp_path, decoded):
-    decode = decoding.decode_crops
+    decode = decoding.read_crops
 
     def slow(*args, **settings):
         with decoded.get_lock():
@@ -130,7 +130,7 @@ def _open_and_note(items, tmp_path, decoded):
         time.sleep(0.02)
         return decode(*args, **settings)
 
-    cache.decode_crops = slow
+    cache.read_crops = slow
     _open(items, tmp_path)
 
 
@@ -189,14 +189,14 @@ def _memory() -> int:
 
 def _grown(items, tmp_path, size, grown):
     before, peak = _memory(), 0
-    decode = decoding.decode_crops
+    decode = decoding.read_crops
 
     def noting(*args, **settings):
         nonlocal peak
         peak = max(peak, _memory())
         return decode(*args, **settings)
 
-    cache.decode_crops = noting
+    cache.read_crops = noting
     _open(items, tmp_path, size=size)
     grown.value = max(peak, _memory()) - before
 
