@@ -1,7 +1,6 @@
 """Zip archives from elsewhere: looked through before they are trusted, extracted whole."""
 
 import shutil
-import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from datamodules.downloads.failure import Failure
 from datamodules.downloads.image_checks import check_image
 from datamodules.errors import DataError
 from datamodules.files import written_beside
+from datamodules.sources.archives import zip_fault
 from datamodules.workers import map_in_order
 
 MAX_BYTES = 4 * 2**30  # of everything, unpacked
@@ -20,8 +20,6 @@ MAX_MEMBERS = 100_000
 MAX_RATIO = 100  # unpacked to packed; photographs have 1, a zip bomb hundreds
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-ENCRYPTED = 1  # bit of a member's flags
-
 # What zipfile ends with on damaged bytes.
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
 
@@ -102,13 +100,13 @@ def _require_sizes(members: list[ZipInfo]) -> None:
 def _require_plain(info: ZipInfo) -> None:
     """Refuse paths that leave the folder, on any system, and anything but readable files."""
     name = PurePosixPath(info.filename)
-    kind = stat.S_IFMT(info.external_attr >> 16)
     if name.is_absolute() or ".." in name.parts or set(info.filename) & set("\\:"):
         raise Failure(f"its member {info.filename!r} would leave the folder", permanent=True)
-    if kind not in (0, stat.S_IFREG):
-        raise Failure(f"its member {info.filename!r} is a link or device", permanent=True)
-    if info.compress_type not in METHODS or info.flag_bits & ENCRYPTED:
-        raise Failure(f"its member {info.filename!r} cannot be unpacked", permanent=True)
+    fault = zip_fault(info)
+    if info.compress_type not in METHODS:
+        fault = "cannot be unpacked"
+    if fault is not None:
+        raise Failure(f"its member {info.filename!r} {fault}", permanent=True)
 
 
 def _is_clutter(name: str) -> bool:

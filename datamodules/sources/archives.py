@@ -183,7 +183,7 @@ def zip_fault(info: ZipInfo) -> str | None:
     if kind not in (0, stat.S_IFREG):
         return "is a link or device"
     if info.flag_bits & ENCRYPTED:
-        return "is encrypted"
+        return "cannot be unpacked: it is encrypted"
     return None
 
 
@@ -218,6 +218,8 @@ def _require_end(archive: tarfile.TarFile) -> None:
     block = archive.fileobj.read(tarfile.BLOCKSIZE)
     if not block or any(block):
         raise tarfile.ReadError("it breaks off, or is damaged, after its last readable member")
+    while archive.fileobj.read(COPIED):  # to the checksum of a compressed one
+        pass
 
 
 def _safe_name(path: Path, name: str) -> str:

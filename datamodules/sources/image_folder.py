@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,8 @@ from datamodules.errors import DataError
 from datamodules.sources.archives import is_archive, list_archive, unpack
 from datamodules.sources.class_list import read_class_list
 from datamodules.sources.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from datamodules.sources.layout import EXPECTED_TREE, Layout, understand
+from datamodules.sources.layout.class_folders import EXPECTED_TREE
+from datamodules.sources.layout.layout import Layout, understand
 from datamodules.sources.listing import UNLISTABLE, Folder, Sieve, list_folder
 from datamodules.sources.omissions import Omissions
 from datamodules.sources.source import Index, Item, LeftOut
@@ -109,8 +110,6 @@ class ImageFolder:
             found = [item for folder in layout.unlabelled for item in _items(place, folder, -1)]
             splits["predict"] = found
             layout.sources["predict"] = ", ".join(f"{f.path}/" for f in layout.unlabelled)
-        for folder in _read_folders(layout):
-            _count_unlistable(folder, omissions)
         return Index(
             names,
             splits,
@@ -143,9 +142,11 @@ class ImageFolder:
             size_of = _Sizes(folder)
         sieve.require_used(self.root)
         name = self.root.name.partition(".")[0] if wrapped else self.root.resolve().name
-        return understand(
+        layout = understand(
             tree, str(self.root), omissions, size_of, name=name, chosen=chosen, wrapped=wrapped
         )
+        _count_unlistable(tree, omissions)
+        return layout
 
     def _require_root(self) -> None:
         try:
@@ -183,12 +184,6 @@ def _items(place: str, folder: Folder, label: int) -> list[Item]:
     """The images of a folder and of those below it, sorted by path."""
     prefix = "" if place == "." else f"{place.rstrip('/')}/"
     return [Item(prefix + path, label, None, path) for path in sorted(folder.files())]
-
-
-def _read_folders(layout: Layout) -> Iterator[Folder]:
-    for classes in layout.splits.values():
-        yield from classes.values()
-    yield from layout.unlabelled
 
 
 def _count_unlistable(folder: Folder, omissions: Omissions) -> None:
