@@ -5,6 +5,7 @@ from .loading import ImageData as ImageData
 from .sources import Cifar as Cifar
 from .sources import Coco as Coco
 from .sources import FashionMnist as FashionMnist
+from .sources import HuggingFace as HuggingFace
 from .sources import ImageFolder as ImageFolder
 from .sources import Index as Index
 from .sources import Item as Item

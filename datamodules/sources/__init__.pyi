@@ -5,6 +5,7 @@ from .fashion_mnist import FashionMnist as FashionMnist
 from .formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .formats import image_suffixes as image_suffixes
 from .formats import readable_formats as readable_formats
+from .huggingface.huggingface import HuggingFace as HuggingFace
 from .image_folder import FoundImages as FoundImages
 from .image_folder import ImageFolder as ImageFolder
 from .image_folder import find_images as find_images

@@ -26,6 +26,11 @@ def classes_of(path: Path, column: str, labels: Sequence[str]) -> dict[str, str]
         DataError: they are measurements, of several classes each, or different for each image.
     """
     found = sorted(set(labels))
+    if len(found) == len(labels) >= MANY:
+        raise DataError(
+            f"The column {column!r} of {path} has another value for each of {len(labels)} images, "
+            f"as {found[0]!r}: name the column of the classes by data.source.label_column=..."
+        )
     if all(map(WHOLE.fullmatch, found)):
         names = {label: _whole(label) for label in found}
         return dict(sorted(names.items(), key=lambda pair: (int(pair[1]), pair[1])))
@@ -35,11 +40,6 @@ def classes_of(path: Path, column: str, labels: Sequence[str]) -> dict[str, str]
             "are measurements and no classes; name another by data.source.label_column=..."
         )
     _require_one_class(path, column, found)
-    if len(found) == len(labels) >= MANY:
-        raise DataError(
-            f"The column {column!r} of {path} has another value for each of {len(labels)} images, "
-            f"as {found[0]!r}: name the column of the classes by data.source.label_column=..."
-        )
     return {label: label for label in found}
 
 
