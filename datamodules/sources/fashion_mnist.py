@@ -128,11 +128,12 @@ class FashionMnist:
         )
 
     def _write(self, folder: Path) -> None:
-        splits = {}
+        splits, sources = {}, {}
         for split, (images, labels) in self._files.items():
             target = "unsplit" if split == "train" else split
+            sources[target] = images.path.name
             splits[target] = self._write_split(folder, split, images, labels)
-        write_index(folder, Index(self._names, splits, notes=self._notes()))
+        write_index(folder, Index(self._names, splits, notes=self._notes(), sources=sources))
 
     def _write_split(
         self, folder: Path, split: str, images: IdxFile, labels: IdxFile

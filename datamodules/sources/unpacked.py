@@ -47,6 +47,7 @@ def write_index(folder: Path, index: Index) -> None:
         },
         "left_out": [left._asdict() for left in index.left_out],
         "notes": index.notes,
+        "sources": index.sources,
     }
     (folder / INDEX).write_text(json.dumps(content))
 
@@ -67,6 +68,7 @@ def read_index(folder: Path) -> Index:
             },
             left_out=tuple(LeftOut(**left) for left in content["left_out"]),
             notes=tuple(content["notes"]),
+            sources=content["sources"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -13,7 +13,8 @@ from datamodules.sources.huggingface.arrow_samples import ArrowSamples
 from datamodules.sources.huggingface.samples import Sample, StoredSamples
 from datamodules.sources.huggingface.stored_files import StoredFiles, stored_files
 from datamodules.sources.huggingface.webdataset import WebDatasetSamples
-from datamodules.sources.source import Index, Item, LeftOut
+from datamodules.sources.omissions import Omissions
+from datamodules.sources.source import Index, Item
 from datamodules.sources.tables.labels import classes_of
 from datamodules.sources.unpacked import UNPACKED_DIR, read_index, unpacked_folder, write_index
 from datamodules.workers import report_progress
@@ -123,7 +124,7 @@ class HuggingFace:
 
     def _write(self, folder: Path) -> None:
         splits: dict[str, list[Item]] = {}
-        unlabelled, empty = [], []
+        omissions = Omissions()
         for split, count in self._samples.counts().items():
             (folder / split).mkdir()
             files = _FileNames(split)
@@ -133,21 +134,24 @@ class HuggingFace:
                 label = self._index_of(sample)
                 target = "predict" if label < 0 and split == "test" else split
                 if sample.content is None and sample.path is None:
-                    empty.append(sample.name)
+                    omissions.add("rows without an image", sample.name)
                 elif label < 0 and target != "predict":
-                    unlabelled.append(sample.name)
+                    omissions.add("images without a class", sample.name)
                 else:
                     item = self._item(folder, files, sample, label)
                     splits.setdefault(target, []).append(item)
-        reasons = {"rows without an image": empty, "images without a class": unlabelled}
-        left_out = [LeftOut(reason, len(of), of[0]) for reason, of in reasons.items() if of]
         write_index(
             folder,
             Index(
-                self._classes[0],
-                splits,
-                (*self._stored.left_out, *self._samples.left_out, *left_out),
-                self._samples.notes,
+                class_names=self._classes[0],
+                splits=splits,
+                left_out=(
+                    *self._stored.left_out,
+                    *self._samples.left_out,
+                    *omissions.left_out(),
+                ),
+                notes=self._samples.notes,
+                sources=self._stored.sources,
             ),
         )
 

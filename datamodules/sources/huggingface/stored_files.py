@@ -38,6 +38,16 @@ class StoredFiles:
     left_out: tuple[LeftOut, ...] = ()
 
     @property
+    def sources(self) -> dict[str, str]:
+        """Split -> the names of its files, as far as they can be said in a word or two."""
+        named = {}
+        for split, paths in self.splits.items():
+            names = [path.relative_to(self.root).as_posix() for path in paths]
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            named[split] = f"{names[0]}{more}" if names else ""
+        return named
+
+    @property
     def all(self) -> list[Path]:
         """All files."""
         return [path for paths in self.splits.values() for path in paths]

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.errors import DataError
+from datamodules.sources.formats import image_suffixes
 from datamodules.sources.huggingface.arrow_samples import LABEL_NAMES
 from datamodules.sources.huggingface.samples import Sample
+from datamodules.sources.omissions import Omissions
 from datamodules.sources.source import LeftOut
 
-IMAGES = (
-    *("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"),
-    *("jfif", "jp2", "avif", "heic", "heif", "ppm", "pgm"),
-)
 # Where a class may stand, in the order in which it is believed. Pickled members (.pyd, .pkl, .pt)
 # are never opened: they can hold programs.
 LABELS = ("cls", "cls.txt", "label", "label.txt", "class", "json", "txt")
@@ -54,7 +52,9 @@ class WebDatasetSamples:
         label_column: str | None,
     ) -> None:
         self._splits = splits
-        self._images = IMAGES if image_column is None else (image_column.lstrip("."),)
+        self._images = {suffix[1:] for suffix in image_suffixes()}
+        if image_column is not None:
+            self._images = {image_column.lstrip(".").lower()}
         self._label = self._find_label(label_column)
         self.class_names, notes = _class_names(root)
         source = f" with classes from {self._label}" if self._label else ""
@@ -83,7 +83,7 @@ class WebDatasetSamples:
     @cached_property
     def _labels(self) -> dict[str, list[int | str | None]]:
         """The classes of all splits; counts what is none of a sample."""
-        imageless, other = [], []
+        omissions = Omissions()
         found: dict[str, list[int | str | None]] = {}
         for split, paths in self._splits.items():
             found[split] = []
@@ -92,12 +92,12 @@ class WebDatasetSamples:
                     for key, members in _grouped(tar):
                         image = self._image_of(path, key, members)
                         if image is None:
-                            imageless.append(key)
+                            omissions.add("samples without an image", key)
                             continue
                         found[split].append(self._label_of(tar, path, key, members))
-                        other += [f"{key}.{e}" for e in members if e not in (image, *LABELS)]
-        reasons = {"samples without an image": imageless, "other members of tars": other}
-        self.left_out = tuple(LeftOut(r, len(of), of[0]) for r, of in reasons.items() if of)
+                        for extension in members.keys() - {image, *LABELS}:
+                            omissions.add("other members of tars", f"{key}.{extension}")
+        self.left_out = omissions.left_out()
         return found
 
     def _find_label(self, wanted: str | None) -> str | None:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datamodules.errors import DataError
+from datamodules.sources.formats import is_image_name
 from datamodules.sources.split_names import split_called
-from datamodules.sources.tables.table_file import IMAGE_NAME, TableFile
+from datamodules.sources.tables.table_file import TableFile
 
 # In the order in which they are believed, without case, blanks and what joins words.
 _PATHS = """
@@ -139,7 +140,7 @@ def _path(free: dict[int, str], table: TableFile) -> int:
     """The column of the usual name, else the only one whose values are names of image files."""
     found = _called(free, PATH_NAMES)
     if found is None:
-        images = [n for n in free if all(IMAGE_NAME.search(row.values[n]) for row in table.rows)]
+        images = [n for n in free if all(is_image_name(row.values[n]) for row in table.rows)]
         found = images[0] if len(images) == 1 else None
     if found is None:
         raise DataError(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.errors import DataError, shown
+from datamodules.sources.formats import is_image_name
 
 DELIMITERS = (",", ";", "\t", "|", " ")
 SAMPLE = 50  # rows that are looked at to know the delimiter
-IMAGE_NAME = re.compile(r"\.(?:jpe?g|jfif|png|bmp|gif|tiff?|webp|avif|hei[cf]|jp2|p[gpb]m)$", re.I)
 MAX_CELL = 2**24  # characters; tables with whole pictures in a cell are said to have no paths
 
 
@@ -57,7 +57,7 @@ def read_table_file(path: Path) -> TableFile:
     rows = _rows(path, text, delimiter)
     if not rows:
         raise DataError(f"The table {path} is empty: it needs a row for each image.")
-    has_header = not any(IMAGE_NAME.search(value) for value in rows[0].values)
+    has_header = not any(is_image_name(value) for value in rows[0].values)
     first = rows.pop(0).values if has_header else ()
     width = len(rows[0].values) if rows else len(first)
     columns = _columns(path, first) if first else tuple(f"column {n + 1}" for n in range(width))
@@ -75,7 +75,9 @@ def _text(path: Path) -> tuple[str, str]:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", "replace"), "utf-16"
     if b"\0" in content or content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise DataError(f"The table {path} is no text: save it as a CSV file in UTF-8.")
+        raise DataError(
+            f"The table {path} is no text: save it as a CSV file in UTF-8, or unpack it first."
+        )
     for encoding in ("utf-8-sig", "cp1252"):  # the second is what spreadsheets write
         try:
             return content.decode(encoding), encoding

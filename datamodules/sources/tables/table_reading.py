@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datamodules.errors import DataError
-from datamodules.sources.source import Index, Item, LeftOut
+from datamodules.sources.omissions import Omissions
+from datamodules.sources.source import Index, Item
 from datamodules.sources.split_names import split_called
 from datamodules.sources.tables.columns import TRUE, Columns, find_columns, one_hot_label
 from datamodules.sources.tables.labels import classes_of, same_but_for_case
@@ -57,7 +58,7 @@ class TableReading:
         self.missing = missing
         self.split_column = split_column
         self.images = ListedImages(self.paths.root)
-        self._left_out: dict[str, list[str]] = defaultdict(list)
+        self._omissions = Omissions()
         self._absent: list[tuple[str, str]] = []  # what was listed, and where
         self._notes: list[str] = []
         # As the user says, else as the first table has them, which the others may lack.
@@ -83,9 +84,13 @@ class TableReading:
         for row in rows:
             for column, value in row.further.items():
                 columns[column][row.group] = value
-        found = tuple(LeftOut(why, len(of), of[0]) for why, of in self._left_out.items())
-        left_out = (*self.paths.left_out, *found)
-        return Index(names, dict(splits), left_out, tuple(self._notes), dict(columns))
+        return Index(
+            class_names=names,
+            splits=dict(splits),
+            left_out=(*self.paths.left_out, *self._omissions.left_out()),
+            notes=tuple(self._notes),
+            columns=dict(columns),
+        )
 
     def _rows_of(self, at: TablePath) -> Iterator[Listed]:
         """The rows of a table whose images are there."""
@@ -95,7 +100,7 @@ class TableReading:
         for row in table.rows:
             listed = row.values[columns.path]
             if not listed:
-                self._left_out["rows without an image"].append(_line(table, row))
+                self._omissions.add("rows without an image", _line(table, row))
                 continue
             split = _split_of(table, row, columns) or at.split
             path = self._find(table, row, listed, split)
@@ -166,7 +171,7 @@ class TableReading:
                 f"{self.images.root}, first {listed!r} ({line}): put them there, correct their "
                 "paths, or leave them out by data.source.missing=skip."
             )
-        self._left_out["listed images that are not there"] += [name for name, _ in self._absent]
+        self._omissions.add("listed images not there", listed, len(self._absent))
 
     def _each_once(self, rows: list[Listed]) -> Iterator[Listed]:
         first: dict[str, Listed] = {}
@@ -175,7 +180,7 @@ class TableReading:
             if other is row:
                 yield row
             elif (row.label, row.split) == (other.label, other.split):
-                self._left_out["images listed again in the same way"].append(row.listed)
+                self._omissions.add("images listed again in the same way", row.listed)
             else:
                 raise DataError(
                     f"{row.path} is listed in two ways: as {_as(other)} and as {_as(row)}; keep "
@@ -211,9 +216,9 @@ class TableReading:
             if row.split == "predict" or (row.split == "test" and not row.label):
                 yield row, "predict"
             elif not row.label:
-                self._left_out["images without a class"].append(row.listed)
+                self._omissions.add("images without a class", row.listed)
             elif row.split is None and said[None] and said["val"]:
-                self._left_out["images without a split, where others have one"].append(row.listed)
+                self._omissions.add("images without a split, where others have one", row.listed)
             else:
                 yield row, train if row.split in ("train", None) else row.split
 

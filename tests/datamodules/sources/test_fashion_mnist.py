@@ -9,6 +9,7 @@ from PIL import Image
 
 from datamodules.errors import DataError
 from datamodules.sources.fashion_mnist import CLASS_NAMES, FashionMnist
+from datamodules.sources import overview_lines
 from datamodules.splits import Splits
 from tests.conftest import SHARED, needs_shared
 
@@ -80,6 +81,18 @@ def test_files_as_people_have_them(put, folder, pack, rename):
             assert item.label == LABELS[number]
             assert np.array_equal(np.asarray(Image.open(item.path)), PIXELS[number])
     assert index.splits["test"][3].group == "test/00003.png"
+
+
+def test_what_was_found_is_said(put):
+    source = FashionMnist(**put(pack=True))
+    source.prepare()
+    lines = overview_lines(Splits(val_fraction=0.2).apply(source.read()))
+    assert lines[:3] == (
+        f"classes   10: {', '.join(CLASS_NAMES)}",
+        f"images    {', '.join(f'{name} 7' for name in CLASS_NAMES)}; train 40, val 10 shared out "
+        "of train-images-idx3-ubyte.gz, test 20 of t10k-images-idx3-ubyte.gz",
+        "left out  nothing",
+    )
 
 
 def test_the_official_test_stays_and_validation_is_a_stratified_share(put):

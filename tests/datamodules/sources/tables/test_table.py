@@ -177,7 +177,7 @@ def test_absent_images_can_be_skipped(put):
     root = put(a="path,label\nphotos/cat/1.jpg,cat\nphotos/x.jpg,cat\nphotos/dog/3.png,dog\n")
     index = Table(root=str(root), missing="skip").read()
     assert counts(index) == ["unsplit cat=1 dog=1"]
-    assert index.left_out == (("listed images that are not there", 1, "photos/x.jpg"),)
+    assert index.left_out == (("listed images not there", 1, "photos/x.jpg"),)
 
 
 def test_encodings_of_spreadsheets(put):
@@ -198,6 +198,13 @@ def test_names_that_are_no_utf_8(put):
         b"caf\xe9.jpg",
         b"photos/dog/3.png",
     }
+
+
+def test_ids_are_found_in_linked_folders(put, tmp_path):
+    root = put(labels="id,label\n0001,cat\n0002,dog\n")
+    (root / "images").rename(tmp_path / "far")
+    (root / "images").symlink_to(tmp_path / "far")
+    assert counts(Table(root=str(root)).read()) == ["unsplit cat=1 dog=1"]
 
 
 def test_groups_stay_when_the_root_moves(put, tmp_path):
