@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DataError
-from datamodules.sources.fashion_mnist import CLASS_NAMES, FashionMnist
 from datamodules.sources import overview_lines
+from datamodules.sources.fashion_mnist import CLASS_NAMES, FashionMnist
 from datamodules.splits import Splits
 from tests.conftest import SHARED, needs_shared
 
