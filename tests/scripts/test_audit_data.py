@@ -154,3 +154,9 @@ def test_labels_need_finished_runs_and_cleanlab(saved, monkeypatch):
     (saved / "metrics.json").write_text('{"val/f1": 0.5}')
     monkeypatch.setattr("datamodules.audit.label_issues.find_spec", lambda name: None)
     assert "cleanlab, which is not installed: pip install" in refused(str(saved))
+
+
+def test_evaluation_images_alone(homes, folder, audit):
+    shutil.rmtree(folder / "train")
+    shown = audit("data=image_folder", f"data.root={folder}")
+    assert "│ all 3 classes │  18 │    18 │" in shown
