@@ -59,7 +59,7 @@ def leave_out(index: Index, file: Any) -> Index:
     if missing:
         notes += (
             f"{len(missing)} of the {len(listed)} images listed in {path.name} "
-            f"{'is' if len(missing) == 1 else 'are'} not there (the first: {missing[0]}).",
+            f"{'is' if len(missing) == 1 else 'are'} not there (the first: {missing[0]})",
         )
     return dataclasses.replace(index, splits=splits, left_out=left_out, notes=notes)
 
