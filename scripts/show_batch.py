@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from datamodules.contact_sheets import Section, Tile, save_contact_sheet
+from datamodules.contact_sheets import Section, Tile, numbered, save_contact_sheet
 from lightning_modules.config import ScriptParser, fresh_choices, fresh_config, run_script
 from lightning_modules.errors import ConfigError
 
@@ -41,12 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data.prepare_data()
     data.setup()
     batches = seen_batches(data, cfg, split=flags.split, epoch=flags.epoch)
-    tiles = list(islice(_tiles(batches, data.class_names), flags.rows * flags.columns))
+    names, legend = numbered(data.class_names)
+    tiles = list(islice(_tiles(batches, names), flags.rows * flags.columns))
     words = [f"{group}={option}" for group, option in chosen.items()]
     words = [*words, "train"] if flags.split == "train" else [words[0], flags.split, "as they are"]
     words += [f"seed {cfg.seed}", f"epoch {flags.epoch}", "{} x {} pixels".format(*data.image_size)]
     sheet = {"title": ", ".join(words), "columns": flags.columns, "side": _side(data.image_size)}
     print(save_contact_sheet(out, [Section(tiles)], **sheet))
+    if legend:
+        print(legend)
 
 
 def _tiles(batches: Iterable["Batch"], class_names: Sequence[str]) -> Iterator[Tile]:

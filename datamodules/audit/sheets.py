@@ -1,5 +1,6 @@
 """The audit as contact sheets: examples of each class, groups of duplicates, damaged files."""
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,10 +11,20 @@ from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, Group, counterpart, duplicate_type
 from datamodules.audit.label_issues import LabelIssue, LabelIssues
 from datamodules.audit.reading import BadFile, Picture, decode_truncated
-from datamodules.contact_sheets import ORANGE, RED, Color, Section, Tile, save_contact_sheet
+from datamodules.contact_sheets import (
+    ORANGE,
+    RED,
+    Color,
+    Section,
+    Tile,
+    numbered,
+    save_contact_sheet,
+)
 from datamodules.decoding import decode_crops
 from datamodules.errors import shown
 from datamodules.sources import Item
+
+log = logging.getLogger(__name__)
 
 SIDE = 160  # of a shown picture, in pixels
 EXAMPLES = 30  # of a class
@@ -26,10 +37,13 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")  # of files
 
 def write_sheets(audit: Audit, folder: Path) -> None:
     """Write class_<name>.png for each class; duplicates, odd and labels.png where there are any."""
+    written, legend = numbered(audit.index.class_names)
+    if legend:
+        log.info(legend)
     for number, name in enumerate(audit.index.class_names):
         pictures = [p for p in audit.pictures if p.item.label == number]
         if pictures:
-            title = f"{name}: {min(EXAMPLES, len(pictures))} of {len(pictures)} pictures"
+            title = f"{written[number]}: {min(EXAMPLES, len(pictures))} of {len(pictures)} pictures"
             tiles = [_tile(audit, picture) for picture in _spread(pictures, EXAMPLES)]
             path = folder / f"class_{number:02d}_{NOT_IN_NAMES.sub('_', name)}.png"
             save_contact_sheet(path, [Section(tiles)], title=title, side=SIDE)
@@ -53,7 +67,7 @@ def _write_labels(audit: Audit, labels: LabelIssues, path: Path) -> None:
 
 def _suspect(audit: Audit, rank: int, issue: LabelIssue) -> Tile:
     crop = decode_crops(issue.item.path, [issue.item.box], size=(SIDE, SIDE), resize_mode="pad")[0]
-    suggested = shown(audit.index.class_names[issue.suggested])
+    suggested = numbered(audit.index.class_names).names[issue.suggested]
     caption = (
         f"{rank}: given {audit.class_of(issue.item)} ({issue.self_confidence:.2f})",
         f"seen as {suggested} ({issue.suggested_confidence:.2f})",
@@ -126,4 +140,6 @@ def _damaged(audit: Audit, bad: BadFile) -> Tile | None:
 
 
 def _place(audit: Audit, split: str, item: Item) -> tuple[str, str]:
-    return f"{split} / {audit.class_of(item)}", audit.file_name(item)
+    known = item.label >= 0
+    name = numbered(audit.index.class_names).names[item.label] if known else audit.class_of(item)
+    return f"{split} / {name}", audit.file_name(item)

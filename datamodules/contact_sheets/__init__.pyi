@@ -1,9 +1,11 @@
+from .fonts import drawable as drawable
+from .fonts import font_families as font_families
+from .fonts import missing_glyphs_allowed as missing_glyphs_allowed
+from .fonts import numbered as numbered
 from .page import Section as Section
 from .page import contact_sheet as contact_sheet
 from .page import save_contact_sheet as save_contact_sheet
 from .text import Color as Color
-from .text import font_families as font_families
-from .text import missing_glyphs_allowed as missing_glyphs_allowed
 from .tile import ORANGE as ORANGE
 from .tile import RED as RED
 from .tile import Tile as Tile

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from datamodules.contact_sheets.text import (
-    DPI,
-    line_height,
-    load_font,
-    missing_glyphs_allowed,
-    wrap,
-    write_lines,
-)
+from datamodules.contact_sheets.fonts import missing_glyphs_allowed
+from datamodules.contact_sheets.text import DPI, line_height, load_font, wrap, write_lines
 from datamodules.contact_sheets.tile import INK, Tile
 from datamodules.errors import DataError
 from datamodules.files import written_beside
@@ -58,7 +52,7 @@ def contact_sheet(
         blocks = [_Block(section, columns, side) for section in sections if section.tiles]
         bands = list(_bands(blocks, columns))
         width = max([MIN_WIDTH, *map(_width, bands)])
-        font = load_font(TITLE)
+        font = load_font(TITLE, [title])
         head = wrap(title, font, width)
         top = MARGIN + len(head) * line_height(font) + GAP
         heights = [max(block.height for block in band) for band in bands]
@@ -104,8 +98,8 @@ class _Block:
         self.columns = min(columns, len(section.tiles))
         self.side = side
         self.width = self.columns * (side + GAP) - GAP
-        self.heading_font = load_font(HEADING)
-        self.font = load_font(CAPTION)
+        self.heading_font = load_font(HEADING, [section.heading])
+        self.font = load_font(CAPTION, [line for tile in section.tiles for line in tile.caption])
         self.heading = wrap(section.heading, self.heading_font, self.width)
         starts = range(0, len(section.tiles), self.columns)
         self.rows = [section.tiles[start : start + self.columns] for start in starts]

@@ -1,15 +1,15 @@
-"""Text on a page of matplotlib: fonts that have the letters, and text that fits its place.
+"""Text on a page of matplotlib that fits its place.
 
 All lengths are pixels of the page, whose origin is its upper left corner.
 """
 
-import contextlib
 import math
-import warnings
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from datamodules.contact_sheets.fonts import drawable, font_families
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_agg import RendererAgg
@@ -20,10 +20,7 @@ Color = tuple[int, int, int]  # red, green, blue in 0..255
 
 DPI = 64  # a power of two: whole numbers of pixels stay whole when they are said in inches
 POINTS = 72 / DPI  # of a pixel
-# matplotlib's own font knows most alphabets; the others are those of common systems.
-FALLBACKS = ("Noto Sans CJK JP", "Noto Sans", "Microsoft YaHei", "Arial Unicode MS")
 ASCENT, LEADING = 0.95, 1.25  # of the letters' height: up to the baseline, and to the next line
-NO_LETTER = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,7 @@ class Font:
     """A font of one size, and what measures text that is written with it."""
 
     size: int
+    families: list[str]
     properties: "FontProperties"
     renderer: "RendererAgg"
 
@@ -44,42 +42,29 @@ class Font:
         return width
 
 
-def load_font(size: int) -> Font:
+def load_font(size: int, texts: Iterable[str] = ()) -> Font:
     """Matplotlib's font, and for letters that it lacks the installed ones.
 
     Args:
         size: height of the letters, in pixels.
+        texts: what is to be written.
     """
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
-    properties = FontProperties(family=font_families(), size=size * POINTS)
-    return Font(size, properties, RendererAgg(1, 1, DPI))
-
-
-def font_families() -> list[str]:
-    """Matplotlib's own font, then the installed ones that are asked for letters it lacks."""
-    from matplotlib import font_manager
-
-    installed = set(font_manager.get_font_names())
-    return ["DejaVu Sans", *(name for name in FALLBACKS if name in installed)]
-
-
-@contextlib.contextmanager
-def missing_glyphs_allowed() -> Iterator[None]:
-    """A letter that no font has becomes an empty box, without a warning for each."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
+    families = font_families(texts)
+    properties = FontProperties(family=families, size=size * POINTS)
+    return Font(size, families, properties, RendererAgg(1, 1, DPI))
 
 
 def shorten(text: str, font: Font, width: float) -> str:
     """The text, its middle left out where it is wider than `width` pixels.
 
     Both ends stay, because a path tells its class at one and its number at the other. What cannot
-    be printed, such as a new line in a file's name, becomes a sign that says so.
+    be printed, such as a new line in a file's name, and letters that the font lacks become a sign
+    that says so.
     """
-    text = _printable(text)
+    text = drawable(text, font.families)
     if font.width(text) <= width:
         return text
     lengths = range(len(text))
@@ -92,7 +77,7 @@ def shorten(text: str, font: Font, width: float) -> str:
 def wrap(text: str, font: Font, width: float) -> list[str]:
     """The text in lines of at most `width` pixels; a wider word is shortened."""
     lines: list[str] = []
-    for word in map(_printable, text.split()):
+    for word in (drawable(word, font.families) for word in text.split()):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and font.width(longer) <= width:
             lines[-1] = longer
@@ -129,7 +114,3 @@ def write_lines(
 
 def _without_middle(text: str, kept: int) -> str:
     return f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else NO_LETTER for letter in text)

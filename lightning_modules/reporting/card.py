@@ -1,11 +1,13 @@
 """`card.md`: what a stranger must know of a shipped network."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
+from datamodules.contact_sheets import numbered
 from lightning_modules.evaluation import (
     CLASS_COLUMNS,
     class_rows,
@@ -73,6 +75,8 @@ logits = network(images)  # uint8 N x 3 x {height} x {width}
 ALONE = "All metrics are of one seed: differences of a few points may be chance."
 SPREAD = "Over {n} runs that differ in nothing but {places}, mean (standard deviation): {numbers}."
 UNKNOWN = "nobody stated it; ask before you pass {what} on"
+# What Markdown would take for markup; an underscore within a word is none (CommonMark 0.31, 6.2).
+MARKUP = re.compile(r"[\\`*\[\]<>|~$&#]|(?<![^\W_])_|_(?![^\W_])")
 FEW = 30  # images of a class, below which its metrics are said to be uncertain
 
 
@@ -94,16 +98,17 @@ def write_card(
     """
     saved = saved_run.description(folder)
     height, width = saved["image_size"]
-    names = saved["class_names"]
+    names = [plain_text(name) for name in saved["class_names"]]
     numbers = [(k, v) for k, v in metrics.items() if "/" in k and not is_class_metric(k)]
-    use = f"To tell these classes apart in images like those of {cfg.data.name}, one object each."
+    data = plain_text(cfg.data.name)
+    use = f"To tell these classes apart in images like those of {data}, one object each."
     text = TEMPLATE.format(
-        name=folder.name,
+        name=plain_text(folder.name),
         model=saved["model"].get("variant") or saved["model"]["name"],
-        license=cfg.card.license or UNKNOWN.format(what="the network"),
+        license=_cell(cfg.card.license) or UNKNOWN.format(what="the network"),
         use=cfg.card.intended_use or use,
-        data=cfg.data.name,
-        data_license=cfg.data.license or UNKNOWN.format(what="the images"),
+        data=data,
+        data_license=_cell(cfg.data.license) or UNKNOWN.format(what="the images"),
         images="\n".join(f"| {split} | {_counted(names, n)} |" for split, n in counts.items()),
         classes=", ".join(names),
         height=height,
@@ -114,7 +119,7 @@ def write_card(
         numbers="\n".join(f"| {key} | {_number(value)} |" for key, value in numbers),
         alone=ALONE,
         classes_tables=_class_tables(metrics["confusion"]),
-        pictures=_links(folder, pictures),
+        pictures=_links(folder, pictures, numbered(saved["class_names"]).legend),
         recipe="\n".join(f"- {line}" for line in saved["recipe"]) or "Nothing: it was trained.",
         limits="\n".join(f"- {line}" for line in _limits(metrics, cfg, saved["image_size"])),
         folder=folder,
@@ -161,8 +166,8 @@ def _limits(metrics: dict[str, Any], cfg: DictConfig, size: Sequence[int]) -> It
     split = "test" if "test" in confusion else "val"
     rows = class_rows(confusion["classes"], confusion[split])
     f1, weakest = min((row.f1, row.name) for row in rows if row.f1 is not None)
-    yield f"Its weakest class on {split} is {weakest}, with an F1 of {f1:.3f}."
-    few = [f"{row.name} ({row.support})" for row in rows if row.support < FEW]
+    yield f"Its weakest class on {split} is {plain_text(weakest)}, with an F1 of {f1:.3f}."
+    few = [f"{plain_text(row.name)} ({row.support})" for row in rows if row.support < FEW]
     if few:
         yield f"Few {split} images make the metrics of these classes uncertain: {', '.join(few)}."
     if metrics["kept"] == "best":
@@ -185,15 +190,27 @@ def _class_tables(confusion: dict[str, Any]) -> str:
 
 
 def _escaped(cells: list[str]) -> list[str]:
-    return [cell.replace("|", "\\|") for cell in cells]
+    return [plain_text(cell) for cell in cells]
 
 
-def _links(folder: Path, pictures: Sequence[Path]) -> str:
+def plain_text(text: str) -> str:
+    """Markdown that shows a name as it is, in one line: no markup, no HTML, no cells of a table."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return MARKUP.sub(r"\\\g<0>", line)
+
+
+def _cell(markdown: str | None) -> str:
+    """A person's own Markdown, which must not end the cell of a table."""
+    return " ".join((markdown or "").split()).replace("|", "\\|")
+
+
+def _links(folder: Path, pictures: Sequence[Path], legend: str) -> str:
+    """Links to the pictures, and what the numbers in them stand for, if there are any."""
     if not pictures:
         return ""
     names = [path.relative_to(folder).as_posix() for path in pictures]
     links = ", ".join(f"[{Path(name).stem.replace('_', ' ')}]({name})" for name in names)
-    return f"\nPictures: {links}.\n"
+    return f"\nPictures: {links}.\n" + (f"\n{plain_text(legend)}\n" if legend else "")
 
 
 def _number(value: float) -> str:

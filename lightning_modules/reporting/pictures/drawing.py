@@ -2,11 +2,11 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datamodules.contact_sheets import font_families, missing_glyphs_allowed
+from datamodules.contact_sheets import drawable, font_families, missing_glyphs_allowed
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_bytes
 
@@ -21,15 +21,24 @@ BLUE, LIGHT, RED, PINK, GREY = "#3b6fb6", "#9fc1e8", "#c8323c", "#eeb4b0", "#777
 
 
 @contextlib.contextmanager
-def fonts() -> Iterator[None]:
+def fonts(texts: Iterable[str] = ()) -> Iterator[None]:
     """Lets figures made inside use installed fonts for letters that matplotlib's own lacks.
 
-    A letter that no font has becomes an empty box, without a warning for each.
+    A letter that no font has becomes a sign that says so, without a warning for each.
+
+    Args:
+        texts: what will be written: names of classes and runs.
     """
     from matplotlib import rc_context
 
-    with rc_context({"font.family": font_families()}), missing_glyphs_allowed():
+    with rc_context({"font.family": font_families(texts)}), missing_glyphs_allowed():
         yield
+
+
+def _drawable(text: str) -> str:
+    from matplotlib import rcParams
+
+    return drawable(text, rcParams["font.family"])
 
 
 def shortened(name: str, length: int = LONGEST) -> str:
@@ -63,7 +72,7 @@ def write_names(
 ) -> None:
     """Writes each (or every second, ...) name at its number; a `$` in it is a `$`."""
     places = range(0, len(names), every)
-    texts = [shortened(names[n], longest) for n in places]
+    texts = [shortened(_drawable(names[n]), longest) for n in places]
     axis.set_ticks(places, texts, parse_math=False, **letters)
 
 
@@ -72,7 +81,7 @@ def write_title(figure: "Figure", *lines: str) -> None:
     points = 72 * figure.get_figwidth()
     size = min(11.0, points / (0.65 * max(map(len, lines))))  # a letter is 0.65 as wide as high
     style = {"fontsize": size, "x": 0.02, "ha": "left", "parse_math": False}
-    figure.suptitle("\n".join(lines), **style)
+    figure.suptitle("\n".join(map(_drawable, lines)), **style)
 
 
 def to_png(figure: "Figure") -> bytes:

@@ -1,8 +1,9 @@
 """All pictures of a finished run, below its `figures/`."""
 
+import logging
 from pathlib import Path
 
-from datamodules.contact_sheets import RED, Section, Tile, save_contact_sheet
+from datamodules.contact_sheets import RED, Section, Tile, numbered, save_contact_sheet
 from datamodules.loading import ImageData
 from lightning_modules.evaluation import Predictions, class_rows, reliability, split_metrics
 from lightning_modules.reporting.pictures.classification import (
@@ -11,6 +12,8 @@ from lightning_modules.reporting.pictures.classification import (
     draw_reliability,
 )
 from lightning_modules.reporting.pictures.drawing import FOLDER, fonts, save
+
+log = logging.getLogger(__name__)
 
 WORST = 30  # images of the contact sheet
 
@@ -30,7 +33,10 @@ def draw_pictures(
         ConfigError, DataError: a picture cannot be written.
     """
     files = []
-    with fonts():
+    classes, legend = numbered(data.class_names)
+    if legend:
+        log.info(legend)
+    with fonts([*classes, name]):
         for split, one in predictions.items():
             files += _of_split(split, one, data, folder / FOLDER, name)
     return files
@@ -39,7 +45,7 @@ def draw_pictures(
 def _of_split(
     split: str, predictions: Predictions, data: ImageData, folder: Path, name: str
 ) -> list[Path]:
-    classes, matrix = data.class_names, predictions.confusion
+    classes, matrix = numbered(data.class_names).names, predictions.confusion
     metrics = split_metrics(predictions, split=split)
     f1 = metrics[f"{split}/f1"]
     title = f"{name}, {split}"
@@ -70,13 +76,12 @@ def save_worst(
     worst = predictions.losses.argsort(descending=True, stable=True)[:WORST].tolist()
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
     images, _ = loader.dataset[[(0, index) for index in worst]]  # uint8 N x 3 x H x W
-    tiles = []
+    classes, tiles = numbered(data.class_names).names, []
     for index, image in zip(worst, images.permute(0, 2, 3, 1).numpy(), strict=True):
         label, predicted = int(predictions.labels[index]), int(predictions.classes[index])
         caption = (
-            f"is {data.class_names[label]} ({predictions.probabilities[index, label]:.2f})",
-            f"seen as {data.class_names[predicted]} "
-            f"({predictions.probabilities[index, predicted]:.2f})",
+            f"is {classes[label]} ({predictions.probabilities[index, label]:.2f})",
+            f"seen as {classes[predicted]} ({predictions.probabilities[index, predicted]:.2f})",
             Path(data.items(split)[index].path).name,
         )
         tiles.append(Tile(image, caption, RED if label != predicted else None))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from datamodules.contact_sheets import numbered
 from lightning_modules.evaluation import CLASS_COLUMNS, ClassRow, class_rows, table_cells
 from lightning_modules.reporting.pictures.classification import draw_class_bars, draw_confusion
 from lightning_modules.reporting.pictures.drawing import FOLDER
@@ -22,6 +23,7 @@ class Split:
         bars: F1, precision and recall of each class.
         confusion: the confusion matrix.
         mistakes: which classes are taken for which most often, in words.
+        legend: the names behind the numbers in the pictures, where no font can write them.
         reliability: accuracy over confidence.
         worst: the images of highest loss.
     """
@@ -31,6 +33,7 @@ class Split:
     bars: Picture
     confusion: Picture
     mistakes: str
+    legend: str
     reliability: Picture | None
     worst: Picture | None
 
@@ -44,6 +47,7 @@ def splits(run: FinishedRun) -> list[Split]:
 def _split(run: FinishedRun, split: str, confusion: dict[str, Any]) -> Split:
     classes, matrix = confusion["classes"], confusion[split]
     rows, name = class_rows(classes, matrix), NAMES.get(split, split)
+    written, legend = numbered(classes)
     title = f"{run.name}, {split}"
     f1 = run.metrics[f"{split}/f1"]
     mistakes = _mistakes(classes, matrix)
@@ -53,10 +57,13 @@ def _split(run: FinishedRun, split: str, confusion: dict[str, Any]) -> Split:
         name=name,
         table=Table(f"Classes, {name} images", CLASS_COLUMNS, table_cells(rows)),
         bars=_stored(run, f"{split}_classes", bars)
-        or Picture.of_figure(draw_class_bars(rows, macro_f1=f1, title=title), bars),
+        or Picture.of_figure(
+            draw_class_bars(class_rows(written, matrix), macro_f1=f1, title=title), bars
+        ),
         confusion=_stored(run, f"{split}_confusion", matrix_words)
-        or Picture.of_figure(draw_confusion(classes, matrix, title=title), matrix_words),
+        or Picture.of_figure(draw_confusion(written, matrix, title=title), matrix_words),
         mistakes=mistakes,
+        legend=legend,
         reliability=_stored(
             run,
             f"{split}_reliability",

@@ -53,7 +53,8 @@ def render(inputs: ReportInput, *, trust: Iterable[str] = ()) -> str:
         lstrip_blocks=True,
     )
     run = inputs.run
-    with fonts():
+    names = [inputs.title, *(run.saved["class_names"] if run else ())]
+    with fonts(names):
         return environment.get_template("page.html.jinja").render(
             style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # our own file
             title=inputs.title,

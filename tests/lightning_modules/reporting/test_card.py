@@ -2,8 +2,11 @@
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 from omegaconf import OmegaConf
 
+from datamodules.contact_sheets.fonts import Numbered
+from lightning_modules.reporting import card
 from lightning_modules.reporting.card import ALONE, tell_spread, write_card
 from lightning_modules.runs.run_records import Record
 from lightning_modules.runs.summary import summarize
@@ -20,17 +23,18 @@ COUNTS = {"train": [1200, 40], "val": [40, 10]}
 
 @pytest.fixture
 def write(tmp_path):
-    def written(name="run", *, metrics=None, **card):
+    def written(name="run", *, metrics=None, classes=("can", "cup"), pictures=(), **stated):
         folder = tmp_path / name
         (folder / "model").mkdir(parents=True)
-        saved = {"class_names": ["can", "cup"], "image_size": [32, 48], "recipe": []}
+        saved = {"class_names": list(classes), "image_size": [32, 48], "recipe": []}
         text = yaml.safe_dump({**saved, "model": {"name": "net"}})
         (folder / "model" / "network.yaml").write_text(text)
-        card = {"license": None, "intended_use": None, **card}
+        stated = {"license": None, "intended_use": None, **stated}
         data = {"name": "bins", "license": "MIT", "resize_mode": "pad"}
-        write_card(
-            folder, metrics or METRICS, OmegaConf.create({"card": card, "data": data}), COUNTS
-        )
+        confusion = {**METRICS["confusion"], "classes": list(classes)}
+        metrics = {**(metrics or METRICS), "confusion": confusion}
+        cfg = OmegaConf.create({"card": stated, "data": data})
+        write_card(folder, metrics, cfg, COUNTS, [folder / name for name in pictures])
         return (folder / "card.md").read_text()
 
     return written
@@ -86,3 +90,56 @@ def test_runs_that_repeat_each_other_tell_their_spread(write, tmp_path):
             "Over 2 runs that differ in nothing but seed, mean (standard deviation): "
             "val/f1 0.7500 (0.0707)." in text
         )
+
+
+def _cells(text: str) -> list[list[str]]:
+    """The rows of all tables, as a reader sees them."""
+    rows, in_cell = [], False
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type in ("th_open", "td_open"):
+            in_cell = True
+        elif token.type == "inline" and in_cell:
+            in_cell = False
+            assert not [part.type for part in token.children if part.type != "text"]
+            rows[-1].append("".join(part.content for part in token.children))
+    return rows
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a|b", "<i>can</i>", "`x`", "*bold*", "_it_", "__b__", "a_b", "[x](y)", "a\\b", "a\\|b",
+     "&amp;", "~~x~~", "$x$", "# x", "缶", "🥤", "<!-- x", "|", "!", "100%", "2 * 3"],
+)  # fmt: skip
+def test_class_names_stand_as_they_are(write, name):
+    text = write(classes=(name, "cup"))
+    rows = _cells(text)
+    assert ["classes", f"{name}, cup"] in rows
+    assert ["train", f"1,240 images: {name} 1,200, cup 40"] in rows
+    (row,) = [row for row in rows if row[0] == name]
+    assert len(row) == 5 and row[4] == "40"
+    assert "<i>" not in MarkdownIt("commonmark").enable("table").render(text)
+
+
+def test_names_of_several_lines_stay_in_their_cells(write):
+    assert ["classes", "a b, cup"] in _cells(write(classes=("a\nb", "cup")))
+
+
+def test_licences_stay_in_their_cells(write):
+    rows = _cells(write(license="MIT | BSD\nboth"))
+    assert ["licence", "MIT | BSD both"] in rows
+
+
+def test_underscores_within_words_stay_readable(write):
+    assert "glass_jar, cup" in write(classes=("glass_jar", "cup"))
+
+
+def test_numbers_in_the_pictures_are_told(write, monkeypatch):
+    legend = "In the pictures #1 is 缶: no installed font has the letters."
+    monkeypatch.setattr(card, "numbered", lambda names: Numbered(["#1", "cup"], legend))
+    assert (
+        "Pictures: [val confusion](figures/val_confusion.png).\n\nIn the pictures \\#1 is 缶"
+        in (write(classes=("缶", "cup"), pictures=("figures/val_confusion.png",)))
+    )
+    assert "In the pictures" not in write("other", classes=("缶", "cup"))

@@ -1,13 +1,16 @@
 """Pictures for few and many classes: nothing is cut off, and names do not overlap."""
 
 import itertools
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
+from datamodules.contact_sheets import fonts as fonts_of_sheets
 from datamodules.sources import Item
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.calibration import reliability
@@ -161,6 +164,24 @@ def test_all_pictures_are_whole_files(data, tmp_path):
             assert picture.format == "PNG"
             assert min(picture.size) > 250
             assert len(set(picture.convert("L").resize((40, 40)).getdata())) > 5
+
+
+@pytest.mark.parametrize("letters", [True, False])
+def test_names_that_no_font_can_write_are_numbers(data, tmp_path, monkeypatch, caplog, letters):
+    monkeypatch.setattr(fonts_of_sheets, "installed", list)
+    fonts_of_sheets._covering.cache_clear()
+    fonts_of_sheets._numbered.cache_clear()
+    data.class_names = ("a", "缶" if letters else "b", *"cdef")
+    drawn = []
+    monkeypatch.setattr(
+        run, "draw_confusion", lambda classes, *a, **k: drawn.append(classes) or Figure()
+    )
+    with caplog.at_level("INFO"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.draw_pictures({"val": answers(6)}, data, tmp_path, name="run 缶")
+    assert drawn == [["a", "#2" if letters else "b", *"cdef"]]
+    legend = "In the pictures #2 is 缶: no installed font has the letters."
+    assert caplog.messages == [legend] * letters
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
