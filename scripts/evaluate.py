@@ -7,9 +7,25 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from lightning_modules.config import NamedRun, ScriptParser, named_run, run_script, table_console
+from lightning_modules.config import (
+    OwnKey,
+    ScriptParser,
+    named_run,
+    run_script,
+    table_console,
+    value_of,
+)
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import CLASS_COLUMNS, ClassRow, class_rows, table_cells
+from lightning_modules.runs import evaluation_data
+
+KEYS = {
+    "split": OwnKey(
+        "LIST",
+        "val,test or what there is; all takes every labelled image (default: val and test, or all "
+        "of a folder without splits)",
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,11 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Measures saved networks on labelled data: macro-F1, accuracy, loss, "
         "expected calibration error, and each class.",
         usage="RUN [RUN...] [data=... key=value ...]",
+        keys=KEYS,
+        epilog="The run's own data is measured in the splits of the run, other data in its own "
+        "splits, or whole where it has none.",
     )
     typed = parser.parse(arguments)
     if not typed.names:
         raise ConfigError("No run was named; give at least one run directory, or `last`.")
-    splits = [split for name in typed.names for split in evaluate_run(name, typed.overrides)]
+    chosen = splits_named(typed.own.get("split"))
+    splits = [s for name in typed.names for s in evaluate_run(name, typed.overrides, chosen)]
     console = table_console()
     console.print(overview(splits))
     for split in splits:
@@ -35,9 +55,9 @@ class Split:
 
     Attributes:
         run: as it was named on the command line.
-        name: `val` or `test`.
+        name: `val`, `test`, or `all` of data without splits.
         metrics: name -> value: `f1`, `accuracy`, `loss`, `calibration_error`.
-        classes: a row for each.
+        classes: a row for each; of other data for each that has images there.
     """
 
     run: str
@@ -46,52 +66,56 @@ class Split:
     classes: list[ClassRow]
 
 
-def evaluate_run(name: str, overrides: list[str]) -> list[Split]:
-    """The metrics of one saved network on the validation (and labelled test) split.
+def evaluate_run(name: str, overrides: list[str], chosen: Sequence[str] = ()) -> list[Split]:
+    """The metrics of one saved network: on the run's own splits, or on other data.
 
     Args:
         name: a run directory, or `last`.
         overrides: Hydra overrides over the run's saved configuration.
+        chosen: splits; none: see `evaluation_data`.
 
     Raises:
-        ConfigError, DataError: no such run or data, or the data has other classes.
+        ConfigError, DataError: no such run, data or split, or the data has unknown classes.
     """
     run = named_run(name, overrides)
-    cfg = run.cfg
-    check_classes(run)
+    cfg, class_names = run.cfg, run.description["class_names"]
+    measured = evaluation_data(run.path, cfg, class_names, chosen)
+    for note in measured.notes:
+        print(f"{name}: {note}")
 
     # torch: only once the checks passed
     from lightning_modules.evaluation import predict, prediction_metrics
     from lightning_modules.networks import load_network
-    from lightning_modules.runs import make_data
+    from lightning_modules.runs import make_evaluation_data
 
     network = load_network(run.path, trust=list(cfg.trust))
-    data = make_data(cfg)
-    data.prepare_data()
-    data.setup()
-    loaders = {"val": data.val_dataloader()}
-    if data.has_test:
-        loaders["test"] = data.test_dataloader()
+    data = make_evaluation_data(cfg, measured)
     found = []
-    for split, loader in loaders.items():
-        predictions = predict(network, loader)
-        metrics = prediction_metrics(predictions, split=split)
-        plain = {key.split("/")[1]: value for key, value in metrics.items()}
-        rows = class_rows(data.class_names, predictions.confusion)
-        found.append(Split(name, split, plain, rows))
+    for split in measured.index.splits:
+        predictions = predict(network, data.eval_dataloader(split))
+        metrics = prediction_metrics(predictions, split=split, present_only=not measured.own)
+        plain = {key.removeprefix(f"{split}/"): value for key, value in metrics.items()}
+        rows = class_rows(class_names, predictions.confusion)
+        found.append(Split(name, split, plain, rows if measured.own else _present(rows)))
     return found
 
 
-def check_classes(run: NamedRun) -> None:
-    """Refuses data whose classes, or their order, are not those of the network."""
-    from lightning_modules.runs import build_source
+def _present(rows: list[ClassRow]) -> list[ClassRow]:
+    """Those of classes that the data has."""
+    return [row for row in rows if row.support]
 
-    known, found = run.description["class_names"], build_source(run.cfg.data).check()
-    if list(found) != list(known):
-        raise ConfigError(
-            f"{run.path} knows the classes {', '.join(known)}, but data={run.cfg.data.name} has "
-            f"{', '.join(found)}; the metrics would mean nothing."
-        )
+
+def splits_named(text: str | None) -> list[str]:
+    """The splits of `split=val,test`; none where nothing was typed.
+
+    Raises:
+        ConfigError: these are no names.
+    """
+    value = [] if text is None else value_of("split", text)
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"split={text} names no splits; give them as split=val,test.")
+    return names
 
 
 def overview(splits: list[Split]) -> Table:

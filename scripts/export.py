@@ -89,9 +89,9 @@ def export_run(
 
     source = run if settings.int8 is None else float_run(run, cfg)
     network = load_network(source, trust=list(cfg.trust))
-    images, image_source = validation_images(cfg, network.image_size, settings.images)
+    images, image_source = validation_images(run, cfg, network, settings.images)
     judged = prepare_int8(
-        network, form, cfg, quantize=bool(settings.int8), max_f1_drop=settings.max_f1_drop
+        network, form, run, cfg, quantize=bool(settings.int8), max_f1_drop=settings.max_f1_drop
     )
     return export(
         network,

@@ -19,7 +19,7 @@ from datamodules.loading.sampling import EpochSampler
 from datamodules.loading.split_caches import SplitCaches
 from datamodules.schema import Size, as_size, checked
 from datamodules.sources import Index, Item, Source
-from datamodules.splits import Splits
+from datamodules.splits import ReadySplits, Splits, Splitter
 
 
 class ImageData(pl.LightningDataModule):
@@ -58,7 +58,7 @@ class ImageData(pl.LightningDataModule):
         self,
         *,
         source: Source,
-        splits: Splits | None = None,
+        splits: Splitter | None = None,
         augmentation: Augmentation,
         image_size: int | Sequence[int],
         batch_size: int = 64,
@@ -77,6 +77,8 @@ class ImageData(pl.LightningDataModule):
         super().__init__()
         self.source = source
         self.splits = splits or Splits()
+        # What is only measured is treated alike, whatever its splits are called.
+        self._training = None if isinstance(splits, ReadySplits) else "train"
         self.augmentation = augmentation
         self.image_size: Size = as_size(image_size)
         self.batch_size = batch_size
@@ -88,7 +90,7 @@ class ImageData(pl.LightningDataModule):
         self.audit_command = audit_command
         height, width = self.image_size
         # Only random crops gain from larger images.
-        scale = cache_scale if getattr(augmentation, "crops", True) else 1
+        scale = cache_scale if self._training and getattr(augmentation, "crops", True) else 1
         self.caches = SplitCaches(
             source,
             self.splits,
@@ -173,6 +175,10 @@ class ImageData(pl.LightningDataModule):
             raise DataError("The data set has no test split: add one, or use the validation split.")
         return self._loader("test", None)
 
+    def eval_dataloader(self, split: str) -> DataLoader:
+        """Batches of a labelled split as it is, in order."""
+        return self._loader(split, None)
+
     def predict_dataloader(self) -> DataLoader:
         """Batches of the unlabelled images, in order; their labels are -1."""
         if "predict" not in self.index.splits:
@@ -227,7 +233,7 @@ class ImageData(pl.LightningDataModule):
         return make_loader(dataset, sampler, num_workers=self.num_workers, seed=self.seed)
 
     def _sampler(self, split: str, size: int, **ranks: int) -> EpochSampler:
-        train = split == "train"
+        train = split == self._training
         return EpochSampler(
             size=size,
             batch_size=self.batch_size if train else self.eval_batch_size,

@@ -11,11 +11,11 @@ from datamodules.decoding import Notices, ResizeMode, warn_of_notices, white
 from datamodules.decoding.levels import ALL_BITS
 from datamodules.schema import Size
 from datamodules.sources import Index, Source
-from datamodules.splits import Splits, pool
+from datamodules.splits import Splitter, pool
 
 log = logging.getLogger(__name__)
 
-LABELLED = ("train", "val", "test")
+LABELLED = ("train", "val", "test", "all")  # all: of what is measured whole
 
 
 class SplitCaches:
@@ -36,7 +36,7 @@ class SplitCaches:
     def __init__(
         self,
         source: Source,
-        splits: Splits,
+        splits: Splitter,
         *,
         train_size: Size,
         eval_size: Size,
@@ -96,7 +96,7 @@ class SplitCaches:
             return
         self._compared = True
         self._say_what_is_odd(opened)
-        if self.keep_pixels:
+        if self.keep_pixels and len(opened) > 1:
             warn_of_leakage(opened, cache_dir=self.cache_dir, audit=audit)
 
     def _say_what_is_odd(self, opened: Mapping[str, CachedSplit]) -> None:

@@ -12,6 +12,7 @@ from .image_folder import find_images as find_images
 from .image_folder import image_files as image_files
 from .overview import left_out_text as left_out_text
 from .overview import overview_lines as overview_lines
+from .read_source import ReadSource as ReadSource
 from .source import Box as Box
 from .source import Index as Index
 from .source import Item as Item

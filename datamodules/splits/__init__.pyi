@@ -7,9 +7,13 @@ from .exclusion_list import list_digest as list_digest
 from .exclusion_list import list_path as list_path
 from .exclusion_list import read_list as read_list
 from .exclusion_list import write_list as write_list
+from .grouping import FindCopies as FindCopies
 from .image_names import match_images as match_images
+from .ready_splits import ReadySplits as ReadySplits
+from .ready_splits import Splitter as Splitter
 from .split_file import SplitRecord as SplitRecord
 from .split_file import is_record as is_record
+from .split_file import read_memory as read_memory
 from .split_file import read_split_file as read_split_file
 from .split_file import write_split_file as write_split_file
 from .splits import Splits as Splits

@@ -29,3 +29,4 @@ from .script_arguments import named_run as named_run
 from .script_arguments import run_script as run_script
 from .script_arguments import sets_image_size as sets_image_size
 from .script_arguments import table_console as table_console
+from .script_arguments import value_of as value_of

@@ -161,13 +161,13 @@ def _check_data(cfg: DictConfig) -> tuple[str, ...]:
             "trainer.keep=last."
         )
     # the data side: once the settings can be
-    from lightning_modules.runs import build_source, make_splits
+    from lightning_modules.runs import build_source, make_splits, planned_splits
 
-    splits = make_splits(cfg)
+    make_splits(cfg)
     source = build_source(cfg.data)
     classes = source.check()
     if source.is_made:
-        splits.apply(source.read())
+        planned_splits(cfg).apply(source.read())
     return classes
 
 

@@ -61,6 +61,7 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
     keys = [key_of(override) for override in overrides]
     composed = fresh_config(overrides)
     cfg = saved_run.saved_config(run, allowed=keys, trust=list(composed.trust))
+    resize_mode = cfg.data.get("resize_mode")
     OmegaConf.set_struct(cfg, False)
     for key in keys:
         # As written, so that `${data.root}` means the run's value and not the default one.
@@ -68,6 +69,8 @@ def config_over(run: Path, overrides: list[str]) -> DictConfig:
         for part in key.split("."):
             node = node._get_node(part)
         OmegaConf.update(cfg, key, node, merge=False)
+    if "data" in keys and "data.resize_mode" not in keys and resize_mode is not None:
+        cfg.data.resize_mode = resize_mode  # of the network, not of the data
     cfg.trust = sorted(saved_run.trusted_packages(composed))  # not what the run itself names
     with suppress(ConfigError):  # of a run that is not finished
         cfg.data.levels = saved_run.description(run).get("levels")  # as its network was trained

@@ -20,10 +20,12 @@ from lightning_modules.deployment.backends import (
 )
 from lightning_modules.deployment.formats import Format, format_of
 from lightning_modules.deployment.load_model import load_run_network
+from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.deployment.peak_memory import peak_memory
 from lightning_modules.deployment.run_images import labeled_split
 from lightning_modules.deployment.timing import Timing, time_alternately
 from lightning_modules.errors import ConfigError
+from lightning_modules.networks import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,7 @@ def _run_pairs(
     file: Path,
 ) -> list[_Pair]:
     network, resize_mode = load_run_network(run, overrides)
-    split, f1 = _quality(name, config_over(run, overrides), network.image_size)
+    split, f1 = _quality(name, run, config_over(run, overrides), network)
     pairs = []
     for backend in backends:
         label = name_of(backend)
@@ -153,7 +155,7 @@ def _file_pair(
     size, run = opened.metadata.image_size, file.absolute().parent.parent
     split, f1 = "", None
     if (run / ".hydra").is_dir():
-        split, f1 = _quality(name, config_over(run, overrides), size)
+        split, f1 = _quality(name, run, config_over(run, overrides), opened.metadata)
     return _Pair(
         network=name,
         source=file,
@@ -168,12 +170,12 @@ def _file_pair(
 
 
 def _quality(
-    name: str, cfg: DictConfig, image_size: tuple[int, int]
+    name: str, run: Path, cfg: DictConfig, network: Network | ModelMetadata
 ) -> tuple[str, Callable[[Call], float] | None]:
     """See `labeled_split`; says why where the data is not there."""
-    cfg.data.image_size = list(image_size)
+    cfg.data.image_size = list(network.image_size)
     try:
-        return labeled_split(cfg)
+        return labeled_split(run, cfg, network)
     except DataError as error:
         print(f"{name}: no F1, for {error}")
         return "", None

@@ -45,7 +45,13 @@ class Int8Export:
 
 
 def prepare_int8(
-    network: Network, form: Format, cfg: DictConfig, *, quantize: bool, max_f1_drop: float
+    network: Network,
+    form: Format,
+    run: Path,
+    cfg: DictConfig,
+    *,
+    quantize: bool,
+    max_f1_drop: float,
 ) -> Int8Export | None:
     """What `export` needs for an int8 file; None where network and file must agree exactly.
 
@@ -55,6 +61,7 @@ def prepare_int8(
     Args:
         network: of the run.
         form: the file's format.
+        run: the run directory.
         cfg: the run's configuration.
         quantize: whether the export quantises the network.
         max_f1_drop: the largest macro-F1 that may be lost.
@@ -66,8 +73,8 @@ def prepare_int8(
         return None
     cfg.data.image_size = list(network.image_size)
     try:
-        split, f1 = labeled_split(cfg)
-        calibration = training_images(cfg, CALIBRATION) if quantize else None
+        split, f1 = labeled_split(run, cfg, network)
+        calibration = training_images(run, cfg, network, CALIBRATION) if quantize else None
     except DataError as error:
         raise ConfigError(f"An int8 file is judged on the run's own images: {error}") from error
     return Int8Export(calibration=calibration, split=split, f1=f1, max_f1_drop=max_f1_drop)

@@ -1,6 +1,7 @@
 """The metrics of `metrics.json`: of each stage, of the final network, and measured latency."""
 
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from compression.cost import activation_bytes, count_macs, count_params
 from compression.latency import MakePass, measure_latency
 from datamodules.loading import ImageData
 from lightning_modules.evaluation.calibration import reliability
-from lightning_modules.evaluation.class_report import class_metrics
+from lightning_modules.evaluation.class_report import class_metrics, class_rows
 from lightning_modules.evaluation.predictions import Batches, Predictions, predict
 from lightning_modules.runs import StageRecord
 from lightning_modules.training import classification_metrics
@@ -98,10 +99,23 @@ def final_metrics(
     }
 
 
-def prediction_metrics(predictions: Predictions, *, split: str) -> dict[str, float]:
-    """`<split>/f1`, `accuracy`, `loss` and `calibration_error` of a network's predictions."""
+def prediction_metrics(
+    predictions: Predictions, *, split: str, present_only: bool = False
+) -> dict[str, float]:
+    """`<split>/f1`, `accuracy`, `loss` and `calibration_error` of a network's predictions.
+
+    Args:
+        predictions: of the network, for all its classes.
+        split: first part of the keys.
+        present_only: take the mean F1 over the classes that have images: of data that has only
+            some of the network's classes, the others are predicted wrongly but are no classes.
+    """
     error = {f"{split}/calibration_error": reliability(predictions).error}
-    return {**split_metrics(predictions, split=split), **error}
+    metrics = {**split_metrics(predictions, split=split), **error}
+    if present_only:
+        rows = class_rows([""] * len(predictions.confusion), predictions.confusion)
+        metrics[f"{split}/f1"] = mean(row.f1 for row in rows if row.support and row.f1 is not None)
+    return metrics
 
 
 def _confusions(predictions: dict[str, Predictions]) -> dict[str, list[list[int]]]:

@@ -59,6 +59,7 @@ from lightning_modules.reporting.pictures import draw_pictures
 from lightning_modules.runs import (
     METRICS_FILE,
     STOPPED,
+    RunSplits,
     StageRecord,
     make_data,
     run_directory,
@@ -77,7 +78,10 @@ def run(cfg: DictConfig) -> float | list[float]:
     trial = hydra.mode == RunMode.MULTIRUN
     title, group = run_title(cfg, hydra)
     folder = Path(hydra.runtime.output_dir)
-    work = partial(run_experiment, cfg, folder, title=title, group=group, is_main_run=not trial)
+    study = Path(hydra.sweep.dir).absolute() if trial else None
+    work = partial(
+        run_experiment, cfg, folder, title=title, group=group, is_main_run=not trial, study=study
+    )
     if trial and is_search(hydra):
         from lightning_modules.search import trial_facts  # Optuna: only for a search
 
@@ -107,6 +111,7 @@ def run_experiment(
     group: str,
     is_main_run: bool,
     search: Callable[[], dict[str, Any]] | None = None,
+    study: Path | None = None,
 ) -> dict[str, Any]:
     """One whole run in `folder`; returns what `metrics.json` says.
 
@@ -118,6 +123,7 @@ def run_experiment(
         is_main_run: whether `last` may come to mean this run, and whether a refusal clears the
             folder; false for trials.
         search: gives what loggers record of a trial of a search.
+        study: the folder of the multirun whose trial this is.
 
     Raises:
         ConfigError, DataError, CompressionError: it cannot work; a new folder is removed again.
@@ -127,7 +133,7 @@ def run_experiment(
     with contextlib.ExitStack() as stack:
         with _refusal(folder, clears=is_main_run and cfg.resume is None):
             backend = latency_backend(plain(cfg.latency)["backend"])
-            data, stages, network, teachers = _prepare(cfg, folder)
+            data, stages, network, teachers = _prepare(cfg, folder, study)
             loggers = run_loggers(cfg, folder, title=title, group=group, search=search)
             logged = stack.enter_context(loggers)
         if is_main_run:
@@ -164,13 +170,14 @@ def run_experiment(
 
 
 def _prepare(
-    cfg: DictConfig, folder: Path
+    cfg: DictConfig, folder: Path, study: Path | None
 ) -> tuple[ImageData, list[Stage], Network, list[Teacher]]:
     """All that can be refused comes before the first stage."""
     pl.seed_everything(cfg.seed, verbose=False)
     check_classes(cfg)
     device_count(cfg.trainer)  # refuses devices that this machine lacks
-    data = make_data(cfg)
+    splits = RunSplits(cfg, folder, study)
+    data = make_data(cfg, splits)
     stages = stages_of(cfg)
     check_order([stage.step for stage in stages if stage.step is not None])
     network = initial_network(cfg, data)
@@ -178,7 +185,8 @@ def _prepare(
     check_auxiliary(cfg.auxiliary, network)
     check_layers(cfg, network)
     check_terms(cfg, network.num_classes)
-    teachers = gather_teachers(cfg, data, folder, train=_train_teacher)
+    train_teacher = partial(_train_teacher, data, splits)
+    teachers = gather_teachers(cfg, data, folder, train=train_teacher)
     check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
     data.source.prepare()
     for line in overview_lines(data.index):
@@ -226,7 +234,11 @@ def _agreement(
     )
 
 
-def _train_teacher(cfg: DictConfig, folder: Path) -> None:
+def _train_teacher(data: ImageData, splits: RunSplits, cfg: DictConfig, folder: Path) -> None:
+    """Trains a teacher on the images that its student is trained on."""
+    data.source.prepare()
+    _ = data.index  # in the splits that the student's run keeps
+    splits.hand_on(folder)
     title = f"{cfg.model.name}_{cfg.data.name}_seed{cfg.seed}"
     run_experiment(cfg, folder, title=title, group="teachers", is_main_run=False)
 

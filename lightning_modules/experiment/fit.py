@@ -18,7 +18,7 @@ from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.trainer import make_trainer, report_errors, seed_stream
 from lightning_modules.networks import Network
 from lightning_modules.registry import plain
-from lightning_modules.runs import make_data
+from lightning_modules.runs import kept_splits, make_data
 from lightning_modules.training import (
     BEST,
     LAST,
@@ -127,7 +127,7 @@ def fit_worker(spec: FitSpec, plain_cfg: dict[str, Any], folder: Path) -> None:
     """
     cfg = OmegaConf.create(plain_cfg)
     pl.seed_everything(cfg.seed, verbose=False)
-    fit_rank(spec, RunContext(cfg, make_data(cfg), folder))
+    fit_rank(spec, RunContext(cfg, make_data(cfg, kept_splits(cfg, folder)), folder))
 
 
 def fit_rank(spec: FitSpec, run: RunContext) -> tuple[pl.Trainer, Classifier]:

@@ -15,7 +15,7 @@ from datamodules.workers import report_progress
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext, step_context
 from lightning_modules.experiment.stages import initial_network, stages_of
-from lightning_modules.runs import make_data
+from lightning_modules.runs import RunSplits, make_data
 
 
 def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> Scan:
@@ -34,7 +34,7 @@ def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> S
     step = stage.step
     assert step is not None  # with from_run there is no plain training
     require_treatments(step)
-    data = make_data(cfg)
+    data = make_data(cfg, RunSplits(cfg, None))
     network = initial_network(cfg, data).eval()
     data.prepare_data()
     data.setup()

@@ -8,12 +8,17 @@ from .configurations import place_of as place_of
 from .configurations import settings_of as settings_of
 from .data import audit_command as audit_command
 from .data import make_data as make_data
+from .data import make_evaluation_data as make_evaluation_data
 from .data_splits import SPLIT_KEYS as SPLIT_KEYS
 from .data_splits import build_source as build_source
 from .data_splits import data_identity as data_identity
 from .data_splits import make_splits as make_splits
 from .data_splits import source_identity as source_identity
 from .data_splits import without_paths as without_paths
+from .evaluation_images import TRAIN as TRAIN
+from .evaluation_images import WHOLE as WHOLE
+from .evaluation_images import EvaluationData as EvaluationData
+from .evaluation_images import evaluation_data as evaluation_data
 from .metrics_record import METRICS_FILE as METRICS_FILE
 from .metrics_record import LayerRecord as LayerRecord
 from .metrics_record import StageRecord as StageRecord
@@ -39,6 +44,9 @@ from .run_directory import register_resolvers as register_resolvers
 from .run_directory import search_folder as search_folder
 from .run_directory import short_path as short_path
 from .run_directory import update_pointer as update_pointer
+from .run_files import EXCLUDED as EXCLUDED
+from .run_files import RECORD as RECORD
+from .run_files import find_record as find_record
 from .run_records import FAILED as FAILED
 from .run_records import STOPPED as STOPPED
 from .run_records import Record as Record
@@ -47,6 +55,9 @@ from .run_records import find_folder as find_folder
 from .run_records import find_records as find_records
 from .run_records import read_record as read_record
 from .run_records import study_records as study_records
+from .run_splits import RunSplits as RunSplits
+from .run_splits import kept_splits as kept_splits
+from .run_splits import planned_splits as planned_splits
 from .saved_model import current_model as current_model
 from .saved_model import stored_model as stored_model
 from .saved_run import WEIGHT_SOURCES as WEIGHT_SOURCES
@@ -62,3 +73,5 @@ from .summary import Summary as Summary
 from .summary import lower_is_better as lower_is_better
 from .summary import spread as spread
 from .summary import summarize as summarize
+from .trained_images import TrainedOn as TrainedOn
+from .trained_images import trained_on as trained_on

@@ -27,21 +27,38 @@ SOURCE = ("is_made", "check", "prepare", "read")  # what `datamodules.sources.So
 PLACE_SETTINGS = ("own_folders", "unpacked_dir")
 
 
-def make_splits(cfg: DictConfig) -> Splits:
+def make_splits(
+    cfg: DictConfig, *, record: Path | None = None, extend: bool = False, remembers: bool = True
+) -> Splits:
     """The splits that `cfg.data` describes.
 
     They are remembered below the cache, one file for each source and each way to share it out, so
-    that images which join later change no split.
+    that images which join later change no split of a later run.
+
+    Args:
+        cfg: the composed configuration.
+        record: of the run or study; see `Splits`.
+        extend: whether images may join it.
+        remembers: whether the memory is followed.
     """
-    source = source_identity(cfg.data)
-    identity = json.dumps([source, split_identity(cfg.data)], sort_keys=True).encode()
-    digest = hashlib.sha256(identity).hexdigest()[:12]
-    memory = Path(cfg.cache_dir) / "splits" / f"{cfg.data.name}_{digest}.csv"
     exclude = cfg.data.get("exclude")  # runs saved by earlier versions lack it
-    folds = {key: cfg.data[key] for key in FOLD_KEYS}
     return Splits(
-        **plain(cfg.data.split), **folds, memory=memory, exclude=exclude, root=source.get("root")
+        **plain(cfg.data.split),
+        **{key: cfg.data[key] for key in FOLD_KEYS},
+        exclude=exclude,
+        memory=memory_file(cfg) if remembers else None,
+        record=record,
+        extend=extend,
+        record_key=memory_file(cfg).stem,
+        root=source_identity(cfg.data).get("root"),
     )
+
+
+def memory_file(cfg: DictConfig) -> Path:
+    """Below the cache: what runs of the same data, split in the same way, remember of it."""
+    identity = [source_identity(cfg.data), split_identity(cfg.data)]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    return Path(cfg.cache_dir) / "splits" / f"{cfg.data.name}_{digest}.csv"
 
 
 def build_source(data: DictConfig) -> Any:

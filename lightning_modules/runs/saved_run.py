@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import ROOTS, plain
 from lightning_modules.runs.renames import current_config, current_option
+from lightning_modules.runs.run_files import lead_to_data
 from lightning_modules.runs.saved_model import current_model
 
 # What a saved configuration may name without being asked about.
@@ -60,7 +61,7 @@ def read_config(path: Path) -> DictConfig:
 def saved_config(
     run: Path, *, allowed: Collection[str] = (), trust: Collection[str] = ()
 ) -> DictConfig:
-    """The composed configuration that the run was started with.
+    """The composed configuration that the run was started with, which leads to the data of then.
 
     Args:
         run: a run directory.
@@ -75,6 +76,7 @@ def saved_config(
     if not path.is_file():
         raise ConfigError(f"{run} is not a run directory: it has no .hydra/config.yaml.")
     cfg = read_config(path)
+    lead_to_data(cfg, run)
     for group, packages in OWN_CODE.items():
         node = OmegaConf.to_container(cfg[group], resolve=False)
         for key, target in targets(node, group):

@@ -110,11 +110,13 @@ def test_an_exported_file_gives_the_same_classes(
 def test_data_that_is_gone_is_said(saved, folder, capsys):
     from lightning_modules.config.composing import config_over
     from lightning_modules.deployment.run_images import validation_images
+    from lightning_modules.networks import load_network
 
-    images, source = validation_images(config_over(saved, []), (20, 28), 4)
+    network = load_network(saved)
+    images, source = validation_images(saved, config_over(saved, []), network, 4)
     assert images.shape == (4, 3, 20, 28) and source == "validation images of data=image_folder"
     folder.rename(folder.with_name("elsewhere"))
-    images, source = validation_images(config_over(saved, []), (20, 28), 4)
+    images, source = validation_images(saved, config_over(saved, []), network, 4)
     assert images.shape == (64, 3, 20, 28) and images.std() > 70
     assert source == "drawn noise images, for the run's data is not there"
     assert f"\nno data     The data folder {folder} " in capsys.readouterr().out

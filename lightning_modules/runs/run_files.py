@@ -1,0 +1,62 @@
+"""What a run keeps of its data: `splits.csv`, `exclude.csv`, where the images lay; needs no torch.
+
+A configuration says what was typed: paths that led somewhere from the directory of that day.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from datamodules.splits import read_split_file
+
+RECORD = "splits.csv"  # which image was in which split
+EXCLUDED = "exclude.csv"  # what `data.exclude` named
+# Keys of `data` that name a file or folder, and may do so from the directory of that day.
+PATHS = ("root", "source.root", "split.file", "exclude", "source.classes", "source.class_map")
+
+
+def find_record(run: Path) -> Path | None:
+    """The record of a run, else that of the study whose trial it is; None where there is none."""
+    places = (run, run.parent.parent)  # STUDY/trials/7
+    return next((folder / RECORD for folder in places if (folder / RECORD).is_file()), None)
+
+
+def lead_to_data(cfg: DictConfig, run: Path) -> None:
+    """Makes the paths of a saved configuration's data lead where they led when the run began.
+
+    Args:
+        cfg: as it was saved; changed where relative paths lead elsewhere, or nowhere, now.
+        run: the run directory.
+    """
+    with open_dict(cfg):
+        if (run / EXCLUDED).is_file():
+            OmegaConf.update(cfg, "data.exclude", str(run / EXCLUDED))
+        for key, path in _elsewhere(cfg, run):
+            OmegaConf.update(cfg, f"data.{key}", path)
+
+
+def _elsewhere(cfg: DictConfig, run: Path) -> Iterator[tuple[str, str]]:
+    """Keys of `data`, and the absolute paths that they meant."""
+    record, start = find_record(run), _start(run)
+    root = None if record is None else read_split_file(record).root
+    for key in PATHS:
+        typed = OmegaConf.select(cfg, f"data.{key}", throw_on_resolution_failure=False)
+        if not isinstance(typed, str) or typed.startswith("~") or Path(typed).is_absolute():
+            continue
+        if key == "root" and root is not None:
+            meant = Path(root)
+        elif start is not None and not Path(typed).exists():
+            meant = Path(start, typed)
+        else:
+            continue
+        if meant.exists() and Path(typed).resolve() != meant.resolve():
+            yield key, str(meant)
+
+
+def _start(run: Path) -> str | None:
+    """The directory that the run was started in; a teacher trained on the way does not say it."""
+    path = run / ".hydra" / "hydra.yaml"
+    stored = OmegaConf.load(path) if path.is_file() else OmegaConf.create()
+    start: str | None = OmegaConf.select(stored, "hydra.runtime.cwd")
+    return start
