@@ -171,7 +171,10 @@ def takes(node: Mapping[str, Any], argument: str) -> bool:
     """
     target = node.get("_target_")
     try:
-        return argument in inspect.signature(resolve_name(str(target))).parameters
+        found = resolve_name(str(target))
+        # Of declared classes the signature is known from the first object on.
+        declared = getattr(found, "__dataclass_fields__", {})
+        return argument in declared or argument in inspect.signature(found).parameters
     except Exception as error:  # whatever the import raises
         raise ConfigError(f"{target} cannot be built: {error}.") from error
 

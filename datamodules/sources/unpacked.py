@@ -10,6 +10,7 @@ from datamodules.sources.source import Index, Item, LeftOut
 
 UNPACKED_DIR = ".cache/unpacked"
 INDEX = "index.json"
+VERSION = 1  # of what is written; another one is written anew
 
 
 def unpacked_folder(
@@ -33,7 +34,7 @@ def unpacked_folder(
         except OSError as error:
             raise DataError(f"{file} cannot be read ({error.strerror or error}).") from None
         known.append((str(file.resolve()), status.st_size, status.st_mtime_ns))
-    digest = hashlib.sha256(json.dumps([sorted(known), settings]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([VERSION, sorted(known), settings]).encode()).hexdigest()
     return Path(unpacked_dir) / f"{name}_{digest[:12]}"
 
 

@@ -58,7 +58,10 @@ class HuggingFace:
     @property
     def is_made(self) -> bool:
         """Whether the images are written out."""
-        return self.folder.is_dir()
+        try:
+            return self.folder.is_dir()
+        except DataError:  # `check` says it
+            return False
 
     @cached_property
     def folder(self) -> Path:

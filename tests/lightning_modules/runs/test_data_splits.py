@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.runs import data_identity, without_paths
+from lightning_modules.runs import build_source, data_identity, without_paths
 
 
 def test_the_identity_of_data_tells_no_path(homes, compose_config):
@@ -35,3 +35,16 @@ def test_digests_stand_for_paths(path):
     assert hidden["a"][0].startswith("path sha256 ") and path not in json.dumps(hidden)
     assert without_paths(hidden) == hidden  # so that it compares with what is written today
     assert without_paths(str(Path(path) / "y")) != hidden["a"][0]
+
+
+@pytest.mark.parametrize("option", ["fashion_mnist", "huggingface", "image_folder"])
+def test_where_images_are_written_out_reaches_the_source_and_is_no_identity(
+    homes, compose_config, option
+):
+    def composed(place):
+        words = [f"data={option}", "data.root=photos", f"cache_dir={homes / place}"]
+        return compose_config(*words).data
+
+    source = build_source(composed("here"))  # in a process in which none was built before, too
+    assert source.unpacked_dir == str(homes / "here" / "unpacked")
+    assert data_identity(composed("here")) == data_identity(composed("there"))
