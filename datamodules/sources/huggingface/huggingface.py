@@ -74,7 +74,7 @@ class HuggingFace:
 
         Images are not read for that.
         """
-        return read_index(self.folder).class_names if self.is_made else self._classes[0]
+        return read_index(self.folder).class_names if self.folder.is_dir() else self._classes[0]
 
     def prepare(self) -> None:
         """Write the images out unless they are there.
