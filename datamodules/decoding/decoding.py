@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -21,10 +22,12 @@ from datamodules.errors import DataError
 from datamodules.schema import Size
 from datamodules.schema import as_size as as_size  # sizes are asked for where they are used
 from datamodules.sources import Box
+from datamodules.sources.formats import HEAD, NEEDS_HEIF, needs_heif, readable_formats
 from datamodules.sources.orientation import read_orientation
 
 # A reduced photo has at least so many pixels for one of the result: no sharpness is lost.
 OVERSAMPLING = 3
+POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # how its files begin
 TURNED = range(5, 9)  # the EXIF orientations that swap width and height
 UPRIGHT = {  # what turns the stored image upright, by its EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,7 +40,7 @@ UPRIGHT = {  # what turns the stored image upright, by its EXIF orientation
 }
 
 # Where EXIF ends too early; what is read of it here is its orientation.
-warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
+warnings.filterwarnings("ignore", "Corrupt EXIF data|Truncated File Read", UserWarning)
 # Pillow refuses images of more than 179 million pixels; its warning from half of that is no help.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -153,24 +156,17 @@ def _decode(
                 return _read(file, levels, whole)
             except Exception:
                 file.seek(0)
-                spare = without_metadata(file.read())
-                if spare is None:
-                    raise
-                try:
-                    found = _read(BytesIO(spare), levels, whole)
-                except Exception:  # so the first reason is the true one
-                    found = None
-                if found is None:
-                    raise
-                return found._replace(notices=(*found.notices, METADATA))
+                with suppress(Exception):  # the first reason is the true one
+                    if (spare := without_metadata(file.read())) is not None:
+                        found = _read(BytesIO(spare), levels, whole)
+                        return found._replace(notices=(*found.notices, METADATA))
+                raise
     except Exception as error:  # decoders meet broken files with exceptions of any kind
-        raise DataError(f"The image {path} cannot be decoded ({_reason(error)}).") from error
+        raise DataError(f"The image {path} cannot be decoded ({_reason(error, path)}).") from error
 
 
 def _read(file: BinaryIO, levels: int | None, whole: tuple[Size, ResizeMode] | None) -> _Decoded:
-    with Image.open(file) as image:
-        if image.format == "EPS":
-            raise OSError("PostScript is a program, not an image")
+    with Image.open(file, formats=readable_formats()) as image:
         scale = 1
         notices: tuple[str, ...] = ()
         if isinstance(image, JpegImageFile):
@@ -181,14 +177,15 @@ def _read(file: BinaryIO, levels: int | None, whole: tuple[Size, ResizeMode] | N
             bits = ALL_BITS if levels is None else levels
             notices = (CLIPPED,) if deep.exceeds(bits) else ()
             picture = to_rgb(deep.to_image(bits))
-            return _Decoded(_upright(picture, image), 1, notices, deep.range)
+            return _Decoded(_upright(picture, read_orientation(image)), 1, notices, deep.range)
+        held = read_orientation(image) if image.format == "HEIF" else 1
         image.load()
-        return _Decoded(_upright(to_rgb(image), image), scale, notices, None)
+        picture = to_rgb(image)
+        return _Decoded(_upright(picture, max(held, read_orientation(image))), scale, notices, None)
 
 
-def _upright(picture: Image.Image, image: Image.Image) -> Image.Image:
-    """A picture turned as its image, which is loaded, says."""
-    method = UPRIGHT.get(read_orientation(image))
+def _upright(picture: Image.Image, orientation: int) -> Image.Image:
+    method = UPRIGHT.get(orientation)
     return picture if method is None else picture.transpose(method)
 
 
@@ -198,9 +195,13 @@ def _require_regular(path: str) -> None:
         raise OSError("it is not a file")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: str) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "it is not an image of a known format"
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD)
+        if head.startswith(POSTSCRIPT):
+            return "PostScript is a program, not an image"
+        return f"it is {NEEDS_HEIF if needs_heif(head) else 'not an image of a known format'}"
     system = error.strerror if isinstance(error, OSError) else None
     return " ".join((system or str(error)).split()) or type(error).__name__
 

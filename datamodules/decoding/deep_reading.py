@@ -127,7 +127,7 @@ def _both_bytes(image: Any, file: BinaryIO) -> np.ndarray:
     tiles = image.tile
     upper = _pixels(image)
     file.seek(0)
-    with Image.open(file) as other:
+    with Image.open(file, formats=[image.format]) as other:
         other.tile = [_with_raw_mode(tile, OTHER_BYTE[_raw_mode(tile)]) for tile in tiles]
         lower = _pixels(other)
     return upper.astype(np.uint16) << 8 | lower
@@ -153,10 +153,13 @@ def _ppm(image: Any, file: BinaryIO) -> DeepImage | None:
     file.seek(tile.offset)
     if tile.codec_name == "ppm":
         data = file.read(2 * int(np.prod(shape)))
-        levels = np.frombuffer(data, ">u2").reshape(shape)
+        levels = np.frombuffer(data[: len(data) // 2 * 2], ">u2")
     else:
         text = b"\n".join(line.partition(b"#")[0] for line in file.read().splitlines())
-        levels = np.array(text.split()[: int(np.prod(shape))], np.int64).reshape(shape)
+        levels = np.array(text.split()[: int(np.prod(shape))], np.int64)
+    if levels.size < np.prod(shape):
+        raise ValueError("image file is truncated")
+    levels = levels.reshape(shape)
     bits = most.bit_length()
     return DeepImage(levels, raw, bits if bits < ALL_BITS else 0)
 

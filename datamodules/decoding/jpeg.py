@@ -17,6 +17,7 @@ from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 PADDING = b"\xff\x00" * 8  # 64 bits of 1
+FILLING = bytes(8)  # no scan ends so, since its last byte is filled up with ones
 # In scan data a 255 is followed by a 0 or by one of the eight markers between restart intervals.
 MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
@@ -122,7 +123,7 @@ def load_jpeg(image: JpegImageFile, file: BinaryIO) -> bool:
     decoder = Image._getdecoder(image.mode, tile.codec_name, tile.args, image.decoderconfig)
     try:
         decoder.setimage(image.im, tile.extents)
-        data = data[: scans.stop] + PADDING
+        data = data[: _filled_from(data, scans.stop)] + PADDING
         used, error = decoder.decode(data)
         if not scans.single and used == len(data) and decoder.decode(b"\0")[0] == 1:
             # It looks for a marker, and skips whatever is none: in a block it would keep what is
@@ -136,6 +137,15 @@ def load_jpeg(image: JpegImageFile, file: BinaryIO) -> bool:
         raise OSError(TRUNCATED)
     image.tile = []
     return scans.ended
+
+
+def _filled_from(data: bytes, stop: int) -> int:
+    """Where zeros begin that fill a file up to its wanted size: they would pass for blocks.
+
+    One is left, which may belong to the data, as that after a 255 does.
+    """
+    filled = data[max(0, stop - len(FILLING)) : stop] == FILLING
+    return len(data[:stop].rstrip(b"\0")) + 1 if filled else stop
 
 
 def _only_scan(data: bytes, start: int, components: int) -> Scans | None:

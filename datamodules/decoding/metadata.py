@@ -15,7 +15,7 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 # Transparency, the bits that count, and EXIF, if their checksums are right; the rest of what is
 # optional goes, with the later frames of an animation.
 CHUNKS_KEPT = (b"tRNS", b"sBIT", b"eXIf")
-SEGMENTS_KEPT = (0xE0, 0xEE)  # of JFIF and Adobe: they say what the components mean
+SEGMENTS_KEPT = {0xE0: 18, 0xEE: 16}  # JFIF and Adobe, if whole: they say what components mean
 SEGMENTS, COMMENT = range(0xE0, 0xF0), 0xFE
 EXIF = 0xE1
 START_OF_SCAN = 0xDA
@@ -61,7 +61,9 @@ def _segments(data: bytes) -> Iterator[bytes]:
         segment, place = data[place:stop], stop
         if kind == EXIF and segment[4:].startswith(HEADER):
             yield _exif(orientation_of(segment[4:]))
-        elif kind in SEGMENTS_KEPT or not (kind in SEGMENTS or kind == COMMENT):
+        elif len(segment) >= SEGMENTS_KEPT.get(kind, 0) and (
+            kind in SEGMENTS_KEPT or not (kind in SEGMENTS or kind == COMMENT)
+        ):
             yield segment
     yield data[place:]
 

@@ -7,6 +7,7 @@ even where they point nowhere, the orientation counts. XMP is ignored, as browse
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from PIL import Image
 
@@ -15,24 +16,39 @@ ORIENTATION = 0x112
 ORIENTATIONS = range(1, 9)
 BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # by the type of a TIFF field
+HEIC_BOXES = 1 << 16  # bytes in which they are, before the pixels
 ENTRY = 12  # bytes of a field: tag, type, count, and its value or where that lies
 
 
 def read_orientation(image: Image.Image) -> int:
     """The EXIF orientation of an opened image, 1..8; 1 where it says none, or nonsense.
 
-    Pillow turns TIFFs itself when they are loaded, and then says 1.
+    Pillow turns TIFFs itself when they are loaded, and then says 1. HEIC files say in boxes of
+    their own how they are turned, which is done as they are read: EXIF counts where these lack.
     """
     tags = getattr(image, "tag_v2", None)
     if tags is not None:
         found = tags.get(ORIENTATION)
         return found if isinstance(found, int) and found in ORIENTATIONS else 1
+    if "original_orientation" in image.info:  # of a HEIC file; pillow-heif takes it out of EXIF
+        return 1 if _is_turned(image) else image.info["original_orientation"] or 1
     exif = image.info.get("exif")
     if exif is None and "Raw profile type exif" in image.info:  # of a PNG, below three lines
         text = str(image.info["Raw profile type exif"])
         with suppress(ValueError):
             exif = bytes.fromhex("".join(text.split("\n")[3:]))
     return orientation_of(exif) if isinstance(exif, bytes) else 1
+
+
+def _is_turned(image: Any) -> bool:
+    """Whether a HEIC file that is not loaded yet has boxes that turn or mirror it."""
+    if image.fp is None:
+        return True
+    place = image.fp.tell()
+    image.fp.seek(0)
+    head = image.fp.read(HEIC_BOXES)
+    image.fp.seek(place)
+    return b"irot" in head or b"imir" in head
 
 
 def orientation_of(exif: bytes) -> int:
