@@ -11,7 +11,7 @@ from typing import Annotated
 from datamodules.audit.duplicates import Group, find_duplicates
 from datamodules.audit.issues import Issue, find_issues
 from datamodules.audit.label_issues import LabelIssues
-from datamodules.audit.reading import BadFile, Picture, read_pictures
+from datamodules.audit.reading import BadFile, Picture, find_levels, read_pictures
 from datamodules.audit.similarity import DISTANCE
 from datamodules.errors import DataError, shown
 from datamodules.schema import Size, Within, checked
@@ -32,6 +32,7 @@ class Audit:
     issues: Sequence[Issue]
     distance: int = DISTANCE  # bits in which the hashes of look-alikes may differ
     labels: LabelIssues | None = None  # where predictions were given
+    levels: int | None = None  # bits in use in samples of more than 8; None: there are no such
 
     @cached_property
     def counts(self) -> dict[str, Counter[str]]:
@@ -73,7 +74,8 @@ def audit(index: Index, *, image_size: Size, distance: int = DISTANCE) -> Audit:
         DataError: no image can be read, or the distance is none.
     """
     checked("distance", distance, BitsOfHash)
-    pictures, bad = read_pictures(index.splits)
+    levels = find_levels(index.splits)
+    pictures, bad = read_pictures(index.splits, levels=levels)
     if not pictures:
         first = f"{bad[0].path}: {bad[0].reason}" if bad else "there are none"
         raise DataError(f"None of the {len(bad)} image files can be read; the first: {first}.")
@@ -84,4 +86,5 @@ def audit(index: Index, *, image_size: Size, distance: int = DISTANCE) -> Audit:
         duplicates=find_duplicates(pictures, distance=distance),
         issues=list(find_issues(pictures, image_size=image_size)),
         distance=distance,
+        levels=levels,
     )

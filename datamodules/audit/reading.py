@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from datamodules.audit.similarity import perceptual_hash, thumbnail
-from datamodules.decoding import PADDING_COLOR, decode_image
+from datamodules.decoding import PADDING_COLOR, LevelRange, decode_image, read_level_range
 from datamodules.errors import DataError
 from datamodules.sources import Box, Item
 from datamodules.workers import map_in_order, report_progress
@@ -59,11 +60,15 @@ class BadFile:
 
 
 def read_pictures(
-    splits: Mapping[str, Sequence[Item]],
+    splits: Mapping[str, Sequence[Item]], *, levels: int | None = None
 ) -> tuple[list[Picture], list[BadFile]]:
     """Decode every file of the splits in threads, showing progress.
 
     Of items of one file that lie side by side, the file is decoded once.
+
+    Args:
+        splits: split -> its items.
+        levels: bits in use in samples of more than 8; None: all 16.
     """
     jobs = [
         (split, list(items))
@@ -72,13 +77,21 @@ def read_pictures(
     ]
     pictures: list[Picture] = []
     bad: list[BadFile] = []
-    results = map_in_order(_read, jobs)
+    results = map_in_order(partial(_read, levels=levels), jobs)
     for found in report_progress(results, total=len(jobs), job=f"Reading {len(jobs)} files"):
         if isinstance(found, BadFile):
             bad.append(found)
         else:
             pictures += found
     return pictures, bad
+
+
+def find_levels(splits: Mapping[str, Sequence[Item]]) -> int | None:
+    """Bits in use in samples of more than 8, as training finds them; None: there are no such."""
+    items = splits.get("train") or [item for items in splits.values() for item in items]
+    paths = dict.fromkeys(item.path for item in items)
+    ranges = [found for found in map_in_order(read_level_range, paths) if found is not None]
+    return LevelRange.of_all(ranges).rule if ranges else None
 
 
 def decode_failure(path: str, error: DataError) -> str:
@@ -119,11 +132,11 @@ def decode_truncated(path: str) -> np.ndarray | None:
         ImageFile.LOAD_TRUNCATED_IMAGES = strict
 
 
-def _read(job: tuple[str, list[Item]]) -> list[Picture] | BadFile:
+def _read(job: tuple[str, list[Item]], *, levels: int | None) -> list[Picture] | BadFile:
     split, items = job
     path = items[0].path
     try:
-        image = decode_image(path, annotated=items[0].size)
+        image = decode_image(path, annotated=items[0].size, levels=levels)
     except DataError as error:
         return BadFile(split, items, decode_failure(path, error))
     return list(_pictures(split, items, image))

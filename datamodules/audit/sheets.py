@@ -66,7 +66,7 @@ def _write_labels(audit: Audit, labels: LabelIssues, path: Path) -> None:
 
 
 def _suspect(audit: Audit, rank: int, issue: LabelIssue) -> Tile:
-    crop = decode_crops(issue.item.path, [issue.item.box], size=(SIDE, SIDE), resize_mode="pad")[0]
+    crop = _crop(audit, issue.item)
     suggested = numbered(audit.index.class_names).names[issue.suggested]
     caption = (
         f"{rank}: given {audit.class_of(issue.item)} ({issue.self_confidence:.2f})",
@@ -123,13 +123,17 @@ def _spread(pictures: Sequence[Picture], count: int) -> Iterator[Picture]:
 
 
 def _tile(audit: Audit, picture: Picture, what: str = "", *, frame: Color | None = None) -> Tile:
-    crop = decode_crops(
-        picture.item.path, [picture.item.box], size=(SIDE, SIDE), resize_mode="pad"
-    )[0]
+    crop = _crop(audit, picture.item)
     box = picture.item.box
     size = f"{picture.width} x {picture.height}" + (f" at {box[0]}, {box[1]}" if box else "")
     place = _place(audit, picture.split, picture.item)
     return Tile(crop, (*place, size, what) if what else (*place, size), frame)
+
+
+def _crop(audit: Audit, item: Item) -> np.ndarray:
+    """uint8 SIDE x SIDE x 3."""
+    size, levels = (SIDE, SIDE), audit.levels
+    return decode_crops(item.path, [item.box], size=size, resize_mode="pad", levels=levels)[0]
 
 
 def _damaged(audit: Audit, bad: BadFile) -> Tile | None:

@@ -8,6 +8,7 @@ from .decoding import as_size as as_size
 from .decoding import decode_crops as decode_crops
 from .decoding import decode_image as decode_image
 from .decoding import read_crops as read_crops
+from .decoding import read_level_range as read_level_range
 from .decoding import resize as resize
 from .levels import LevelRange as LevelRange
 from .levels import white as white

@@ -138,6 +138,21 @@ def decode_image(
     return image
 
 
+def read_level_range(path: str) -> LevelRange | None:
+    """What a file shows of the bits in use; None where samples have 8 bits, or it cannot be read.
+
+    Of most files only the header is looked at.
+    """
+    with (
+        suppress(Exception),
+        Path(path).open("rb") as file,
+        Image.open(file, formats=readable_formats()) as image,
+    ):
+        deep = read_deep(image, file)
+        return None if deep is None else deep.range
+    return None
+
+
 def _decode(
     path: str, levels: int | None, whole: tuple[Size, ResizeMode] | None = None
 ) -> _Decoded:
