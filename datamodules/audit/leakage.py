@@ -25,6 +25,7 @@ from datamodules.audit.similarity import (
     unit_vectors,
 )
 from datamodules.cache import CachedSplit, Pixels
+from datamodules.errors import shown
 from datamodules.files import build_once
 from datamodules.workers import map_in_order, report_progress
 
@@ -68,7 +69,7 @@ def warn_of_leakage(splits: Mapping[str, CachedSplit], *, cache_dir: Path, audit
         log.warning(
             "%s (the first: %s and %s), which flatters the metrics; see all with: %s",
             ", ".join(map(str, leaks)),
-            *leaks[0].first,
+            *map(shown, leaks[0].first),
             audit,
         )
 

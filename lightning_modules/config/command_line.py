@@ -2,6 +2,8 @@
 
 import contextlib
 import difflib
+import io
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -77,6 +79,8 @@ def _expand(arguments: list[str], folders: list[Path]) -> list[str]:
 @contextlib.contextmanager
 def report_errors() -> Iterator[None]:
     """Turns a user's mistake into one sentence on stderr and exit code 1; bugs keep their trace."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are not UTF-8
     try:
         yield
     except USER_ERRORS as error:

@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 
 from datamodules.decoding import Notices, sentences
+from datamodules.errors import shown
 from lightning_modules.deployment.inference_model import InferenceModel
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.deployment.reading import ReadBatch
@@ -131,8 +132,8 @@ def write_submission(
 
 
 def relative(file: str, folder: Path) -> str:
-    """A file's path below the folder, with slashes."""
-    return Path(file).relative_to(folder).as_posix()
+    """A file's path below the folder, with slashes, such as can be printed."""
+    return shown(Path(file).relative_to(folder).as_posix())
 
 
 def notice_lines(stats: PredictionStats) -> list[str]:
