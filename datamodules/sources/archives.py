@@ -1,6 +1,5 @@
 """Archives of images (zip, tar, tar.gz and the like): looked through, then unpacked once."""
 
-import os
 import shutil
 import stat
 import tarfile
@@ -19,7 +18,6 @@ from datamodules.files import build_once
 from datamodules.sources.formats import why_no_image
 from datamodules.sources.listing import Folder, Sieve
 from datamodules.sources.omissions import Omissions
-from datamodules.workers import report_progress
 
 MAX_MEMBERS = 5_000_000
 # Beyond the first gigabyte; photographs unpack to their own size, a bomb to hundreds of times it.
@@ -47,11 +45,6 @@ class Member(NamedTuple):
     name: str  # relative, with slashes
     size: int  # of its content, in bytes
     open: Callable[[], BinaryIO]
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a path is a file, which can only be an archive of images."""
-    return os.path.isfile(path)  # noqa: PTH113  (no error where a folder may not be entered)
 
 
 def unpack(path: Path, folder: Path) -> None:
@@ -107,6 +100,8 @@ def _folder_at(path: str, folders: dict[str, Folder | None], sieve: Sieve) -> Fo
 
 
 def _unpack(path: Path, folder: Path) -> None:
+    from datamodules.workers import report_progress  # rich: only where something is unpacked
+
     free = shutil.disk_usage(folder).free
     total = 0
     made = set()

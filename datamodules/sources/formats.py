@@ -12,7 +12,7 @@ HEAD = 32  # bytes that tell every format which can be told
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp")  # browsers, wget, rsync
 
-# Of the formats that people know, for sentences; what is read, `image_suffixes` says.
+# What nearly all images end in: known without loading Pillow, and what sentences name.
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 NO_FORMAT = "of no image format"
@@ -42,7 +42,7 @@ def readable_formats() -> tuple[str, ...]:
 
 @cache
 def image_suffixes() -> frozenset[str]:
-    """The suffixes of these formats, in small letters, with their dots."""
+    """The suffixes of all these formats, in small letters, with their dots."""
     from PIL import Image
 
     readable = set(readable_formats())
@@ -55,7 +55,7 @@ def is_image_name(name: str) -> bool | None:
     Names say no where they end in a suffix that is known for something else.
     """
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  (of very many names)
-    if suffix in image_suffixes():
+    if suffix in IMAGE_SUFFIXES or suffix in image_suffixes():
         return True
     return None if _may_be_image(suffix) else False
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datamodules.errors import DataError
-from datamodules.sources.archives import is_archive, list_archive, unpack
-from datamodules.sources.class_list import read_class_list
 from datamodules.sources.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from datamodules.sources.layout.class_folders import EXPECTED_TREE
 from datamodules.sources.layout.layout import Layout, understand
@@ -70,7 +68,7 @@ class ImageFolder:
     @property
     def is_made(self) -> bool:
         """Whether an archive, if the root is one, is unpacked."""
-        return not is_archive(self.root) or self._unpacked.is_dir()
+        return not self._is_archive or self._unpacked.is_dir()
 
     def check(self) -> tuple[str, ...]:
         """The class names; `DataError` unless every split has them all, each with an image."""
@@ -82,7 +80,9 @@ class ImageFolder:
         Raises:
             DataError: the archive is damaged or unsafe, or the disk is full.
         """
-        if is_archive(self.root):
+        if self._is_archive:
+            from datamodules.sources.archives import unpack  # the formats of archives
+
             if not self.is_made:
                 self._layout(Omissions())  # what its names show is refused before it is unpacked
             unpack(self.root, self._unpacked)
@@ -97,7 +97,7 @@ class ImageFolder:
         omissions = Omissions()
         layout = self._layout(omissions)
         names = self._class_names(layout)
-        place = str(self._unpacked if is_archive(self.root) else self.root)
+        place = str(self._unpacked if self._is_archive else self.root)
         splits = {
             split: [
                 item
@@ -120,20 +120,35 @@ class ImageFolder:
         )
 
     @property
+    def _is_archive(self) -> bool:
+        """Whether the root is a file, which can only be an archive."""
+        return os.path.isfile(self.root)  # noqa: PTH113  (no error where none may look)
+
+    @property
     def _unpacked(self) -> Path:
         name = self.root.name.partition(".")[0]
         return unpacked_folder(self.unpacked_dir, name, [self.root])
 
     def _class_names(self, layout: Layout) -> tuple[str, ...]:
         first = next(iter(layout.splits.values()))
-        return tuple(sorted(first)) if self.classes is None else read_class_list(self.classes)
+        return self._chosen() or tuple(sorted(first))
+
+    def _chosen(self) -> tuple[str, ...] | None:
+        """The names in the list of classes, if there is one."""
+        if self.classes is None:
+            return None
+        from datamodules.sources.class_list import read_class_list  # pydantic: only for a list
+
+        return read_class_list(self.classes)
 
     def _layout(self, omissions: Omissions) -> Layout:
         self._require_root()
-        chosen = None if self.classes is None else read_class_list(self.classes)
+        chosen = self._chosen()
         sieve = Sieve(self.exclude)
-        wrapped = is_archive(self.root)
-        if wrapped and not self._unpacked.is_dir():
+        wrapped = self._is_archive
+        if not self.is_made:
+            from datamodules.sources.archives import list_archive
+
             tree, sizes = list_archive(self.root, omissions, sieve)
             size_of = sizes.__getitem__
         else:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from datamodules.errors import DataError
-from datamodules.sources.formats import NO_FORMAT, image_suffixes, is_image_name, why_no_image
+from datamodules.sources.formats import IMAGE_SUFFIXES, NO_FORMAT, is_image_name, why_no_image
 from datamodules.sources.omissions import Omissions
 
 # What systems and programs leave beside the images of people, in small letters -> what it is.
@@ -153,7 +153,6 @@ class _Walk:
         self.omissions = omissions
         self.sieve = sieve
         self.own = own
-        self.suffixes = image_suffixes()
         self.linked: set[tuple[int, int] | None] = set()
 
     def folder(self, place: str, path: str, around: tuple, linked: bool) -> Folder:
@@ -203,7 +202,7 @@ class _Walk:
         """Whether it is what nearly all files are, found out fast."""
         name = entry.name
         return (
-            name[name.rfind(".") :].lower() in self.suffixes
+            name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
             and not name.startswith(".")
             and not self.sieve.exclude
             and entry.is_file(follow_symlinks=False)

@@ -166,8 +166,16 @@ def _check_data(cfg: DictConfig) -> tuple[str, ...]:
     make_splits(cfg)
     source = build_source(cfg.data)
     classes = source.check()
+    notes: tuple[str, ...] = ()
     if source.is_made:
-        planned_splits(cfg).apply(source.read())
+        index = source.read()
+        planned_splits(cfg).apply(index)
+        notes = index.notes
+    if len(classes) < 2:
+        found = f"data={cfg.data.name} has {', '.join(classes) or 'none'} only."
+        raise ConfigError(
+            " ".join((f"A classifier tells at least 2 classes apart, and {found}", *notes))
+        )
     return classes
 
 

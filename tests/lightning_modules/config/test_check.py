@@ -467,6 +467,20 @@ def test_from_run_and_the_head_that_a_loss_wants(homes, folder, compose_config):
         check(compose_config(*overrides, f"from_run={run}"))
 
 
+def test_one_class_is_refused_with_what_may_be_meant(homes, compose_config):
+    draw_folder(homes / "photos" / "dataset")
+    (homes / "photos" / "dataset" / "train").rename(homes / "photos" / "dataset" / "a")
+    (homes / "photos" / "dataset" / "val").rename(homes / "photos" / "dataset" / "b")
+    cfg = compose_config("data=image_folder", f"data.root={homes / 'photos'}")
+    with pytest.raises(USER_ERRORS) as caught:
+        check(cfg)
+    assert str(caught.value) == (
+        "A classifier tells at least 2 classes apart, and data=image_folder has dataset only. "
+        "dataset/ is the only class, and all its images lie in the folders a, b: if these are the "
+        f"classes, give data.root={homes / 'photos' / 'dataset'}."
+    )
+
+
 def test_from_run_without_a_step(homes, compose_config):
     with pytest.raises(USER_ERRORS, match="no compression step was chosen"):
         check(compose_config("from_run=/x"))
