@@ -54,6 +54,7 @@ def test_many_classes_are_shortened(tmp_path):
         ((), ""),
         ([LeftOut("hidden files", 1, "cat/.x")], "1 hidden file (cat/.x)"),
         ([LeftOut("hidden files", 2, "cat/.x")], "2 hidden files (cat/.x)"),
+        ([LeftOut("boxes of crowds", 1)], "1 box of crowds"),
         ([LeftOut("special", 1, "caf\udce9.txt")], r"1 special (caf\xe9.txt)"),
         ([LeftOut("of no image format", 1, "a\nb")], "1 of no image format (a b)"),
         ([LeftOut(f"r{n}", 12 - n) for n in range(12)],
