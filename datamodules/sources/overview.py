@@ -9,7 +9,9 @@ from datamodules.sources.source import Index, LeftOut
 
 SHOWN = 12  # classes that are listed one by one
 SHOWN_REASONS = 8
-_PLURAL = re.compile(r"\b(box(?=es)|file|folder|image|link|member|row|sample|split|table|thumbnail)(?:e?s)\b")
+_PLURAL = re.compile(
+    r"\b(box(?=es)|file|folder|image|link|member|row|sample|split|table|thumbnail)(?:e?s)\b"
+)
 MADE = ("train", "val", "test")  # what images without ready splits are shared out to
 
 
