@@ -192,7 +192,7 @@ def _zip_name(info: ZipInfo) -> str:
 
 
 def _tar_members(path: Path) -> Iterator[Member]:
-    with _readable(path), tarfile.open(path) as archive:
+    with _readable(path), _open_tar(path) as archive:
         for info in archive:
             if info.isdir():
                 continue
@@ -204,6 +204,13 @@ def _tar_members(path: Path) -> Iterator[Member]:
                 )
             yield Member(name, info.size, cast(Callable, partial(archive.extractfile, info)))
         _require_end(archive)
+
+
+def _open_tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path)
+    except tarfile.ReadError:  # whose text lists what each compression says
+        raise tarfile.ReadError("it is none, or its beginning is damaged") from None
 
 
 def _require_end(archive: tarfile.TarFile) -> None:
