@@ -9,6 +9,7 @@ from .label_issues import require_cleanlab as require_cleanlab
 from .leakage import Leak as Leak
 from .leakage import find_leaks as find_leaks
 from .leakage import warn_of_leakage as warn_of_leakage
+from .look_alikes import find_look_alikes as find_look_alikes
 from .sheets import LABEL_SHEET as LABEL_SHEET
 from .sheets import write_sheets as write_sheets
 from .similarity import DISTANCE as DISTANCE

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
-from datamodules.audit import warn_of_leakage
+from datamodules.audit import find_look_alikes, warn_of_leakage
 from datamodules.cache import CachedSplit, Levels, allow_bad_images, open_cache
 from datamodules.decoding import Notices, ResizeMode, warn_of_notices, white
 from datamodules.decoding.levels import ALL_BITS
@@ -59,7 +59,8 @@ class SplitCaches:
     @cached_property
     def index(self) -> Index:
         """What the source found, split, with what joined and went since a saved run."""
-        return self.splits.apply(self.source.read(), write=True)
+        find_copies = partial(find_look_alikes, cache_dir=self.cache_dir)
+        return self.splits.apply(self.source.read(), write=True, find_copies=find_copies)
 
     @property
     def labelled(self) -> list[str]:
@@ -97,7 +98,8 @@ class SplitCaches:
         self._compared = True
         self._say_what_is_odd(opened)
         if self.keep_pixels and len(opened) > 1:
-            warn_of_leakage(opened, cache_dir=self.cache_dir, audit=audit)
+            related = self.index.related
+            warn_of_leakage(opened, related=related, cache_dir=self.cache_dir, audit=audit)
 
     def _say_what_is_odd(self, opened: Mapping[str, CachedSplit]) -> None:
         """How samples of more than 8 bits are read, and which files are read in spite of flaws."""

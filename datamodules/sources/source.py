@@ -44,6 +44,8 @@ class Index:
         columns: of a table: name of a column -> group of an item -> its value there.
         new: groups that are there, though not in the record of the run that the splits follow.
         gone: groups of that record that are not there.
+        related: group of an item -> name of what it belongs to, as versions of one photograph or
+            pictures of one patient do.
         sources: split -> where it comes from, such as `valid/`; empty for the root itself.
         nested: class -> how many of its images lie in folders below its own.
     """
@@ -55,6 +57,7 @@ class Index:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     new: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    related: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     nested: Mapping[str, int] = field(default_factory=dict)
 

@@ -39,17 +39,28 @@ COPY = re.compile(
 )
 
 
+# What names without it need not be tried with: 60 000 of them take a second.
+MARKED = re.compile(
+    r"\.rf\.|aug|_original_|cop[yi]|kopie|flip|mirror|rot|bright|dark|nois|blur|crop|zoom|shear"
+    r"|contrast|gr[ae]y",
+    re.IGNORECASE,
+)
+
 FindCopies = Callable[[Sequence[Item]], Mapping[str, str]]
 
 
 class Grouping:
-    """The groups of the images that are shared out, found when they are first asked for.
+    """The groups that no split parts.
 
     Args:
         groups: `auto`, `none`, name of a column, or a regular expression.
-        items: what is shared out.
+        items: all that have labels.
         columns: of tables: column -> image -> its cell.
+        free: those of the items that are shared out.
         find_copies: image -> name of its group of look-alikes; None finds none.
+
+    Attributes:
+        related: image -> name of what it belongs to, by its name or as the user says.
 
     Raises:
         DataError: the column or the expression is none, or parts nothing.
@@ -60,37 +71,37 @@ class Grouping:
         groups: str,
         items: Sequence[Item],
         columns: Mapping[str, Mapping[str, str]],
-        find_copies: FindCopies | None,
+        free: Sequence[Item] = (),
+        find_copies: FindCopies | None = None,
     ) -> None:
-        self.items = items
-        self.find_copies = find_copies
+        self.free = free
+        self.find_copies = find_copies if groups == "auto" else None
         self.too_large: list[list[str]] = []
-        self.said = None
-        if items and groups not in ("auto", "none"):
-            self.said = said_groups(groups, items, columns)
-        self.by_copies = groups == "auto"
+        self.related: Mapping[str, str] = {}
+        if groups == "auto":
+            self.related = self._limited(named_copies(images_of(items)), items, allowed_by_name)
+        elif groups != "none" and items:
+            self.related = said_groups(groups, items, columns)
 
     @cached_property
     def group_of(self) -> Mapping[str, str]:
-        """Image -> the name of its group, for images in groups."""
-        if not self.by_copies:
-            return self.said or {}
-        images = images_of(self.items)
-        named = self._limited(named_copies(images), allowed_by_name)
-        alike = self.find_copies(self.items) if self.find_copies else {}
-        alike = self._limited(alike, allowed_alike)
-        return self._limited(joined(named, alike), allowed_by_name)
+        """Image -> the name of its group, for images that are shared out; looks count as well."""
+        if self.find_copies is None:
+            return self.related
+        alike = self._limited(self.find_copies(self.free), self.free, allowed_alike)
+        images = images_of(self.free)
+        related = {image: group for image, group in self.related.items() if image in images}
+        return self._limited(joined(related, alike), self.free, allowed_by_name)
 
     def tell(self) -> None:
         """Say what was kept together, and what was not."""
         if "group_of" not in vars(self):  # nothing was shared out
             return
-        if self.group_of:
-            log.info(
-                "%d images in %d groups stay on one side (data.split.groups).",
-                len(self.group_of),
-                len(set(self.group_of.values())),
-            )
+        count = Counter(self.group_of.values())
+        if several := [group for group, images in count.items() if images > 1]:
+            images = sum(count[group] for group in several)
+            text = "%d images belong to %d groups, which no split parts (data.split.groups)."
+            log.info(text, images, len(several))
         if self.too_large:
             largest = max(self.too_large, key=len)
             log.warning(
@@ -102,15 +113,20 @@ class Grouping:
             )
 
     def _limited(
-        self, group_of: Mapping[str, str], allowed: Callable[[int], float]
+        self,
+        group_of: Mapping[str, str],
+        items: Sequence[Item],
+        allowed: Callable[[int], float],
     ) -> Mapping[str, str]:
         """The groups that are no more of a class than copies can be."""
-        labels = {(item.group, item.label) for item in self.items}
+        labels = {(item.group, item.label) for item in items}
         size = Counter(label for _, label in labels)
         parts = Counter((group_of[i], label) for i, label in labels if i in group_of)
         large = {group for (group, label), count in parts.items() if count > allowed(size[label])}
-        for group in sorted(large):
-            self.too_large.append(sorted(i for i, of in group_of.items() if of == group))
+        members = defaultdict(list)
+        for image in sorted(group_of):
+            members[group_of[image]].append(image)
+        self.too_large += [members[group] for group in sorted(large)]
         return {image: group for image, group in group_of.items() if group not in large}
 
 
@@ -229,6 +245,8 @@ def _stem(image: str) -> str:
 def _original(stem: str, there: Container[str]) -> str:
     """What all versions of one original share."""
     folder, slash, name = stem.rpartition("/")
+    if MARKED.search(name) is None:
+        return stem
     while match := VERSION.match(name) or AUGMENTOR.match(name):
         name = match["stem"]
     rest = name

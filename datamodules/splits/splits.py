@@ -1,5 +1,6 @@
 """Which images are trained on, validated on and tested on: fractions, folds, or all of them."""
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
@@ -147,7 +148,9 @@ class Splits:
                 _refuse_untrainable(index)
                 user = files.user_splits(whole)
                 index = user.joined(index, self.unlisted) if user else index
-                grouping = Grouping(self.groups, self._free(index), index.columns, find_copies)
+                about, free = (labelled(index), index.columns), self._free(index)
+                grouping = Grouping(self.groups, *about, free, find_copies)
+                index = dataclasses.replace(index, related=grouping.related)
                 index = self._share_out(index, files, user, grouping, write=write)
                 if write:
                     files.tell_gone(images_of(labelled(whole)))
@@ -176,7 +179,11 @@ class Splits:
         if self.num_folds is not None:
             items = pool(splits)
             splits |= by_fold(items, self._folds(items, record.fold_of), str(self.fold))
-        return dataclasses.replace(index, splits=splits, new=new, gone=gone)
+        index = dataclasses.replace(index, splits=splits, new=new, gone=gone)
+        with contextlib.suppress(DataError):  # a column may be one of the user's list
+            related = Grouping(self.groups, labelled(index), index.columns).related
+            index = dataclasses.replace(index, related=related)
+        return index
 
     def _share_out(
         self,

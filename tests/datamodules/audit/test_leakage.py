@@ -8,6 +8,7 @@ from datamodules.audit import leakage
 from datamodules.audit.leakage import Leak, find_leaks, warn_of_leakage
 from datamodules.audit.similarity import perceptual_hash, thumbnail, thumbnail_hashes
 from datamodules.cache.cache import open_cache
+from datamodules.splits.grouping import named_copies
 from tests.datamodules.audit.conftest import scene
 
 SIZES = {"train": (80, 80)}  # larger than the others, as for random crops
@@ -52,7 +53,7 @@ def test_copies_are_counted(open_splits, tmp_path):
 
     def leak(earlier, later, count, total, number):
         names = [str(root / split / "a" / f"{number:03d}.png") for split in (earlier, later)]
-        return Leak(earlier, later, count, total, tuple(names))
+        return Leak(earlier, later, count, total, tuple(names), groups=count, by_group=0)
 
     assert leaks == [
         leak("train", "val", 5, 15, 0),
@@ -77,8 +78,8 @@ def test_flat_pictures_raise_no_alarm(open_splits):
 
 def test_many_copies_of_one_picture(open_splits):
     files = {f"{split}/a/{n}.png": scene(0) for split in ("train", "val") for n in range(30)}
-    ((_, _, count, _, first),) = find_leaks(open_splits(files))
-    assert count == 30
+    ((_, _, count, _, first, groups, _),) = find_leaks(open_splits(files))
+    assert count == 30 and groups == 1
     assert [name.rsplit("/", 1)[1] for name in first] == ["0.png", "0.png"]
 
 
@@ -95,9 +96,59 @@ def test_splits_that_share_images_are_not_compared(open_splits):
     ]
 
 
+def test_versions_on_two_sides_are_counted_by_their_originals(open_splits, tmp_path, caplog):
+    def turned(split, numbers, versions):
+        return {
+            f"{split}/a/{n:03d}_jpg.rf.{v}00000.png": scene(n).rotate(90 * v)
+            for n in numbers
+            for v in versions
+        }
+
+    files = {
+        **turned("train", range(6), [0, 1]), **turned("val", range(4, 8), [2, 3]),
+        **_scenes("train", [50]), **_scenes("val", [50, 60]),
+    }  # fmt: skip
+    splits = open_splits(files)
+    related = named_copies(item.group for split in splits.values() for item in split.items)
+    ((_, _, images, total, first, groups, by_group),) = find_leaks(splits, related)
+    assert (images, total, groups, by_group) == (5, 10, 3, 4)
+    assert [name.rsplit("/", 1)[1] for name in first] == [
+        "004_jpg.rf.000000.png",
+        "004_jpg.rf.200000.png",
+    ]
+    warn_of_leakage(splits, related=related, cache_dir=tmp_path / "cache", audit="AUDIT")
+    assert (
+        "5 of 10 val images, copies of 3, are versions of train images or all but equal to them "
+        "(the first: " in caplog.text
+    )
+
+
+def test_small_pictures_that_only_resemble_each_other(open_splits):
+    rng = np.random.default_rng(0)
+    shirt = np.zeros((28, 28))
+    shirt[4:24, 8:20] = 180
+
+    def shirts(split, count):
+        noise = rng.normal(0, 25, (count, 28, 28))
+        return {
+            f"{split}/a/{n}.png": Image.fromarray((shirt + x).clip(0, 255).astype(np.uint8))
+            for n, x in enumerate(noise)
+        }
+
+    files = {**shirts("train", 20), **shirts("val", 20)}
+    assert find_leaks(open_splits(files)) == []
+    files["val/a/copy.png"] = files["train/a/3.png"]
+    ((_, _, images, *_),) = find_leaks(open_splits(files))
+    assert images == 1
+
+
 def test_one_sentence_and_compared_once(open_splits, tmp_path, caplog, monkeypatch):
     splits = open_splits({**_scenes("train", range(9)), **_scenes("val", [7, 8, 20])})
-    settings = {"cache_dir": tmp_path / "cache", "audit": "python scripts/audit_data.py data=x"}
+    settings = {
+        "related": {},
+        "cache_dir": tmp_path / "cache",
+        "audit": "python scripts/audit_data.py data=x",
+    }
     with caplog.at_level(logging.WARNING):
         warn_of_leakage(splits, **settings)
     first = " and ".join(str(tmp_path / "photos" / split / "a" / "007.png") for split in splits)
@@ -113,10 +164,10 @@ def test_one_sentence_and_compared_once(open_splits, tmp_path, caplog, monkeypat
 
 def test_changed_images_are_compared_anew(open_splits, tmp_path, caplog):
     files = {**_scenes("train", range(9)), **_scenes("val", [20])}
-    warn_of_leakage(open_splits(files), cache_dir=tmp_path / "cache", audit="")
+    warn_of_leakage(open_splits(files), related={}, cache_dir=tmp_path / "cache", audit="")
     assert not caplog.records
     files["val/a/020.png"] = scene(4)
-    warn_of_leakage(open_splits(files), cache_dir=tmp_path / "cache", audit="")
+    warn_of_leakage(open_splits(files), related={}, cache_dir=tmp_path / "cache", audit="")
     assert "1 of 1 val images is all but equal" in caplog.text
 
 
