@@ -13,6 +13,7 @@ from datamodules.audit.similarity import (
     close_pairs,
     correlations,
     is_plain,
+    same_details,
     unit_vectors,
 )
 
@@ -117,8 +118,20 @@ def _alike(
             news = (labels[a] != labels[b]) & (owners[a] != owners[b])
             a, b = a[news], b[news]
             seen = correlations(vectors, a, b) >= CORRELATION
+            seen[seen] = [
+                _same_details(pictures[n], pictures[m])
+                for n, m in zip(a[seen].tolist(), b[seen].tolist(), strict=True)
+            ]
             labels = _join(labels, a[seen], b[seen])
     return labels
+
+
+def _same_details(first: Picture, second: Picture) -> bool:
+    """Whether two pictures that look alike do so in their details, which counts for small ones."""
+    details = [one.detail for one in (first, second) if one.detail is not None]
+    if len(details) < 2:  # a small copy of a large picture has lost them
+        return True
+    return bool(same_details(details[0][None], details[1][None])[0])
 
 
 def _join(labels: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:

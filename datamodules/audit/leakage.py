@@ -57,7 +57,7 @@ class Leak(NamedTuple):
         of_groups = f", copies of {self.groups}," if self.groups < self.images else ""
         alike = f"all but equal to {self.earlier} images"
         if self.by_group:
-            alike = f"versions of {self.earlier} images or all but equal to them"
+            alike = f"versions of {self.earlier} images, or all but equal to them"
         return f"{images}{of_groups} {verb} {alike}"
 
 
@@ -174,7 +174,7 @@ def _matches(
         i, j = i[new], j[new]
         alike = np.einsum("nd,nd->n", vectors[0][i], vectors[1][j]) >= CORRELATION
         i, j = i[alike], j[alike]
-        fine = small[0][i] | small[1][j]
+        fine = small[0][i] & small[1][j]
         fine[fine] = ~same_details(details[0][i[fine]], details[1][j[fine]])
         i, j = i[~fine], j[~fine]
         close = np.bitwise_count(exact[0][i] ^ exact[1][j]) <= DISTANCE

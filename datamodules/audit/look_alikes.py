@@ -151,7 +151,7 @@ def _alike(
         for n in {*i.tolist(), *j.tolist()} - small.keys():
             small[n] = is_small(looks[n].item)
         fine = np.array([small[n] for n in i.tolist()], bool)
-        fine |= np.array([small[n] for n in j.tolist()], bool)
+        fine &= np.array([small[n] for n in j.tolist()], bool)
         fine[fine] = ~same_details(details[i[fine]], details[j[fine]])
         found.append((i[~fine], j[~fine], alike[~fine]))
     i, j, alike = (np.concatenate(parts) for parts in zip(*found, strict=True))

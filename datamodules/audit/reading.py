@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from datamodules.audit.similarity import perceptual_hash, thumbnail
+from datamodules.audit.similarity import SMALL, detail, perceptual_hash, thumbnail
 from datamodules.decoding import PADDING_COLOR, LevelRange, decode_image, read_level_range
 from datamodules.errors import DataError
 from datamodules.sources import Box, Item
@@ -43,6 +43,7 @@ class Picture:
     pixel_digest: bytes  # of the decoded pixels, upright and in RGB
     phash: int
     thumbnail: np.ndarray  # uint8 16 x 16
+    detail: np.ndarray | None = None  # uint8 32 x 32, of a small one: see `similarity`
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def _pictures(split: str, items: list[Item], image: Image.Image) -> Iterator[Pic
             pixel_digest=_digest(repr(picture.size).encode(), picture.tobytes()),
             phash=perceptual_hash(small),
             thumbnail=thumbnail(small),
+            detail=detail(small) if min(picture.size) < SMALL else None,
         )
 
 

@@ -5,8 +5,8 @@ The hash alone calls any two small things in the middle of a plain ground alike.
 the same thing in the same place. At 8 bits (56 pairs, 27 of them correlated) others join them, such
 as a brown bottle's neck and a green one's. Of 1 500 drawn pictures no two are called alike.
 A thumbnail tells less of small pictures, of which many are alike in it: on Fashion-MNIST (60 000
-of 28 x 28) 288 711 pairs are, most of them two shirts. The details of small ones must agree as
-well, which leaves 121 pairs.
+of 28 x 28) 288 711 pairs are, most of them two shirts. The details of two small ones must agree as
+well, which leaves 327 groups of 2 to 4.
 """
 
 import math
@@ -20,7 +20,7 @@ DISTANCE = 6  # bits of 64 in which the hashes of look-alikes may differ
 CORRELATION = 0.95  # minimum correlation of the thumbnails of look-alikes
 # The 8 lowest frequencies of 16 values: DCT of type II.
 LOWEST = np.cos(np.pi / THUMBNAIL * np.outer(np.arange(8), np.arange(THUMBNAIL) + 0.5))
-SMALL = 64  # side of an image, in pixels, below which its details must agree as well
+SMALL = 64  # side of images, in pixels, below which their details must agree as well
 DETAIL = 32  # side at which they are compared
 SAME_DETAIL = 0.99  # minimum correlation of the details of look-alikes
 LOWEST_OF_DETAIL = np.cos(np.pi / DETAIL * np.outer(np.arange(8), np.arange(DETAIL) + 0.5))

@@ -118,7 +118,7 @@ def test_versions_on_two_sides_are_counted_by_their_originals(open_splits, tmp_p
     ]
     warn_of_leakage(splits, related=related, cache_dir=tmp_path / "cache", audit="AUDIT")
     assert (
-        "5 of 10 val images, copies of 3, are versions of train images or all but equal to them "
+        "5 of 10 val images, copies of 3, are versions of train images, or all but equal to them "
         "(the first: " in caplog.text
     )
 

@@ -1,7 +1,11 @@
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from PIL import ImageEnhance
 
 from datamodules.augmentation.recipe import Recipe
 from datamodules.decoding.decoding import decode_crops
@@ -11,8 +15,10 @@ from datamodules.sources.image_folder import ImageFolder
 from datamodules.splits.splits import Splits
 from tests.conftest import ROOT
 from tests.datamodules.audit.conftest import scene
+from tests.datamodules.roboflow import photograph, write_roboflow
 
 CONF = ROOT / "conf"
+LABELLED = ("train", "val", "test")
 
 
 @pytest.fixture
@@ -196,12 +202,17 @@ def test_folds_have_their_own_leakage(make_data, make_folder, caplog):
     root, said = _leaking(make_folder), []
     for fold in range(3):
         caplog.clear()
-        data = make_data(root, **LARGER, splits=Splits(num_folds=3, fold=fold))
+        splits = Splits(num_folds=3, fold=fold, groups="none")
+        data = make_data(root, **LARGER, splits=splits)
         copies = {"train/box/0001.png", "val/can/copy.png"}
         apart = len(copies & {item.group for item in data.items("val")}) == 1
         assert ("all but equal" in caplog.text) == apart
         said.append(apart)
     assert any(said)
+    caplog.clear()
+    for fold in range(3):  # copies stay together
+        make_data(root, **LARGER, splits=Splits(num_folds=3, fold=fold))
+    assert "all but equal" not in caplog.text
 
 
 def test_test_split(make_data, make_folder, tmp_path):
@@ -352,3 +363,51 @@ def test_the_key_follows_the_images(make_data, tmp_path):
     assert make_data(image_size=[8, 14]).key("train") != key
     folds = [make_data(splits=Splits(fold=n, num_folds=2)) for n in (0, 1)]
     assert folds[0].key("train") != folds[1].key("train")
+
+
+SMALL = {"image_size": [16, 16], "augmentation": Recipe(image_size=[16, 16])}
+
+
+def test_no_photograph_has_versions_on_two_sides(make_data, tmp_path, caplog):
+    write_roboflow(tmp_path / "export", {"": 40})
+    data = make_data(tmp_path / "export", **SMALL)
+    sides = [Counter(photograph(item.group) for item in data.items(name)) for name in LABELLED]
+    assert all(set(side.values()) == {3} for side in sides), "all versions of each"
+    assert sum(map(len, sides)) == len(set().union(*sides)) == 120
+    for counts, right in zip(data.class_counts.values(), (84, 18, 18), strict=True):
+        assert counts == [right] * 3
+    assert "versions of" not in caplog.text
+    for fold in range(2):
+        data = make_data(tmp_path / "export", **SMALL, splits=Splits(num_folds=3, fold=fold))
+        sides = [{photograph(item.group) for item in data.items(name)} for name in LABELLED]
+        assert not sides[0] & sides[1]
+
+
+def test_folders_of_an_export_stay_as_they_are(make_data, tmp_path, caplog):
+    root = tmp_path / "export"
+    write_roboflow(root, {"train": 10, "valid": 4, "test": 3})
+    # The user's own mistake: a version of a photograph that is trained on.
+    image = min((root / "train" / "cup").iterdir())
+    image.rename(root / "valid" / "cup" / image.name)
+    data = make_data(root, **SMALL)
+    for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
+        files = {str(path) for path in (root / folder).rglob("*.jpg")}
+        assert {item.path for item in data.items(split)} == files
+    assert "1 of 37 val images is versions of train images, or all but equal to them" in caplog.text
+
+
+def test_copies_that_look_alike_stay_on_one_side(make_data, tmp_path):
+    folder = tmp_path / "photos" / "can"
+    for label in ("can", "cup"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+    for n in range(30):
+        scene(n).save(tmp_path / "photos" / ("can", "cup")[n % 2] / f"{n:03d}.png")
+        ImageEnhance.Brightness(scene(n)).enhance(1.1).save(folder / f"other{n:03d}.jpg")
+    data = make_data(tmp_path / "photos", **SMALL)
+    side = {Path(item.group).stem[-3:]: name for name in LABELLED for item in data.items(name)}
+    for name in LABELLED:
+        assert all(side[Path(item.group).stem[-3:]] == name for item in data.items(name))
+    apart = make_data(tmp_path / "photos", **SMALL, splits=Splits(groups="none"))
+    assert any(
+        side[Path(item.group).stem[-3:]] != name for name in LABELLED for item in apart.items(name)
+    )
