@@ -300,7 +300,7 @@ def test_unlabelled_images_are_predicted_on(make_data, make_folder):
     known = torch.cat([images for images, _ in data.val_dataloader()])
     assert torch.equal(predicted, known)
     assert all((labels == -1).all() for _, labels in data.predict_dataloader())
-    (root / "test").rename(root / "elsewhere")
+    (root / "test").rename(root.parent / "elsewhere")
     with pytest.raises(DataError, match="no unlabelled images"):
         make_data(root).predict_dataloader()
 
