@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -14,6 +15,7 @@ from datamodules.audit import (
     Audit,
     LabelIssues,
     find_label_issues,
+    find_look_alikes,
     list_exclusions,
     require_cleanlab,
     write_sheets,
@@ -185,7 +187,8 @@ def read_index(cfg: DictConfig) -> Index:
     source.prepare()
     index = source.read()
     if {"train", "unsplit"} & index.splits.keys():
-        return make_splits(cfg).apply(index)
+        find_copies = partial(find_look_alikes, cache_dir=None)
+        return make_splits(cfg).apply(index, find_copies=find_copies)
     return leave_out(index, cfg.data.get("exclude"))  # nothing to train on, and nothing to share
 
 

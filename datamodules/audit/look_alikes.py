@@ -51,7 +51,7 @@ class _Looks(NamedTuple):
     detail: np.ndarray  # uint8 32 x 32
 
 
-def find_look_alikes(items: Sequence[Item], *, cache_dir: Path) -> dict[str, str]:
+def find_look_alikes(items: Sequence[Item], *, cache_dir: Path | None) -> dict[str, str]:
     """Image -> the first image of its group, for all images that look like another.
 
     In a group each two look alike (complete linkage), so that no chain of small changes joins what
@@ -60,12 +60,15 @@ def find_look_alikes(items: Sequence[Item], *, cache_dir: Path) -> dict[str, str
 
     Args:
         items: what is compared; boxes of one image are not.
-        cache_dir: where what is found is kept.
+        cache_dir: where what is found is kept; None keeps nothing.
     """
     items = sorted(items, key=lambda item: (item.path, item.group))
-    folder = cache_dir / f"look_alikes_{_key(items)}"
-    build_once(folder, lambda part: _write(part / "groups.json", _groups(list(_looks(items)))))
-    groups = json.loads((folder / "groups.json").read_text())
+    if cache_dir is None:
+        groups = _groups(list(_looks(items)))
+    else:
+        folder = cache_dir / f"look_alikes_{_key(items)}"
+        build_once(folder, lambda part: _write(part / "groups.json", _groups(list(_looks(items)))))
+        groups = json.loads((folder / "groups.json").read_text())
     return {image: group[0] for group in groups for image in group}
 
 
