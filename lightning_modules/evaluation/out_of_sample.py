@@ -1,11 +1,8 @@
 """What finished runs say of images that they were not trained on, image by image."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from datamodules.audit import OutOfSample
@@ -15,8 +12,7 @@ from lightning_modules.config import NamedRun, named_run
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.predictions import predict
 from lightning_modules.networks import load_network
-from lightning_modules.registry import plain
-from lightning_modules.runs import SPLIT_KEYS, Record, make_data, saved_config, source_identity
+from lightning_modules.runs import Record, TrainedOn, make_data, trained_on
 
 FOLDS = "run.py -m data.fold=0,1,2,3,4 data.num_folds=5"  # after which every image has a prediction
 
@@ -40,10 +36,14 @@ def out_of_sample_predictions(
     notes = []
     for record in records:
         run = named_run(str(record.folder), list(overrides))
-        if reason := _dependence(run):
-            notes.append(f"{record.name} is left out: {reason}.")
+        known = trained_on(run.path)
+        if start := _unknown_start(known):
+            notes.append(
+                f"{record.name} is left out: it started from {start}, and nothing says what that "
+                "was trained on."
+            )
             continue
-        gathered.add(run)
+        gathered.add(run, known)
     if not gathered.items:
         raise ConfigError(
             f"None of the {len(records)} runs has images that it was not trained on; train with "
@@ -66,19 +66,24 @@ class _Gathered:
         self.rows: dict[tuple, list[Tensor]] = {}
         self.every: set[tuple] = set()
 
-    def add(self, run: NamedRun) -> None:
-        """The predictions of one run for its validation and test images."""
-        data = make_data(run.cfg)
+    def add(self, run: NamedRun, known: TrainedOn) -> None:
+        """The predictions of one run for those images that it was not trained on."""
+        data = make_data(run.cfg, known.splits(run.cfg))
         data.source.prepare()
         data.setup()
         self._check_classes(run, data)
         network = load_network(run.path, trust=list(run.cfg.trust))
-        for split, loader in _unseen(run, data):
+        for split, loader in _measured(run, data):
+            items = data.items(split)
+            seen = set(known.trained(items, own=True))  # of a network that it started from, too
+            if len(seen) == len(items):
+                continue
             found = predict(network, loader).probabilities.double()
-            for item, row in zip(data.items(split), found, strict=True):
-                key = (item.group, item.box, item.label)
-                self.items.setdefault(key, item)
-                self.rows.setdefault(key, []).append(row)
+            for item, row in zip(items, found, strict=True):
+                if item not in seen:
+                    key = (item.group, item.box, item.label)
+                    self.items.setdefault(key, item)
+                    self.rows.setdefault(key, []).append(row)
         for split in data.class_counts:
             self.every |= {(item.group, item.box, item.label) for item in data.items(split)}
 
@@ -98,33 +103,18 @@ class _Gathered:
             )
 
 
-def _unseen(run: NamedRun, data: ImageData) -> Iterator[tuple[str, torch.utils.data.DataLoader]]:
-    """The labelled splits that a run was not trained on, in batches."""
+def _measured(run: NamedRun, data: ImageData) -> Iterator[tuple[str, torch.utils.data.DataLoader]]:
+    """The labelled splits that a run was measured on, in batches."""
     if not run.cfg.data.train_on_all:
         yield "val", data.val_dataloader()
     if data.has_test:
         yield "test", data.test_dataloader()
 
 
-def _dependence(run: NamedRun) -> str:
-    """Why a network may have been trained on the run's validation images after all, or nothing.
-
-    It may have started from one that was trained on another share of the same data.
-    """
-    cfg = run.cfg
-    while cfg.from_run is not None:
-        start = Path(cfg.from_run)
-        if not (start / ".hydra" / "config.yaml").is_file():
-            return f"it started from {start}, and what that was trained on is not known"
-        before = saved_config(start, trust=list(run.cfg.trust))
-        same_source = source_identity(before.data) == source_identity(run.cfg.data)
-        if same_source and _shares(before) != _shares(run.cfg):
-            return f"it started from {start}, which was trained on another share of these images"
-        cfg = before
-    return ""
-
-
-def _shares(cfg: DictConfig) -> dict[str, Any]:
-    """How the images of a configuration are shared out."""
-    data = plain(cfg.data)
-    return {key: data.get(key) for key in SPLIT_KEYS if key != "exclude"}
+def _unknown_start(known: TrainedOn) -> str | None:
+    """The run that a run started from, itself or by others, of which nothing is known."""
+    while known.cfg.get("from_run") is not None:
+        if known.before is None or not known.before.is_known:
+            return str(known.cfg.from_run)
+        known = known.before
+    return None

@@ -11,7 +11,8 @@ from PIL import Image
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import out_of_sample_predictions
 from lightning_modules.networks import build_network, save_network
-from lightning_modules.runs import find_records
+from lightning_modules.registry import build
+from lightning_modules.runs import find_records, make_splits
 
 BLOCKS = {
     "b1": [1, "Conv", [8, 3, 2]],
@@ -36,6 +37,8 @@ def leave_run(homes, folder, compose_config):
         (run / ".hydra").mkdir()
         OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
         (run / "metrics.json").write_text('{"val/f1": 0.5}')
+        splits = make_splits(cfg, record=run / "splits.csv")
+        splits.apply(build(cfg.data.source).read(), write=True)
         return network
 
     return left
@@ -88,17 +91,36 @@ def test_images_that_were_trained_on_do_not_count(homes, leave_run):
     leave_run("all", "data.train_on_all=true")
     with pytest.raises(ConfigError, match="None of the 1 runs has images that it was not trained"):
         out_of_sample_predictions(records(homes, "all"))
-    leave_run("0", "data.fold=0", "data.num_folds=3")
+    folds = ["data.fold=0", "data.num_folds=3"]
+    leave_run("0", *folds)
     start = f"from_run={homes / 'study' / '0'}"
-    leave_run("same", "data.fold=0", "data.num_folds=3", start)
+    leave_run("same", *folds, start)
     leave_run("other", "data.fold=1", "data.num_folds=3", start)
     leave_run("lost", "data.fold=1", "data.num_folds=3", "from_run=/nowhere/run")
     assert len(out_of_sample_predictions(records(homes, "same")).items) == 18
+    with pytest.raises(ConfigError, match="None of the 1 runs has images"):
+        out_of_sample_predictions(records(homes, "other"))
     found = out_of_sample_predictions(records(homes, "same", "other", "lost"))
     assert len(found.items) == 18
-    assert "other is left out: it started from" in found.notes[0]
-    assert "0, which was trained on another share of these images." in found.notes[0]
-    assert found.notes[1].endswith("/nowhere/run, and what that was trained on is not known.")
+    assert found.notes[0].endswith(
+        "lost is left out: it started from /nowhere/run, and nothing says what that was trained on."
+    )
+
+
+def test_a_record_and_no_new_split_says_what_was_trained_on(homes, leave_run, folder):
+    """Images that joined since, or a memory that is gone, make no image new to a run."""
+    for split in ("train", "val"):
+        (folder / split).rename(folder / f"of_{split}")
+    flat = folder.with_name("flat")
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        (flat / path.parent.name).mkdir(parents=True, exist_ok=True)
+        path.rename(flat / path.parent.name / f"{number:02d}.png")
+    leave_run("0", f"data.root={flat}")
+    before = {item.group for item in out_of_sample_predictions(records(homes, "0")).items}
+    shutil.rmtree(homes / "cache")
+    for name in ("blue", "green", "red"):
+        shutil.copy(min((flat / name).iterdir()), flat / name / "new.png")
+    assert {item.group for item in out_of_sample_predictions(records(homes, "0")).items} == before
 
 
 def test_other_classes_are_refused(homes, leave_run):
