@@ -44,6 +44,7 @@ from lightning_modules.runs import (
     find_folder,
     find_records,
     make_splits,
+    trained_on,
 )
 
 OURS = "duplicates.csv"  # in every audit's folder
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_place(listed, in_use=cfg.data.get("exclude"))
     size = cfg.data.image_size
     found = audit(
-        read_index(cfg),
+        read_index(cfg, records),
         image_size=as_size(size if isinstance(size, int) else list(size)),
         distance=flags.distance,
     )
@@ -181,14 +182,14 @@ def _write_exclusions(
     yield f"review it, then train with data.exclude={path}"
 
 
-def read_index(cfg: DictConfig) -> Index:
-    """What the configured source finds, split as for training."""
+def read_index(cfg: DictConfig, records: Sequence[Record]) -> Index:
+    """What the configured source finds, split as for training, or as runs have it on record."""
     source = build_source(cfg.data)
     source.prepare()
     index = source.read()
     if {"train", "unsplit"} & index.splits.keys():
-        find_copies = partial(find_look_alikes, cache_dir=None)
-        return make_splits(cfg).apply(index, find_copies=find_copies)
+        splits = trained_on(records[0].folder).splits(cfg) if records else make_splits(cfg)
+        return splits.apply(index, find_copies=partial(find_look_alikes, cache_dir=None))
     return leave_out(index, cfg.data.get("exclude"))  # nothing to train on, and nothing to share
 
 
