@@ -58,6 +58,7 @@ class Resemblance:
     """
 
     def __init__(self, pictures: Sequence[Picture], *, distance: int) -> None:
+        self.pictures = pictures
         self.distance = distance
         self.owners = _numbered([picture.item.group for picture in pictures])
         self.pixels = _numbered([picture.pixel_digest for picture in pictures])
@@ -69,9 +70,14 @@ class Resemblance:
         places = np.array(others, int)
         alike = np.bitwise_count(self.hashes[places] ^ self.hashes[member]) <= self.distance
         alike &= self.vectors[places] @ self.vectors[member] >= CORRELATION
-        alike |= self.pixels[places] == self.pixels[member]
-        alike &= self.owners[places] != self.owners[member]
-        return places[alike].tolist()
+        same = self.pixels[places] == self.pixels[member]
+        found = places[(alike | same) & (self.owners[places] != self.owners[member])].tolist()
+        own = self.pictures[member]
+        return [
+            other
+            for other in found
+            if self.pixels[other] == self.pixels[member] or _same_details(own, self.pictures[other])
+        ]
 
 
 def duplicate_type(first: Picture, second: Picture) -> str:

@@ -15,6 +15,7 @@ from datamodules.audit import (
     write_tables,
 )
 from datamodules.audit.audit import audit
+from datamodules.audit.duplicates import Resemblance
 from datamodules.audit.summary import summary
 from datamodules.sources import Index, Item
 from datamodules.splits import Excluded, leave_out, read_list, write_list
@@ -95,6 +96,21 @@ def test_pairs_and_no_chains(make_index):
     assert len(group.members) == 31
     listed = [one.path for one in list_exclusions(found, MOST).listed]
     assert "train/cat/29.png" in listed and "train/cat/00.png" not in listed
+
+
+def test_small_pictures_are_copies_only_in_their_details(make_index):
+    """At 28 x 28 pixels any two shirts look alike."""
+    rng = np.random.default_rng(0)
+    rough = np.asarray(scene(1).resize((28, 28)), float)
+    first, second = (
+        Image.fromarray((rough + rng.normal(0, 20, rough.shape)).clip(0, 255).astype(np.uint8))
+        for _ in range(2)
+    )
+    files = {"train/a/1.png": first, "train/a/2.png": second, "val/a/3.png": second}
+    found = audit(make_index(files), image_size=(8, 8), distance=64)
+    assert [one.path for one in list_exclusions(found, MOST).listed] == ["train/a/2.png"]
+    resemblance = Resemblance(found.pictures, distance=64)
+    assert resemblance.copies(0, [1, 2]) == [] and resemblance.copies(1, [0, 2]) == [2]
 
 
 def test_boxes(make_index):
