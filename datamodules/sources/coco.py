@@ -120,8 +120,13 @@ class Coco:
         used, splits = _without_empty_classes(names, splits)
         empty = [name for name in names if name not in used]
         as_given = [part.path for part in parts] == [self.root / str(self.annotations)]
-        notes = all_notes(parts, others, as_given=as_given, empty=empty)
-        return Index(used, splits, left_out=left_out(parts), notes=tuple(notes))
+        return Index(
+            used,
+            splits,
+            left_out=left_out(parts),
+            notes=tuple(all_notes(parts, others, empty=empty)),
+            sources={p.split: p.name for p in parts if p.split in splits and not as_given},
+        )
 
     def _class_of_category(self, categories: dict[Id, str]) -> dict[Id, str]:
         """Category id -> class name, without the dropped categories."""

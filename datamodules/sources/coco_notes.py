@@ -29,28 +29,21 @@ def left_out(parts: Sequence[CocoSplit]) -> tuple[LeftOut, ...]:
 
 
 def all_notes(
-    parts: Sequence[CocoSplit], others: Evidence, *, as_given: bool, empty: Sequence[str]
+    parts: Sequence[CocoSplit], others: Evidence, *, empty: Sequence[str]
 ) -> Iterator[str]:
     """How a data set was understood.
 
     Args:
         parts: its annotation files.
         others: what turned photographs of all of them say.
-        as_given: the user named the only file.
         empty: the classes that have no box.
     """
-    if not as_given:
-        read = ", ".join(
-            part.name if part.split == "unsplit" else f"{part.name} ({part.split})"
-            for part in parts
-        )
-        yield f"Annotations were read from {read}."
     yield from _differences(parts)
     for part in parts:
         yield from _of_file(part, others)
     if empty:
         names = ", ".join(part.name for part in parts)
-        yield f"{names}: no box is left of {', '.join(empty)}, so these classes are left out."
+        yield f"{names}: no box is left of {', '.join(empty)}, so these classes are left out"
 
 
 def _differences(parts: Sequence[CocoSplit]) -> Iterator[str]:
@@ -59,18 +52,18 @@ def _differences(parts: Sequence[CocoSplit]) -> Iterator[str]:
     everywhere = set().union(*known.values())
     for name, own in known.items():
         if lacking := sorted(everywhere - own):
-            yield f"{name} lacks the categories {', '.join(lacking)} of the other files."
+            yield f"{name} lacks the categories {', '.join(lacking)} of the other files"
     for one, other in combinations(parts, 2):
         shared = sorted({*one.found.files.values()} & {*other.found.files.values()})
         if shared:
             yield (
                 f"{len(shared)} images are listed in both {one.name} and {other.name}, first "
-                f"{shared[0]!r}."
+                f"{shared[0]!r}"
             )
     for part in parts:
         for name, count in Counter(part.categories.values()).items():
             if count > 1:
-                yield f"{part.name}: {count} categories are called {name!r} and are one class."
+                yield f"{part.name}: {count} categories are called {name!r} and are one class"
     alike = defaultdict(set)
     for name in everywhere:
         alike[" ".join(name.casefold().split())].add(name)
@@ -78,32 +71,32 @@ def _differences(parts: Sequence[CocoSplit]) -> Iterator[str]:
         if len(names) > 1:
             yield (
                 f"The categories {', '.join(map(repr, sorted(names)))} are almost the same and "
-                "each a class; give them one name, or map them to one by data.source.class_map."
+                "each a class; give them one name, or map them to one by data.source.class_map"
             )
 
 
 def _of_file(part: CocoSplit, others: Evidence) -> Iterator[str]:
     if part.found.home and Path(part.name).parent != Path(part.found.home):
-        yield f"{part.name}: its images lie in {part.found.home}."
+        yield f"{part.name}: its images lie in {part.found.home}"
     if by_ends := part.found.by_ends:
         first = by_ends[0]
         yield (
             f"{part.name}: {len(by_ends)} of {len(part.images)} listed images were found by the "
-            f"ends of their names, first {first!r} as {part.found.files[first]!r}."
+            f"ends of their names, first {first!r} as {part.found.files[first]!r}"
         )
     if part.repeated_ids:
         yield (
             f"{part.name}: {part.repeated_ids} annotation ids occur twice or more, and all their "
-            "boxes are read."
+            "boxes are read"
         )
     if part.count.clipped:
         count = part.count
-        yield f"{part.name}: clipped {count.clipped} of {count.boxes} boxes to their image."
+        yield f"{part.name}: clipped {count.clipped} of {count.boxes} boxes to their image"
     if suspicious := part.corners_suspected(others):
         yield (
             f"{part.name}: the boxes look like corners (x0, y0, x1, y1) instead of x, y, width, "
             f"height, as {suspicious} of {part.count.boxes} reach far beyond their image and as "
-            "corners they fit: if so, give data.source.box_format=xyxy."
+            "corners they fit: if so, give data.source.box_format=xyxy"
         )
     yield from _of_turned(part, others)
 
@@ -113,12 +106,12 @@ def _of_turned(part: CocoSplit, others: Evidence) -> Iterator[str]:
     if part.boxes_on == "raw" and (raw := part.raw(others)):
         yield (
             f"{part.name}: the boxes of {len(raw)} photographs are turned with them as their EXIF "
-            "orientation says (data.source.boxes=raw)."
+            "orientation says (data.source.boxes=raw)"
         )
     if part.evidence.raw and part.boxes_on == "auto":
         yield (
             f"{part.name}: {part.evidence.raw} photographs that EXIF turns are annotated as their "
-            "pixels are stored, so their boxes are turned with them."
+            "pixels are stored, so their boxes are turned with them"
         )
     if part.evidence.unknown and part.boxes_on == "auto":
         decided = part.evidence if part.evidence.raw or part.evidence.upright else others
@@ -131,5 +124,5 @@ def _of_turned(part: CocoSplit, others: Evidence) -> Iterator[str]:
         yield (
             f"{part.name}: {part.evidence.unknown} photographs are turned by EXIF, and their "
             "annotated sizes, missing or the same either way, do not tell what their boxes were "
-            f"drawn on: they are taken as drawn on the {place} image, {reason}."
+            f"drawn on: they are taken as drawn on the {place} image, {reason}"
         )

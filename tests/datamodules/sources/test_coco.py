@@ -108,7 +108,7 @@ def test_boxes_are_clipped_or_dropped_and_counted(make_coco):
         "4 boxes outside the image or without area",
         "2 boxes shorter than min_size=8",
         "2 boxes repeated",
-        "annotations.json: clipped 2 of 12 boxes to their image.",
+        "annotations.json: clipped 2 of 12 boxes to their image",
     ]
 
 
@@ -140,7 +140,7 @@ def test_repeated_annotation_ids_are_said(make_coco):
     (root / "annotations.json").write_text(json.dumps(content))
     assert len(_items(root)) == 20
     assert _said(root) == [
-        "annotations.json: 2 annotation ids occur twice or more, and all their boxes are read."
+        "annotations.json: 2 annotation ids occur twice or more, and all their boxes are read"
     ]
 
 
@@ -151,7 +151,7 @@ def test_classes_without_boxes_are_left_out_and_said(make_coco):
     assert index.class_names == ("box", "die")
     assert [item.label for item in index.splits["unsplit"]] == [1, 0]
     assert _said(root)[1:] == [
-        "annotations.json: no box is left of axe, can, so these classes are left out."
+        "annotations.json: no box is left of axe, can, so these classes are left out"
     ]
 
 

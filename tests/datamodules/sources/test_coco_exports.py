@@ -4,8 +4,8 @@
 semicolons. `right` is one of
 
 - `train: can 8 red, cup 8 blue | val: ...`: boxes of each class by split, and the mean color in the
-  middle of their crops where that matters; after `; said:` and `; left out:` what stands in the
-  notes and among what was left out (nothing else may, unless it begins with `...`);
+  middle of their crops where that matters; after `; from:` the files of the splits, after
+  `; said:` and `; left out:` words of all notes and of all that was left out, in order;
 - `refused: words of the sentence`, by the check;
 - `unreadable: words`, of every image when it is decoded.
 """
@@ -87,9 +87,10 @@ def test_an_export(row, cases, tmp_path):
             with pytest.raises(DataError, match=re.escape(words.strip())):
                 _colors([item])
         return
-    boxes, *others = re.split(r"; (?=said:|left out:)", row["right"])
+    boxes, *others = re.split(r"; (?=from:|said:|left out:)", row["right"])
     told = dict(re.split(r":\s*", part, maxsplit=1) for part in others)
     _require_boxes(index, boxes)
+    assert ", ".join(index.sources.values()) == told.get("from", "")
     _require_words(list(index.notes), told.get("said", ""))
     _require_words([f"{o.count} {o.reason}" for o in index.left_out], told.get("left out", ""))
 

@@ -83,9 +83,9 @@ def test_the_category_without_a_box_is_said():
         (4, "boxes shorter than min_size=16")
     ]
     assert [note.partition(".json: ")[2] for note in index.notes] == [
-        "2 annotation ids occur twice or more, and all their boxes are read.",
-        "clipped 7 of 4784 boxes to their image.",
-        "no box is left of Plastified paper bag, so these classes are left out.",
+        "2 annotation ids occur twice or more, and all their boxes are read",
+        "clipped 7 of 4784 boxes to their image",
+        "no box is left of Plastified paper bag, so these classes are left out",
     ]
 
 
