@@ -105,13 +105,13 @@ def _of_turned(part: CocoSplit, others: Evidence) -> Iterator[str]:
     """What became of the boxes of photographs that their EXIF orientation turns."""
     if part.boxes_on == "raw" and (raw := part.raw(others)):
         yield (
-            f"{part.name}: the boxes of {len(raw)} photographs are turned with them as their EXIF "
-            "orientation says (data.source.boxes=raw)"
+            f"{part.name}: photographs turned by EXIF, whose boxes are turned with them as "
+            f"data.source.boxes=raw says: {len(raw)}"
         )
     if part.evidence.raw and part.boxes_on == "auto":
         yield (
-            f"{part.name}: {part.evidence.raw} photographs that EXIF turns are annotated as their "
-            "pixels are stored, so their boxes are turned with them"
+            f"{part.name}: photographs turned by EXIF that are annotated as their pixels are "
+            f"stored, so that their boxes are turned with them: {part.evidence.raw}"
         )
     if part.evidence.unknown and part.boxes_on == "auto":
         decided = part.evidence if part.evidence.raw or part.evidence.upright else others
@@ -122,7 +122,7 @@ def _of_turned(part: CocoSplit, others: Evidence) -> Iterator[str]:
             else f"and if pictures show other things, give data.source.boxes={other}"
         )
         yield (
-            f"{part.name}: {part.evidence.unknown} photographs are turned by EXIF, and their "
-            "annotated sizes, missing or the same either way, do not tell what their boxes were "
-            f"drawn on: they are taken as drawn on the {place} image, {reason}"
+            f"{part.name}: photographs turned by EXIF of which the annotated size, missing or the "
+            f"same either way, cannot tell what boxes were drawn on: {part.evidence.unknown}; they "
+            f"are taken as drawn on the {place} image, {reason}"
         )

@@ -21,6 +21,7 @@ import yaml
 from datamodules.decoding import decode_crops
 from datamodules.errors import DataError
 from datamodules.sources.coco import Coco
+from datamodules.splits import Splits
 from tests.conftest import ROOT
 from tests.datamodules.sources.coco_kin import KIN, write_kin
 
@@ -101,3 +102,25 @@ def test_every_input_has_a_row():
     inputs = {row["input"].split(";")[0] for row in ROWS}
     assert len(theirs) == 49 and inputs == theirs | KIN.keys()
     assert all(row["why"] for row in ROWS)
+
+
+def test_ready_splits_stay_as_they_are_file_by_file(cases):
+    """Roboflow's export: nothing of train/ is shared out."""
+    folder = cases("coco") / "c58_roboflow_splits"
+    index = Splits().apply(Coco(root=str(folder)).read())
+    for split, name in (("train", "train"), ("val", "valid"), ("test", "test")):
+        files = {path.relative_to(folder).as_posix() for path in (folder / name).glob("*.jpg")}
+        assert {item.group for item in index.splits[split]} == files
+        assert {item.path for item in index.splits[split]} == {f"{folder}/{file}" for file in files}
+
+
+def test_upright_sizes_of_turned_photographs(tmp_path):
+    """What decoding compares the file with."""
+    source = Coco(root=str(write_kin("k13_raw_by_size", tmp_path / "a")))
+    assert {item.size for item in source.read().splits["unsplit"]} == {(200, 150)}
+
+
+@pytest.mark.parametrize("name", ["boxes", "box_format", "missing"])
+def test_settings_that_do_not_exist(name):
+    with pytest.raises(DataError, match=rf"data.source.{name}=other does not exist; there are "):
+        Coco(root=".", **{name: "other"})
