@@ -1,6 +1,5 @@
 """The audit as contact sheets: examples of each class, groups of duplicates, damaged files."""
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,8 +23,6 @@ from datamodules.decoding import decode_crops
 from datamodules.errors import shown
 from datamodules.sources import Item
 
-log = logging.getLogger(__name__)
-
 SIDE = 160  # of a shown picture, in pixels
 EXAMPLES = 30  # of a class
 GROUPS, MEMBERS = 40, 6  # shown on the sheet of duplicates; the table has all
@@ -37,9 +34,7 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")  # of files
 
 def write_sheets(audit: Audit, folder: Path) -> None:
     """Write class_<name>.png for each class; duplicates, odd and labels.png where there are any."""
-    written, legend = numbered(audit.index.class_names)
-    if legend:
-        log.info(legend)
+    written = numbered(audit.index.class_names).names
     for number, name in enumerate(audit.index.class_names):
         pictures = [p for p in audit.pictures if p.item.label == number]
         if pictures:

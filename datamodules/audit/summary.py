@@ -11,6 +11,7 @@ from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, Group
 from datamodules.audit.label_issues import LabelIssues
 from datamodules.audit.tables import LABEL_COLUMNS, QUANTILES, count_rows, label_rows, size_rows
+from datamodules.contact_sheets import numbered
 from datamodules.errors import shown
 
 MAX_CLASSES = 40  # rows; counts.csv has all
@@ -37,6 +38,8 @@ def summary(audit: Audit) -> Iterator[RenderableType]:
     yield from _named("corrupt files", corrupt)
     odd = [f"{o.picture.split} {audit.name(o.picture.item)}: {o.what}" for o in audit.issues]
     yield from _named("odd pictures", odd)
+    if legend := numbered(audit.index.class_names).legend:
+        yield legend
     if audit.labels:
         yield from _label_issues(audit, audit.labels)
 

@@ -5,6 +5,7 @@ alphabets, but no Chinese, Japanese or Korean and no emoji.
 """
 
 import contextlib
+import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,9 +83,21 @@ def _numbered(names: tuple[str, ...]) -> Numbered:
 @contextlib.contextmanager
 def missing_glyphs_allowed() -> Iterator[None]:
     """A letter that no font has is drawn as a sign, without a warning for each."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep matplotlib from saying of each font that it lacks a weight."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _drawn(text: str) -> str:
@@ -129,7 +142,8 @@ def _font(name: str) -> "FT2Font | None":
     from matplotlib.ft2font import FT2Font
 
     try:
-        font = FT2Font(font_manager.findfont(name, fallback_to_default=False))
+        with _quiet():
+            font = FT2Font(font_manager.findfont(name, fallback_to_default=False))
     except (OSError, RuntimeError, ValueError):  # gone, damaged, or of no known kind
         return None
     return font if font.scalable else None  # pictures of emoji in one size cannot be drawn

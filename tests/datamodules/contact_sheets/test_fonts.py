@@ -60,9 +60,6 @@ def add_font(tmp_path, monkeypatch):
 
     yield add
     font_manager.fontManager.ttflist[:] = entries
-    font_manager._findfont_cached.cache_clear() if hasattr(
-        font_manager, "_findfont_cached"
-    ) else None
 
 
 def _page(text: str) -> np.ndarray:
@@ -112,6 +109,12 @@ def test_what_only_joins_letters_needs_no_font(add_font):
     add_font("Hearts of Tests", "❤🤝")
     assert numbered(["❤\ufe0f", "🤝\u200d🤝"]).legend == ""
     assert drawable("❤\ufe0f", [OWN, "Hearts of Tests"]) == "❤"
+
+
+def test_nothing_is_said_of_the_fonts_of_this_machine(caplog):
+    """Matplotlib warns of each font that lacks a weight."""
+    numbered([CAN, CUP])
+    assert caplog.messages == []
 
 
 def test_fonts_that_are_damaged_are_passed_over(add_font, tmp_path):
