@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.runs import build_source, data_identity, without_paths
+from lightning_modules.runs.data_splits import source_identity
 
 
 def test_the_identity_of_data_tells_no_path(homes, compose_config):
@@ -48,3 +49,13 @@ def test_where_images_are_written_out_reaches_the_source_and_is_no_identity(
     source = build_source(composed("here"))  # in a process in which none was built before, too
     assert source.unpacked_dir == str(homes / "here" / "unpacked")
     assert data_identity(composed("here")) == data_identity(composed("there"))
+
+
+@pytest.mark.parametrize("word", ["boxes=raw", "box_format=xyxy", "missing=skip"])
+def test_settings_that_came_later_keep_the_identity_of_earlier_data(homes, compose_config, word):
+    def composed(*words):
+        return source_identity(compose_config("data=coco", f"data.root={homes}", *words).data)
+
+    earlier = {"_target_", "root", "annotations", "class_map", "margin", "min_size", "square"}
+    assert composed().keys() == earlier | {"how_to_get"}
+    assert composed(f"data.source.{word}").keys() == composed().keys() | {word.partition("=")[0]}
