@@ -27,7 +27,8 @@ BARE = (0x01, SOI, EOI)  # markers without content
 FRAMES = {kind for kind in range(0xC0, 0xD0) if kind not in (0xC4, 0xC8, 0xCC)}
 PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 ARITHMETIC = range(0xC9, 0xD0)  # their decoder cannot wait for more data
-ARITHMETIC_FRAME = re.compile(rb"\xff[\xc9-\xcf]")
+ARITHMETIC_FRAMES = (b"\xff\xc9", b"\xff\xca")  # of those that libjpeg knows
+END = b"\xff\xd9"
 BLOCK = 8  # pixels of its side
 COEFFICIENTS = BLOCK * BLOCK
 
@@ -128,7 +129,7 @@ def load_jpeg(image: JpegImageFile, file: BinaryIO) -> bool:
         if not scans.single and used == len(data) and decoder.decode(b"\0")[0] == 1:
             # It looks for a marker, and skips whatever is none: in a block it would keep what is
             # not enough.
-            used, error = decoder.decode(bytes((0xFF, EOI)))
+            used, error = decoder.decode(END)
     finally:
         decoder.cleanup()
     if error < 0:
@@ -159,12 +160,13 @@ def _only_scan(data: bytes, start: int, components: int) -> Scans | None:
     size = 4 + 2 * components  # of the scan's header
     header = data[start - size : start]
     alone = header[:1] == bytes([components]) and header[-3:] == b"\0\x3f\0"
-    marker = MARKER.search(data, start)
-    if not alone or marker is None or data[marker.end() - 1] != EOI:
+    stop = data.find(END, start)
+    if not alone or stop < 0:
         return None
-    if ARITHMETIC_FRAME.search(data, 0, start):  # perhaps
+    markers = data.count(b"\xff", start, stop) - data.count(b"\xff\0", start, stop)
+    if markers or any(data.find(frame, 0, start) >= 0 for frame in ARITHMETIC_FRAMES):
         return None
-    return Scans(BASELINE, b"", [header], start, marker.start(), ended=True)
+    return Scans(BASELINE, b"", [header], start, stop, ended=True)
 
 
 def find_scans(data: bytes) -> Scans:
