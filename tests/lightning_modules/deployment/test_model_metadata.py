@@ -1,6 +1,7 @@
 """What a file says of itself: written, read again, and read as earlier versions wrote it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -36,3 +37,14 @@ def test_what_is_not_ours(changed):
         ModelMetadata.from_entries({KEY: json.dumps(content)}, file="x")
     with pytest.raises(ConfigError, match="export the run again"):
         ModelMetadata.from_entries({}, file="x")
+
+
+def test_the_bits_in_use_are_told_where_there_are_more_than_8():
+    assert "bits" not in FOUND.preprocessing.removeprefix("Decode to 8-bit RGB")
+    deep = replace(FOUND, levels=12)
+    sentence = "Where samples have more than 8 bits, 12 are in use: min(level, 4095) >> 4. "
+    assert sentence in deep.preprocessing
+    assert ModelMetadata.from_entries(deep.to_entries(), file="x") == deep
+    content = json.loads(FOUND.to_entries()[KEY])
+    del content["levels"]  # of an earlier version
+    assert ModelMetadata.from_entries({KEY: json.dumps(content)}, file="x").levels is None

@@ -328,3 +328,11 @@ def test_another_account_can_read_what_is_saved(network, tmp_path):
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
     assert set(modes.values()) == {"0o644"}, modes
     assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_the_bits_in_use_are_saved(tuckered, tmp_path):
+    for levels in (12, None):
+        tuckered.levels = levels
+        folder = save_network(tuckered, tmp_path)
+        assert yaml.safe_load((folder / "network.yaml").read_text())["levels"] == levels
+        assert load_network(tmp_path).levels == levels
