@@ -1,5 +1,6 @@
 """The one way in which this package writes files: beside, then renamed, so none is ever partial."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -13,16 +14,41 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     After an error nothing is left, and what was at `path` before stays. The file gets the
     permissions that the umask leaves, whatever the writer gave it.
+
+    Raises:
+        OSError: it cannot be written; also where the writer, in C++, had words of its own for it.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.touch()
-    mode = stat.S_IMODE(part.stat().st_mode)
     try:
+        part.touch()
+        mode = stat.S_IMODE(part.stat().st_mode)
         yield part
         part.chmod(mode)
         part.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(part)):  # a full disk is said without a name
+            error.filename = str(path)
+        raise
+    except Exception:
+        _check_room(part, path)
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder cannot be written, as was said
+            part.unlink(missing_ok=True)
+
+
+def _check_room(part: Path, path: Path) -> None:
+    """Writes a little more to a file whose writing failed.
+
+    Raises:
+        OSError: that fails too: the disk is full, or the file has grown too large.
+    """
+    try:
+        with part.open("ab") as file:
+            file.write(bytes(1 << 20))
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

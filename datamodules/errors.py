@@ -20,6 +20,6 @@ def shown(text: str) -> str:
 def unwritable(path: Path, error: OSError) -> DataError:
     """The disk is full, or the place may not be written: what the system said, for a person."""
     return DataError(
-        f"{path} cannot be written ({error.strerror or error}): free some space, get the "
-        "right to write there, or choose another place."
+        f"{path} cannot be written ({error.strerror or error}): free some space, get the right to "
+        "write there, or choose another place: for caches cache_dir=DIR, for data data.root=DIR."
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compression.files import whole_file as _whole_file
+from datamodules.errors import shown
 
 
 @contextmanager
@@ -33,8 +34,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text in one piece."""
-    write_bytes(path, text.encode("utf-8"))
+    """Writes UTF-8 text in one piece; of a path that is not UTF-8 it shows the bytes."""
+    write_bytes(path, shown(text).encode("utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.config.command_line import explain
+from lightning_modules.config.command_line import COMPOSING, explain
 from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import as_written, rename_composed
 from lightning_modules.config.schema import RunSettings
-from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.networks import resolved
 from lightning_modules.registry import build, schema
 from lightning_modules.runs import leaves, run_directory, saved_run
@@ -39,11 +38,12 @@ class CheckBeforeStart(Callback):
         folder = Path(config.hydra.run.dir)
         _refuse(_check_folder, folder, config)
         run_directory.register(folder)
+        _refuse(run_directory.make_writable, folder)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks what all trials share, and makes the folder of the sweep."""
         _refuse(check_multirun, config)
-        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)  # for the study's database
+        _refuse(run_directory.make_writable, Path(config.hydra.sweep.dir))  # for its database
 
 
 def check_multirun(cfg: DictConfig) -> None:
@@ -120,8 +120,10 @@ def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
         checker(*arguments, **settings)
     except USER_ERRORS as error:
         raise SystemExit(f"error: {error}") from None
-    except HydraException as error:
+    except COMPOSING as error:
         raise SystemExit(f"error: {explain(error)}") from None
+    except OSError as error:
+        raise SystemExit(f"error: {system_sentence(error) or error}") from None
     except Exception:  # a bug of ours: Hydra would only warn and go on unchecked
         raise SystemExit(traceback.format_exc()) from None
 

@@ -3,6 +3,8 @@
 import contextlib
 import difflib
 import io
+import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ from lightning_modules.config.options import (
     option_folders,
     option_values,
 )
-from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.registry import plain
 from lightning_modules.runs import key_of, leaves, quote, removed, run_directory, saved_run, select
 
@@ -78,20 +80,40 @@ def _expand(arguments: list[str], folders: list[Path]) -> list[str]:
 
 @contextlib.contextmanager
 def report_errors() -> Iterator[None]:
-    """Turns a user's mistake into one sentence on stderr and exit code 1; bugs keep their trace."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are not UTF-8
+    """Turns a user's mistake into one sentence on stderr and exit code 1; bugs keep their trace.
+
+    So does what the system refuses, as a full disk. Who stops reading what is printed, as `head`,
+    ends the program without a word.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name of a file may be beyond its encoding
+            stream.reconfigure(errors="backslashreplace")
+    logging.raiseExceptions = False  # a full disk is said once, not for each line of run.log
     try:
         yield
+        sys.stdout.flush()
     except USER_ERRORS as error:
         raise SystemExit(f"error: {error}") from None
     except COMPOSING as error:
         raise SystemExit(f"error: {explain(error)}") from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again
+        raise SystemExit(1) from None
+    except OSError as error:
+        sentence = system_sentence(error)
+        if sentence is None:
+            raise
+        raise SystemExit(f"error: {sentence}") from None
 
 
 def explain(error: Exception) -> str:
     """Hydra's or OmegaConf's complaint as one sentence, with the nearest existing key."""
     cause = error.__cause__
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, USER_ERRORS):
+        inner = inner.__context__
+    if inner is not None:  # of a resolver of ours
+        return str(inner)
     text = " ".join(str(error).split())
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
         known = [str(key) for key in cause.parent_node]

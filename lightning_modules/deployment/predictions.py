@@ -116,7 +116,9 @@ def output_file(path: Path, *, at_once: bool = False) -> Iterator[IO[str]]:
         with written as part, part.open("w", encoding="utf-8", newline="") as file:
             yield file
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror or error}).") from error
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror or error}); give another --out."
+        ) from error
 
 
 def write_submission(

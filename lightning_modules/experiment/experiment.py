@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from compression.engine import check_order
+from datamodules.errors import DataError
 from datamodules.loading import ImageData
 from datamodules.sources import overview_lines
 from lightning_modules.config import is_search
@@ -26,7 +28,7 @@ from lightning_modules.distillation import (
     gather_teachers,
     with_original,
 )
-from lightning_modules.errors import USER_ERRORS
+from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.evaluation import (
     Predictions,
     add_latency,
@@ -264,15 +266,28 @@ def _write_results(folder: Path, last_stage: str, metrics: dict[str, Any]) -> No
 
 @contextlib.contextmanager
 def _interruption(folder: Path) -> Iterator[None]:
-    """Ctrl-C ends with the command that continues; Lightning itself leaves by a bare SystemExit."""
+    """Ctrl-C ends with the command that continues; Lightning itself leaves by a bare SystemExit.
+
+    So does what goes wrong with the disk, the images and the processes that read them.
+    """
+    command = shlex.join(["python", "run.py", f"resume={folder}"])
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         if (folder / METRICS_FILE).is_file():
             raise SystemExit(f"interrupted; the run's results are in {folder}") from None
         raise SystemExit(
-            f"interrupted; continue from the last whole epoch with: python run.py resume={folder}"
+            f"interrupted; continue from the last whole epoch with: {command}"
         ) from None
+    except (DataError, OSError) as error:
+        sentence: str | None = str(error)
+        if isinstance(error, OSError):
+            sentence = system_sentence(error, elsewhere=False)
+        if sentence is None or (folder / METRICS_FILE).is_file():
+            raise
+        raise ConfigError(
+            f"{sentence} Then continue from the last whole epoch with: {command}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -4,14 +4,17 @@ import contextlib
 import functools
 import os
 import shutil
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from datamodules.errors import shown
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import write_text
+from lightning_modules.files import write_bytes
 
+NEEDED = 1 << 16  # bytes without which no run begins: what Hydra writes
 _made: set[str] = set()  # folders that this process gave a name
 _older: set[Path] = set()  # run directories that existed before this process
 STARTED, FINISHED = "last_started", "last_finished"
@@ -21,7 +24,7 @@ SEARCH = "study.json"  # in a search's folder: its name, its storage, what it is
 
 def outputs_root() -> Path:
     """The folder of all runs: $MODEL_DIET_OUTPUTS, else `outputs` below the current directory."""
-    return Path(os.environ.get("MODEL_DIET_OUTPUTS", "outputs"))
+    return Path(os.environ.get("MODEL_DIET_OUTPUTS", "outputs")).expanduser()
 
 
 def run_name(root: DictConfig) -> str:
@@ -36,8 +39,12 @@ def joined(parts: list[str]) -> str:
 
 
 def make_folder(parent: Path, name: str) -> Path:
-    """A folder in `parent` that no other process has: `name`, or `name_2`, `name_3`, ..."""
-    parent.mkdir(parents=True, exist_ok=True)
+    """A folder in `parent` that no other process has: `name`, or `name_2`, `name_3`, ...
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    make_writable(parent)
     for suffix in ["", *(f"_{n}" for n in range(2, 1000))]:
         folder = parent / f"{name}{suffix}"
         try:
@@ -46,6 +53,28 @@ def make_folder(parent: Path, name: str) -> Path:
             continue
         return folder
     raise ConfigError(f"{parent} holds a thousand runs called {name}; give hydra.run.dir=...")
+
+
+def make_writable(folder: Path) -> None:
+    """Makes a folder, unless it is there, in which a run can be written.
+
+    Raises:
+        ConfigError: it cannot be made, or nothing can be written into it.
+    """
+    here = folder.is_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(NEEDED))
+    except OSError as error:
+        if not here:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise ConfigError(
+            f"No run can be written to {shown(str(folder))} ({error.strerror}): free some space, "
+            "get the right to write there, or choose another place by MODEL_DIET_OUTPUTS=DIR, or "
+            "for one run by hydra.run.dir=DIR."
+        ) from error
 
 
 @functools.cache
@@ -72,7 +101,7 @@ def short_path(path: Path) -> str:
 
 def update_pointer(pointer: str, folder: Path) -> None:
     """Makes `outputs/<pointer>` name this run."""
-    write_text(outputs_root() / pointer, f"{folder.resolve()}\n")
+    write_bytes(outputs_root() / pointer, os.fsencode(folder.resolve()) + b"\n")
 
 
 def resolve(value: str, pointer: str) -> Path:
@@ -82,12 +111,12 @@ def resolve(value: str, pointer: str) -> Path:
         ConfigError: there is no such directory.
     """
     if value != "last":
-        folder = Path(value)
+        folder = Path(value).expanduser()
         if not folder.is_dir():
             raise ConfigError(f"The run directory {value} does not exist; give an existing one.")
         return folder.resolve()
     try:
-        folder = Path((outputs_root() / pointer).read_text().strip())
+        folder = Path(os.fsdecode((outputs_root() / pointer).read_bytes().strip()))
     except FileNotFoundError:
         raise ConfigError(
             f"'last' names no run: {outputs_root()} has no {pointer.replace('_', ' ')} run yet; "
