@@ -49,4 +49,5 @@ def system_sentence(error: OSError, *, elsewhere: bool = True) -> str | None:
     if remedy is None:
         return None
     place = "A file" if error.filename is None else shown(str(error.filename))
-    return f"{place} cannot be read or written ({error.strerror}): {remedy}{_OTHER_PLACES * elsewhere}."
+    other = _OTHER_PLACES if elsewhere else ""
+    return f"{place} cannot be read or written ({error.strerror}): {remedy}{other}."

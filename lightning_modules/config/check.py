@@ -19,6 +19,7 @@ from lightning_modules.config.command_line import COMPOSING, explain
 from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import as_written, rename_composed
 from lightning_modules.config.schema import RunSettings
+from lightning_modules.config.typed_paths import check_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.networks import resolved
 from lightning_modules.registry import build, schema
@@ -87,6 +88,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
         ConfigError, DataError: one sentence on the first mistake found.
     """
     rename_composed(cfg)
+    check_paths(cfg)
     _check_missing(cfg)
     _check_top_level(cfg)
     schema("model")(cfg.model, "model")

@@ -5,12 +5,13 @@ import difflib
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from lightning_modules.config.former_words import current_options, current_words
@@ -22,6 +23,7 @@ from lightning_modules.config.options import (
     option_folders,
     option_values,
 )
+from lightning_modules.config.typed_paths import how_to_quote, path_of, take_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.registry import plain
 from lightning_modules.runs import key_of, leaves, quote, removed, run_directory, saved_run, select
@@ -48,7 +50,7 @@ def expand(arguments: list[str]) -> list[str]:
         raise SystemExit
     if any(argument.startswith(("--hydra-help", "--shell-completion")) for argument in arguments):
         return arguments
-    arguments = current_words(arguments)
+    arguments = current_words(take_paths(arguments))
     arguments += current_options(arguments)
     folders = option_folders(arguments)
     check_options(arguments, folders)
@@ -109,12 +111,18 @@ def report_errors() -> Iterator[None]:
 def explain(error: Exception) -> str:
     """Hydra's or OmegaConf's complaint as one sentence, with the nearest existing key."""
     cause = error.__cause__
+    text = " ".join(str(error).split())
     inner: BaseException | None = error
     while inner is not None and not isinstance(inner, USER_ERRORS):
         inner = inner.__context__
     if inner is not None:  # of a resolver of ours
         return str(inner)
-    text = " ".join(str(error).split())
+    if isinstance(error, OverrideParseException):
+        reason = text.split(" See https:")[0]
+        odd = reason.startswith("Lexer")  # whose words are its own
+        return how_to_quote(error.override, "its value has an odd sign" if odd else reason)
+    if found := re.match(r"Ambiguous value for argument '(.*?)' 1\. ", text):
+        return how_to_quote(found[1], "it has a comma; -m tries one value after another")
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
         known = [str(key) for key in cause.parent_node]
         key = str(cause.key)
@@ -128,8 +136,8 @@ def _take(arguments: list[str], key: str) -> tuple[str | None, list[str]]:
     """The value of `key=` (None where absent or null) and the other arguments."""
     values = [argument.split("=", 1)[1] for argument in arguments if key_of(argument) == key]
     rest = [argument for argument in arguments if key_of(argument) != key]
-    value = values[-1].strip("'\"") if values else None
-    return (None if value in (None, "", "null") else value), rest
+    value = path_of(values[-1]) if values and values[-1] not in ("", "null") else None
+    return value, rest
 
 
 def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:

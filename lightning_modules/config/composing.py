@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config.former_words import current_words, rename_composed
 from lightning_modules.config.options import CONF, check_options
+from lightning_modules.config.typed_paths import check_paths, take_paths
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain
 from lightning_modules.runs import joined, key_of, make_folder, saved_run
@@ -26,7 +27,7 @@ def fresh_config(overrides: list[str]) -> DictConfig:
     Raises:
         ConfigError: an option does not exist.
     """
-    overrides = current_words(overrides)
+    overrides = current_words(take_paths(overrides))
     check_options(overrides)
     if GlobalHydra.instance().is_initialized():  # by run.py, which ends a search
         cfg = compose("config", overrides=overrides)
@@ -34,13 +35,14 @@ def fresh_config(overrides: list[str]) -> DictConfig:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             cfg = compose("config", overrides=overrides)
     rename_composed(cfg)
+    check_paths(cfg)
     return cfg
 
 
 def fresh_choices(overrides: list[str]) -> dict[str, str]:
     """Group -> option in `fresh_config` of the same overrides."""
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        words = current_words(overrides, announce=False)
+        words = current_words(take_paths(overrides), announce=False)
         composed = compose("config", overrides=words, return_hydra_config=True)
     return plain(composed.hydra.runtime.choices)
 

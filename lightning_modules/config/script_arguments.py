@@ -4,6 +4,7 @@ Imports no torch, so that `--help` and mistakes come at once.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from lightning_modules.config.command_line import report_errors
 from lightning_modules.config.composing import config_over
+from lightning_modules.config.typed_paths import expanded
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import key_of, run_directory, saved_run
 
@@ -134,8 +136,8 @@ class ScriptParser(argparse.ArgumentParser):
         names, overrides = [], []
         earlier = {key.earlier: name for name, key in self.keys.items() if key.earlier}
         for word in flags.words:
-            if "=" not in word:
-                names.append(word)
+            if "=" not in word or os.path.lexists(word):
+                names.append(expanded(word))
                 continue
             key, value = key_of(word), word.split("=", 1)[1]
             if key in earlier:
@@ -144,7 +146,7 @@ class ScriptParser(argparse.ArgumentParser):
             if key in self.keys:
                 if not value:
                     raise ConfigError(f"{key}= has no value; give {key}={self.keys[key].values}.")
-                own[key] = value
+                own[key] = expanded(value)
             elif self.overrides:
                 overrides.append(word)
             else:
