@@ -1,4 +1,4 @@
-"""Classifies the images of a folder: `python scripts/predict.py RUN|FILE FOLDER [--all]`."""
+"""Classifies images: `python scripts/predict.py RUN|FILE IMAGES [--all]`, files or folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +15,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line and predicts."""
     typed = _parser().parse(arguments)
     names, flags, overrides = typed.names, typed.flags, typed.overrides
-    if len(names) != 2:
+    if len(names) < 2:
         raise ConfigError(
-            f"Name a run (or an exported file) and a folder of images; {len(names)} given."
+            "Name a run (or an exported file), and images or folders of images; "
+            f"{len(names)} given."
         )
+    if flags.watch and len(names) > 2:
+        raise ConfigError("--watch looks at one folder; name only one.")
     if flags.batch < 1:
         raise ConfigError(f"--batch {flags.batch}: it must be 1 or more.")
     if flags.watch and flags.format != "csv":
         raise ConfigError("--watch adds rows as images come, which only --format csv can.")
     if flags.all and flags.format != "csv":
         raise ConfigError("--all adds columns, which only --format csv has.")
-    folder, out = Path(names[1]), Path(flags.out or DEFAULT_OUT[flags.format])
+    out = Path(flags.out or DEFAULT_OUT[flags.format])
     if out.is_dir():
         raise ConfigError(f"--out {out} is a directory; give the name of a file.")
 
@@ -38,15 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     # torch: once these are right
     from lightning_modules.deployment import (
+        choose_images,
         find_model,
-        list_images,
         open_model,
         predict_folder,
         summary,
         watch_folder,
     )
 
-    paths = [] if flags.watch else list_images(folder)
+    folder, paths = Path(names[1]), []
+    if not flags.watch:
+        folder, paths = choose_images(names[1:])
     path = find_model(names[0], overrides, named=form)
     model = open_model(path, overrides, threads=cores(), named=form)
     model.warm_up()
@@ -61,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> ScriptParser:
     parser = ScriptParser(
-        description="Classifies the images of a folder (and those below it) with a saved network "
-        "or an exported file.",
-        usage="RUN|FILE FOLDER [format=NAME] [key=value ...] [--flags]",
+        description="Classifies images, and those of folders and the folders below them, with a "
+        "saved network or an exported file.",
+        usage="RUN|FILE IMAGE|FOLDER [IMAGE|FOLDER...] [format=NAME] [key=value ...] [--flags]",
         keys=KEYS,
         epilog="RUN: a run directory, or `last`. FILE: of scripts/export.py (.onnx, .pt2, .xml, "
         ".pte). key=value: Hydra overrides over the run's configuration, such as "

@@ -29,6 +29,7 @@ from .peak_memory import process_peak as process_peak
 from .predictions import Prediction as Prediction
 from .predictions import PredictionStats as PredictionStats
 from .predictions import predict as predict
+from .reading import choose_images as choose_images
 from .reading import list_images as list_images
 from .reading import read_batches as read_batches
 from .run_images import validation_images as validation_images

@@ -73,7 +73,9 @@ def predict_folder(
             else:
                 classes |= {relative(one.file, folder): names[one.top_class] for one in predictions}
         if not stats.images:
-            reasons = stats.unreadable.values()
+            reasons = list(stats.unreadable.values())
+            if len(reasons) == 1:
+                raise ConfigError(f"None of the images can be read: {reasons[0]}")
             raise ConfigError("\n".join(["None of the images can be read.", *reasons]))
         if table is None:
             write_submission(file, classes, seconds=stats.seconds, metadata=model.metadata)

@@ -1,7 +1,8 @@
 """Pictures of a folder: those that are there, decoded in the background, and those that come."""
 
+import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,26 @@ class ReadBatch:
     images: np.ndarray
     unreadable: dict[str, str]
     notices: Notices
+
+
+def choose_images(places: Sequence[str]) -> tuple[Path, list[str]]:
+    """The images that a person names: files, and all of folders.
+
+    Returns:
+        The folder that all of them lie in or below, and their paths, each once, in that order.
+
+    Raises:
+        DataError: one of them does not exist, or a folder has no image.
+    """
+    for place in places:
+        if not Path(place).exists():
+            raise DataError(f"The image folder or file {place} does not exist; name existing ones.")
+    if len(places) == 1 and Path(places[0]).is_dir():
+        return Path(places[0]), list_images(Path(places[0]))
+    absolute = [Path(os.path.abspath(place)) for place in places]  # noqa: PTH100  # links stay
+    paths = [list_images(p) if p.is_dir() else [str(p)] for p in absolute]
+    folder = os.path.commonpath([p if p.is_dir() else p.parent for p in absolute])
+    return Path(folder), list(dict.fromkeys(path for some in paths for path in some))
 
 
 def list_images(folder: Path, tell: Callable[[str], None] = print) -> list[str]:

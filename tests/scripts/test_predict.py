@@ -139,9 +139,38 @@ def test_a_folder_that_fills(saved, folder, tmp_path, monkeypatch, capsys):
     assert "late.png cannot be decoded" in out and "classified  3 images, 1 skipped" in out
 
 
+def test_one_image_several_and_folders(saved, folder, tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    every, out = tmp_path / "all.csv", tmp_path / "p.csv"
+    call(saved, folder / "val", "--out", every)
+    classes = {row["file"]: row["class"] for row in rows(every)}
+    call(saved, folder / "val" / "red" / "3.png", "--out", out)
+    assert [(r["file"], r["class"]) for r in rows(out)] == [("3.png", classes["red/3.png"])]
+    assert f"classified  1 images of {folder / 'val' / 'red'}, 0" in capsys.readouterr().out
+    monkeypatch.chdir(folder / "val")
+    Image.open(folder / "val" / "red" / "1.png").save(
+        folder / "val" / "x=1 (é).webp", lossless=True
+    )
+    places = ["red/1.png", "x=1 (é).webp", "./green", "blue/../red/1.png", "red/0.png"]
+    call(saved, *places, "--out", out)
+    greens = [f"green/{n}.png" for n in range(6)]
+    assert [row["file"] for row in rows(out)] == ["red/1.png", "x=1 (é).webp", *greens, "red/0.png"]
+    assert [r["class"] for r in rows(out) if r["file"] in classes] == [
+        classes[r["file"]] for r in rows(out) if r["file"] in classes
+    ]
+    call(saved, "red/1.png", "green/1.png", "--format", "submission", "--out", tmp_path / "s.json")
+    assert json.loads((tmp_path / "s.json").read_text())["inference"] == {
+        name: classes[name] for name in ("red/1.png", "green/1.png")
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["RUN", "TEXT"], r"notes\.txt cannot be decoded \(it is not an image of a known format\)"),
+        (["RUN", "VAL", "ABSENT"], "absent does not exist; name existing ones"),
+        (["RUN", "VAL", "VAL", "--watch"], "--watch looks at one folder"),
         (["RUN", "EMPTY"], "has no images"),
         (["RUN", "ABSENT"], "The image folder .* does not exist"),
         (["ABSENT", "VAL"], "does not exist; give a run directory"),
@@ -164,11 +193,13 @@ def test_mistakes(words, says, saved, folder, tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     (tmp_path / "network.pth").write_bytes(pickle.dumps({"a": 1}))
     (tmp_path / "broken.onnx").write_bytes(b"no model")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "unreadable" / "a.jpg").write_bytes(b"no image")
     places = {
         "RUN": saved, "VAL": folder / "val", "EMPTY": tmp_path / "empty",
         "ABSENT": tmp_path / "absent", "PICKLE": tmp_path / "network.pth",
         "BROKEN": tmp_path / "broken.onnx", "UNREADABLE": tmp_path / "unreadable",
+        "TEXT": tmp_path / "notes.txt",
     }  # fmt: skip
     with pytest.raises((*USER_ERRORS, HydraException), match=says):
         call(*(places.get(w, w) for w in words), "--out", tmp_path / "out.csv")

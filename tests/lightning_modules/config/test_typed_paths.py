@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from lightning_modules.config.command_line import explain, expand
+from lightning_modules.config.command_line import expand, explain
 from lightning_modules.config.typed_paths import check_paths, how_to_quote, path_of, take_paths
 from lightning_modules.errors import ConfigError
 
