@@ -90,6 +90,10 @@ def report_errors() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name of a file may be beyond its encoding
             stream.reconfigure(errors="backslashreplace")
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise SystemExit("error: The current directory is gone; change to another.") from None
     logging.raiseExceptions = False  # a full disk is said once, not for each line of run.log
     try:
         yield

@@ -114,5 +114,5 @@ def without_paths(node: Any) -> Any:
     if isinstance(node, list):
         return [without_paths(value) for value in node]
     if isinstance(node, str) and (node.startswith("~") or Path(node).is_absolute()):
-        return f"path sha256 {hashlib.sha256(node.encode()).hexdigest()[:16]}"
+        return f"path sha256 {hashlib.sha256(os.fsencode(node)).hexdigest()[:16]}"
     return node

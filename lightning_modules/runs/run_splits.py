@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -129,7 +130,7 @@ class RunSplits:
         """One trial at a time: the next one finds what this one kept."""
         from filelock import FileLock  # only while something is kept
 
-        name = hashlib.sha256(str(self.study).encode()).hexdigest()[:12]
+        name = hashlib.sha256(os.fsencode(str(self.study))).hexdigest()[:12]
         lock = Path(self.cfg.cache_dir) / "splits" / f"{name}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):

@@ -1,9 +1,12 @@
 """Files are whole or absent, and as readable as the umask allows."""
 
+import errno
 import os
+import resource
 import stat
 
 import pytest
+import torch
 
 from compression.files import whole_file, write_bytes, write_text
 
@@ -34,3 +37,27 @@ def test_permissions_are_those_of_the_umask(umask, mode, tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.fixture
+def small_files():
+    """Lets no file of this process grow beyond 4096 bytes, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(9999)),
+        lambda path: torch.save({"weight": torch.zeros(9999)}, path),  # says 'unexpected pos'
+    ],
+)
+def test_what_cannot_be_written_is_said_by_the_system_with_its_name(tmp_path, small_files, write):
+    path = tmp_path / "last.ckpt"
+    with pytest.raises(OSError, match="File too large") as error, whole_file(path) as part:
+        write(part)
+    assert error.value.errno == errno.EFBIG and error.value.filename == str(path)
+    assert not list(tmp_path.iterdir())

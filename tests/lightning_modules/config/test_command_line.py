@@ -205,3 +205,47 @@ def test_a_run_does_not_choose_what_is_executed(homes):
     assert not any("os.system" in word for word in found)
     found = command_line.expand([f"from_run={run}", "data.source._target_=os.system"])
     assert found[-2:] == ["data.source._target_=os.system", f"from_run='{run}'"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(28, "No space left on device", "/o/a"), "error: /o/a cannot be read or written"),
+        (ConfigError("No."), "error: No."),
+        (BrokenPipeError(), 1),
+    ],
+)
+def test_how_a_command_ends(error, code, monkeypatch):
+    monkeypatch.setattr(command_line.os, "dup2", lambda *descriptors: None)
+    monkeypatch.setattr(command_line.sys.stdout, "fileno", lambda: 1, raising=False)
+    with pytest.raises(SystemExit) as end, command_line.report_errors():
+        raise error
+    assert end.value.code == code or str(end.value.code).startswith(str(code))
+
+
+def test_a_bug_keeps_its_trace():
+    with pytest.raises(FileNotFoundError), command_line.report_errors():
+        raise FileNotFoundError(2, "No such file or directory", "x")
+
+
+def test_a_directory_that_is_gone(tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with (
+        pytest.raises(SystemExit, match="current directory is gone"),
+        command_line.report_errors(),
+    ):
+        pass
+
+
+def test_what_a_resolver_refuses_is_its_sentence():
+    def refuse():
+        raise ConfigError("No run can be written there.")
+
+    OmegaConf.register_new_resolver("refuse_for_a_test", refuse, replace=True)
+    cfg = OmegaConf.create({"a": "${refuse_for_a_test:}"})
+    sentence = r"^error: No run can be written there\.$"
+    with pytest.raises(SystemExit, match=sentence), command_line.report_errors():
+        cfg.a  # noqa: B018

@@ -1,5 +1,8 @@
 """Names, pointers and what a refusal removes."""
 
+import os
+import resource
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -74,3 +77,33 @@ def test_a_refusal_removes_only_what_the_command_made(tmp_path):
         run_directory.cleanup(folder)
     assert not made.parent.exists()
     assert [path.name for path in older.iterdir()] == ["notes.txt"]
+
+
+def test_a_place_where_no_run_can_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/day \(Not a directory\).*MODEL_DIET_OUTPUTS=DIR"):
+        run_directory.make_writable(tmp_path / "file" / "day")
+    folder = tmp_path / "new"
+    run_directory.make_writable(folder)
+    assert not list(folder.iterdir())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(ConfigError, match=r"other \(File too large\).*hydra\.run\.dir=DIR\."):
+            run_directory.make_writable(tmp_path / "other")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_pointer_to_a_folder_whose_name_is_not_utf8(homes):
+    folder = homes / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    run_directory.update_pointer(run_directory.STARTED, folder)
+    assert run_directory.resolve("last", run_directory.STARTED) == folder
+
+
+def test_the_home_folder_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    assert run_directory.resolve("~/run", run_directory.STARTED) == tmp_path / "run"
