@@ -6,18 +6,26 @@ Runs of earlier versions have none: what the cache remembers stands for it, as l
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from datamodules.sources import Index, Item
 from datamodules.splits import SplitRecord, Splits, read_memory, read_split_file
+from lightning_modules.errors import USER_ERRORS
 from lightning_modules.registry import plain
-from lightning_modules.runs.data_splits import make_splits, memory_file, source_identity
+from lightning_modules.runs.data_splits import (
+    build_source,
+    make_splits,
+    memory_file,
+    source_identity,
+)
 from lightning_modules.runs.run_files import RECORD, find_record, lead_to_data
-from lightning_modules.runs.saved_run import read_config
+from lightning_modules.runs.saved_run import OWN_CODE, read_config
 
 SAME = 0.5  # of the recorded images, which make a folder the run's own data
+COMPARED = 20  # files at most
 
 
 def trained_on(run: Path) -> "TrainedOn":
@@ -66,12 +74,33 @@ class TrainedOn:
         return bool(self.record.split_of)
 
     def has(self, data: DictConfig, index: Index) -> bool:
-        """Whether this is the run's data: of its source, or with most of its images by name."""
+        """Whether this is the run's data: of its source, or with most of its images.
+
+        Images that have moved are known by their names, as `cat/001.jpg` below the root. Others
+        may be called so too: as long as the run's own are where they were, files are compared too.
+        """
         if source_identity(data) == source_identity(self.cfg.data):
             return True
         recorded = self.record.split_of.keys()
-        there = {item.group for items in index.splits.values() for item in items}
-        return bool(recorded) and len(recorded & there) >= SAME * len(recorded)
+        path_of = {item.group: item.path for items in index.splits.values() for item in items}
+        common = sorted(recorded & path_of.keys())
+        if not common or len(common) < SAME * len(recorded):
+            return False
+        compared = [n for n in common[:: len(common) // COMPARED + 1] if n in self._path_of]
+        same = [name for name in compared if _same_file(path_of[name], self._path_of[name])]
+        return len(same) >= SAME * len(compared)
+
+    @cached_property
+    def _path_of(self) -> dict[str, str]:
+        """Image -> its file where the run had it, as far as it is there still."""
+        if not str(self.cfg.data.source.get("_target_")).startswith(OWN_CODE["data"]):
+            return {}  # a saved run must not choose what is executed here
+        try:
+            source = build_source(self.cfg.data)
+            found = source.read().splits if source.is_made else {}
+        except USER_ERRORS:
+            return {}
+        return {item.group: item.path for items in found.values() for item in items}
 
     def splits(self, cfg: DictConfig) -> Splits:
         """The run's splits for a command's configuration, or the new ones that it asks for."""
@@ -94,18 +123,25 @@ class TrainedOn:
 
         Args:
             items: images.
-            own: whether the run's images are known by name; else only the same files count.
+            own: whether the run's images are known by name; else only the same files, and their
+                copies of the same name, count.
         """
-        names = set(self._trained_names())
+        items, names = list(items), set(self._trained_names())
         root = self.record.root
         files = set() if root is None else {f"{root}/{name}" for name in names}
-        found = {
-            item
-            for item in items
-            if (own and item.group in names) or os.path.realpath(item.path) in files
-        }
-        if self.before is not None:
-            found |= set(self.before.trained(items, own=own))
+
+        def is_trained(item: Item) -> bool:
+            if own:
+                return item.group in names
+            if os.path.realpath(item.path) in files:
+                return True
+            there = self._path_of.get(item.group) if item.group in names else None
+            return there is not None and _same_file(item.path, there)
+
+        found = {item for item in items if is_trained(item)}
+        if (before := self.before) is not None:
+            same = source_identity(before.cfg.data) == source_identity(self.cfg.data)
+            found |= set(before.trained(items, own=own and same))
         return [item for item in items if item in found]
 
     def _trained_names(self) -> Iterator[str]:
@@ -115,3 +151,13 @@ class TrainedOn:
         for name, split in record.split_of.items():
             if split in taken and (not fold_of or fold_of.get(name) != str(data.fold)):
                 yield name
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Whether two files hold the same bytes."""
+    paths = Path(one), Path(other)
+    try:
+        sizes = [path.stat().st_size for path in paths]
+        return sizes[0] == sizes[1] and paths[0].read_bytes() == paths[1].read_bytes()
+    except OSError:
+        return False

@@ -9,18 +9,19 @@ from lightning_modules.registry import build
 from lightning_modules.runs.run_splits import RunSplits
 
 
-def draw(root, names):
-    """Images of these names below a folder, each of one pixel's colour and unlike the others."""
-    for number, name in enumerate(names):
+def draw(root, names, *, colour=0):
+    """Images of these names below a folder, of one colour each and unlike the others."""
+    for number, name in enumerate(names, start=colour):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8, 3), number % 251, np.uint8)).save(path)
     return root
 
 
-def class_folders(root, each=12, classes=("cat", "dog", "owl"), first=0):
+def class_folders(root, each=12, classes=("cat", "dog", "owl"), first=0, colour=0):
     """Class folders without folders of splits."""
-    return draw(root, [f"{c}/{n:03}.png" for n in range(first, first + each) for c in classes])
+    names = [f"{c}/{n:03}.png" for n in range(first, first + each) for c in classes]
+    return draw(root, names, colour=colour)
 
 
 @pytest.fixture

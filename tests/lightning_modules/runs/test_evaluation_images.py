@@ -191,6 +191,26 @@ def test_a_part_of_the_trained_folder_is_known_by_its_files(make_run, tmp_path, 
     assert counts(measured) == {"all": 12} and not measured.notes
 
 
+def test_other_images_of_the_same_names_are_other_data(make_run, photos, tmp_path):
+    run, index = make_run()
+    other = class_folders(tmp_path / "other", colour=100)  # of the very names
+    measured = measure(run, "data=image_folder", f"data.root={other}")
+    assert counts(measured) == {"all": 36} and not measured.own and not measured.notes
+    copied = shutil.copytree(photos, tmp_path / "copy")
+    assert members(measure(run, f"data.root={copied}").index)["val"] == members(index)["val"]
+    # Some copies of the run's own images are found among others.
+    few = class_folders(tmp_path / "few", each=3, colour=100)
+    for name in sorted(members(index)["train"])[:2]:
+        shutil.copy(photos / name, few / f"{name.split('/')[0]}/{name.split('/')[1]}")
+    measured = measure(run, f"data.root={few}")
+    seen = len(list(few.rglob("*.png")))
+    assert counts(measured) == {"all": seen} and not measured.own
+    assert measured.notes[0].startswith(f"2 of the {seen} images of all were trained on")
+    # Where the run's own are gone, names are all that there is.
+    shutil.rmtree(photos)
+    assert measure(run, f"data.root={other}").own
+
+
 def test_other_settings_of_the_split_make_another_and_say_so(make_run):
     run, index = make_run()
     measured = measure(run, "data.split.seed=7")

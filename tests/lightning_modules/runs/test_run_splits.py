@@ -9,7 +9,7 @@ from datamodules.splits import read_split_file
 from lightning_modules.config.check import check
 from lightning_modules.config.command_line import expand
 from lightning_modules.registry import build
-from lightning_modules.runs import find_record, saved_run
+from lightning_modules.runs import find_record, saved_config
 from lightning_modules.runs.run_splits import RunSplits, kept_splits
 from tests.lightning_modules.runs.conftest import class_folders, members
 
@@ -131,7 +131,7 @@ def test_the_trials_of_a_study_share_a_record(make_run, go_on, photos, homes):
     assert not members(index)["val"] & members(other)["val"]
     # Another process of a trial only reads.
     kept = (study / "splits.csv").read_bytes()
-    cfg = saved_run.saved_config(second)
+    cfg = saved_config(second)
     again = kept_splits(cfg, second).apply(build(cfg.data.source).read(), write=True)
     assert members(again) == members(other) and (study / "splits.csv").read_bytes() == kept
 
@@ -163,13 +163,26 @@ def test_trials_that_start_from_a_run_split_as_that_one(make_run, go_on, photos,
     assert not list((study).glob("trials/*/splits.csv"))
 
 
+def test_a_teacher_gets_the_record_of_its_student(make_run, homes, photos):
+    """Images that joined, and a cache that went, between student and teacher change nothing."""
+    run, index = make_run("data.fold=0", "data.num_folds=3")
+    cfg = saved_config(run)
+    teacher = homes / "teachers" / "a"
+    teacher.mkdir(parents=True)
+    RunSplits(cfg, run).hand_on(teacher)
+    class_folders(photos, each=4, first=100)
+    shutil.rmtree(homes / "cache")
+    found = RunSplits(cfg, teacher).apply(build(cfg.data.source).read(), write=True)
+    assert members(found) == members(index)
+
+
 def test_what_was_left_out_is_kept_with_the_run(make_run, photos, homes):
     listed = homes / "list.csv"
     listed.write_text("path\ncat/000.png\ndog/001.png\n")
     run, index = make_run(f"data.exclude={listed}")
     assert (run / "exclude.csv").is_file()
     listed.unlink()
-    cfg = saved_run.saved_config(run)
+    cfg = saved_config(run)
     assert cfg.data.exclude == str(run / "exclude.csv")
     again = RunSplits(cfg, run).apply(build(cfg.data.source).read())
     assert members(again) == members(index)
