@@ -41,6 +41,7 @@ from lightning_modules.runs import (
     AUDIT,
     Record,
     build_source,
+    changes,
     find_folder,
     find_records,
     make_splits,
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if records:
         found = dataclasses.replace(found, labels=_label_issues(records, typed.overrides))
     console = table_console(record=True)
-    for text in (*overview_lines(found.index), *summary(found)):
+    changed = changes(found.index, records[0].folder) if records else ()
+    for text in (*overview_lines(found.index), *changed, *summary(found)):
         console.print(text, markup=False, highlight=False, soft_wrap=isinstance(text, str))
     with _written_whole(folder) as part:
         write_tables(found, part)
@@ -188,7 +190,9 @@ def read_index(cfg: DictConfig, records: Sequence[Record]) -> Index:
     source.prepare()
     index = source.read()
     if {"train", "unsplit"} & index.splits.keys():
-        splits = trained_on(records[0].folder).splits(cfg) if records else make_splits(cfg)
+        trained = trained_on(records[0].folder) if records else None
+        own = trained is not None and trained.has(cfg.data, index)
+        splits = trained.splits(cfg) if trained and own else make_splits(cfg)
         return splits.apply(index, find_copies=partial(find_look_alikes, cache_dir=None))
     return leave_out(index, cfg.data.get("exclude"))  # nothing to train on, and nothing to share
 

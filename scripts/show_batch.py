@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from datamodules.contact_sheets import Section, Tile, numbered, save_contact_sheet
-from lightning_modules.config import ScriptParser, fresh_choices, fresh_config, run_script
+from lightning_modules.config import (
+    NamedRun,
+    ScriptParser,
+    fresh_choices,
+    fresh_config,
+    named_run,
+    run_script,
+)
 from lightning_modules.errors import ConfigError
+from lightning_modules.runs import key_of
+from lightning_modules.runs.saved_run import choice
 
 if TYPE_CHECKING:  # they load torch, which waits until the configuration is composed
     import torch
@@ -27,17 +36,19 @@ MIN_SHOWN = 0.005  # of a class in a mixed picture: its weight in the targets
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, makes the batches and draws them."""
     typed = _parser().parse(arguments)
-    flags, overrides = typed.flags, [*typed.names, *typed.overrides]
-    cfg, choices = fresh_config(overrides), fresh_choices(overrides)
+    flags = typed.flags
+    run = named_run(typed.one_run(), typed.overrides) if typed.names else None
+    cfg = fresh_config(typed.overrides) if run is None else run.cfg
+    choices = _choices(run, typed.overrides)
     groups = [g for g in NAMED if g != "mixing" or choices[g] != "none"]
     chosen = {group: choices[group] for group in groups}
     name = "_".join([*chosen.values(), flags.split]).replace("/", "-")
     out = Path(flags.out or Path(cfg.outputs_dir) / "batches" / f"{name}.png")
     _check(flags, out)
 
-    from lightning_modules.runs import make_data
+    from lightning_modules.runs import make_data, trained_on
 
-    data = make_data(cfg)
+    data = make_data(cfg, None if run is None else trained_on(run.path).splits(cfg))
     data.prepare_data()
     data.setup()
     batches = seen_batches(data, cfg, split=flags.split, epoch=flags.epoch)
@@ -50,6 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(save_contact_sheet(out, [Section(tiles)], **sheet))
     if legend:
         print(legend)
+
+
+def _choices(run: NamedRun | None, overrides: list[str]) -> dict[str, str]:
+    """The option of each of the groups that decide what is seen."""
+    chosen = fresh_choices(overrides)
+    if run is not None:
+        own = {group: choice(run.path, group) for group in {*NAMED} - set(map(key_of, overrides))}
+        chosen |= {group: option for group, option in own.items() if option is not None}
+    return chosen
 
 
 def _tiles(batches: Iterable["Batch"], class_names: Sequence[str]) -> Iterator[Tile]:
@@ -98,7 +118,8 @@ def _parser() -> ScriptParser:
     parser = ScriptParser(
         description="Saves a labelled picture of what the network gets in an epoch, after the "
         "augmentation; needs no network.",
-        usage="[data=NAME] [augment=NAME] [key=value ...] [--flags]",
+        usage="[RUN] [data=NAME] [augment=NAME] [key=value ...] [--flags]",
+        epilog="RUN: the images that a finished run was trained on, as they were augmented there.",
     )
     parser.add_argument("--rows", type=int, default=4, help="default 4")
     parser.add_argument("--columns", type=int, default=6, help="default 6")

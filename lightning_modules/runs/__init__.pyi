@@ -18,6 +18,7 @@ from .data_splits import without_paths as without_paths
 from .evaluation_images import TRAIN as TRAIN
 from .evaluation_images import WHOLE as WHOLE
 from .evaluation_images import EvaluationData as EvaluationData
+from .evaluation_images import changes as changes
 from .evaluation_images import evaluation_data as evaluation_data
 from .metrics_record import METRICS_FILE as METRICS_FILE
 from .metrics_record import LayerRecord as LayerRecord

@@ -69,7 +69,7 @@ def evaluation_data(
     _refuse_unknown(names, class_names, run, cfg)
     splits = relabeled(_chosen(labelled, chosen, run, cfg), classes, class_names)
     if own:
-        notes = [*_changes(index, run), *_new_split(found, trained, cfg)]
+        notes = [*changes(index, run), *_new_split(found, trained, cfg)]
     else:
         notes = [] if chosen else [*_other_splits(labelled, splits, cfg)]
         notes += _missing_classes(splits, class_names)
@@ -142,7 +142,7 @@ def _chosen(
     return {name: available[name] for name in dict.fromkeys(chosen or usual)}
 
 
-def _changes(index: Index, run: Path) -> Iterator[str]:
+def changes(index: Index, run: Path) -> Iterator[str]:
     """What joined and what went since the run, which its record shows."""
     if index.new:
         yield (

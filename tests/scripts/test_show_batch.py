@@ -1,5 +1,6 @@
 """`scripts/show_batch.py`: its picture shows the pixels that training gets."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from datamodules.contact_sheets.page import MARGIN
+from lightning_modules.runs import RunSplits, saved_config
 from lightning_modules.runs.data import make_data
 from scripts import show_batch
 
@@ -102,3 +104,17 @@ def test_mixed_batches_are_those_of_training(homes, words, compose_config):
     images, targets = configured_mixing(cfg, data.num_classes)(*first)
     assert torch.equal(batches[0][0], images) and torch.equal(batches[0][1], targets)
     assert batches[0][1].shape == (2, 3)
+
+
+def test_of_a_run_the_images_of_its_own_splits(saved, folder, monkeypatch, caplog):
+    """An image that joined since is not among them."""
+    cfg = saved_config(saved)
+    kept = RunSplits(cfg, saved).apply(make_data(cfg).source.read(), write=True)
+    shutil.copy(folder / "val" / "red" / "0.png", folder / "val" / "red" / "joined.png")
+    shown = []
+    monkeypatch.setattr(
+        show_batch, "save_contact_sheet", lambda out, sections, **_: shown.extend(sections[0].tiles)
+    )
+    show_batch.main([str(saved), "--split", "val", "--columns", "25", "--rows", "1"])
+    assert len(shown) == len(kept.splits["val"]) == 18
+    assert "1 images joined and are left out (the first: val/red/joined.png)" in caplog.text
