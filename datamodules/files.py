@@ -67,6 +67,8 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
         with FileLock(f"{folder}.lock"):
             if not folder.is_dir():
                 _build_and_rename(folder, build)
+    except BrokenPipeError:  # of the progress, which nobody reads
+        raise
     except OSError as error:
         raise unwritable(folder, error) from error
 

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         watch_folder,
     )
 
-    folder, paths = Path(names[1]), []
+    folder, paths = Path(names[1]), list[str]()
     if not flags.watch:
         folder, paths = choose_images(names[1:])
     path = find_model(names[0], overrides, named=form)

@@ -61,6 +61,11 @@ def make_writable(folder: Path) -> None:
     Raises:
         ConfigError: it cannot be made, or nothing can be written into it.
     """
+    if shown(decoded := os.fsencode(folder).decode("utf-8", "surrogateescape")) != decoded:
+        raise ConfigError(
+            f"No run can be written to {shown(str(folder))}: its name is not UTF-8, which libraries "
+            "cannot read; choose another place by MODEL_DIET_OUTPUTS=DIR or hydra.run.dir=DIR."
+        )
     here = folder.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,9 @@ def _choices(folder: Path, config: dict[str, Any]) -> dict[str, str]:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+    text = path.read_text(encoding="utf-8")
+    # A path that is not UTF-8 is written with escapes that only the slow loader reads.
+    content = yaml.load(text, Loader=yaml.SafeLoader if "\\uDC" in text else LOADER)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no mapping.")
     return content

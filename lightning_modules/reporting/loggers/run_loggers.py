@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from datamodules.errors import shown
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.registry import build, plain
 from lightning_modules.reporting.loggers.results import LogsResults, RunResults
@@ -84,7 +85,7 @@ def run_loggers(
         ConfigError: one of them cannot start.
     """
     chosen = chosen_loggers(cfg)
-    config = plain(cfg)
+    config = _printable(plain(cfg))
     if chosen and search is not None:
         config["search"] = search()
     facts = {"save_dir": str(folder), "run_name": title, "group": group}  # FACTS
@@ -168,3 +169,12 @@ def _finish(
         import wandb
 
         wandb.finish(exit_code=int(kind is not None))
+
+
+def _printable(node: Any) -> Any:
+    """A configuration for services, which take no path that is not UTF-8."""
+    if isinstance(node, dict):
+        return {key: _printable(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_printable(value) for value in node]
+    return shown(node) if isinstance(node, str) else node

@@ -83,6 +83,8 @@ def test_a_place_where_no_run_can_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"file/day \(Not a directory\).*MODEL_DIET_OUTPUTS=DIR"):
         run_directory.make_writable(tmp_path / "file" / "day")
+    with pytest.raises(ConfigError, match=r"caf\\xe9: its name is not UTF-8"):
+        run_directory.make_writable(tmp_path / os.fsdecode(b"caf\xe9"))
     folder = tmp_path / "new"
     run_directory.make_writable(folder)
     assert not list(folder.iterdir())
