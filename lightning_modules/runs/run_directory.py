@@ -63,8 +63,8 @@ def make_writable(folder: Path) -> None:
     """
     if shown(decoded := os.fsencode(folder).decode("utf-8", "surrogateescape")) != decoded:
         raise ConfigError(
-            f"No run can be written to {shown(str(folder))}: its name is not UTF-8, which libraries "
-            "cannot read; choose another place by MODEL_DIET_OUTPUTS=DIR or hydra.run.dir=DIR."
+            f"No run can be written to {shown(str(folder))}: its name is not UTF-8, which not all "
+            "libraries read; choose another place by MODEL_DIET_OUTPUTS=DIR or hydra.run.dir=DIR."
         )
     here = folder.is_dir()
     try:

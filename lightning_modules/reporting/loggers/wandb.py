@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from datamodules.errors import shown
 from lightning_modules.evaluation import CLASS_COLUMNS, class_rows, is_class_metric
 from lightning_modules.reporting.loggers.results import RunResults
 from lightning_modules.runs import short_path
@@ -58,13 +60,18 @@ class WandbRun(Logger):
         import wandb
 
         self._open.enter_context(_staging(self._folder / "wandb" / "staging"))
-        run = wandb.init(
-            dir=self._folder,
-            config=params,
-            settings=wandb.Settings(console="off", silent=True),
-            reinit="finish_previous",
-            **self._settings,
-        )
+        typed = sys.argv[:]
+        sys.argv[:] = map(shown, typed)  # W&B records them, and fails for a path that is not UTF-8
+        try:
+            run = wandb.init(
+                dir=self._folder,
+                config=params,
+                settings=wandb.Settings(console="off", silent=True),
+                reinit="finish_previous",
+                **self._settings,
+            )
+        finally:
+            sys.argv[:] = typed
         self._logger = WandbLogger(experiment=run)
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
