@@ -21,7 +21,7 @@ SUBJECTS = {
     "datamodules/audit/test_trashnet.py": "real photographs",
     "datamodules/augmentation/test_same_distribution.py": "the backends of each operation",
     "datamodules/decoding/test_reduced_decoding.py": "photographs decoded at a smaller scale",
-    "datamodules/sources/test_taco_maps.py": "the class maps that are shipped",
+    "datamodules/sources/coco/test_taco_maps.py": "the class maps that are shipped",
     "datamodules/test_public_names.py": "what a user imports",
     "lightning_modules/experiment/test_ddp.py": "two processes",
     "lightning_modules/networks/blocks/test_records.py": "networks of record written as rows",

@@ -1,6 +1,6 @@
 from .cifar import Cifar as Cifar
-from .coco import Coco as Coco
-from .coco_file import read_coco as read_coco
+from .coco.coco import Coco as Coco
+from .coco.coco_file import read_coco as read_coco
 from .fashion_mnist import FashionMnist as FashionMnist
 from .formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .formats import image_suffixes as image_suffixes

@@ -20,9 +20,9 @@ from datamodules.splits.arrangement import (
 )
 from datamodules.splits.exclusion import leave_out
 from datamodules.splits.grouping import FindCopies, Grouping
+from datamodules.splits.kept_splits import KeptSplits, locked
 from datamodules.splits.sharing import share_out, tell_missing_classes
 from datamodules.splits.split_file import LEFT_OUT, SplitRecord
-from datamodules.splits.split_files import SplitFiles, locked
 from datamodules.splits.user_splits import Unlisted, UserSplits
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Splits:
         """
         whole, index = index, leave_out(index, self.exclude)
         with locked(self.record if write and self.extend else None):
-            files = SplitFiles(
+            kept = KeptSplits(
                 self.file,
                 self.memory,
                 self.record,
@@ -142,18 +142,18 @@ class Splits:
                 root=self.root,
                 key=self.record_key,
             )
-            if files.recorded is not None and files.is_closed:
-                index = self._follow(index, files.recorded, write=write)
+            if kept.recorded is not None and kept.is_closed:
+                index = self._follow(index, kept.recorded, write=write)
             else:
                 _refuse_untrainable(index)
-                user = files.user_splits(whole)
+                user = kept.user_splits(whole)
                 index = user.joined(index, self.unlisted) if user else index
                 about, free = (labelled(index), index.columns), self._free(index)
                 grouping = Grouping(self.groups, *about, free, find_copies)
                 index = dataclasses.replace(index, related=grouping.related)
-                index = self._share_out(index, files, user, grouping, write=write)
+                index = self._share_out(index, kept, user, grouping, write=write)
                 if write:
-                    files.tell_gone(images_of(labelled(whole)))
+                    kept.tell_gone(images_of(labelled(whole)))
         return self._pooled(index, write=write)
 
     def _free(self, index: Index) -> list[Item]:
@@ -188,30 +188,30 @@ class Splits:
     def _share_out(
         self,
         index: Index,
-        files: SplitFiles,
+        kept: KeptSplits,
         user: UserSplits | None,
         grouping: Grouping,
         *,
         write: bool,
     ) -> Index:
         """The index as the user says, as earlier runs did, and else split anew."""
-        memory = files.remembered()
+        memory = kept.remembered()
         unsplit = index.splits.get("unsplit", [])
         images = images_of(unsplit)
         known = user.decided(images, self.unlisted, memory) if user else dict(memory.split_of)
-        known |= files.recorded.split_of if files.recorded else {}
+        known |= kept.recorded.split_of if kept.recorded else {}
         known = {image: known[image] for image in images & known.keys()}
         split_of = ready_splits(index) | self._assign(index, unsplit, known, user, grouping)
         splits = by_split(index, split_of)
         fold_of = {}
         if self.num_folds is not None:
-            items, decided = pool(splits), memory.updated(files.recorded or SplitRecord())
+            items, decided = pool(splits), memory.updated(kept.recorded or SplitRecord())
             fold_of = {self.num_folds: self._folds(items, decided.fold_of, grouping)}
             splits |= by_fold(items, fold_of[self.num_folds], str(self.fold))
         if write:
             listed = user.split_of.keys() if user else set()
             shared = {i for i in images - listed if split_of[i] != LEFT_OUT}
-            files.write(SplitRecord(split_of, fold_of), shared)
+            kept.write(SplitRecord(split_of, fold_of), shared)
             grouping.tell()
             if unsplit or fold_of:
                 tell_missing_classes(index.class_names, splits)

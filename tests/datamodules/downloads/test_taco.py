@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from datamodules.downloads.root_folder import default_root
 from datamodules.downloads.taco import download_taco
 from datamodules.errors import DataError
-from datamodules.sources.coco import Coco, require_present
-from datamodules.sources.coco_file import read_coco
+from datamodules.sources.coco import Coco
+from datamodules.sources.coco.coco_file import read_coco
+from datamodules.sources.coco.images import require_present
 from tests.conftest import ROOT
 from tests.datamodules.downloads.conftest import image_bytes
 from tests.file_server import Reply

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from datamodules.errors import DataError
-from datamodules.sources.coco_file import read_coco
+from datamodules.sources.coco.coco_file import read_coco
 from datamodules.sources.synthetic import Synthetic
 
 SMALL = {"scenes": 24, "image_size": (96, 128)}
@@ -66,7 +66,7 @@ def test_sources_are_light():
         "from datamodules.sources.synthetic import Synthetic\n"
         "from datamodules.sources.coco import Coco\n"
         "from datamodules.sources.image_folder import ImageFolder\n"
-        "from datamodules.sources.class_map import read_class_map\n"
+        "from datamodules.sources.coco.class_map import read_class_map\n"
         "Synthetic(root='x').check(); read_class_map('taco6')\n"
         "print({'torch', 'pytorch_lightning', 'albumentations', 'cv2'} & set(sys.modules))\n"
     )

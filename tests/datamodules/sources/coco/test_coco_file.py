@@ -7,7 +7,7 @@ import re
 import pytest
 
 from datamodules.errors import DataError
-from datamodules.sources.coco_file import CocoBox, CocoImage, read_coco
+from datamodules.sources.coco.coco_file import CocoBox, CocoImage, read_coco
 
 VALID = {
     "images": [

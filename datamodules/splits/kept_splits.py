@@ -20,7 +20,7 @@ from datamodules.splits.user_splits import UserSplits, read_user_splits
 log = logging.getLogger(__name__)
 
 
-class SplitFiles:
+class KeptSplits:
     """What the files say of images, and where a new split is written.
 
     Args:

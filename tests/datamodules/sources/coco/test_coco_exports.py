@@ -1,6 +1,6 @@
 """What people bring as COCO detection sets: `what_people_bring/coco.csv`, a test for each row.
 
-`input` is a folder that tests/fixtures/cases/coco.py or coco_kin.py writes, and settings after
+`input` is a folder that tests/fixtures/cases/coco.py or kin.py writes, and settings after
 semicolons. `right` is one of
 
 - `train: can 8 red, cup 8 blue | val: ...`: boxes of each class by split, and the mean color in the
@@ -23,9 +23,9 @@ from datamodules.errors import DataError
 from datamodules.sources.coco import Coco
 from datamodules.splits import Splits
 from tests.conftest import ROOT
-from tests.datamodules.sources.coco_kin import KIN, write_kin
+from tests.datamodules.sources.coco.kin import KIN, write_kin
 
-TABLE = Path(__file__).parents[1] / "what_people_bring" / "coco.csv"
+TABLE = Path(__file__).parents[2] / "what_people_bring" / "coco.csv"
 ROWS = list(csv.DictReader(TABLE.open(encoding="utf-8")))
 COLORS = {"red": (200, 40, 40), "blue": (40, 40, 200)}
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from datamodules.sources.coco_split import CocoSplit
+from datamodules.sources.coco.split import CocoSplit
+from datamodules.sources.coco.turned_boxes import Evidence
 from datamodules.sources.source import LeftOut
-from datamodules.sources.turned_boxes import Evidence
 
 
 def left_out(parts: Sequence[CocoSplit]) -> tuple[LeftOut, ...]:

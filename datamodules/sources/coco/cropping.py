@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from datamodules.schema import Flag, Within, declared
-from datamodules.sources.coco_file import LIMIT, CocoBox, CocoImage, Id
+from datamodules.sources.coco.coco_file import LIMIT, CocoBox, CocoImage, Id
 from datamodules.sources.source import Box, LeftOut
 
 Corners = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from datamodules.errors import DataError
 from datamodules.sources.coco import Coco
-from datamodules.sources.coco_file import CocoBox, CocoImage
-from datamodules.sources.cropping import BoxCount, Cropping
+from datamodules.sources.coco.coco_file import CocoBox, CocoImage
+from datamodules.sources.coco.cropping import BoxCount, Cropping
 from datamodules.splits.splits import Splits
 from tests.datamodules.conftest import at_most
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from datamodules.sources.coco_file import CocoBox, CocoImage, Id
-from datamodules.sources.photo_header import Header
+from datamodules.sources.coco.coco_file import CocoBox, CocoImage, Id
+from datamodules.sources.coco.photo_header import Header
 
 BoxesOn = Literal["auto", "raw", "upright"]
 BBox = tuple[float, float, float, float]  # x, y, width, height in pixels

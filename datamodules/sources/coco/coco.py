@@ -7,16 +7,15 @@ from typing import Literal
 
 from datamodules.errors import DataError
 from datamodules.schema import checked
-from datamodules.sources.class_map import read_class_map, require_complete
-from datamodules.sources.coco_boxes import BoxFormat
-from datamodules.sources.coco_exports import DEFAULT, annotation_files
-from datamodules.sources.coco_file import Id, leads_outside
-from datamodules.sources.coco_images import require_present as require_present
-from datamodules.sources.coco_notes import all_notes, left_out
-from datamodules.sources.coco_split import CocoSplit
-from datamodules.sources.cropping import Cropping
+from datamodules.sources.coco.annotation_files import DEFAULT, annotation_files
+from datamodules.sources.coco.box_format import BoxFormat
+from datamodules.sources.coco.class_map import read_class_map, require_complete
+from datamodules.sources.coco.coco_file import Id, leads_outside
+from datamodules.sources.coco.cropping import Cropping
+from datamodules.sources.coco.notes import all_notes, left_out
+from datamodules.sources.coco.split import CocoSplit
+from datamodules.sources.coco.turned_boxes import BoxesOn, Evidence
 from datamodules.sources.source import Index, Item
-from datamodules.sources.turned_boxes import BoxesOn, Evidence
 
 Missing = Literal["refuse", "skip"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from datamodules.errors import DataError
-from datamodules.sources.coco_file import CocoBox, CocoImage, Id
+from datamodules.sources.coco.coco_file import CocoBox, CocoImage, Id
 
 BoxFormat = Literal["xywh", "xyxy"]
 OVERHANG = 0.05  # of an image's side: boxes that reach further beyond are no sloppy drawing

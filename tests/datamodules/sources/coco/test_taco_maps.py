@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from datamodules.sources.class_map import read_class_map
 from datamodules.sources.coco import Coco
+from datamodules.sources.coco.class_map import read_class_map
 from datamodules.splits.splits import Splits
 from tests.conftest import SHARED, needs_shared
 

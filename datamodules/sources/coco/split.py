@@ -5,14 +5,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from datamodules.sources.coco_boxes import (
+from datamodules.sources.coco.annotation_files import AnnotationFile
+from datamodules.sources.coco.box_format import (
     BoxFormat,
     corners_suspected,
     corners_to_sizes,
     require_pixels,
 )
-from datamodules.sources.coco_exports import AnnotationFile
-from datamodules.sources.coco_file import (
+from datamodules.sources.coco.coco_file import (
     CocoBox,
     CocoImage,
     Id,
@@ -20,10 +20,10 @@ from datamodules.sources.coco_file import (
     outside_folder,
     read_coco,
 )
-from datamodules.sources.coco_images import find_images, require_present
-from datamodules.sources.cropping import BoxCount
-from datamodules.sources.photo_header import Header, may_be_turned, read_header, turned_size
-from datamodules.sources.turned_boxes import (
+from datamodules.sources.coco.cropping import BoxCount
+from datamodules.sources.coco.images import find_images, require_present
+from datamodules.sources.coco.photo_header import Header, may_be_turned, read_header, turned_size
+from datamodules.sources.coco.turned_boxes import (
     BoxesOn,
     Evidence,
     Turned,

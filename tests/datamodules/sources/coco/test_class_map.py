@@ -3,7 +3,7 @@ import os
 import pytest
 
 from datamodules.errors import DataError
-from datamodules.sources.class_map import BUNDLED, read_class_map, require_complete
+from datamodules.sources.coco.class_map import BUNDLED, read_class_map, require_complete
 from tests.datamodules.conftest import at_most
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from datamodules.decoding import decode_image
-from datamodules.sources.photo_header import may_be_turned, read_header
+from datamodules.sources.coco.photo_header import may_be_turned, read_header
 from tests.datamodules.conftest import oriented
 
 UPRIGHT = np.zeros((8, 20, 3), np.uint8)

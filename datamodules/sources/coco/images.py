@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from datamodules.errors import DataError
-from datamodules.sources.coco_file import leads_outside
+from datamodules.sources.coco.coco_file import leads_outside
 
 
 class FoundImages(NamedTuple):
