@@ -1,9 +1,8 @@
 """The files that a split is read from and kept in: the user's, the memory, the run's record."""
 
-import contextlib
 import dataclasses
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from datamodules.errors import shown
@@ -27,14 +26,13 @@ class KeptSplits:
         file: the user's; written only where it is absent or was made by us.
         memory: what later runs of the same data follow.
         record: of the run or study.
-        extend: whether images may join a record that exists.
         root: absolute folder of the images.
         key: what the record was made for, as its caller says.
 
     Attributes:
-        is_closed: whether a record says all, so that images it lacks are left out.
         user_file: the user's, where it is none of ours.
-        recorded: the record; None where there is none yet.
+        recorded: the record, which says all: images it lacks are left out; None where there is none
+            yet.
 
     Raises:
         DataError: a file of ours is damaged.
@@ -46,7 +44,6 @@ class KeptSplits:
         memory: Path | None,
         record: Path | None,
         *,
-        extend: bool,
         root: str | None,
         key: str | None,
     ) -> None:
@@ -55,10 +52,9 @@ class KeptSplits:
         self.root, self.key = root, key
         exists = record is not None and record.exists()
         self.recorded = read_split_file(record) if record and exists else None
-        self.is_closed = exists and not extend
         self.user_file: Path | None = None
         self._other = SplitRecord()  # of another run
-        if file is not None and not self.is_closed:
+        if file is not None and self.recorded is None:
             self._open(file)
 
     def _open(self, file: Path) -> None:
@@ -104,13 +100,9 @@ class KeptSplits:
         Raises:
             DataError: a file cannot be written.
         """
-        if self.is_closed:
-            return
         if self.record is not None:
-            whole = (self.recorded or SplitRecord()).updated(found)
-            whole = dataclasses.replace(whole, root=self.root, key=self.key, of_run=True)
-            if whole != self.recorded:
-                write_split_file(self.record, whole)
+            of = {"root": self.root, "key": self.key, "of_run": True}
+            write_split_file(self.record, dataclasses.replace(found, **of))
         if self.memory is not None:
             before = read_memory(self.memory)
             split_of = {image: found.split_of[image] for image in shared}
@@ -129,16 +121,3 @@ class KeptSplits:
         if gone := self.remembered().split_of.keys() - set(there):
             text = "%d images of the splits in %s are gone (the first: %s)."
             log.info(text, len(gone), self.memory, shown(min(gone)))
-
-
-@contextlib.contextmanager
-def locked(path: Path | None) -> Iterator[None]:
-    """One process at a time, for trials that run side by side; None locks nothing."""
-    if path is None:
-        yield
-        return
-    from filelock import FileLock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        yield

@@ -20,7 +20,7 @@ from datamodules.splits.arrangement import (
 )
 from datamodules.splits.exclusion import leave_out
 from datamodules.splits.grouping import FindCopies, Grouping
-from datamodules.splits.kept_splits import KeptSplits, locked
+from datamodules.splits.kept_splits import KeptSplits
 from datamodules.splits.sharing import share_out, tell_missing_classes
 from datamodules.splits.split_file import LEFT_OUT, SplitRecord
 from datamodules.splits.user_splits import Unlisted, UserSplits
@@ -52,8 +52,6 @@ class Splits:
         exclude: a list of images that are left out before; None leaves none out.
         memory: what earlier runs of the same data decided, followed and added to; None keeps none.
         record: of the run or study; followed where it exists, and else made.
-        extend: whether images that an existing record lacks are shared out and join it, as in a
-            study whose trials leave out different images; else they are left out.
         record_key: what the record is made for; kept in it.
         root: absolute folder of the images; kept in what is written.
 
@@ -78,7 +76,6 @@ class Splits:
     exclude: Any = None
     memory: Path | None = None
     record: Path | None = None
-    extend: Flag = False
     record_key: str | None = None
     root: str | None = None
 
@@ -133,27 +130,19 @@ class Splits:
             DataError: a split would stay empty, or a file is not a list of splits.
         """
         whole, index = index, leave_out(index, self.exclude)
-        with locked(self.record if write and self.extend else None):
-            kept = KeptSplits(
-                self.file,
-                self.memory,
-                self.record,
-                extend=self.extend,
-                root=self.root,
-                key=self.record_key,
-            )
-            if kept.recorded is not None and kept.is_closed:
-                index = self._follow(index, kept.recorded, write=write)
-            else:
-                _refuse_untrainable(index)
-                user = kept.user_splits(whole)
-                index = user.joined(index, self.unlisted) if user else index
-                about, free = (labelled(index), index.columns), self._free(index)
-                grouping = Grouping(self.groups, *about, free, find_copies)
-                index = dataclasses.replace(index, related=grouping.related)
-                index = self._share_out(index, kept, user, grouping, write=write)
-                if write:
-                    kept.tell_gone(images_of(labelled(whole)))
+        kept = KeptSplits(self.file, self.memory, self.record, root=self.root, key=self.record_key)
+        if kept.recorded is not None:
+            index = self._follow(index, kept.recorded, whole, write=write)
+        else:
+            _refuse_untrainable(index)
+            user = kept.user_splits(whole)
+            index = user.joined(index, self.unlisted) if user else index
+            about, free = (labelled(index), index.columns), self._free(index)
+            grouping = Grouping(self.groups, *about, free, find_copies)
+            index = dataclasses.replace(index, related=grouping.related)
+            index = self._share_out(index, kept, user, grouping, write=write)
+            if write:
+                kept.tell_gone(images_of(labelled(whole)))
         return self._pooled(index, write=write)
 
     def _free(self, index: Index) -> list[Item]:
@@ -161,8 +150,8 @@ class Splits:
         names = ("unsplit",) if self.num_folds is None else ("unsplit", "train", "val")
         return [item for name in names for item in index.splits.get(name, [])]
 
-    def _follow(self, index: Index, record: SplitRecord, *, write: bool) -> Index:
-        """The index as the record of its run says."""
+    def _follow(self, index: Index, record: SplitRecord, whole: Index, *, write: bool) -> Index:
+        """The index as the record of its run says; `whole` has what `exclude` leaves out."""
         images = images_of(labelled(index))
         split_of = {image: record.split_of[image] for image in images & record.split_of.keys()}
         if not split_of:
@@ -172,7 +161,7 @@ class Splits:
             )
         new = tuple(sorted(images - split_of.keys()))
         used = {image for image, split in record.split_of.items() if split != LEFT_OUT}
-        gone = tuple(sorted(used - images))
+        gone = tuple(sorted(used - images_of(labelled(whole))))
         if write and (new or gone):
             _tell_changes(new, gone)
         splits = by_split(index, split_of)
@@ -199,13 +188,12 @@ class Splits:
         unsplit = index.splits.get("unsplit", [])
         images = images_of(unsplit)
         known = user.decided(images, self.unlisted, memory) if user else dict(memory.split_of)
-        known |= kept.recorded.split_of if kept.recorded else {}
         known = {image: known[image] for image in images & known.keys()}
         split_of = ready_splits(index) | self._assign(index, unsplit, known, user, grouping)
         splits = by_split(index, split_of)
         fold_of = {}
         if self.num_folds is not None:
-            items, decided = pool(splits), memory.updated(kept.recorded or SplitRecord())
+            items, decided = pool(splits), memory
             fold_of = {self.num_folds: self._folds(items, decided.fold_of, grouping)}
             splits |= by_fold(items, fold_of[self.num_folds], str(self.fold))
         if write:

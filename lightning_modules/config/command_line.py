@@ -166,7 +166,19 @@ def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     earlier = [word for word in stored if key_of(word).split(".")[0] not in left_out]
     check_options(earlier, [*folders, *option_folders(earlier)[1:]])
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
-    return [*earlier, *arguments, f"resume={quote(str(run))}", *own]
+    return [*earlier, *_moved(run), *arguments, f"resume={quote(str(run))}", *own]
+
+
+def _moved(run: Path) -> list[str]:
+    """Overrides for the paths of a run's data that lead elsewhere from here than they did then."""
+    path = run / ".hydra" / "config.yaml"
+    if not path.is_file():
+        return []
+    cfg = saved_run.read_config(path)
+    typed = dict(leaves(plain(cfg.data, resolve=False)))
+    saved_run.lead_to_data(cfg, run)
+    meant = leaves(plain(cfg.data, resolve=False))
+    return [f"++data.{'.'.join(k)}={quote(v)}" for k, v in meant if v != typed.get(k)]
 
 
 def _own_folder(run: Path) -> str | None:

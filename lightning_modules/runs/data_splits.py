@@ -27,9 +27,7 @@ SOURCE = ("is_made", "check", "prepare", "read")  # what `datamodules.sources.So
 PLACE_SETTINGS = ("own_folders", "unpacked_dir")
 
 
-def make_splits(
-    cfg: DictConfig, *, record: Path | None = None, extend: bool = False, remembers: bool = True
-) -> Splits:
+def make_splits(cfg: DictConfig, *, record: Path | None = None, remembers: bool = True) -> Splits:
     """The splits that `cfg.data` describes.
 
     They are remembered below the cache, one file for each source and each way to share it out, so
@@ -38,7 +36,6 @@ def make_splits(
     Args:
         cfg: the composed configuration.
         record: of the run or study; see `Splits`.
-        extend: whether images may join it.
         remembers: whether the memory is followed.
     """
     exclude = cfg.data.get("exclude")  # runs saved by earlier versions lack it
@@ -48,7 +45,6 @@ def make_splits(
         exclude=exclude,
         memory=memory_file(cfg) if remembers else None,
         record=record,
-        extend=extend,
         record_key=memory_file(cfg).stem,
         root=source_identity(cfg.data).get("root"),
     )

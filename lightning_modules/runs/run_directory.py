@@ -13,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.errors import shown
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_bytes
+from lightning_modules.runs.run_files import EXCLUDED, RECORD
 
 NEEDED = 1 << 16  # bytes without which no run begins: what Hydra writes
 _made: set[str] = set()  # folders that this process gave a name
-_older: set[Path] = set()  # run directories that existed before this process
+# Run directories that existed before this process, and what was in them.
+_older: dict[Path, set[str]] = {}
 STARTED, FINISHED = "last_started", "last_finished"
 AUDIT = "audit"  # in the folder of a run or study: the audit of its data
 SEARCH = "study.json"  # in a search's folder: its name, its storage, what it is about
@@ -141,7 +143,7 @@ def search_folder(word: str) -> Path | None:
 def register(folder: Path) -> None:
     """Notes, before Hydra writes to a run's folder, whether it was there already."""
     if folder.is_dir() and str(folder) not in _made:
-        _older.add(folder.absolute())
+        _older[folder.absolute()] = {path.name for path in folder.iterdir()} - {"run.log"}
 
 
 def cleanup(folder: Path) -> None:
@@ -152,4 +154,5 @@ def cleanup(folder: Path) -> None:
             folder.parent.rmdir()
         return
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
-    (folder / "run.log").unlink(missing_ok=True)
+    for name in {"run.log", RECORD, EXCLUDED} - _older[folder.absolute()]:
+        (folder / name).unlink(missing_ok=True)

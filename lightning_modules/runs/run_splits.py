@@ -74,10 +74,12 @@ class RunSplits:
                 record = self._copied(entered, index, record) if write else entered.file
         elif entered is not None and not same:
             _say(write, f"This is other data than that of {entered.run}: it is split anew.")
-        extend = record is not None and record.parent == self.study and not same
-        found = make_splits(self.cfg, record=record, extend=extend).apply(
-            index, write=write, find_copies=find_copies
-        )
+        splits = make_splits(self.cfg, record=record)
+        if write and record is not None and record.parent == self.study and not record.is_file():
+            # Before anything is left out, which other trials may have: all share what is kept.
+            every = replace(splits, exclude=None, train_on_all=False)
+            every.apply(index, write=True, find_copies=find_copies)
+        found = splits.apply(index, write=write, find_copies=find_copies)
         if entered is not None and write:
             _warn_of_trained(found, entered, same=same)
         return found

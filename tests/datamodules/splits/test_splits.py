@@ -255,7 +255,7 @@ def test_one_record_serves_all_folds_of_a_study(tmp_path):
     found = index(unsplit=items([0, 1, 2] * 20))
     validated, once = [], b""
     for fold in range(3):
-        splits = Splits(record=record, extend=True, fold=fold, num_folds=3, seed=fold)
+        splits = Splits(record=record, fold=fold, num_folds=3, seed=fold)
         validated += splits.apply(found, write=True).splits["val"]
         once = once or record.read_bytes()
         assert record.read_bytes() == once
@@ -265,16 +265,15 @@ def test_one_record_serves_all_folds_of_a_study(tmp_path):
     assert len(whole.splits["train"]) == 51 and len(whole.splits["val"]) == 9
 
 
-def test_a_trial_with_more_images_extends_the_record_of_its_study(tmp_path):
-    record = tmp_path / "splits.csv"
+def test_what_a_list_leaves_out_is_not_gone(tmp_path):
+    record, listed = tmp_path / "splits.csv", tmp_path / "list.csv"
     found = items([0, 1] * 20)
-    first = Splits(record=record, extend=True).apply(index(unsplit=found[8:]), write=True)
-    second = Splits(record=record, extend=True).apply(index(unsplit=found), write=True)
-    assert not second.new and sum(map(len, second.splits.values())) == 40
+    first = Splits(record=record).apply(index(unsplit=found), write=True)
+    listed.write_text(f"path\n{found[0].group}\n{found[1].group}\n")
+    fewer = Splits(record=record, exclude=listed).apply(index(unsplit=found))
+    assert not fewer.gone and not fewer.new
     for name, members in first.splits.items():
-        assert set(members) <= set(second.splits[name])
-    third = Splits(record=record, extend=True).apply(index(unsplit=found[8:]), write=True)
-    assert third.splits == first.splits and len(read_split_file(record).split_of) == 40
+        assert fewer.splits[name] == [item for item in members if item not in found[:2]]
 
 
 def test_a_record_of_other_images(tmp_path):

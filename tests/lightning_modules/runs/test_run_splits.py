@@ -126,14 +126,27 @@ def test_the_trials_of_a_study_share_a_record(make_run, go_on, photos, homes):
     second, other = make_run("data.fold=1", "data.num_folds=3", name="study/trials/1", study=study)
     assert not (second / "splits.csv").exists()
     of = read_split_file(study / "splits.csv").fold_of[3]
-    for run in (index, other):
-        assert members(run)["val"] <= of.keys()
+    for found in (index, other):  # also the one that came after images joined
+        assert members(found)["train"] | members(found)["val"] == of.keys()
     assert not members(index)["val"] & members(other)["val"]
     # Another process of a trial only reads.
     kept = (study / "splits.csv").read_bytes()
     cfg = saved_config(second)
     again = kept_splits(cfg, second).apply(build(cfg.data.source).read(), write=True)
     assert members(again) == members(other) and (study / "splits.csv").read_bytes() == kept
+
+
+def test_trials_that_leave_out_other_images_share_the_rest(make_run, homes):
+    study, listed = homes / "study", homes / "list.csv"
+    study.mkdir()
+    listed.write_text("path\ncat/000.png\ndog/001.png\n")
+    words = [f"data.exclude={listed}"]
+    _, fewer = make_run(*words, name="study/trials/0", study=study)
+    _, all_of_them = make_run(name="study/trials/1", study=study)
+    left_out = {"cat/000.png", "dog/001.png"}
+    for split, names in members(all_of_them).items():
+        assert members(fewer)[split] == names - left_out
+    assert len({n for names in members(all_of_them).values() for n in names}) == 36
 
 
 def test_trials_that_sweep_over_the_split_keep_their_own(make_run, homes):
@@ -198,6 +211,20 @@ def test_the_words_of_from_run_lead_to_its_images(make_run, homes, monkeypatch):
     (homes / "elsewhere").mkdir()
     monkeypatch.chdir(homes / "elsewhere")
     assert f"++data.root='{homes / 'photos'}'" in expand([f"from_run={run}"])
+
+
+def test_the_words_of_resume_lead_to_its_images(make_run, homes, monkeypatch):
+    monkeypatch.chdir(homes)
+    (homes / "list.csv").write_text("path\ncat/000.png\n")
+    run, _ = make_run("data.root=photos", "data.exclude=list.csv")
+    stored = ["data=image_folder", "data.root=photos", "data.exclude=list.csv"]
+    (run / ".hydra" / "overrides.yaml").write_text("\n".join(f"- {word}" for word in stored))
+    kept = f"++data.exclude='{run / 'exclude.csv'}'"
+    assert expand([f"resume={run}"])[:4] == [*stored, kept]
+    (homes / "elsewhere").mkdir()
+    monkeypatch.chdir(homes / "elsewhere")
+    there = f"++data.root='{homes / 'photos'}'"
+    assert sorted(expand([f"resume={run}"])[3:5]) == sorted([there, kept])
 
 
 def test_the_check_follows_the_record(make_run, photos, compose_config, words, homes):
