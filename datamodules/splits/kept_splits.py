@@ -101,8 +101,8 @@ class KeptSplits:
             DataError: a file cannot be written.
         """
         if self.record is not None:
-            of = {"root": self.root, "key": self.key, "of_run": True}
-            write_split_file(self.record, dataclasses.replace(found, **of))
+            kept = dataclasses.replace(found, root=self.root, key=self.key, of_run=True)
+            write_split_file(self.record, kept)
         if self.memory is not None:
             before = read_memory(self.memory)
             split_of = {image: found.split_of[image] for image in shared}

@@ -26,7 +26,16 @@ from lightning_modules.config.options import (
 from lightning_modules.config.typed_paths import how_to_quote, path_of, take_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.registry import plain
-from lightning_modules.runs import key_of, leaves, quote, removed, run_directory, saved_run, select
+from lightning_modules.runs import (
+    key_of,
+    lead_to_data,
+    leaves,
+    quote,
+    removed,
+    run_directory,
+    saved_run,
+    select,
+)
 
 # What a wrong command line may raise while it is composed.
 COMPOSING = (*USER_ERRORS, HydraException, OmegaConfBaseException)
@@ -176,7 +185,7 @@ def _moved(run: Path) -> list[str]:
         return []
     cfg = saved_run.read_config(path)
     typed = dict(leaves(plain(cfg.data, resolve=False)))
-    saved_run.lead_to_data(cfg, run)
+    lead_to_data(cfg, run)
     meant = leaves(plain(cfg.data, resolve=False))
     return [f"++data.{'.'.join(k)}={quote(v)}" for k, v in meant if v != typed.get(k)]
 

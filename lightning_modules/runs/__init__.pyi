@@ -48,6 +48,7 @@ from .run_directory import update_pointer as update_pointer
 from .run_files import EXCLUDED as EXCLUDED
 from .run_files import RECORD as RECORD
 from .run_files import find_record as find_record
+from .run_files import lead_to_data as lead_to_data
 from .run_records import FAILED as FAILED
 from .run_records import STOPPED as STOPPED
 from .run_records import Record as Record
