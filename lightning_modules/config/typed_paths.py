@@ -20,7 +20,7 @@ from lightning_modules.runs import key_of, leaves, quote
 
 # Keys whose values are paths.
 PATH = re.compile(
-    r"data\.(root|exclude|split\.file|source\.(\w+\.)*(root|file|path|annotations|class_map|classes))"
+    r"data\.(root|exclude|split\.file|source\.(\w+\.)*(root|file|path|table|annotations|class_map|classes))"
     r"|model\.weights|teacher\.\w+\.(run|weights|model\.weights)"
     r"|from_run|resume|outputs_dir|cache_dir|hydra\.(run|sweep)\.dir|out|root"
 )
@@ -53,7 +53,7 @@ def _taken(word: str, *, sweep: bool) -> str:
     if text.startswith("~") and not os.path.lexists(text):
         text = expanded(text)
         word = f"{name}={text}"
-    if not os.path.lexists(text) and _is_understood(text):
+    if _means_itself(text) or (not os.path.lexists(text) and _is_understood(text)):
         return word
     if sweep and "," in text and not os.path.lexists(text):
         return f"{name}={','.join(map(quote, text.split(',')))}"
@@ -67,6 +67,15 @@ def _is_understood(text: str) -> bool:
     except HydraException:
         return False
     return override.is_sweep_override() or not isinstance(override.value(), bool | int | float)
+
+
+def _means_itself(text: str) -> bool:
+    """Whether Hydra reads a text as just this text."""
+    try:
+        override = OverridesParser.create().parse_override(f"key={text}")
+    except HydraException:
+        return False
+    return not override.is_sweep_override() and override.value() == text
 
 
 def expanded(path: str) -> str:

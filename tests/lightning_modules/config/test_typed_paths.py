@@ -39,6 +39,12 @@ def test_a_folder_that_exists_is_meant(here, name):
     assert take_paths([word]) == [word]  # as a run stores it
 
 
+def test_a_plain_name_is_not_quoted(here):
+    (here / "photos").mkdir()
+    for word in ("data.root=photos", f"data.root={here}/photos"):
+        assert take_paths([word]) == [word]
+
+
 NOT_TAKEN = ("a,b", "[x]", "{a:1}", "choice(1,2)")  # lists and sweeps, unless such a folder exists
 
 
@@ -72,9 +78,9 @@ def test_what_hydra_reads_stays(here, word):
     "key",
     [
         "data.root", "data.split.file", "data.exclude", "data.source.annotations", "from_run",
-        "data.source.class_map", "data.source.classes", "model.weights", "teacher.a.run",
-        "teacher.a.weights", "cache_dir", "outputs_dir", "hydra.run.dir", "hydra.sweep.dir",
-        "resume", "+data.root", "++data.source.root",
+        "data.source.table", "data.source.class_map", "data.source.classes",
+        "model.weights", "teacher.a.run", "teacher.a.weights", "cache_dir", "outputs_dir",
+        "hydra.run.dir", "hydra.sweep.dir", "resume", "+data.root", "++data.source.root",
     ],
 )  # fmt: skip
 def test_every_key_of_a_path(here, key):
