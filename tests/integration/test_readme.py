@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ COMPOSED = {
     "run.py experiment=multi_teacher": NETWORK,
     "scripts/download.py taco": NETWORK,
     "scripts/download.py trashnet": NETWORK,
+    "scripts/download.py fashion_mnist": NETWORK,
+    "run.py data=fashion_mnist": NETWORK,
     "run.py data=taco": NETWORK,
     "run.py data=taco data.source.class_map=taco9": NETWORK,
     "run.py data=trashnet": NETWORK,
@@ -95,6 +98,14 @@ RUN = {
     "distillation.aggregation=confidence_weighted": BRIEF,
     "run.py ... distillation.cache=4": "",
     "run.py data=coco data.root=DIR data.source.annotations=instances.json": "",
+    "run.py data=image_folder data.root=photos.zip": BRIEF,
+    "run.py data=image_folder data.root=scans 'data.source.exclude=[drafts,*_mask.png]'": BRIEF,
+    "run.py data=csv data.root=labels.csv": BRIEF,
+    "run.py data=huggingface data.root=STORED": BRIEF,
+    "run.py data=image_folder data.root=scans data.split.file=splits.csv": BRIEF,
+    "run.py data=image_folder data.root=scans 'data.split.groups=\"(patient\\d+)_\"'": BRIEF,
+    "run.py data=image_folder data.root=photos data.exclude=list.csv": BRIEF,
+    "scripts/audit_data.py STUDY": "",
     "scripts/audit_data.py data=...": "",
     "scripts/show_batch.py data=... augment=strong mixing=cutmix": "",
     "run.py augment=randaugment augment.n=2 augment.level=9": "",
@@ -110,6 +121,8 @@ RUN = {
 EXTRAS = {
     "format=openvino": needs_extra("openvino"),
     "quantize_aware": needs_extra("torchao"),
+    "audit_data.py STUDY": needs_extra("cleanlab"),
+    "data=huggingface": needs_extra("pyarrow"),
     "launcher=joblib": needs_extra("hydra_plugins.hydra_joblib_launcher"),
 }
 
@@ -215,10 +228,50 @@ def places(tmp_path_factory):
     draw_folder(root / "photos")
     draw_folder(root / "other", classes=tuple(classes))
     make_detection_set(root / "boxes", whole=True)
+    lists(root / "photos")
+    scans(root / "scans")
     return {
         "root": root, "run": run, "study": found, "photos": root / "photos",
-        "other": root / "other", "boxes": root / "boxes",
+        "other": root / "other", "boxes": root / "boxes", "scans": root / "scans",
     }  # fmt: skip
+
+
+def lists(photos: Path) -> None:
+    """Beside a folder of images: an archive of it, tables of it, and a set stored elsewhere."""
+    root = photos.parent
+    shutil.make_archive(str(photos), "zip", root, photos.name)
+    images = sorted(path.relative_to(photos) for path in photos.rglob("*.*"))
+    names = [path.as_posix() for path in images]
+    labels = "".join(f"photos/{name},{Path(name).parent.name}\n" for name in names)
+    (root / "labels.csv").write_text(f"path,label\n{labels}")
+    (root / "list.csv").write_text(f"path,reason\n{names[0]},corrupt\n")
+    if find_spec("pyarrow") is None:
+        return
+    import pyarrow
+    from pyarrow import parquet
+
+    pictures = [{"bytes": (photos / name).read_bytes(), "path": name} for name in names]
+    columns = {"image": pictures, "label": [Path(name).parent.name for name in names]}
+    (root / "stored").mkdir()
+    parquet.write_table(pyarrow.table(columns), root / "stored" / "train.parquet")
+
+
+def scans(folder: Path) -> None:
+    """Two images of each of nine patients, a list of splits, a folder and a file that are none."""
+    draw_folder(folder.with_name("drawn"))
+    rows = []
+    for image in sorted(folder.with_name("drawn").rglob("*.png")):
+        kind = folder / image.parent.name
+        kind.mkdir(parents=True, exist_ok=True)
+        number = len(list(kind.iterdir()))
+        name = f"patient{number // 2}_{number}.png"
+        shutil.copy(image, kind / name)
+        split = ("train", "val", "test")[number // 2 % 3]
+        rows.append(f"{kind.name}/{name},{split}\n")
+    folder.with_name("splits.csv").write_text(f"image,split\n{''.join(rows)}")
+    (folder / "drafts").mkdir()
+    shutil.copy(image, folder / "drafts")
+    shutil.copy(image, kind / "0_mask.png")
 
 
 def homes(patch: pytest.MonkeyPatch, root: Path, outputs: Path) -> None:
@@ -241,6 +294,15 @@ def meant(command: str, places: dict[str, Path], folder: Path) -> list[str]:
         "data=...": ["data=synthetic"], "...": [f"+teacher.a.run={run}"],
         "data.root=photos": [f"data.root={places['photos']}"],
         "data.root=other": [f"data.root={places['other']}"],
+        "data.root=scans": [f"data.root={places['scans']}"],
+        "data.root=STORED": [f"data.root={places['root'] / 'stored'}"],
+        **{
+            f"{key}={name}": [f"{key}={places['root'] / name}"]
+            for key, name in (
+                ("data.root", "photos.zip"), ("data.root", "labels.csv"),
+                ("data.split.file", "splits.csv"), ("data.exclude", "list.csv"),
+            )
+        },
         "data.root=DIR": [f"data.root={places['boxes']}"],
         "+teacher.a.run=DIR": [f"+teacher.a.run={run}"],
         "+teacher.b.run=DIR": [f"+teacher.b.run={run}"],
