@@ -101,6 +101,7 @@ def homes(tmp_path, monkeypatch):
     """Sends outputs, cache and data of this process and its children below tmp_path."""
     for name in ("OUTPUTS", "CACHE", "DATA", "FOUND"):
         monkeypatch.setenv(f"MODEL_DIET_{name}", str(tmp_path / name.lower()))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # left there by its client
     return tmp_path
 
 

@@ -43,6 +43,7 @@ def test_a_teacher_sees_what_workers_mixed(homes, folder):
     assert same(alone, helped)
 
 
+@pytest.mark.slow
 def test_autoaugment_without_torchvision_is_one_sentence(homes, folder):
     done = run_command(
         "run.py", *WORDS, f"data.root={folder}", "augment=autoaugment",

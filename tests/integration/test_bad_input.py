@@ -160,6 +160,7 @@ def test_annotation_files(homes, tmp_path, monkeypatch, content, sentence):
     assert sentence in refused_before_torch(*typed, homes=homes, monkeypatch=monkeypatch)
 
 
+@pytest.mark.slow
 def test_weights_of_another_shape_name_the_keys(homes, folder):
     torch.save({"features.init_block.conv.weight": torch.zeros(8, 3, 3, 3)}, homes / "w.pth")
     found = refused(
@@ -190,6 +191,7 @@ def test_a_truncated_image_is_skipped_on_demand(homes, folder):
     assert "train/red/3.png" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number(homes, folder):
     words = ["data=image_folder", f"data.root={folder}", "data.image_size=32", "data.batch_size=6"]
     done = run_command(

@@ -33,6 +33,7 @@ def read(run):
     return json.loads((run / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_bare_command_runs_on_drawn_data(homes):
     done = run_command("run.py", "debug=fast", "data.source.scenes=40")
     run = the_run(homes)
@@ -100,6 +101,7 @@ def test_train_then_compress_the_last_run_then_evaluate(homes, folder):
     assert f"{metrics['val/f1/green']:.3f}" in row
 
 
+@pytest.mark.slow
 def test_a_chain_of_train_and_tucker_in_one_command(homes, folder):
     done = start(folder, "model=squeezenet", "+compression=tucker", "compression.tucker.rounds=2")
     metrics = read(the_run(homes))
@@ -139,6 +141,7 @@ def test_two_teachers_one_named_and_one_trained_on_the_way(homes, folder):
     assert json.loads((homes / "again" / "teachers.json").read_text()) == noted
 
 
+@pytest.mark.slow
 def test_the_best_epoch_can_be_kept(homes, folder):
     start(folder, "model.units=[1,1,1]", "trainer.max_epochs=4", "trainer.keep=best")
     run = the_run(homes)

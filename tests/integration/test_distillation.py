@@ -50,6 +50,7 @@ def weights(run):
     return hashlib.sha256((run / "model" / "weights.safetensors").read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_stored_logits_make_the_same_student_as_live_teachers(homes, folder, teachers):
     aggregation = "distillation.aggregation=confidence_weighted"
     words = [*teachers, aggregation, "+teacher.b.temperature=2"]
@@ -165,6 +166,7 @@ def own(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
+@pytest.mark.slow
 def test_terms_and_an_aggregation_of_ones_own(homes, folder, teachers, own):
     run = homes / "run"
     words = [

@@ -32,6 +32,7 @@ def _run(root: Path, *words: str) -> Path:
     return next((root.parent / "outputs").glob("*/*_image_folder"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "darwin", reason="its names are UTF-8")
 def test_names_that_are_not_utf8_are_read_and_shown_escaped(homes):
     root = homes / "photos"

@@ -96,6 +96,7 @@ def test_csv_and_tensorboard_have_all_stages_of_a_run(homes, folder):
     assert not (run / "wandb").exists()
 
 
+@pytest.mark.slow
 def test_loggers_from_outside_by_target_and_by_name(homes, folder, outside):
     words = [*SMALL, f"data.root={folder}", "debug=fast", "pictures=false", "logger=[csv,lines]"]
     mine = ["+logger.mine._target_=outside_lines.Lines", "+logger.mine.file=mine.jsonl"]
@@ -114,6 +115,7 @@ def test_loggers_from_outside_by_target_and_by_name(homes, folder, outside):
         assert final["val/f1"] == metrics["val/f1"] and final["cost/macs"] == metrics["cost/macs"]
 
 
+@pytest.mark.slow
 @needs_extra("mlflow")
 def test_a_run_that_crashes_has_failed_in_mlflow(homes, folder):
     from mlflow.tracking import MlflowClient

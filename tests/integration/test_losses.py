@@ -27,6 +27,7 @@ def figures(run):
     return json.loads((run / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_auxiliary_losses_leave_no_trace_in_what_is_shipped(homes, folder):
     run = homes / "run"
     run_command(

@@ -17,6 +17,7 @@ SMALL = ["data=image_folder", "data.image_size=32", "data.batch_size=8", "logger
          "pictures=false", "report=false", "latency.backend=null"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_folder_as_it_is_typed(homes, monkeypatch):
     monkeypatch.setenv("HOME", str(homes))
     root = draw_folder(homes / "été, it's (1) #&[2]", train=4, val=2)

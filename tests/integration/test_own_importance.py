@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from lightning_modules.networks import load_network
 from tests.conftest import run_command
 
@@ -24,6 +26,7 @@ SMALL = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_named_on_the_command_line_and_not_needed_to_load_the_run(homes, monkeypatch):
     (homes / "own_criterion.py").write_text(OWN)
     monkeypatch.setenv("PYTHONPATH", str(homes))  # of the commands, not of this process

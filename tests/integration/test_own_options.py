@@ -71,6 +71,7 @@ def own(homes, monkeypatch) -> Path:
     return homes / "my_conf"
 
 
+@pytest.mark.slow
 def test_options_of_ones_own_go_through_a_run(homes, own):
     chosen = ["--config-dir", str(own), "model=mine", "+teacher=wide", "+compression=unbias"]
     rare = "{_target_: own_parts.rare}"

@@ -122,6 +122,7 @@ def test_a_saved_step_of_ones_own_runs_where_the_command_names_it(own_run, homes
     assert [entry["step"] for entry in entries] == ["own_steps.Unbias"] * 2
 
 
+@pytest.mark.slow
 def test_a_rule_of_ones_own_ranks_the_layers_of_a_run(homes, own_steps):
     run = homes / "run"
     words = ["+compression=svd", "compression.svd.ranks={_target_: own_steps.Quarter}",

@@ -77,6 +77,7 @@ def test_resume_last_with_more_epochs(homes, folder):
     assert "is finished" in again.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_continue(homes, folder):
     run = homes / "stopped"
     said = stop_when(run, folder, stage="00_train,0", epoch=1, by=signal.SIGINT)

@@ -15,6 +15,8 @@ from lightning_modules.runs import read_metrics
 from tests.conftest import ROOT, needs_extra, run_command
 from tests.lightning_modules.runs.documented import undocumented
 
+pytestmark = pytest.mark.slow  # a run with two steps comes first
+
 PERSON = "somebody-who-trained-it"
 WORDS = [
     "model=shufflenet_g3", "model.units=[1,1,1]", "model.width=0.08", "model.groups=2",

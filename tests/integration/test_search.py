@@ -51,6 +51,7 @@ def test_a_search_with_limits_is_continued_by_its_command(homes, folder):
         assert part in told, part
 
 
+@pytest.mark.slow
 def test_trials_end_early_and_failures_are_said(homes, folder):
     words = [
         *SEARCH, f"data.root={folder}", "model.units=[1,1,1]", "trainer.max_epochs=4",

@@ -40,6 +40,7 @@ def stored(folder, homes):
     return homes
 
 
+@pytest.mark.slow
 @needs_extra("pyarrow")
 def test_a_table_is_trained_on_and_parquet_files_are_evaluated(stored, homes):
     said = run_command("run.py", "data=csv", f"data.root={homes / 'labels.csv'}", *QUICK).stdout
