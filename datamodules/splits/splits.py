@@ -276,6 +276,11 @@ def _refuse_untrainable(index: Index) -> None:
 
 
 def _tell_changes(new: Sequence[str], gone: Sequence[str]) -> None:
-    joined = f"{len(new)} images joined and are left out (the first: {new[0]})" if new else ""
-    went = f"{len(gone)} of its images are gone (the first: {gone[0]})" if gone else ""
-    log.warning("Since this run: %s.", shown(", and ".join(filter(None, (joined, went)))))
+    said = []
+    if new:
+        images = "1 image joined and is" if len(new) == 1 else f"{len(new)} images joined and are"
+        said.append(f"{images} left out (the first: {new[0]})")
+    if gone:
+        are = "is" if len(gone) == 1 else "are"
+        said.append(f"{len(gone)} of its images {are} gone (the first: {gone[0]})")
+    log.warning("Since this run: %s.", shown(", and ".join(said)))

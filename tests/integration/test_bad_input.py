@@ -109,7 +109,11 @@ SLOW = pytest.mark.slow  # each of them builds a network
             "auxiliary.classifiers.at=features.stage7: The network has no module",
             marks=SLOW,
         ),
-        (["optimizer.lr_factors={body.outptu:2}"], "'body.outptu'; the nearest names are body.out"),
+        pytest.param(
+            ["optimizer.lr_factors={body.outptu:2}"],
+            "'body.outptu'; the nearest names are body.out",
+            marks=SLOW,
+        ),
         pytest.param(
             ["callbacks=freeze", "callbacks.freeze.patterns=[body.featurs]"],
             "are body.features",

@@ -70,6 +70,7 @@ def outside(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
+@pytest.mark.slow
 @needs_extra("tensorboard")
 def test_csv_and_tensorboard_have_all_stages_of_a_run(homes, folder):
     words = [*SMALL, f"data.root={folder}", "+compression=tucker", "logger=[csv,tensorboard]"]

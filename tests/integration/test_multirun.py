@@ -3,10 +3,13 @@
 import csv
 import statistics
 
+import pytest
+
 from tests.conftest import run_command
 from tests.integration.test_commands import SMALL, read
 
 
+@pytest.mark.slow
 def test_seeds_and_a_key_end_with_mean_and_spread(homes, folder):
     done = run_command(
         "run.py", "-m", *SMALL, f"data.root={folder}", "model.units=[1,1,1]",

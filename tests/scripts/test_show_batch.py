@@ -117,4 +117,4 @@ def test_of_a_run_the_images_of_its_own_splits(saved, folder, monkeypatch, caplo
     )
     show_batch.main([str(saved), "--split", "val", "--columns", "25", "--rows", "1"])
     assert len(shown) == len(kept.splits["val"]) == 18
-    assert "1 images joined and are left out (the first: val/red/joined.png)" in caplog.text
+    assert "1 image joined and is left out (the first: val/red/joined.png)" in caplog.text

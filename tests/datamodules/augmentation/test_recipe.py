@@ -272,12 +272,9 @@ def test_conversions_are_refused_when_they_show(backend, transform):
         recipe(NOISE, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("backend", "other"),
-    [
-        ("albumentations", "torchvision"),
-        pytest.param("torchvision", "albumentations", marks=pytest.mark.slow),
-    ],
+    ("backend", "other"), [("albumentations", "torchvision"), ("torchvision", "albumentations")]
 )
 def test_only_the_backend_s_library_is_imported(backend, other):
     code = (
