@@ -88,7 +88,11 @@ SLOW = pytest.mark.slow  # each of them builds a network
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["model=timm", "model.name=resnet50x"], "timm has no network 'resnet50x'; did you mean"),
+        pytest.param(
+            ["model=timm", "model.name=resnet50x"],
+            "timm has no network 'resnet50x'; did you mean",
+            marks=SLOW,
+        ),
         pytest.param(
             ["model=vit", "data.image_size=72"],
             "vit_b_16 takes square images with sides that are",

@@ -112,7 +112,11 @@ def test_projections_train_resume_and_are_never_shipped(homes, folder, teachers)
             "student: The network has no module 'features.stage9'",
             marks=pytest.mark.slow,
         ),
-        ("{features.stage2: fc}", "the student gives N x 120 x 2 x 2, the teacher N x 3: no"),
+        pytest.param(
+            "{features.stage2: fc}",
+            "the student gives N x 120 x 2 x 2, the teacher N x 3: no",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_modules_that_cannot_be_compared(homes, folder, teachers, features, sentence):

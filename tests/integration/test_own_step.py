@@ -90,6 +90,7 @@ def own_run(homes, own_steps):
     return homes / "run"
 
 
+@pytest.mark.slow
 def test_a_step_of_ones_own_from_the_command_line_to_the_saved_run(own_run, homes, monkeypatch):
     (entry,) = json.loads((own_run / "model" / "recipe.json").read_text())["entries"]
     assert entry["step"] == "own_steps.Unbias" and len(entry["plan"]["layers"]) == 1
@@ -164,6 +165,7 @@ def test_a_step_of_ones_own_says_what_it_takes(
     assert str(refusal.value) == sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

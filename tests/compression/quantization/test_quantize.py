@@ -151,6 +151,7 @@ def test_excluded_layers_stay_floating(network, batches, exported):
         excluded_layers(exported, ["thrid"])
 
 
+@pytest.mark.slow
 def test_sensitive_layers_stay_floating(network, batches, exported, tmp_path, monkeypatch):
     """Those that alone change the logits most are kept, and no more than needed."""
     images = torch.cat([images for images, _ in batches])
