@@ -93,3 +93,12 @@ def _build_and_rename(folder: Path, build: Callable[[Path], None]) -> None:
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def file_state(path: str) -> tuple[str, tuple[int, int, int] | None]:
+    """Where a file is, and what changes with its content; None where there is none."""
+    file = Path(path)
+    status = file.stat() if file.exists() else None
+    # The time of the last change is set by the system: a copy with an old date is noticed.
+    state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
+    return str(file.absolute()), state

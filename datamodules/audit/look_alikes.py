@@ -34,7 +34,7 @@ from datamodules.audit.similarity import (
 )
 from datamodules.decoding import decode_crops
 from datamodules.errors import DataError
-from datamodules.files import build_once
+from datamodules.files import build_once, file_state
 from datamodules.sources import Item
 from datamodules.workers import map_in_processes, report_progress
 
@@ -89,11 +89,8 @@ def _key(items: Sequence[Item]) -> str:
     """Changes with whatever changes the pictures."""
     digest = hashlib.sha256(repr(FORMAT_VERSION).encode())
     for path, group in groupby(items, key=lambda item: item.path):
-        file = Path(path)
-        status = file.stat() if file.exists() else None
-        state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
         boxes = [(item.group, item.box) for item in group]
-        digest.update(repr((str(file.absolute()), state, boxes)).encode())
+        digest.update(repr((*file_state(path), boxes)).encode())
     return digest.hexdigest()[:16]
 
 

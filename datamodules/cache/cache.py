@@ -30,7 +30,7 @@ from datamodules.decoding import (
 )
 from datamodules.decoding.levels import ALL_BITS
 from datamodules.errors import DataError
-from datamodules.files import build_once
+from datamodules.files import build_once, file_state
 from datamodules.schema import Size
 from datamodules.sources import Box, Item
 from datamodules.workers import map_in_processes, report_progress
@@ -184,13 +184,9 @@ def _key(items: Sequence[Item], size: Size, resize_mode: ResizeMode, levels: Lev
     settings = (FORMAT_VERSION, PIL.__version__, size, resize_mode, levels)
     digest = hashlib.sha256(repr(settings).encode())
     for path, group in groupby(items, key=lambda item: item.path):
-        file = Path(path)
-        # A listed file that is absent is found when it is decoded.
-        status = file.stat() if file.exists() else None
-        # The time of the last change is set by the system: a copy with an old date is noticed.
-        state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
         boxes = [(item.box, item.size) for item in group]
-        digest.update(repr((str(file.absolute()), state, boxes)).encode())
+        # A listed file that is absent is found when it is decoded.
+        digest.update(repr((*file_state(path), boxes)).encode())
     return digest.hexdigest()[:16]
 
 

@@ -20,7 +20,8 @@ from lightning_modules.runs import key_of, leaves, quote
 
 # Keys whose values are paths.
 PATH = re.compile(
-    r"data\.(root|exclude|split\.file|source\.(\w+\.)*(root|file|path|table|annotations|class_map|classes))"
+    r"data\.(root|exclude|split\.file"
+    r"|source\.(\w+\.)*(root|file|path|table|annotations|class_map|classes))"
     r"|model\.weights|teacher\.\w+\.(run|weights|model\.weights)"
     r"|from_run|resume|outputs_dir|cache_dir|hydra\.(run|sweep)\.dir|out|root"
 )
