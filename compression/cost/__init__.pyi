@@ -11,5 +11,8 @@ from .macs import network_cost as network_cost
 from .meta_pass import forward_shapes as forward_shapes
 from .meta_pass import layer_calls as layer_calls
 from .meta_pass import meta_copy as meta_copy
+from .meta_pass import observed_pass as observed_pass
+from .meta_pass import output_shape as output_shape
+from .meta_pass import runnable_copy as runnable_copy
 from .profile import Profile as Profile
 from .profile import profile_network as profile_network

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from compression.cost.meta_pass import forward_shapes, meta_copy
+from compression.cost.meta_pass import observed_pass
 
 
 def activation_bytes(network: nn.Module, image_size: int | Sequence[int]) -> int:
@@ -22,10 +22,7 @@ def activation_bytes(network: nn.Module, image_size: int | Sequence[int]) -> int
     Raises:
         CompressionError: a size that the network cannot take.
     """
-    copy = meta_copy(network)
-    with watch_memory(copy) as memory:
-        forward_shapes(copy, image_size)
-    return memory.peak
+    return observed_pass(network, image_size, watch_memory).peak
 
 
 @contextmanager

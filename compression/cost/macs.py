@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from compression.cost.conventions import count_as_leaderboard, count_as_standard
-from compression.cost.meta_pass import float_dtype, forward_shapes, meta_copy
+from compression.cost.meta_pass import float_dtype, meta_copy, observed_pass
 from compression.errors import CompressionError
 
 CONVENTIONS = {"standard": count_as_standard, "leaderboard2021": count_as_leaderboard}
@@ -50,9 +50,7 @@ def macs_per_layer(
         raise CompressionError(
             f"Unknown MAC convention {convention!r}; there are {' and '.join(CONVENTIONS)}."
         )
-    copy = meta_copy(network)
-    with CONVENTIONS[convention](copy) as counts:
-        forward_shapes(copy, image_size)
+    counts = observed_pass(network, image_size, CONVENTIONS[convention])
     return {name: macs for name, macs in counts.items() if macs}
 
 

@@ -1,46 +1,98 @@
-"""A pass of a network without values, on the meta device: shapes can be followed for free."""
+"""A pass of a network that is only looked at: without values where the network lets itself be.
+
+On the meta device shapes are followed for free. A network that reads a value in its `forward`, or
+makes tensors there, cannot run so; a copy of it is run on the processor instead.
+"""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from compression.errors import CompressionError
+from compression.outputs import main_output
 from compression.schema import height_width
+
+T = TypeVar("T")
 
 
 def meta_copy(network: nn.Module) -> nn.Module:
-    """`network` with every parameter and buffer on the meta device, frozen, in eval mode.
+    """`network` with every tensor of its own on the meta device, frozen, in eval mode.
 
     The given network is neither moved nor changed, and its weights are never copied.
     """
-    # deepcopy takes what its memo already holds, so the tensors are swapped while it walks.
-    memo: dict[int, Tensor] = {}
-    for parameter in network.parameters():
-        # Frozen: PyTorch's counter fails on a parameter that is passed from module to module.
-        twin = torch.empty_like(parameter, device="meta")
-        memo[id(parameter)] = nn.Parameter(twin, requires_grad=False)
-    for buffer in network.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(network, memo).eval()
+    return _copy(network, lambda tensor: torch.empty_like(tensor, device="meta"))
+
+
+def runnable_copy(network: nn.Module, image_size: int | Sequence[int]) -> nn.Module:
+    """The cheapest frozen copy in eval mode that takes an image: on meta, else on the processor.
+
+    Raises:
+        CompressionError: the network cannot take images of that size.
+    """
+    return observed_pass(network, image_size, nullcontext)
+
+
+def observed_pass(
+    network: nn.Module,
+    image_size: int | Sequence[int],
+    observe: Callable[[nn.Module], AbstractContextManager[T]],
+) -> T:
+    """Pass one image through the cheapest copy that can run, and give what was seen of it.
+
+    Args:
+        network: stays as it is.
+        image_size: an int or [height, width] in pixels.
+        observe: given the copy, a context that is entered around the pass; called anew where the
+            copy on meta cannot run. `nullcontext` gives the copy itself.
+
+    Raises:
+        CompressionError: the network cannot take images of that size.
+    """
+    twin = meta_copy(network)
+    try:
+        with observe(twin) as seen:
+            forward_shapes(twin, image_size)
+    except CompressionError:
+        twin = _real_copy(network)
+        with observe(twin) as seen:
+            forward_shapes(twin, image_size)
+    return seen
+
+
+def output_shape(network: nn.Module, image_size: int | Sequence[int]) -> torch.Size:
+    """The shape of the logits of one image; the network stays as it is.
+
+    Raises:
+        CompressionError: the network cannot take images of that size.
+    """
+    try:
+        return forward_shapes(meta_copy(network), image_size)
+    except CompressionError:
+        return forward_shapes(_real_copy(network), image_size)
 
 
 def forward_shapes(network: nn.Module, image_size: int | Sequence[int]) -> torch.Size:
-    """Pass one image without values through a network on the meta device; the output's shape.
+    """Pass one image through a network where it lies, on meta without values; the logits' shape.
 
     Raises:
         CompressionError: the network cannot take images of that size.
     """
     height, width = height_width(image_size)
+    device = next((p.device for p in network.parameters()), torch.device("meta"))
     # Floating pixels suit a network that normalises by itself and one that does not.
-    image = torch.empty(1, 3, height, width, dtype=float_dtype(network), device="meta")
+    image = torch.zeros(1, 3, height, width, dtype=float_dtype(network), device=device)
     try:
         with torch.no_grad():
-            return network(image).shape
-    except (RuntimeError, ValueError, AssertionError) as error:
+            return main_output(network(image)).shape
+    except CompressionError:
+        raise
+    except Exception as error:  # whatever the network's own code raises
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise CompressionError(
             f"The network cannot take images of {height} x {width} pixels: {reason}."
@@ -49,20 +101,56 @@ def forward_shapes(network: nn.Module, image_size: int | Sequence[int]) -> torch
 
 def layer_calls(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, list[torch.Size]]:
     """The shapes of a module's inputs, 1 x C x H x W, call by call; of all that are called."""
-    twin = meta_copy(network)
-    shapes: dict[str, list[torch.Size]] = {}
-
-    def remember(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if inputs and isinstance(inputs[0], Tensor):
-            shapes.setdefault(name, []).append(inputs[0].shape)
-
-    for name, module in twin.named_modules():
-        module.register_forward_pre_hook(partial(remember, name))
-    forward_shapes(twin, image_size)
-    return shapes
+    return observed_pass(network, image_size, _InputShapes)
 
 
 def float_dtype(network: nn.Module) -> torch.dtype:
     """Of its floating parameters; float32 where it has none."""
     floating = (p.dtype for p in network.parameters() if p.is_floating_point())
     return next(floating, torch.float32)
+
+
+class _InputShapes(AbstractContextManager[dict[str, list[torch.Size]]]):
+    def __init__(self, network: nn.Module) -> None:
+        self.shapes: dict[str, list[torch.Size]] = {}
+        for name, module in network.named_modules():
+            module.register_forward_pre_hook(partial(self._remember, name))
+
+    def __enter__(self) -> dict[str, list[torch.Size]]:
+        return self.shapes
+
+    def __exit__(self, *_: object) -> None:
+        """The copy is thrown away with its hooks."""
+
+    def _remember(self, name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            self.shapes.setdefault(name, []).append(inputs[0].shape)
+
+
+def _copy(network: nn.Module, twin_of: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy whose tensors are those that `twin_of` makes, plain attributes of modules included."""
+    # deepcopy takes what its memo already holds, so the tensors are swapped while it walks.
+    memo: dict[int, Any] = {}
+    for module in network.modules():
+        for tensor in tree_leaves(vars(module)):
+            if isinstance(tensor, Tensor) and id(tensor) not in memo:
+                memo[id(tensor)] = _as_kind(tensor, twin_of(tensor.detach()))
+    return copy.deepcopy(network, memo).eval()
+
+
+def _as_kind(tensor: Tensor, twin: Tensor) -> Tensor:
+    # Frozen: PyTorch's counter fails on a parameter that is passed from module to module.
+    is_parameter = isinstance(tensor, nn.Parameter)
+    return nn.Parameter(twin, requires_grad=False) if is_parameter else twin
+
+
+def _real_copy(network: nn.Module) -> nn.Module:
+    """On the processor; where the network has no values, with random ones."""
+
+    def filled(tensor: Tensor) -> Tensor:
+        if not tensor.is_meta:
+            return tensor.clone().cpu()
+        made = torch.empty_like(tensor, device="cpu")
+        return made.uniform_(0.01, 0.1) if made.is_floating_point() else made.zero_()
+
+    return _copy(network, filled)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compression.cost.activations import watch_memory
+from compression.cost.activations import Memory, watch_memory
 from compression.cost.conventions import count_as_leaderboard, count_as_standard
-from compression.cost.meta_pass import forward_shapes, meta_copy
+from compression.cost.meta_pass import observed_pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +37,21 @@ def profile_network(network: nn.Module, image_size: int | Sequence[int]) -> Prof
     Raises:
         CompressionError: the network cannot take images of that size.
     """
-    copy = meta_copy(network)
-    with (
-        count_as_standard(copy) as standard,
-        count_as_leaderboard(copy) as leaderboard,
-        _record_shapes(copy) as shapes,
-        watch_memory(copy) as memory,
-    ):
-        forward_shapes(copy, image_size)
-    macs = {"standard": standard, "leaderboard2021": leaderboard}
+    shapes, macs, memory = observed_pass(network, image_size, _observe)
     return Profile(shapes=shapes, macs=macs, activation_bytes=memory.peak)
+
+
+@contextmanager
+def _observe(
+    network: nn.Module,
+) -> Iterator[tuple[dict[str, torch.Size], dict[str, Counter[str]], Memory]]:
+    with (
+        count_as_standard(network) as standard,
+        count_as_leaderboard(network) as leaderboard,
+        _record_shapes(network) as shapes,
+        watch_memory(network) as memory,
+    ):
+        yield shapes, {"standard": standard, "leaderboard2021": leaderboard}, memory
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from compression.cost import Geometry, forward_shapes, meta_copy, network_cost
+from compression.cost import Geometry, meta_copy, network_cost, output_shape
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate, find_candidates, find_layers
 from compression.factorization.decomposition import Decomposition, fill
@@ -224,7 +224,7 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
     ) -> None:
         """Some networks read their layers' weights and settings instead of calling them."""
         try:
-            forward_shapes(self.restructure(meta_copy(network), plan), context.image_size)
+            output_shape(self.restructure(meta_copy(network), plan), context.image_size)
         except (AttributeError, TypeError, CompressionError) as error:
             reason = str(error).rstrip(".")
             raise CompressionError(

@@ -7,7 +7,7 @@ from itertools import takewhile
 import torch
 from torch import nn
 
-from compression.cost import forward_shapes, meta_copy
+from compression.cost import forward_shapes, runnable_copy
 from compression.pruning.channel_budget import ChannelBudget, Counts
 from compression.pruning.channel_groups import ChannelGroup
 from compression.pruning.cutting import set_shapes
@@ -26,7 +26,8 @@ class ShapeTrial:
     def __init__(
         self, network: nn.Module, budget: ChannelBudget, image_size: Sequence[int]
     ) -> None:
-        self.bare, self.budget, self.image_size = meta_copy(network), budget, image_size
+        self.bare = runnable_copy(network, image_size)
+        self.budget, self.image_size = budget, image_size
         self.output_shape = forward_shapes(self.bare, image_size)
 
     def copy(self) -> "ShapeTrial":

@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from compression.cost import forward_shapes, meta_copy
+from compression.cost import observed_pass
 from compression.pruning import layer_rules, layout_rules  # noqa: F401 - they add their rules
 from compression.pruning.rules import propagate
 from compression.pruning.trace import Trace, Tracer
@@ -39,30 +39,26 @@ def trace_channels(network: nn.Module, image_size: int | Sequence[int]) -> Trace
     Raises:
         CompressionError: the network cannot take images of that size.
     """
-    copy = meta_copy(network)
+    return observed_pass(network, image_size, _trace).trace
+
+
+@contextmanager
+def _trace(copy: nn.Module) -> Iterator[Tracer]:
+    """Follow what a forward pass inside `with` does with channels; those of outputs must stay."""
     tracer = Tracer(copy)
-    # The attention kernels as the products that they stand for.
-    with (
-        inside(copy, tracer.where),
-        sdpa_kernel(SDPBackend.MATH),
-        _Dispatch(tracer),
-        torch.no_grad(),
-    ):
-        output = _forward(copy, image_size)
-    for label_map in tracer.label_maps(output):
-        tracer.trace.freeze(label_map)
-    return tracer.trace
 
+    def keep_outputs(_: nn.Module, __: Any, output: Any) -> None:
+        for tensor in tree_leaves(output):
+            for label_map in tracer.label_maps(tensor):
+                tracer.trace.freeze(label_map)
 
-def _forward(copy: nn.Module, image_size: int | Sequence[int]) -> Tensor:
-    """The logits of one image without values."""
-    kept: list[Tensor] = []
-    hook = copy.register_forward_hook(lambda _, __, output: kept.append(output))
+    hook = copy.register_forward_hook(keep_outputs)
     try:
-        forward_shapes(copy, image_size)
+        # The attention kernels as the products that they stand for.
+        with inside(copy, tracer.where), sdpa_kernel(SDPBackend.MATH), _Dispatch(tracer):
+            yield tracer
     finally:
         hook.remove()
-    return kept[-1]
 
 
 @contextmanager

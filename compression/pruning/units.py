@@ -12,7 +12,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from compression.cost import forward_shapes, macs_per_layer, meta_copy
+from compression.cost import forward_shapes, macs_per_layer, runnable_copy
 from compression.errors import CompressionError
 
 
@@ -184,7 +184,7 @@ def _parents(names: list[str]) -> list[list[str]]:
 
 def _shape_keeping(network: nn.Module, image_size: int | Sequence[int]) -> set[str]:
     """Names of the modules that map one tensor to one of the same shape, whenever called."""
-    copy = meta_copy(network)
+    copy = runnable_copy(network, image_size)
     same: dict[str, bool] = {}
     names = {module: name for name, module in copy.named_modules()}
 

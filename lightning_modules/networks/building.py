@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 from torch.overrides import TorchFunctionMode
 
-from compression.cost import forward_shapes, meta_copy
+from compression.cost import output_shape
 from compression.errors import CompressionError
 from compression.schema import height_width
 from lightning_modules.errors import ConfigError
@@ -153,7 +153,7 @@ def _name(node: Mapping[str, Any]) -> str:
 def _check_images(network: Network, node: Mapping[str, Any]) -> None:
     name = _name(node)
     try:
-        shape = tuple(forward_shapes(meta_copy(network), network.image_size))
+        shape = tuple(output_shape(network, network.image_size))
     except CompressionError as error:
         raise ConfigError(
             f"model {name}: {str(error).rstrip('.')}; give another data.image_size, or let the "

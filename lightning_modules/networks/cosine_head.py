@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compression.cost import forward_shapes, meta_copy
+from compression.cost import forward_shapes, runnable_copy
 from lightning_modules.errors import ConfigError
 
 EPSILON = 1e-6  # least norm; half precision still holds it
@@ -65,7 +65,7 @@ def put_cosine_head(
 
 def _last_layer(network: nn.Module, image_size: tuple[int, int]) -> tuple[str, nn.Module]:
     """Name and module of what gives the logits, found by passing an image without values."""
-    copy = meta_copy(network)
+    copy = runnable_copy(network, image_size)
     calls: list[tuple[nn.Module, Any]] = []
     for module in copy.modules():
         module.register_forward_hook(lambda module, _, output: calls.append((module, output)))

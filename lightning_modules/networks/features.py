@@ -1,6 +1,7 @@
 """`Features`: what chosen modules of a network give, seen by forward hooks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from types import TracebackType
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from compression.cost import forward_shapes, meta_copy
+from compression.cost import observed_pass
 from compression.errors import CompressionError
 from lightning_modules.errors import ConfigError
 
@@ -91,6 +92,14 @@ def has_module(network: nn.Module, path: str) -> bool:
     return any(name in _names(path) for name, _ in network.named_modules() if name)
 
 
+@contextmanager
+def _output_shapes(paths: list[str], network: nn.Module) -> Iterator[dict[str, torch.Size]]:
+    shapes: dict[str, torch.Size] = {}
+    with Features(network, paths) as features:
+        yield shapes
+        shapes |= {path: output.shape for path, output in features.outputs.items()}
+
+
 def _names(path: str) -> tuple[str, str]:
     return path, f"body.{path}"
 
@@ -104,15 +113,13 @@ def feature_shapes(
         ConfigError: no such module, or it gives no tensor, or the network does not use it.
         CompressionError: the network cannot take images of that size.
     """
-    copy, paths = meta_copy(network), list(paths)
-    with Features(copy, paths) as features:
-        try:
-            forward_shapes(copy, image_size)
-        except CompressionError as error:
-            if isinstance(error.__cause__, ConfigError):  # of a hook: it names the module
-                raise error.__cause__ from None
-            raise
-        shapes = {path: output.shape for path, output in features.outputs.items()}
+    paths = list(paths)
+    try:
+        shapes = observed_pass(network, image_size, partial(_output_shapes, paths))
+    except CompressionError as error:
+        if isinstance(error.__cause__, ConfigError):  # of a hook: it names the module
+            raise error.__cause__ from None
+        raise
     unused = [path for path in paths if path not in shapes]
     if unused:
         raise ConfigError(
