@@ -5,9 +5,11 @@ makes tensors there, cannot run so; a copy of it is run on the processor instead
 """
 
 import copy
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -19,6 +21,8 @@ from compression.outputs import main_output
 from compression.schema import height_width
 
 T = TypeVar("T")
+# Code that is no network's own: what it says of a failure is said by the line that called it.
+PLAIN = ("torch.", "compression.", "lightning_modules.networks.network")
 
 
 def meta_copy(network: nn.Module) -> nn.Module:
@@ -93,15 +97,25 @@ def forward_shapes(network: nn.Module, image_size: int | Sequence[int]) -> torch
     except CompressionError:
         raise
     except Exception as error:  # whatever the network's own code raises
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise CompressionError(
-            f"The network cannot take images of {height} x {width} pixels: {reason}."
+            f"The network cannot take images of {height} x {width} pixels: {_reason(error)}."
         ) from error
 
 
 def layer_calls(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, list[torch.Size]]:
     """The shapes of a module's inputs, 1 x C x H x W, call by call; of all that are called."""
     return observed_pass(network, image_size, _InputShapes)
+
+
+def _reason(error: Exception) -> str:
+    """An error's own words, and the line of the network's code that they come from."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if not frame.f_globals.get("__name__", "").startswith(PLAIN)]
+    if not own:
+        return text
+    code, line = own[-1].f_code, own[-1].f_lineno
+    return f"{text} ({code.co_qualname}, {Path(code.co_filename).name} line {line})"
 
 
 def float_dtype(network: nn.Module) -> torch.dtype:

@@ -10,11 +10,11 @@ import torch
 from omegaconf import DictConfig
 from torch.overrides import TorchFunctionMode
 
-from compression.cost import output_shape
 from compression.errors import CompressionError
 from compression.schema import height_width
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.cosine_head import put_cosine_head
+from lightning_modules.networks.first_pass import check_images, complete, refusal
 from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network, Pixels
 from lightning_modules.networks.weights import load_weights
 from lightning_modules.registry import build, plain
@@ -47,7 +47,7 @@ def build_network(
     if node["pretrained"] and node["weights"]:
         raise ConfigError("Give model.pretrained=true or model.weights=PATH, not both.")
     network = assemble(node, num_classes=num_classes, image_size=image_size)
-    _check_images(network, node)
+    _check(network, node)
     if node["weights"]:
         log.info(load_weights(network, node["weights"]))
     return network
@@ -68,9 +68,9 @@ def meta_network(
     try:
         with MetaInit():
             network = assemble(node, num_classes=num_classes, image_size=image_size)
-    except (NotImplementedError, RuntimeError):  # a constructor that reads its random values
+    except Exception:  # whatever a constructor raises that reads its random values
         network = assemble(node, num_classes=num_classes, image_size=image_size)
-    _check_images(network, node)
+    _check(network, node)
     return network
 
 
@@ -90,6 +90,15 @@ def assemble(
     Raises:
         ConfigError: the target, its keys or the sizes are impossible.
     """
+    try:
+        return _assemble(node, num_classes=num_classes, image_size=image_size)
+    except CompressionError as error:
+        raise refusal(error, _name(node), _at_size(node, num_classes)) from error
+
+
+def _assemble(
+    node: Mapping[str, Any], *, num_classes: int, image_size: int | Sequence[int]
+) -> Network:
     if not isinstance(num_classes, int) or num_classes < 2:
         raise ConfigError(f"A classifier tells at least 2 classes apart, not {num_classes!r}.")
     size = _size(image_size)
@@ -114,8 +123,9 @@ def assemble(
     )
     network = Network(pixels=pixels, body=made, num_classes=num_classes, image_size=size)
     network.model_cfg = dict(node)
+    complete(network)
     if node.get("cosine_scale") is not None:
-        _check_images(network, node)
+        _check(network, node)
         put_cosine_head(network, size, scale=node["cosine_scale"], name=_name(node))
     return network
 
@@ -150,20 +160,24 @@ def _name(node: Mapping[str, Any]) -> str:
     return node.get("variant") or node.get("name") or node["_target_"]
 
 
-def _check_images(network: Network, node: Mapping[str, Any]) -> None:
-    name = _name(node)
-    try:
-        shape = tuple(output_shape(network, network.image_size))
-    except CompressionError as error:
-        raise ConfigError(
-            f"model {name}: {str(error).rstrip('.')}; give another data.image_size, or let the "
-            f"network resize them with model.input_size."
-        ) from error
-    if shape != (1, network.num_classes):
-        raise ConfigError(
-            f"model {name} gives an output of shape {shape} for one image instead of logits "
-            f"(1, {network.num_classes})."
-        )
+def _check(network: Network, node: Mapping[str, Any]) -> None:
+    check_images(network, _name(node), _at_size(node, network.num_classes))
+
+
+def _at_size(node: Mapping[str, Any], num_classes: int) -> Callable[[int], Network]:
+    """Makes the network of a node for square images of a side in pixels."""
+
+    def made(side: int) -> Network:
+        wanted = {**node, "pretrained": False, "cosine_scale": None}
+        if wanted.get("input_size") is not None:
+            wanted["input_size"] = side
+        try:
+            with MetaInit():
+                return _assemble(wanted, num_classes=num_classes, image_size=side)
+        except Exception:  # as in `meta_network`
+            return _assemble(wanted, num_classes=num_classes, image_size=side)
+
+    return made
 
 
 class MetaInit(TorchFunctionMode):

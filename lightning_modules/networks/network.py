@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from compression.errors import CompressionError
+from compression.outputs import main_output
 from compression.recipe import Recipe
 from compression.schema import height_width
 from lightning_modules.errors import ConfigError
@@ -66,7 +67,8 @@ class Network(nn.Module):
 
     Args:
         pixels: the input layer.
-        body: normalised N x 3 x H x W -> logits N x `num_classes`.
+        body: normalised N x 3 x H x W -> logits N x `num_classes`, or a tuple, mapping or data
+            class that has them among auxiliary outputs.
         num_classes: number of logits.
         image_size: (height, width) in pixels of the images it is made for.
         class_names: in the order of the logits, once the data is known.
@@ -98,4 +100,4 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (or floating, 0..255) N x 3 x H x W -> logits N x classes."""
-        return self.body(self.pixels(images))
+        return main_output(self.body(self.pixels(images)))

@@ -103,9 +103,11 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
         try:
             with mode:
                 network = _structure(description, recipe, trust)
-        except (NotImplementedError, RuntimeError) as error:
+        except Exception as error:  # whatever a constructor of one's own raises
             if isinstance(mode, MetaInit):
                 continue
+            if isinstance(error, ConfigError):
+                raise
             raise ConfigError(f"{folder} cannot be rebuilt: {error}.") from error
         _fill(network, state)
         if not any(t.is_meta for t in (*network.parameters(), *network.buffers())):
@@ -120,7 +122,7 @@ def _load_int8(folder: Path, description: Description, recipe: Recipe, trust: li
     try:
         with MetaInit():
             network = _structure(description, recipe, trust)
-    except (NotImplementedError, RuntimeError):  # a constructor that reads its random values
+    except Exception:  # whatever a constructor raises that reads its random values
         network = _structure(description, recipe, trust)
     graph: nn.Module = network
     if not is_onnx_network(graph):
