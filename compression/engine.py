@@ -171,7 +171,7 @@ def _start_over(norms: list[_BatchNorm]) -> None:
 def _entered(context: Context, step: Step, network: nn.Module) -> Context:
     """The context with what is known of the network as it enters a step."""
     size = context.image_size
-    latency = RelativeLatency(network, size)
+    latency = RelativeLatency(network, size, context.images)
     costs: dict[str, float] = {"macs": count_macs(network, size), "params": count_params(network)}
     costs |= entry_latency(step, latency)
     return replace(context, entry_cost=costs, relative_latency=latency)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -13,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
+from compression.images import ImageKind
 from compression.steps import StepSettings
 
 # What a step decided, as plain JSON-able data: all that is needed to do it again. A step declares
 # its keys in a TypedDict beside it, `class Prune(Step[PrunePlan])`; `version` is that schema's.
 Plan = Mapping[str, Any]
 P = TypeVar("P", bound=Plan)
-Batches = Iterable[tuple[Tensor, Tensor]]  # (uint8 N x 3 x H x W, int64 N)
+Batches = Iterable[tuple[Tensor, Tensor]]  # (N x C x H x W as the network takes it, int64 N)
 
 
 class RelativeLatency(Protocol):
@@ -37,7 +39,7 @@ class RelativeLatency(Protocol):
 class Context:
     """What a step may look at while it plans; all but the first three are optional."""
 
-    sample: Tensor  # uint8 N x 3 x H x W
+    sample: Tensor  # N x C x H x W as the network takes it
     image_size: tuple[int, int]  # height, width in pixels
     seed: int = 0
     train_batches: Callable[[], Batches] | None = None
@@ -50,6 +52,11 @@ class Context:
     relative_latency: RelativeLatency | None = None  # to the network as it entered the step
     # Folder of sensitivity scans on just these batches, which are reused and added to.
     scans: Path | None = None
+
+    @cached_property
+    def images(self) -> ImageKind:
+        """The kind of images that the network takes."""
+        return ImageKind.of(self.sample)
 
 
 @dataclass(frozen=True, kw_only=True)

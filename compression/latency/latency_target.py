@@ -204,4 +204,4 @@ def _relative_latency(network: nn.Module, context: Context, round: int) -> step.
             "A latency target in several rounds needs Context.relative_latency, of the network as "
             "it entered the step."
         )
-    return RelativeLatency(network, context.image_size)
+    return RelativeLatency(network, context.image_size, context.images)

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from compression.errors import CompressionError
+from compression.images import RAW_PIXELS, ImageKind
 from compression.latency.threads import torch_threads
 from compression.onnx import export_onnx, onnx_session
-from compression.schema import height_width
 
-# A network, images uint8 N x 3 x H x W and threads -> one forward pass, ready to be timed.
+# A network, images N x C x H x W and threads -> one forward pass, ready to be timed.
 MakePass = Callable[[nn.Module, np.ndarray, int], Callable[[], object]]
 WARMUP = 5
 # Timed passes of each network: on a busy machine the medians of 50 short passes of one and the same
@@ -47,11 +47,12 @@ def measure_latency(
     threads: int = 1,
     batch: int = 1,
     repeats: int | None = None,
+    images: ImageKind = RAW_PIXELS,
 ) -> list[Latency]:
     """Time copies of `networks` on the CPU, one forward pass each in turn.
 
     Args:
-        networks: take uint8 N x 3 x H x W.
+        networks: take N x C x H x W, uint8 N x 3 x H x W by default.
         image_size: an int or [height, width] in pixels.
         backend: `onnxruntime` is how small networks are shipped, and up to ten times faster than
             `eager` PyTorch; exporting takes some seconds per network. Or a function that makes a
@@ -59,6 +60,7 @@ def measure_latency(
         threads: of the backend.
         batch: images per forward pass.
         repeats: timed passes of each network; None: 50 to 500, the shorter they are the more.
+        images: the kind that the networks take.
 
     Raises:
         CompressionError: unknown backend, or a network that cannot be exported.
@@ -66,8 +68,8 @@ def measure_latency(
     make = PASSES.get(backend) if isinstance(backend, str) else backend
     if make is None:
         raise CompressionError(f"Unknown backend {backend!r}; there are {' and '.join(PASSES)}.")
-    images = random_images(image_size, batch)
-    calls = [make(network, images, threads) for network in networks]
+    pixels = random_images(image_size, batch, images)
+    calls = [make(network, pixels, threads) for network in networks]
     with torch_threads(threads):
         times = stable_times(calls) if repeats is None else interleaved_times(calls, repeats)
     name = backend if isinstance(backend, str) else getattr(backend, "__name__", "own")
@@ -100,10 +102,11 @@ def stable_times(calls: Sequence[Callable[[], object]]) -> np.ndarray:
     return times
 
 
-def random_images(image_size: int | Sequence[int], batch: int = 1) -> np.ndarray:
-    """Pixels to time a network with, uint8 batch x 3 x H x W."""
-    size = (batch, 3, *height_width(image_size))
-    return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+def random_images(
+    image_size: int | Sequence[int], batch: int = 1, kind: ImageKind = RAW_PIXELS
+) -> np.ndarray:
+    """Images to time a network with, batch x C x H x W."""
+    return kind.random(image_size, batch).numpy()
 
 
 def onnx_call(
@@ -112,7 +115,8 @@ def onnx_call(
     """One forward pass in onnxruntime, ready to be timed; see `export_onnx` for `compare`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        export_onnx(network, path, images.shape[-2:], compare=compare)
+        kind = ImageKind.of(torch.from_numpy(images))
+        export_onnx(network, path, images.shape[-2:], compare=compare, images=kind)
         session = onnx_session(str(path), threads=threads)
     return lambda: session.run(None, {"images": images})
 

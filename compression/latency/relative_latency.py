@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from compression.images import RAW_PIXELS, ImageKind
 from compression.latency.measure import onnx_call, random_images, stable_times
 
 Structure = tuple[str, tuple[torch.Size, ...]]
@@ -21,10 +22,16 @@ class RelativeLatency:
     Args:
         reference: the network whose latency is 1; it is exported when first needed.
         image_size: an int or [height, width] in pixels.
+        images: the kind that the networks take.
     """
 
-    def __init__(self, reference: nn.Module, image_size: int | Sequence[int]) -> None:
-        self.reference, self.images = reference, random_images(image_size)
+    def __init__(
+        self,
+        reference: nn.Module,
+        image_size: int | Sequence[int],
+        images: ImageKind = RAW_PIXELS,
+    ) -> None:
+        self.reference, self.images = reference, random_images(image_size, kind=images)
         self._known = {structure_of(reference): 1.0}
 
     @cached_property

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.files import whole_file, write_bytes
+from compression.images import RAW_PIXELS, ImageKind
 from compression.onnx.library_output import suppress_output
 from compression.onnx.network import is_onnx_network, onnx_session, stored_content
-from compression.schema import height_width
 
 TOLERANCE = 1e-3  # largest difference of two logits, relative to the largest logit
 
@@ -27,10 +27,11 @@ def export_onnx(
     output: str = "logits",
     metadata: Mapping[str, str] | None = None,
     compare: bool = True,
+    images: ImageKind = RAW_PIXELS,
 ) -> Path:
     """Write `network` to `path`, then compare its outputs in onnxruntime with PyTorch's.
 
-    The file takes `images` (uint8 N x 3 x H x W, 0..255, any N) and gives `logits` (float32
+    The file takes `images` (N x C x H x W, any N; uint8 in 0..255 by default) and gives `logits` (float32
     N x classes). The network is copied to the CPU; nothing is left at `path` if anything fails.
 
     Args:
@@ -40,6 +41,7 @@ def export_onnx(
         output: what the file calls what the network gives.
         metadata: text entries of the file.
         compare: only a file that is timed and thrown away may go without.
+        images: the kind that the network takes.
 
     Raises:
         CompressionError: the exporter cannot trace the network, ONNX lacks one of its operations
@@ -48,14 +50,14 @@ def export_onnx(
     path = Path(path)
     if is_onnx_network(network):  # of logits and without metadata
         return write_bytes(path, stored_content(network))
-    images = _images(image_size)
+    batch = images.random(image_size, 2)  # a batch of 1 would be exported as a constant
     twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
     try:
         with whole_file(path) as part:
-            _write(twin, part, images, output)
+            _write(twin, part, batch, output)
             _annotate(part, metadata or {})
             if compare:
-                _compare(twin, part, images)
+                _compare(twin, part, batch)
     except torch.onnx.OnnxExporterError as error:
         raise CompressionError(
             f"This network cannot be exported to ONNX: {_reason(error)}."
@@ -101,11 +103,6 @@ def _reason(error: BaseException) -> str:
     if lacking := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text):
         return f"ONNX has no operation for {lacking[1]}"
     return (text or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def _images(image_size: int | Sequence[int]) -> Tensor:
-    size = (2, 3, *height_width(image_size))  # a batch of 1 would be exported as a constant
-    return torch.randint(0, 256, size, generator=torch.Generator().manual_seed(0)).byte()
 
 
 def _compare(network: nn.Module, path: Path, images: Tensor) -> None:
