@@ -9,6 +9,7 @@ from .macs import macs_per_layer as macs_per_layer
 from .macs import module_macs as module_macs
 from .macs import network_cost as network_cost
 from .meta_pass import forward_shapes as forward_shapes
+from .meta_pass import image_channels as image_channels
 from .meta_pass import layer_calls as layer_calls
 from .meta_pass import meta_copy as meta_copy
 from .meta_pass import observed_pass as observed_pass

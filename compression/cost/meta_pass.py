@@ -1,7 +1,8 @@
 """A pass of a network that is only looked at: without values where the network lets itself be.
 
 On the meta device shapes are followed for free. A network that reads a value in its `forward`, or
-makes tensors there, cannot run so; a copy of it is run on the processor instead.
+makes tensors there, cannot run so; a copy of it is run on the processor instead. How many channels
+an image has is found by trying: what the first convolution takes, then the usual numbers.
 """
 
 import copy
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from compression.errors import CompressionError
@@ -21,7 +24,9 @@ from compression.outputs import main_output
 from compression.schema import height_width
 
 T = TypeVar("T")
+CHANNELS = "_image_channels"  # the attribute by which a copy knows what it takes
 # Code that is no network's own: what it says of a failure is said by the line that called it.
+USUAL_CHANNELS = (3, 1, 4, 2)  # of images
 PLAIN = ("torch.", "compression.", "lightning_modules.networks.network")
 
 
@@ -58,15 +63,17 @@ def observed_pass(
     Raises:
         CompressionError: the network cannot take images of that size.
     """
-    twin = meta_copy(network)
-    try:
-        with observe(twin) as seen:
-            forward_shapes(twin, image_size)
-    except CompressionError:
-        twin = _real_copy(network)
-        with observe(twin) as seen:
-            forward_shapes(twin, image_size)
-    return seen
+    return _first_pass(network, image_size, observe)[0]
+
+
+def image_channels(network: nn.Module, image_size: int | Sequence[int]) -> int:
+    """How many channels the network's images have.
+
+    Raises:
+        CompressionError: the network cannot take images of that size.
+    """
+    channels: int = vars(runnable_copy(network, image_size))[CHANNELS]
+    return channels
 
 
 def output_shape(network: nn.Module, image_size: int | Sequence[int]) -> torch.Size:
@@ -75,14 +82,13 @@ def output_shape(network: nn.Module, image_size: int | Sequence[int]) -> torch.S
     Raises:
         CompressionError: the network cannot take images of that size.
     """
-    try:
-        return forward_shapes(meta_copy(network), image_size)
-    except CompressionError:
-        return forward_shapes(_real_copy(network), image_size)
+    return _first_pass(network, image_size, nullcontext)[1]
 
 
 def forward_shapes(network: nn.Module, image_size: int | Sequence[int]) -> torch.Size:
     """Pass one image through a network where it lies, on meta without values; the logits' shape.
+
+    The image has three channels, or as many as `observed_pass` found for this copy.
 
     Raises:
         CompressionError: the network cannot take images of that size.
@@ -90,7 +96,8 @@ def forward_shapes(network: nn.Module, image_size: int | Sequence[int]) -> torch
     height, width = height_width(image_size)
     device = next((p.device for p in network.parameters()), torch.device("meta"))
     # Floating pixels suit a network that normalises by itself and one that does not.
-    image = torch.zeros(1, 3, height, width, dtype=float_dtype(network), device=device)
+    channels = vars(network).get(CHANNELS, 3)
+    image = torch.zeros(1, channels, height, width, dtype=float_dtype(network), device=device)
     try:
         with torch.no_grad():
             return main_output(network(image)).shape
@@ -100,6 +107,32 @@ def forward_shapes(network: nn.Module, image_size: int | Sequence[int]) -> torch
         raise CompressionError(
             f"The network cannot take images of {height} x {width} pixels: {_reason(error)}."
         ) from error
+
+
+def _first_pass(
+    network: nn.Module,
+    image_size: int | Sequence[int],
+    observe: Callable[[nn.Module], AbstractContextManager[T]],
+) -> tuple[T, torch.Size]:
+    """What was seen of the first copy that could run, and the shape of its logits."""
+    failures = []
+    for channels in _possible_channels(network):
+        for make in (meta_copy, _real_copy):
+            twin = make(network)
+            vars(twin)[CHANNELS] = channels
+            try:
+                with observe(twin) as seen:
+                    shape = forward_shapes(twin, image_size)
+                return seen, shape
+            except CompressionError as error:
+                failures.append(error)
+    raise failures[1]  # of the likeliest images, where all values are there
+
+
+def _possible_channels(network: nn.Module) -> list[int]:
+    convolutions = (m for m in network.modules() if isinstance(m, _ConvNd))
+    first = next((m.in_channels for m in convolutions if m.in_channels), 3)  # 0: a lazy one
+    return list(dict.fromkeys((first, *USUAL_CHANNELS)))
 
 
 def layer_calls(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, list[torch.Size]]:
@@ -147,7 +180,9 @@ def _copy(network: nn.Module, twin_of: Callable[[Tensor], Tensor]) -> nn.Module:
     memo: dict[int, Any] = {}
     for module in network.modules():
         for tensor in tree_leaves(vars(module)):
-            if isinstance(tensor, Tensor) and id(tensor) not in memo:
+            # Lazy layers have tensors without a shape; the pass gives them one, on the processor.
+            known = isinstance(tensor, Tensor) and not is_lazy(tensor)
+            if known and id(tensor) not in memo:
                 memo[id(tensor)] = _as_kind(tensor, twin_of(tensor.detach()))
     return copy.deepcopy(network, memo).eval()
 

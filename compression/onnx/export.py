@@ -31,8 +31,8 @@ def export_onnx(
 ) -> Path:
     """Write `network` to `path`, then compare its outputs in onnxruntime with PyTorch's.
 
-    The file takes `images` (N x C x H x W, any N; uint8 in 0..255 by default) and gives `logits` (float32
-    N x classes). The network is copied to the CPU; nothing is left at `path` if anything fails.
+    The file takes `images` (N x C x H x W, any N; uint8 in 0..255 by default) and gives `logits`
+    (N x classes). The network is copied to the CPU; nothing is left at `path` if anything fails.
 
     Args:
         network: what is written.
