@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from compression.errors import CompressionError
 from compression.schema import height_width
 from lightning_modules.errors import ConfigError
+from lightning_modules.networks.blocks.row_file import with_rows
 from lightning_modules.networks.cosine_head import put_cosine_head
 from lightning_modules.networks.first_pass import check_images, complete, refusal
 from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network, Pixels
@@ -75,11 +76,11 @@ def meta_network(
 
 
 def plain_node(model_cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """`model_cfg` as a plain dict, interpolations resolved, `pretrained` and `weights` present."""
+    """`model_cfg` resolved as a plain dict, with the rows of its file, `pretrained`, `weights`."""
     node: Mapping[Any, Any] = model_cfg
     if isinstance(model_cfg, DictConfig):
         node = plain(model_cfg)
-    return {"pretrained": False, "weights": None, **node}
+    return with_rows({"pretrained": False, "weights": None, **node})
 
 
 def assemble(

@@ -6,11 +6,12 @@
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+import onnx
 import torch
 from omegaconf import DictConfig
 from safetensors import SafetensorError
@@ -23,6 +24,7 @@ from compression.onnx import is_onnx_network, stored_content
 from compression.recipe import Recipe
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_file, whole_folder, write_bytes, write_text
+from lightning_modules.networks.blocks.former import as_saved
 from lightning_modules.networks.building import MetaInit, assemble, plain_node
 from lightning_modules.networks.description import (
     FOLDER,
@@ -102,7 +104,7 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
     for mode in (MetaInit(), nullcontext()):
         try:
             with mode:
-                network = _structure(description, recipe, trust)
+                network = _structure(description, recipe, trust, state)
         except Exception as error:  # whatever a constructor of one's own raises
             if isinstance(mode, MetaInit):
                 continue
@@ -119,11 +121,12 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
 
 def _load_int8(folder: Path, description: Description, recipe: Recipe, trust: list[str]) -> Network:
     """An eval-only network around the file; its structure is only there to be counted."""
+    tensors = {tensor.name for tensor in onnx.load(folder / INT8).graph.initializer}
     try:
         with MetaInit():
-            network = _structure(description, recipe, trust)
+            network = _structure(description, recipe, trust, tensors)
     except Exception:  # whatever a constructor raises that reads its random values
-        network = _structure(description, recipe, trust)
+        network = _structure(description, recipe, trust, tensors)
     graph: nn.Module = network
     if not is_onnx_network(graph):
         raise ConfigError(f"{folder} holds {INT8}, but its recipe does not end with quantisation.")
@@ -175,12 +178,16 @@ def _write(
     write_description(folder, description)
 
 
-def _structure(description: Description, recipe: Recipe, trust: list[str]) -> Network:
+def _structure(
+    description: Description, recipe: Recipe, trust: list[str], tensors: Collection[str]
+) -> Network:
+    node = {**description["model"], "pretrained": False}  # whatever a changed file says
     network = assemble(
-        {**description["model"], "pretrained": False},  # whatever a changed file says
+        as_saved(node, tensors),
         num_classes=description["num_classes"],
         image_size=description["image_size"],
     )
+    network.model_cfg = node
     try:
         network = cast(Network, recipe.replay(network, trust=trust))
     except CompressionError as error:

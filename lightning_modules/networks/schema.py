@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.networks.blocks.row_file import with_rows
 from lightning_modules.registry import plain
 from lightning_modules.schema import Flag, Positive, Text, check_settings, declared, nearest
 
@@ -124,6 +125,10 @@ def check_model(model: DictConfig, place: str) -> None:
     """
     node = resolved(model, place)
     check_settings(ModelSettings, node, place)
+    if isinstance(node.get("blocks"), str):  # from here on the run knows the rows themselves
+        OmegaConf.update(model, "blocks", None, merge=False)
+        with open_dict(model):
+            model.update(with_rows(node, place))
     if node.get("_target_") == TORCHVISION:
         check_variant(node["family"], node["variant"])
 

@@ -41,7 +41,8 @@ def read_rows(blocks: Blocks) -> list[Row]:
     """Rows of a list, or of a dict whose keys name them; the order is that of writing.
 
     A row is `[repeat, kind, [arguments]]` or `{repeat:, kind:, argument: value, ...}`; a kind from
-    outside this package stands as `_target_:` in the place of `kind:`.
+    outside this package stands as `_target_:` in the place of `kind:`. `None`, as Python writes
+    null, is null.
 
     Raises:
         ConfigError: says which row is wrong, and what of it.
@@ -69,6 +70,7 @@ def _read(number: int, name: str, row: Any) -> Row:
         raise ConfigError(f"{where}: repeat is a whole number of at least 1, not {_said(repeat)}.")
     if not isinstance(given, Mapping):
         given = _named(where, kind, given)
+    given = {key: None if value == "None" else value for key, value in given.items()}
     _check_names(where, kind, given)
     for key, value in given.items():
         _check_value(where, kind.parameters[key], value)

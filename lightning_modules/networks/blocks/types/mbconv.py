@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.layers import ConvBN, SqueezeExcite
 from lightning_modules.networks.blocks.registry import block
 
@@ -10,7 +11,8 @@ from lightning_modules.networks.blocks.registry import block
 class MBConv(nn.Module):
     """1x1 to `t` times the channels, depthwise k x k, squeeze-excite, 1x1 without activation.
 
-    The squeeze-excite has a quarter of the block's input channels, not of the hidden ones.
+    The squeeze-excite has a quarter of the block's input channels, not of the hidden ones, and a
+    module for its pooling: the 2021 leaderboard counted it.
     """
 
     def __init__(self, in_channels: int, *, t: float, out: int, s: int, k: int) -> None:
@@ -20,7 +22,8 @@ class MBConv(nn.Module):
         self.expand = nn.Identity() if same else ConvBN(in_channels, hidden, act="Swish")
         self.depthwise = ConvBN(hidden, hidden, k, s=s, groups=hidden, act="Swish")
         width = max(in_channels // 4, 1)
-        self.attention = SqueezeExcite(hidden, width, act="Swish", gate="Sigmoid")
+        pool = nn.AdaptiveAvgPool2d(1)
+        self.attention = SqueezeExcite(hidden, width, act="Swish", gate="Sigmoid", pool=pool)
         self.project = ConvBN(hidden, out)
         self.shortcut = s == 1 and in_channels == out
         self.out_channels = out
@@ -33,17 +36,21 @@ class MBConv(nn.Module):
 
 @block(scaled=("out",), stride="first")
 class FusedMBConv(nn.Module):
-    """k x k to `t` times the channels, 1x1 without activation; one k x k where that is no change.
+    """k x k to `t` times the channels, 1x1 without activation, also where `t` is 1.
 
-    Without squeeze-excite, as the paper's networks have it.
+    Without squeeze-excite, as the paper's networks have it. `project=false` leaves out the 1x1
+    where `t` is 1, as the paper does.
     """
 
-    def __init__(self, in_channels: int, *, t: float, out: int, s: int, k: int) -> None:
+    def __init__(
+        self, in_channels: int, *, t: float, out: int, s: int, k: int, project: bool = True
+    ) -> None:
         super().__init__()
         hidden = max(round(in_channels * t), 1)
-        same = hidden == in_channels
-        self.expand = ConvBN(in_channels, out if same else hidden, k, s=s, act="Swish")
-        self.project = nn.Identity() if same else ConvBN(hidden, out)
+        if not project and hidden != in_channels:
+            raise ConfigError(f"project is false only where t is 1, not {t}.")
+        self.expand = ConvBN(in_channels, hidden if project else out, k, s=s, act="Swish")
+        self.project = ConvBN(hidden, out) if project else nn.Identity()
         self.shortcut = s == 1 and in_channels == out
         self.out_channels = out
 

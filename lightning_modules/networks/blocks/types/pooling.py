@@ -8,9 +8,14 @@ from lightning_modules.networks.blocks.registry import POINT, block
 
 @block()
 class MaxPool(nn.MaxPool2d):
-    """The largest of k x k. Unlike a convolution's, a `pad` of 0 is none; null is k // 2."""
+    """The largest of k x k, every `s` (k) pixels.
 
-    def __init__(self, in_channels: int, *, k: int, s: int, pad: int | None = 0) -> None:
+    Unlike a convolution's, a `pad` of 0 is none; null is k // 2.
+    """
+
+    def __init__(
+        self, in_channels: int, *, k: int, s: int | None = None, pad: int | None = 0
+    ) -> None:
         padding = _padding(k, pad)
         super().__init__(k, s, padding)
         self.out_channels = in_channels
@@ -19,9 +24,14 @@ class MaxPool(nn.MaxPool2d):
 
 @block()
 class AvgPool(nn.AvgPool2d):
-    """The mean of k x k, padded zeros included. A `pad` of 0 is none; null is k // 2."""
+    """The mean of k x k, padded zeros included, every `s` (k) pixels.
 
-    def __init__(self, in_channels: int, *, k: int, s: int, pad: int | None = 0) -> None:
+    A `pad` of 0 is none; null is k // 2.
+    """
+
+    def __init__(
+        self, in_channels: int, *, k: int, s: int | None = None, pad: int | None = 0
+    ) -> None:
         padding = _padding(k, pad)
         super().__init__(k, s, padding)
         self.out_channels = in_channels
@@ -32,7 +42,7 @@ class AvgPool(nn.AvgPool2d):
 class GlobalAvgPool(nn.Module):
     """The mean of every channel: N x C x 1 x 1.
 
-    A functional mean, here and in the attention layers: the 2021 leaderboard's count of the
+    A functional mean, here and in most attention layers: the 2021 leaderboard's count of the
     networks of record has no global pooling in it, and it counted pooling modules.
     """
 

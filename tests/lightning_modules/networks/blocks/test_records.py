@@ -130,6 +130,21 @@ def test_as_cv09_was_published(model_cfg):
     assert [row[2][0] for row in rows if row[2]] == [8, 24, 32, 64, 128, 192, "num_classes"]
 
 
+def test_efficientnet_b0_as_rows():
+    """The 2021 leaderboard counted the pooling of MBConv's squeeze-excite, a module there."""
+    cells = [(1, 1, 16, 1, 3), (2, 6, 24, 2, 3), (2, 6, 40, 2, 5), (3, 6, 80, 2, 3)]
+    cells += [(3, 6, 112, 1, 5), (4, 6, 192, 2, 5), (1, 6, 320, 1, 3)]
+    rows = [
+        [1, "Conv", [32, 3, 2, None, 1, "Swish"]],
+        *([repeat, "MBConv", arguments] for repeat, *arguments in cells),
+        [1, "Conv", [1280, 1, 1, "None", 1, "swish"]],
+        *([1, "GlobalAvgPool", []], [1, "Flatten", []], [1, "Linear", [9]]),
+    ]
+    network = BlockNetwork(num_classes=9, blocks=rows)
+    assert count_macs(network, 64, "leaderboard2021") == 33_275_781
+    assert count_params(network) == 4_019_077
+
+
 def test_moga_a(model_cfg):
     """The paper's table 2: 5.1 M parameters and 304 M multiply-adds at 224 pixels."""
     network = build_network(model_cfg("moga_a"), num_classes=1000, image_size=224)

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "GhostBottleneck": [KERNELS, TIMES, CHANNELS, BIT, STRIDES],
     "Fire": [CHANNELS, CHANNELS.map(lambda c: 2 * c), CHANNELS.map(lambda c: 2 * c)],
     "ShuffleNetV2": [st.just(1)],
+    "InvertedResidual": [KERNELS, TIMES, CHANNELS, st.just(2)],
     "MaxPool": [st.just(3), STRIDES, st.sampled_from([1, None])],
     "AvgPool": [st.just(3), STRIDES, st.sampled_from([1, None])],
     "Dropout": [st.sampled_from([0, 0.5])],

@@ -71,6 +71,8 @@ def test_one_kind_is_overridden_from_the_configuration(model_cfg):
             r"row 1 .*no activation 'Rellu'; did you mean ReLU",
         ),
         ([[1, "Conv", [8]]], r"row 1 \(b1, Conv\): too few arguments, argument 2 \(k\) is missing"),
+        ([[1, "InvertedResidual", [3, 1, 8, 1]]], "row 1 .*with s=1 .* come in, 3, not 8"),
+        ([[1, "FusedMBConv", [2, 8, 1, 3, 0]]], "row 1 .*project is false only where t is 1"),
         ([[1, "ShuffleNetV2", [1, 7]]], r"row 1 .*2 arguments are too many, argument 2 \(7\)"),
         ([{"kind": "Conv", "out": 8, "kk": 3}], "row 1 .*no argument kk; it takes out, k, s=1"),
         ([{"out": 8}], "row 1 .*has no kind"),

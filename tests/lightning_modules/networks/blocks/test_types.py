@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torchvision.models.shufflenetv2 import InvertedResidual
 
 from compression.cost.macs import count_macs, count_params, module_macs
 from compression.onnx.export import export_onnx
@@ -80,8 +81,8 @@ def mbconv(t, out, s, k):
     return cost.depthwise(k, s).squeeze(IN // 4).conv(out)
 
 
-def fused(t, out, s, k):
-    return ChainCost().conv(IN * t, k, s).conv(out) if t != 1 else ChainCost().conv(out, k, s)
+def fused(t, out, s, k, project=True):
+    return ChainCost().conv(IN * t, k, s).conv(out) if project else ChainCost().conv(out, k, s)
 
 
 def fire(squeeze, one, three):
@@ -116,6 +117,14 @@ def shuffle(s):
     return cost
 
 
+def shuffle_to(k, t, out, s):
+    if s == 1:
+        return shuffle(s)
+    cost = ChainCost().conv(out // 2).depthwise(3, s).conv(out // 2)
+    cost.add(ChainCost().depthwise(3, s).conv(out // 2)).channels = out
+    return cost
+
+
 def bottleneck(out, shortcut=True, groups=1, expansion=0.5, act=None):
     return ChainCost().conv(int(out * expansion)).conv(out, 3, groups=groups)
 
@@ -128,8 +137,8 @@ def conv(out, k, s=1, pad=None, groups=1, act=None):
     return ChainCost().conv(out, k, s, groups, pad=pad or k // 2)
 
 
-def pool(k, s, pad=0):
-    cost = ChainCost()
+def pool(k, s=None, pad=0):
+    cost, s = ChainCost(), k if s is None else s
     cost.side = after(SIDE, k, s, k // 2 if pad is None else pad)
     return cost
 
@@ -149,7 +158,7 @@ FORMULAS = {
         [[3, 1, 16, 0, 0, 1], [5, 4.5, 24, 1, 1, 2], [3, 6, 16, 1, 0, 1], [7, 1, 8, 1, 1, 2]],
     ),
     "MBConv": (mbconv, [[1, 16, 1, 3], [6, 24, 2, 5]]),
-    "FusedMBConv": (fused, [[1, 16, 1, 3], [4, 24, 2, 5]]),
+    "FusedMBConv": (fused, [[1, 16, 1, 3], [4, 24, 2, 5], [1, 24, 2, 3, 0]]),
     "Fire": (fire, [[4, 10, 12]]),
     "GhostBottleneck": (ghost, [[3, 1, 16, 0, 1], [5, 3, 24, 1, 2], [3, 6, 24, 1, 1]]),
     "ECABottleneck": (lambda *a: bottleneck(*a).eca(), [[16], [24, 0, 2, 0.25]]),
@@ -159,8 +168,9 @@ FORMULAS = {
         [[3, 1, 16, 0, 0, 1], [5, 4.5, 24, 1, 1, 2]],
     ),
     "ShuffleNetV2": (shuffle, [[1], [2]]),
-    "MaxPool": (pool, [[3, 2, 1], [2, 2], [2, 2, 0], [3, 2, None]]),
-    "AvgPool": (pool, [[3, 2, 1], [2, 2, 0]]),
+    "InvertedResidual": (shuffle_to, [[3, 6, 24, 2], [5, 1, 16, 1]]),
+    "MaxPool": (pool, [[3], [3, 2, 1], [2, 2], [2, 2, 0], [3, 2, None]]),
+    "AvgPool": (pool, [[2], [3, 2, 1], [2, 2, 0]]),
     "Dropout": (lambda p: same(), [[0.2], [0]]),
 }
 CASES = [(kind, arguments) for kind, (_, cases) in FORMULAS.items() for arguments in cases]
@@ -238,6 +248,15 @@ def test_no_shortcut_when_told():
 def test_the_shuffle_mixes_both_halves():
     unit, x = make("ShuffleNetV2", [1]), torch.randn(1, IN, 6, 6)
     assert torch.equal(unit(x)[:, ::2], x[:, : IN // 2])
+
+
+@pytest.mark.parametrize(("out", "s"), [(24, 2), (IN, 1)])
+def test_inverted_residual_is_torchvisions_unit(out, s):
+    unit, theirs = make("InvertedResidual", [3, 1, out, s]), InvertedResidual(IN, out, s)
+    x = torch.randn(2, IN, 6, 6)
+    ours = {**unit.state_dict()}
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.values(), strict=True)))
+    assert torch.allclose(theirs.eval()(x), unit(x), atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "stride_in"), [("Conv", "last"), ("MBConv", "first")])
