@@ -1,7 +1,15 @@
 from .export import export_onnx as export_onnx
+from .export import write_onnx as write_onnx
+from .exportability import Exportability as Exportability
+from .exportability import try_export as try_export
 from .library_output import suppress_output as suppress_output
 from .network import OnnxNetwork as OnnxNetwork
 from .network import counted_network as counted_network
+from .network import fixed_batch as fixed_batch
 from .network import is_onnx_network as is_onnx_network
 from .network import onnx_session as onnx_session
+from .network import run_session as run_session
 from .network import stored_content as stored_content
+from .tracing import Traced as Traced
+from .tracing import TracingError as TracingError
+from .tracing import trace as trace

@@ -6,23 +6,29 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
 
 @contextmanager
-def suppress_output(*, stdout: bool = False, stderr: bool = False) -> Iterator[None]:
+def suppress_output(
+    *, stdout: bool = False, stderr: bool = False, errors: bool = False
+) -> Iterator[None]:
     """Neither warnings nor log lines up to WARNING, of any library.
 
     Args:
+        errors: also no log lines of errors, and nothing that Python code prints as such: they are
+            raised as well.
         stdout: also nothing that Python code prints.
         stderr: also nothing on file descriptor 2, on which compiled code writes.
     """
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL if errors else logging.WARNING)
     try:
         with warnings.catch_warnings(), ExitStack() as stack:
             warnings.simplefilter("ignore")
             if stdout:
                 stack.enter_context(redirect_stdout(io.StringIO()))
+            if errors:
+                stack.enter_context(redirect_stderr(io.StringIO()))
             if stderr:
                 stack.enter_context(_closed_stderr())
             yield

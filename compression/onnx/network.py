@@ -11,6 +11,7 @@ from torch import nn
 from compression.errors import CompressionError
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnxruntime
 
 
@@ -60,3 +61,24 @@ def onnx_session(source: str | bytes, *, threads: int = 1) -> "onnxruntime.Infer
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def fixed_batch(session: "onnxruntime.InferenceSession") -> int | None:
+    """The only number of images that a graph takes; None: it takes any."""
+    batch = session.get_inputs()[0].shape[0]
+    return batch if isinstance(batch, int) else None
+
+
+def run_session(session: "onnxruntime.InferenceSession", images: "np.ndarray") -> "np.ndarray":
+    """The first output for N images; one after the other where the graph takes only one at a time.
+
+    Args:
+        session: of a graph with one input.
+        images: N x C x H x W.
+    """
+    import numpy as np
+
+    name = session.get_inputs()[0].name
+    size = fixed_batch(session) or max(len(images), 1)
+    parts = [images[start : start + size] for start in range(0, len(images), size)] or [images]
+    return np.concatenate([session.run(None, {name: part})[0] for part in parts])

@@ -1,0 +1,76 @@
+"""Functions of PyTorch that exporters cannot write, spelled out in operations that they can."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout, scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+
+class ExportableFunctions(TorchFunctionMode):
+    """While a network is traced: attention over other than four axes, and distances, spelled out.
+
+    ONNX's attention takes N x heads x length x width only, without shared keys; networks that look
+    through windows (Hiera, NesT, Twins, MaxViT) have a fifth axis. `torch.cdist` chooses how to
+    calculate by the number of its rows, which would fix the batch.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """The function, or what stands for it."""
+        kwargs = kwargs or {}
+        if func is scaled_dot_product_attention and _needs_spelling(*args, **kwargs):
+            return attention(*args, **kwargs)
+        if func is torch.cdist:
+            return distances(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`torch.nn.functional.scaled_dot_product_attention` as its documentation defines it."""
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    scores = query @ key.transpose(-2, -1) * (scale or 1 / math.sqrt(query.shape[-1]))
+    if is_causal:
+        attn_mask = query.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return dropout(scores.softmax(-1), dropout_p, dropout_p > 0) @ value
+
+
+def distances(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
+    """`torch.cdist`: ... x P x M and ... x R x M -> ... x P x R."""
+    apart = (x1.unsqueeze(-2) - x2.unsqueeze(-3)).abs()
+    if p == 2:
+        return apart.square().sum(-1).sqrt()
+    if p == 1:
+        return apart.sum(-1)
+    if math.isinf(p):
+        return apart.amax(-1)
+    return (apart != 0).sum(-1) if p == 0 else apart.pow(p).sum(-1).pow(1 / p)
+
+
+def _needs_spelling(
+    query: Tensor, key: Tensor, *_: Any, enable_gqa: bool = False, **__: Any
+) -> bool:
+    return enable_gqa or query.ndim != 4 or key.ndim != 4
