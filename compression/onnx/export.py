@@ -34,9 +34,9 @@ def export_onnx(
 ) -> Path:
     """Write `network` to `path`, then compare its outputs in onnxruntime with PyTorch's.
 
-    The file takes `images` (N x C x H x W, uint8 in 0..255 by default, any N where the network lets itself be
-    exported so, else one) and gives `logits` (float32 N x classes). The network is copied to the
-    CPU; nothing is left at `path` if anything fails.
+    The file takes `images` (N x C x H x W, uint8 in 0..255 by default; any N where the network
+    lets itself be exported so, else one) and gives `logits` (N x classes). The network is copied
+    to the CPU; nothing is left at `path` if anything fails.
 
     Args:
         network: what is written.

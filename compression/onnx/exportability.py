@@ -61,9 +61,7 @@ def try_export(
     return _known[key]
 
 
-def _tried(
-    network: nn.Module, image_size: int | Sequence[int], images: ImageKind
-) -> Exportability:
+def _tried(network: nn.Module, image_size: int | Sequence[int], images: ImageKind) -> Exportability:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         traced = write_onnx(

@@ -129,7 +129,7 @@ def _program(network: nn.Module, images: Tensor, shapes: object) -> ExportedProg
 
 @contextmanager
 def _spelled_out_attention() -> Iterator[None]:
-    """`nn.MultiheadAttention` in its parts, not as the one operation that is faster in eval mode."""
+    """`nn.MultiheadAttention` in its parts, not as one operation that is faster in eval mode."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
