@@ -52,6 +52,23 @@ class Context:
     relative_latency: RelativeLatency | None = None  # to the network as it entered the step
     # Folder of sensitivity scans on just these batches, which are reused and added to.
     scans: Path | None = None
+    # Before training only, where all values mean nothing: the network on the processor, with random
+    # weights, for what must be run to be known.
+    with_values: Callable[[], nn.Module] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructuralPlan(Generic[P]):
+    """What a step would do in a round, as far as the structure of a network decides it.
+
+    Attributes:
+        plan: gives sizes for which the steps after it can be looked at.
+        exact: whether the trained network will have just these sizes; else values decide between
+            them and those it has now.
+    """
+
+    plan: P
+    exact: bool = True
 
     @cached_property
     def images(self) -> ImageKind:
@@ -129,6 +146,29 @@ class Step(StepSettings, Generic[P]):
     def plan(self, network: nn.Module, context: Context, round: int) -> P:
         """Decide what to do in this round; never changes the network. To be written."""
         raise NotImplementedError
+
+    def structural_plan(
+        self, network: nn.Module, context: Context, round: int
+    ) -> StructuralPlan[P] | None:
+        """What structure alone decides of a round; refuses, before training, what `plan` would.
+
+        What values decide (importance, energy, a scan) is left open; nothing that may turn out well
+        is refused.
+
+        Args:
+            network: as it enters the round, on the meta device where it can run there: its values
+                mean nothing.
+            context: without data; has `image_size`, `entry_cost` and `with_values`, and
+                `relative_latency` where the step's target is a latency.
+            round: from 0.
+
+        Returns:
+            None, as here, where nothing can be said of it, nor of the steps that follow.
+
+        Raises:
+            CompressionError: as `plan`, for what structure decides.
+        """
+        return None
 
     @staticmethod
     def restructure(network: nn.Module, plan: P) -> nn.Module:

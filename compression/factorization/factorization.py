@@ -1,5 +1,6 @@
 """A step that puts a product of small layers where a layer is: what all such steps share."""
 
+import copy
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from compression.factorization.decomposition import Decomposition, fill
 from compression.factorization.plan import FactorizationPlan, counted, layer_lines, plan_lines
 from compression.factorization.rank_choice import make_rule
 from compression.factorization.rank_rule import Rule
+from compression.factorization.rank_rules import SmallestRanks
 from compression.factorization.rank_selection import (
     LayerTimer,
     layer_treatments,
@@ -22,8 +24,8 @@ from compression.factorization.rank_selection import (
 from compression.factorization.settings import FactorizationSettings
 from compression.latency import plan_for_latency, torch_threads
 from compression.sensitivity import Scan, scan
-from compression.step import Context, LayerSpace, Step, Treatment
-from compression.target import RoundTarget, Target
+from compression.step import Context, LayerSpace, Step, StructuralPlan, Treatment
+from compression.target import RoundTarget, Target, UnreachableTargetError
 
 # A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
 # wait for each other made the SVDs of an EfficientNet twenty times slower.
@@ -67,6 +69,33 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         return self._plan(
             self.rule.with_sensitivity(measured), candidates, skipped, network, context, round
         )
+
+    def structural_plan(
+        self, network: nn.Module, context: Context, round: int
+    ) -> StructuralPlan[FactorizationPlan]:
+        """The ranks where sizes decide them; else the smallest, if the rule can give any layer one.
+
+        Raises:
+            CompressionError: a pattern matches nothing, the target is out of reach, or no layer of
+                the network can be changed.
+        """
+        candidates, skipped = self.candidates(network, context.image_size)
+        exact = self.rule.by_size and self.prefer == "macs"
+        if self.target is not None and self.target.measure == "latency":
+            exact = False
+        blind = copy.copy(self)
+        blind.prefer = "macs"  # no layer can be measured
+        blind.rule = self.rule if self.rule.by_size else SmallestRanks(self.rule)
+        try:
+            plan = blind._plan(blind.rule, candidates, skipped, network, context, round)
+        except UnreachableTargetError:
+            if context.with_values is None or context.relative_latency is None:
+                raise
+            # Layers that get slower by it are left alone, which must be measured: it takes long.
+            valued = context.with_values()
+            candidates, skipped = self.candidates(valued, context.image_size)
+            plan = blind._plan(blind.rule, candidates, skipped, valued, context, round)
+        return StructuralPlan(plan=plan, exact=exact)
 
     @torch_threads(DECOMPOSING)
     def _plan(
@@ -210,7 +239,8 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         round: int,
     ) -> FactorizationPlan:
         """The plan that meets a latency target; layers that measure slower are left alone."""
-        timer = LayerTimer()
+        blind = any(weight.is_meta for c in candidates for weight in c.layer.parameters())
+        timer = None if blind else LayerTimer()
 
         def plan_at(goal: RoundTarget) -> FactorizationPlan:
             now = goal.entry_cost["macs"]
@@ -234,9 +264,11 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
 
     def _nothing_done(self, plan: FactorizationPlan) -> str:
         reasons = counted(plan["skipped"]) or "there are none of its kind"
+        grouped = self.groups == "leave" and "grouped" in plan["skipped"].values()
+        split = f", {self.name}.groups=split" if grouped else ""
         return (
             f"{self.name} by {self.rule.why()} changes no layer of this network ({reasons}); it is "
-            f"for {self.decomposition.kinds}, so choose lower ranks or another step."
+            f"for {self.decomposition.kinds}, so choose lower ranks{split} or another step."
         )
 
 

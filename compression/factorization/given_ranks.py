@@ -25,6 +25,7 @@ class FixedRanks(Rule):
 
     nothing = "given no rank"
     named = True
+    by_size = True
 
     def __init__(self, ranks: Mapping[str, int | Sequence[int]], step: str) -> None:
         self.ranks, self.step = dict(ranks), step

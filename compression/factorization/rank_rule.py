@@ -33,11 +33,13 @@ class Rule:
             None: there is no argument.
         nothing: why a layer has rank 0.
         named: whether a user has named these very ranks.
+        by_size: whether sizes alone decide, whatever the weights are.
     """
 
     setting: ClassVar[str | None] = None
     nothing: ClassVar[str] = "left out"
     named: ClassVar[bool] = False
+    by_size: ClassVar[bool] = False
 
     def rank(self, candidate: "Candidate", number: int, rounds: int) -> list[int]:
         """The rank to go to in round `number` (from 0) of `rounds`; 0 leaves the layer alone.

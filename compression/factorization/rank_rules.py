@@ -21,6 +21,7 @@ class Ratio(Rule):
     """
 
     setting = "ratio"
+    by_size = True
 
     def __init__(self, ratio: float) -> None:
         self.ratio = ratio
@@ -37,6 +38,24 @@ class Ratio(Rule):
     def at(self, parameter: float) -> "Ratio":
         """The rule at another ratio."""
         return Ratio(parameter)
+
+
+class SmallestRanks(Ratio):
+    """The smallest ranks that a rule may give, while there are no weights to ask it about.
+
+    Args:
+        rule: that is named in sentences.
+    """
+
+    setting = None
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(0.0)
+        self.rule = rule
+
+    def why(self) -> str:
+        """The rule's own words."""
+        return self.rule.why()
 
 
 class Energy(Rule):

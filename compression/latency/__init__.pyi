@@ -1,4 +1,5 @@
 from .latency_target import plan_for_latency as plan_for_latency
+from .latency_target import random_weight_copy as random_weight_copy
 from .layer_latency import compare_layers as compare_layers
 from .layer_savings import LayerSaving as LayerSaving
 from .measure import PASSES as PASSES

@@ -18,7 +18,13 @@ from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.latency.relative_latency import RelativeLatency, Structure, structure_of
 from compression.step import Context, P, Plan
-from compression.target import RoundTarget, Solution, Target, UnreachableTargetError
+from compression.target import (
+    RoundTarget,
+    Solution,
+    Target,
+    UnreachableTargetError,
+    round_ratio,
+)
 
 TOLERANCE = 0.1  # a latency this near to the goal, relative to the goal, meets it
 NEAR = 0.05  # the search goes on until it is this near, for a measurement is noisy
@@ -64,6 +70,10 @@ def plan_for_latency(
         UnreachableTargetError: no network of this step is fast enough; says how far it can go.
         CompressionError: a network cannot be exported.
     """
+    if context.with_values is not None:
+        return _smallest_plan(
+            target, plan_at, restructure, network, context, round=round, rounds=rounds
+        )
     relative = _relative_latency(network, context, round)
     macs = {"macs": count_macs(network, context.image_size)}
 
@@ -86,6 +96,32 @@ def plan_for_latency(
     )
     measured = {"latency_ms": [entry_ms, milliseconds], "target": report}
     return cast(P, {**found.plan, **measured})
+
+
+def _smallest_plan(
+    target: Target,
+    plan_at: Callable[[RoundTarget], P],
+    restructure: Callable[[nn.Module, P], nn.Module],
+    network: nn.Module,
+    context: Context,
+    *,
+    round: int,
+    rounds: int,
+) -> P:
+    """Before training: the plan of the fewest MACs, the one measured, to know if it is enough."""
+    valued = context.with_values() if context.with_values is not None else network
+    relative = _relative_latency(valued, context, round)
+    macs = {"macs": count_macs(network, context.image_size)}
+    try:
+        plan = plan_at(RoundTarget(Target("macs", 0.0), macs))
+    except UnreachableTargetError as error:
+        plan = plan_at(RoundTarget(Target("macs", error.minimum), macs))
+    start = relative.ratio(valued)
+    fastest = min(start, relative.ratio(random_weight_copy(valued, restructure, plan)))
+    # Measured once, it is refused only where a better measurement would not help.
+    if fastest > round_ratio(target.ratio, round, rounds) * (1 + TOLERANCE + NEAR):
+        raise target.unreachable(fastest, start, round=round, rounds=rounds)
+    return plan
 
 
 def search(

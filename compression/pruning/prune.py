@@ -5,6 +5,7 @@ each other is cut together. Here it is read off the labels of a forward pass (se
 reshapes, channel shuffle, chunks and concatenation are followed exactly.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from compression.pruning.allocation import (
     sensitivity_ratios,
     uniform_ratios,
 )
+from compression.pruning.any_score import AnyScore
 from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_counts import (
     ChannelCounts,
@@ -36,7 +38,7 @@ from compression.pruning.prune_plan import PrunePlan, describe_plan, describe_pl
 from compression.pruning.pruning_state import PruningState
 from compression.pruning.settings import IMPORTANCES, PENALTIES, PruneSettings
 from compression.sensitivity import SensitivityCurves, scan
-from compression.step import Context, Step, Treatment
+from compression.step import Context, Step, StructuralPlan, Treatment
 from compression.target import RoundTarget, UnreachableTargetError, round_ratio
 
 
@@ -89,6 +91,44 @@ class Prune(PruneSettings, Step[PrunePlan]):
             CompressionError: nothing can be cut, the target is out of reach, a pattern matches
                 nothing, or the importance or sensitivity cannot be measured.
         """
+        plan = self._decided(network, context, round)
+        self._require_cut(plan, round)
+        return plan
+
+    def structural_plan(
+        self, network: nn.Module, context: Context, round: int
+    ) -> StructuralPlan[PrunePlan]:
+        """Which groups of layers can be cut, and whether the target can be reached.
+
+        Raises:
+            CompressionError: nothing can be cut, the target is out of reach, or a pattern matches
+                nothing.
+        """
+        blind = copy.copy(self)
+        blind.importance, blind.ratios = AnyScore(self.importance), None
+        blind.scope = "uniform"
+        exact = self.scope == "uniform" and self.ratios is None
+        try:
+            plan = blind._decided(network, context, round)
+        except CompressionError:
+            if exact:
+                raise
+            # In other sizes it may work: what sizes a network takes is found by trying.
+            blind.scope = "global"
+            plan = blind._decided(network, context, round)
+        if exact or self.target is not None or self.ratio == 1:
+            self._require_cut(plan, round)
+        return StructuralPlan(plan=plan, exact=exact)
+
+    def _require_cut(self, plan: PrunePlan, round: int) -> None:
+        cut = any(after < before for _, after, before in plan["layers"])
+        if not cut and round == self.rounds - 1 == 0:
+            raise CompressionError(
+                f"prune would take out no channel ({plan['why']}). Ask for a smaller ratio, or a "
+                f"smaller round_to (now {self.round_to})."
+            )
+
+    def _decided(self, network: nn.Module, context: Context, round: int) -> PrunePlan:
         state = self._state(network, context, round)
         ratios = self._ratios(state, network, context)
 
@@ -99,14 +139,7 @@ class Prune(PruneSettings, Step[PrunePlan]):
                 solve_channel_counts(state, lambda budget: self._choose(goal, budget, ratios)),
             )
 
-        plan = self._reach(plan_at, network, context, round)
-        cut = any(after < before for _, after, before in plan["layers"])
-        if not cut and round == self.rounds - 1 == 0:
-            raise CompressionError(
-                f"prune would take out no channel ({plan['why']}). Ask for a smaller ratio, or a "
-                f"smaller round_to (now {self.round_to})."
-            )
-        return plan
+        return self._reach(plan_at, network, context, round)
 
     def _reach(
         self,
@@ -126,7 +159,7 @@ class Prune(PruneSettings, Step[PrunePlan]):
         plan = plan_for_latency(
             self.target, plan_at, self.restructure, network, context, **progress
         )
-        return {**plan, "why": self._why(plan["target"])}
+        return {**plan, "why": self._why(plan.get("target", "untrained"))}
 
     def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
         layers = state.shape_trial.budget.layers(counts.counts)

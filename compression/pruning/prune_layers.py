@@ -1,5 +1,6 @@
 """Layer pruning: whole units that keep the shape of the feature map are left out."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
@@ -19,7 +20,7 @@ from compression.pruning.units import (
     unit_costs,
     unit_stages,
 )
-from compression.step import Context, LayerSpace, Step, match_layers
+from compression.step import Context, LayerSpace, Step, StructuralPlan, match_layers
 from compression.target import RoundTarget, Target
 
 
@@ -99,6 +100,21 @@ class PruneLayers(PruneLayersSettings, Step[PruneLayersPlan]):
         if not plan["removed"] and round == self.rounds - 1 == 0:
             raise CompressionError("prune_layers would remove nothing; ask for fewer units.")
         return plan
+
+    def structural_plan(
+        self, network: nn.Module, context: Context, round: int
+    ) -> StructuralPlan[PruneLayersPlan]:
+        """How many units go, and which, unless their importance says so.
+
+        Raises:
+            CompressionError: as `plan`.
+        """
+        measured = self.choose == "importance" and self.remove is None
+        blind = copy.copy(self)
+        blind.choose = "last" if measured else self.choose
+        plan = blind.plan(network, context, round)
+        timed = self.target is not None and self.target.measure == "latency"
+        return StructuralPlan(plan=plan, exact=not (measured or timed))
 
     def _reach(
         self,

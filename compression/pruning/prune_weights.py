@@ -14,7 +14,7 @@ from compression.cost import file_bytes
 from compression.cost.file_size import compressed_bytes
 from compression.errors import CompressionError
 from compression.pruning.settings import PruneWeightsSettings
-from compression.step import Context, Step, match_layers
+from compression.step import Context, Step, StructuralPlan, match_layers
 
 
 class KeepZero:
@@ -60,11 +60,8 @@ class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
         Raises:
             CompressionError: a pattern matches nothing.
         """
-        layers = _layers(network)
-        wanted = match_layers(list(layers), self.include, self.exclude)
-        sizes = {n: layer.weight.detach().abs() for n, layer in layers.items() if n in wanted}
-        if not sizes:
-            raise CompressionError("prune_weights finds no convolution or linear layer to prune.")
+        wanted = self._wanted(network)
+        sizes = {name: layer.weight.detach().abs() for name, layer in wanted.items()}
         ratio = self.sparsity * (1 - (1 - (round + 1) / self.rounds) ** 3)
         plan: PruneWeightsPlan = {
             "layers": _zeros(sizes, ratio, self.scope),
@@ -73,6 +70,24 @@ class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
         }
         folded = self.finish(self.apply(network, plan))
         return {**plan, "bytes": [file_bytes(folded), compressed_bytes(folded)]}
+
+    def structural_plan(
+        self, network: nn.Module, context: Context, round: int
+    ) -> StructuralPlan[PruneWeightsPlan]:
+        """That the structure stays.
+
+        Raises:
+            CompressionError: a pattern matches nothing, or there is no layer to prune.
+        """
+        self._wanted(network)
+        return StructuralPlan(plan={"layers": {}, "scope": self.scope, "bytes": []})
+
+    def _wanted(self, network: nn.Module) -> dict[str, Any]:
+        layers = _layers(network)
+        names = match_layers(list(layers), self.include, self.exclude)
+        if not names:
+            raise CompressionError("prune_weights finds no convolution or linear layer to prune.")
+        return {name: layer for name, layer in layers.items() if name in names}
 
     @staticmethod
     def restructure(network: nn.Module, plan: PruneWeightsPlan) -> nn.Module:

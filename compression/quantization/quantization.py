@@ -1,6 +1,7 @@
 """What quantisation after training and training aware of it share: the calibration."""
 
 import copy
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -61,6 +62,19 @@ class Quantization(QuantizeSettings, Step[Q]):
         if SENSITIVE in self.exclude:
             self._find_sensitive(plan, network, context, model, images)
         return plan, model, images
+
+    def structural_plan(self, network: nn.Module, context: Context, round: int) -> None:
+        """Nothing follows; but ONNX must have all operations, and the graph the excluded layers.
+
+        Raises:
+            CompressionError: the network cannot be exported, or a pattern matches no layer.
+        """
+        if context.with_values is not None:
+            self._graph_before_training(context.with_values(), context.image_size)
+
+    def _graph_before_training(self, network: nn.Module, image_size: Sequence[int]) -> None:
+        model = float_graph(network, image_size)
+        excluded_layers(model, [pattern for pattern in self.exclude if pattern != SENSITIVE])
 
     def _find_sensitive(
         self,

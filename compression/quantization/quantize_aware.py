@@ -1,6 +1,7 @@
 """Quantisation-aware training (Jacob et al. 2018, arXiv:1712.05877, section 3), through torchao."""
 
 import copy
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -12,6 +13,7 @@ from compression.quantization.placement import places, rounded_activations
 from compression.quantization.plan import QuantizeAwarePlan
 from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
 from compression.quantization.settings import QuantizeAwareSettings
+from compression.quantization.training_graph import training_graph
 from compression.step import Context
 
 
@@ -41,6 +43,11 @@ class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
             "rounded": len(rounded),
             "averaging": self.averaging,
         }
+
+    def _graph_before_training(self, network: nn.Module, image_size: Sequence[int]) -> None:
+        """That the network can be traced for training, too."""
+        super()._graph_before_training(network, image_size)
+        training_graph(network, image_size)
 
     def apply(self, network: nn.Module, plan: QuantizeAwarePlan) -> nn.Module:
         """The network to be trained; `network` stays as it is."""

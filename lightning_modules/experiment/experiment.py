@@ -43,6 +43,7 @@ from lightning_modules.experiment.lr_find import with_suggested_lr
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage, initial_network, stages_of
+from lightning_modules.experiment.structure import check_stages
 from lightning_modules.files import whole_folder
 from lightning_modules.networks import Network
 from lightning_modules.registry import build, plain
@@ -187,6 +188,7 @@ def _prepare(
     check_auxiliary(cfg.auxiliary, network)
     check_layers(cfg, network)
     check_terms(cfg, network.num_classes)
+    check_stages(cfg, stages, network)
     train_teacher = partial(_train_teacher, data, splits)
     teachers = gather_teachers(cfg, data, folder, train=train_teacher)
     check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
