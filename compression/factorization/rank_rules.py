@@ -47,8 +47,6 @@ class SmallestRanks(Ratio):
         rule: that is named in sentences.
     """
 
-    setting = None
-
     def __init__(self, rule: Rule) -> None:
         super().__init__(0.0)
         self.rule = rule
