@@ -1,5 +1,6 @@
 """Cutting the tensors of a network: from a plan's indices alone, also on the meta device."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -8,7 +9,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from compression.errors import CompressionError
+from compression.pruning.folding import fold
 from compression.pruning.prune_plan import KeptIndices
+from compression.pruning.told_sizes import forget_stored, sizes_of_parts
 
 
 def tensor_axes(plan: KeptIndices, name: str) -> dict[int, list[int]]:
@@ -54,6 +57,7 @@ def cut_structure(network: nn.Module, plan: KeptIndices) -> nn.Module:
     Raises:
         CompressionError: the plan was made for another architecture.
     """
+    fold(network, plan.get("folded", []))
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {}
     for name, before in plan["shapes"].items():
@@ -70,20 +74,37 @@ def cut_structure(network: nn.Module, plan: KeptIndices) -> nn.Module:
 
 
 def set_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Give tensors new shapes, without values, and tell their modules."""
-    changed = {}
+    """Give tensors new shapes, without values, and tell their modules.
+
+    A tensor that several modules share stays shared.
+    """
+    lists, changed = sizes_of_parts(network), {}
+    places = _places(network)
     for name, shape in shapes.items():
         path, _, attribute = name.rpartition(".")
-        module = network.get_submodule(path)
-        old = getattr(module, attribute)
+        old = getattr(network.get_submodule(path), attribute)
         new = torch.empty(tuple(shape), dtype=old.dtype, device=old.device)
         if isinstance(old, nn.Parameter):
-            module._parameters[attribute] = nn.Parameter(new, requires_grad=old.requires_grad)
-        else:
-            module._buffers[attribute] = new
-        changed[path] = module
+            new = nn.Parameter(new, requires_grad=old.requires_grad)
+        for path, attribute in places[id(old)]:
+            module = network.get_submodule(path)
+            own = module._parameters if isinstance(old, nn.Parameter) else module._buffers
+            own[attribute] = new
+            changed[path] = module
     for module in changed.values():
         _tell(module)
+    for set_anew in lists:
+        set_anew()
+    forget_stored(network)
+
+
+def _places(network: nn.Module) -> dict[int, list[tuple[str, str]]]:
+    """By id of a tensor, the modules that have it, and under which name."""
+    found: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for path, module in network.named_modules():
+        for attribute, tensor in (*module._parameters.items(), *module._buffers.items()):
+            found[id(tensor)].append((path, attribute))
+    return found
 
 
 def _tell(module: nn.Module) -> None:

@@ -32,6 +32,7 @@ from compression.pruning.channel_counts import (
     solve_channel_counts,
 )
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
+from compression.pruning.folding import folded
 from compression.pruning.importance import Importance
 from compression.pruning.penalties import weighted
 from compression.pruning.prune_plan import PrunePlan, describe_plan, describe_plan_layers
@@ -163,8 +164,12 @@ class Prune(PruneSettings, Step[PrunePlan]):
 
     def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
         layers = state.shape_trial.budget.layers(counts.counts)
+        axes = compact_axes(state.channels, counts.kept)
+        cut = {name.rpartition(".")[0] for name in axes["axes"]}
+        folded_layers = [name for name in state.parametrized if name in cut]
         return {
-            **compact_axes(state.channels, counts.kept),
+            **axes,
+            **({"folded": folded_layers} if folded_layers else {}),
             "layers": [
                 list(layer) for number, layer in enumerate(layers) if number in state.prunable
             ],
@@ -247,7 +252,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
 
     def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: PrunePlan) -> None:
         """Copy what survives of every tensor that was cut."""
-        before = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        whole = folded(network)
+        before = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
         after = {**dict(smaller.named_parameters()), **dict(smaller.named_buffers())}
         for name in plan["axes"]:
             groups = plan["groups"].get(name, 1)

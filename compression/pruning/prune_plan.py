@@ -13,12 +13,14 @@ class KeptIndices(TypedDict):
             convolution stands for all of its input channels.
         shapes: of the tensors in `axes`, before.
         groups: of the convolutions among them that have groups.
+        folded: layers whose weights were made of other tensors, and are plain ones first.
     """
 
     kept: list[list[int]]
     axes: dict[str, dict[str, int]]
     shapes: dict[str, list[int]]
     groups: dict[str, int]
+    folded: NotRequired[list[str]]
 
 
 # A word that plans keep, though nothing else is called so any more.

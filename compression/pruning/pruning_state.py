@@ -10,6 +10,7 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.folding import folded, parametrized_layers
 from compression.pruning.importance import Importance
 from compression.pruning.shape_trial import ShapeTrial, prunable_groups
 from compression.pruning.tracing import trace_channels
@@ -26,6 +27,7 @@ class PruningState:
         shape_trial: has the groups of layers, and tries sizes out.
         prunable: numbers of the groups that can be cut.
         skipped: why others cannot, by name.
+        parametrized: layers whose weights are made of other tensors; here they are plain ones.
     """
 
     channels: Channels
@@ -33,6 +35,7 @@ class PruningState:
     shape_trial: ShapeTrial
     prunable: list[int]
     skipped: dict[str, str]
+    parametrized: list[str]
 
     @classmethod
     def of(
@@ -61,6 +64,8 @@ class PruningState:
             CompressionError: nothing can be cut, a pattern matches nothing, or the importance
                 cannot be measured.
         """
+        parametrized = parametrized_layers(network)
+        network = folded(network)
         channels = Channels(trace_channels(network, context.image_size))
         scores = importance.score(network, channels, context, round)
         if np.shape(scores) != (channels.trace.variables,):
@@ -78,7 +83,7 @@ class PruningState:
             budget.allowed[number] = [groups[number].granularity]
         if not prunable:
             raise CompressionError(_nothing(skipped, channels.trace.unknown))
-        return cls(channels, scores, shape_trial, prunable, skipped)
+        return cls(channels, scores, shape_trial, prunable, skipped, parametrized)
 
 
 def _candidates(

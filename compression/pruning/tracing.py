@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from compression.cost import observed_pass
 from compression.pruning import layer_rules, layout_rules  # noqa: F401 - they add their rules
 from compression.pruning.rules import propagate
+from compression.pruning.told_sizes import forget_stored
 from compression.pruning.trace import Trace, Tracer
 
 
@@ -45,6 +46,7 @@ def trace_channels(network: nn.Module, image_size: int | Sequence[int]) -> Trace
 @contextmanager
 def _trace(copy: nn.Module) -> Iterator[Tracer]:
     """Follow what a forward pass inside `with` does with channels; those of outputs must stay."""
+    forget_stored(copy)
     tracer = Tracer(copy)
 
     def keep_outputs(_: nn.Module, __: Any, output: Any) -> None:

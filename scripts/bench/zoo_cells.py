@@ -32,6 +32,7 @@ from compression.step import Context, Step
 from lightning_modules.deployment import export, format_named
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, load_network, save_network
+from scripts.bench.masked import enliven, masked_difference
 from scripts.bench.zoo_networks import CLASSES, zoo_network
 from scripts.bench.zoo_steps import SHARE, least_share, steps_of
 
@@ -48,7 +49,8 @@ class Case:
     """
 
     def __init__(self, name: str) -> None:
-        self.network, self.size = zoo_network(name)
+        network, self.size = zoo_network(name)
+        self.network = enliven(network)
 
     def images(self, number: int) -> Tensor:
         """Random uint8 N x 3 x H x W, always the same."""
@@ -89,15 +91,10 @@ def prune(case: Case) -> str:
 
 def masked(case: Case) -> str:
     """The pruned network against the original with the removed channels set to 0."""
-    from compression.pruning import masked_difference
-
     if isinstance(case.pruned, CompressionError):
         return "not asked: nothing was pruned"
-    try:
-        plan = case.pruned.recipe.entries[-1].plan
-        found = masked_difference(case.network, case.pruned, plan, case.images(2))
-    except CompressionError as error:
-        return f"not asked: {error}"
+    plan = case.pruned.recipe.entries[-1].plan
+    found = masked_difference(case.network, case.pruned, plan, case.images(2))
     return f"{'equal' if found <= EQUAL else 'differs'} {found:.0e}"
 
 
@@ -127,7 +124,7 @@ def quantize(case: Case) -> str:
 def quantize_aware(case: Case) -> str:
     """The same after a training step in which every parameter that learns gets a gradient."""
     step = QuantizeAware(images=MIN_IMAGES, method="minmax")
-    learning = _with_gradient(case.network, case)
+    learning = _with_gradient(copy.deepcopy(case.network), case)
     try:
         network = step.apply(case.network, step.plan(case.network, case.context, 0))
         lost = learning - _with_gradient(network.train(), case)
@@ -204,10 +201,7 @@ def _with_gradient(network: nn.Module, case: Case) -> set[str]:
     """Names of the parameters that a step of training would change."""
     images, labels = case.images(2), torch.arange(2) % CLASSES
     nn.functional.cross_entropy(main_output(network(images)), labels).backward()
-    found = {name for name, p in network.named_parameters() if p.grad is not None}
-    if network is case.network:
-        network.zero_grad(set_to_none=True)
-    return found
+    return {name for name, p in network.named_parameters() if p.grad is not None}
 
 
 def _refused(case: Case, step: Step, error: CompressionError) -> str:

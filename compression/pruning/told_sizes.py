@@ -1,0 +1,49 @@
+"""What modules keep beside their tensors and that goes with the sizes of those."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+
+def sizes_of_parts(network: nn.Module) -> list[Callable[[], None]]:
+    """What sets the lists again that modules keep of their parts' widths, once those have changed.
+
+    As in MixNet (Tan and Le 2019, arXiv:1907.09595), whose convolutions of several kernel sizes
+    split the channels that enter by such a list.
+    """
+    found = []
+    for module in network.modules():
+        parts = [_first_layer(child) for child in module.children()]
+        if len(parts) < 2 or None in parts:
+            continue
+        for name, value in vars(module).items():
+            if isinstance(value, list | tuple) and [*value] == _widths(parts):
+                found.append(partial(_set, module, name, type(value), parts))
+    return found
+
+
+def forget_stored(network: nn.Module) -> None:
+    """Lose what modules compute from their weights once and store for evaluation.
+
+    As LeViT's attention does with its biases: it forgets them when it is trained.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.train().eval()
+    for module, mode in modes.items():
+        module.training = mode
+
+
+def _first_layer(module: nn.Module) -> nn.Module | None:
+    layers = (m for m in module.modules() if isinstance(m, nn.Linear | _ConvNd))
+    return next(layers, None)
+
+
+def _widths(layers: Iterable[Any]) -> list[int]:
+    return [m.in_features if isinstance(m, nn.Linear) else m.in_channels for m in layers]
+
+
+def _set(module: nn.Module, name: str, kind: type, layers: list[Any]) -> None:
+    setattr(module, name, kind(_widths(layers)))
