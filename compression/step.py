@@ -1,6 +1,5 @@
 """The contract of a compression step: plan -> restructure -> transfer the weights."""
 
-import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.images import ImageKind
+from compression.network_copy import copy_network
 from compression.steps import StepSettings
 
 # What a step decided, as plain JSON-able data: all that is needed to do it again. A step declares
@@ -209,7 +209,7 @@ class Step(StepSettings, Generic[P]):
 
     def apply(self, network: nn.Module, plan: P) -> nn.Module:
         """A smaller copy with the weights transferred; `network` stays as it is."""
-        smaller = self.restructure(copy.deepcopy(network), plan)
+        smaller = self.restructure(copy_network(network), plan)
         with torch.no_grad():
             self.transfer_weights(network, smaller, plan)
         return smaller

@@ -11,6 +11,16 @@ from compression.cost import Geometry, count_params, layer_calls, layer_macs
 from compression.cost.geometry import Layer
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.kernels import Spectrum, kernel_of
+from compression.factorization.outside_use import used_from_outside
+from compression.factorization.plan import (
+    COMPUTED,
+    HOOKED,
+    MASKED,
+    OWN_FORWARD,
+    SHARED,
+    UNUSED,
+    USED_OUTSIDE,
+)
 from compression.step import match_layers
 
 
@@ -98,10 +108,13 @@ def find_candidates(
     found = find_layers(network, decomposition)
     unsupported = unsupported_layers(network, found, decomposition, split=split)
     calls = layer_calls(network, image_size)
-    unused = {name: "unused" for name in found if name not in calls}
+    unused = {name: UNUSED for name in found if name not in calls}
     wanted = match_layers(list(found), *patterns)
     excluded = {name: "excluded" for name in found if name not in wanted}
-    skipped = {**unused, **excluded, **unsupported}
+    supported = {name: layer for name, layer in found.items() if name not in unsupported}
+    used = used_from_outside(network, image_size, supported)
+    outside = {name: USED_OUTSIDE for name in found if name in used}
+    skipped = {**unused, **outside, **excluded, **unsupported}
     head = next((name for name in reversed(calls) if name in found), None)
     candidates = [
         Candidate(name, layer, calls[name], decomposition, head=name == head)
@@ -150,14 +163,16 @@ def _unsupported_reason(
     if isinstance(layer, nn.Sequential):
         geometry = Geometry.of(layer)
         return "grouped" if geometry.groups > 1 and not split else None
-    if (
-        type(layer) not in decomposition.layers
-    ):  # its own forward may do something else with the weights
-        return type(layer).__name__
+    if type(layer) not in decomposition.layers:
+        return type(layer).__name__  # a forward of its own may do something else with the weights
+    if "forward" in vars(layer):
+        return OWN_FORWARD
     if not isinstance(layer._parameters.get("weight"), nn.Parameter):
-        return "computed-weight"
-    if uses[id(layer.weight)] > 1:
-        return "shared"
+        return MASKED if "weight_mask" in layer._buffers else COMPUTED
+    if layer._forward_hooks or layer._forward_pre_hooks:
+        return HOOKED
+    if any(uses[id(parameter)] > 1 for parameter in layer.parameters()):
+        return SHARED
     geometry = Geometry.of(layer)
     if geometry.groups > 1 and not split:
         return "grouped"

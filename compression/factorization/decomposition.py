@@ -104,6 +104,16 @@ def convolution(product: nn.Sequential, place: int) -> nn.Conv2d:
     return layer
 
 
+def freeze_as(product: nn.Sequential, layer: Layer) -> None:
+    """Let the weights of `product` be trained if that of `layer` is, and its bias likewise."""
+    before = factors_of(layer)
+    weight = any(factor.weight.requires_grad for factor in before)
+    for factor in factors_of(product):
+        factor.weight.requires_grad_(weight)
+        if factor.bias is not None and before[-1].bias is not None:
+            factor.bias.requires_grad_(before[-1].bias.requires_grad)
+
+
 def fill(
     product: nn.Sequential, layer: Layer, decomposition: type[Decomposition], rank: Sequence[int]
 ) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from compression.cost import Geometry, meta_copy, network_cost, output_shape
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate, find_candidates, find_layers
-from compression.factorization.decomposition import Decomposition, fill
+from compression.factorization.decomposition import Decomposition, fill, freeze_as
 from compression.factorization.plan import FactorizationPlan, counted, layer_lines, plan_lines
 from compression.factorization.rank_choice import make_rule
 from compression.factorization.rank_rule import Rule
@@ -141,6 +141,7 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
                     f"{other} {name!r} has {full} channels instead of {choice['channels']}."
                 )
             product = cls.decomposition.structure(Geometry.of(layer), choice["rank"])
+            freeze_as(product, layer)
             network.set_submodule(name, product.train(layer.training))
         return network
 

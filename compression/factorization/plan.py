@@ -1,8 +1,12 @@
 """What a factorisation decided: its plan as plain data, and in words."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
+
+USED_OUTSIDE, OWN_FORWARD = "used from outside", "with a forward of its own"
+UNUSED, SHARED, MASKED, HOOKED, COMPUTED = "unused", "shared", "masked", "hooked", "computed-weight"
+# Why a layer is left alone that could be factorised, were its network written in another way.
+NAMED = (USED_OUTSIDE, OWN_FORWARD, UNUSED, SHARED, MASKED, HOOKED, COMPUTED)
 
 
 class LayerPlan(TypedDict):
@@ -78,6 +82,19 @@ def rank_of(choice: LayerPlan) -> str:
 
 
 def counted(skipped: Mapping[str, str]) -> str:
-    """The reasons and how many layers have each, as `3 grouped, 1 excluded`."""
-    counts = Counter(reason.partition(" (")[0] for reason in skipped.values())
-    return ", ".join(f"{n} {reason}" for reason, n in counts.items())
+    """The reasons and how many layers have each, as `3 grouped, 1 excluded`.
+
+    Layers that lie in the way of their own network are named, too.
+    """
+    layers: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        layers.setdefault(reason.partition(" (")[0], []).append(name)
+    return ", ".join(
+        f"{len(names)} {reason}{_named(names) if reason in NAMED else ''}"
+        for reason, names in layers.items()
+    )
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f" ({', '.join(names[:2])}{more})"

@@ -5,7 +5,6 @@ with them, if not in proportion. So a few networks are measured, with ever bette
 them.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -17,6 +16,7 @@ from compression import step
 from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.latency.relative_latency import RelativeLatency, Structure, structure_of
+from compression.network_copy import copy_network
 from compression.step import Context, P, Plan
 from compression.target import (
     RoundTarget,
@@ -186,7 +186,7 @@ def random_weight_copy(
     To transfer the weights may take long, as a decomposition does.
     """
     before = dict(network.named_buffers())
-    twin = restructure(copy.deepcopy(network), plan)
+    twin = restructure(copy_network(network), plan)
     generator = torch.Generator().manual_seed(0)
     for parameter in twin.parameters():
         fan_in = max(parameter[0].numel(), 1) if parameter.ndim > 1 else 0

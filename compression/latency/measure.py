@@ -1,6 +1,5 @@
 """Latency, measured fairly: several networks take turns, so that a busy machine slows them all."""
 
-import copy
 import platform
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.images import RAW_PIXELS, ImageKind
 from compression.latency.threads import torch_threads
+from compression.network_copy import copy_network
 from compression.onnx import export_onnx, onnx_session
 
 # A network, images N x C x H x W and threads -> one forward pass, ready to be timed.
@@ -122,7 +122,7 @@ def onnx_call(
 
 
 def _eager_call(network: nn.Module, images: np.ndarray, threads: int) -> Callable[[], object]:
-    twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
+    twin = copy_network(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
     batch = torch.from_numpy(images)
 
     @torch.inference_mode()

@@ -1,6 +1,5 @@
 """An ONNX file of a network: raw pixels in, logits out; any batch size where the network can."""
 
-import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.export import ExportedProgram
 from compression.errors import CompressionError
 from compression.files import whole_file, write_bytes
 from compression.images import RAW_PIXELS, ImageKind
+from compression.network_copy import copy_network
 from compression.onnx.failure import code_line, describe_chain, first_line, root_cause
 from compression.onnx.library_output import suppress_output
 from compression.onnx.network import is_onnx_network, onnx_session, run_session, stored_content
@@ -86,7 +86,7 @@ def write_onnx(
     Raises:
         CompressionError: there is no file in either way.
     """
-    twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
+    twin = copy_network(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
     examples = images.random(image_size, 2)  # a batch of 1 would be exported as a constant
 
     def write(traced: Traced) -> Traced:

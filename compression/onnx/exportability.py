@@ -1,6 +1,5 @@
 """Whether a network can be exported to ONNX, found out by exporting it."""
 
-import copy
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from torch import nn
 
 from compression.errors import CompressionError
 from compression.images import RAW_PIXELS, ImageKind
+from compression.network_copy import copy_network
 from compression.onnx.export import run_file, write_onnx
 from compression.onnx.network import (
     fixed_batch,
@@ -88,7 +88,7 @@ def _with_values(network: nn.Module) -> nn.Module:
     tensors = (*network.parameters(), *network.buffers())
     if not any(tensor.is_meta for tensor in tensors):
         return network
-    twin = copy.deepcopy(network).to_empty(device="cpu")
+    twin = copy_network(network).to_empty(device="cpu")
     with torch.no_grad():
         for tensor in (*twin.parameters(), *twin.buffers()):
             tensor.uniform_(0.01, 0.1) if tensor.is_floating_point() else tensor.zero_()

@@ -5,7 +5,6 @@ BatchNorm statistics are estimated anew before each evaluation, also that of the
 is compared then differs in nothing but the treatment.
 """
 
-import copy
 import hashlib
 import json
 import logging
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from compression.cost import count_macs, count_params
 from compression.engine import recalibrate
 from compression.errors import CompressionError
+from compression.network_copy import copy_network
 from compression.sensitivity.stored_metrics import digest_weights, stored_metrics
 from compression.step import Context, Step, Treatment
 
@@ -81,7 +81,7 @@ def scan(step: Step, treatments: Iterable[Treatment], network: nn.Module, contex
     evaluate = evaluation(context)
     folder = None if context.scans is None else context.scans / scan_key(step, network, context)
     with stored_metrics(folder) as stored:
-        whole = stored.get(WHOLE, lambda: _metrics(copy.deepcopy(network), evaluate, context))
+        whole = stored.get(WHOLE, lambda: _metrics(copy_network(network), evaluate, context))
         points, told = [], perf_counter()
         for treatment in treatments:
             measure = partial(_try, treatment, step, network, evaluate, context)
