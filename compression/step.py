@@ -56,6 +56,11 @@ class Context:
     # weights, for what must be run to be known.
     with_values: Callable[[], nn.Module] | None = None
 
+    @cached_property
+    def images(self) -> ImageKind:
+        """The kind of images that the network takes."""
+        return ImageKind.of(self.sample)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StructuralPlan(Generic[P]):
@@ -69,11 +74,6 @@ class StructuralPlan(Generic[P]):
 
     plan: P
     exact: bool = True
-
-    @cached_property
-    def images(self) -> ImageKind:
-        """The kind of images that the network takes."""
-        return ImageKind.of(self.sample)
 
 
 @dataclass(frozen=True, kw_only=True)
