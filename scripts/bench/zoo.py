@@ -1,4 +1,4 @@
-"""What every step and format makes of 64 networks: one table, filled by one resumable command.
+"""What every step and format makes of the networks of the zoo, filled in by one resumable command.
 
 `python scripts/bench/zoo.py [NETWORK ...] [--column COLUMN] [--again | --failed]`
 

@@ -14,7 +14,7 @@
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -24,11 +24,13 @@ from torch import Tensor, nn
 from compression import compress
 from compression.cost import count_macs
 from compression.errors import CompressionError
+from compression.onnx import try_export
 from compression.outputs import main_output
 from compression.pruning import Prune
 from compression.quantization import Quantize, QuantizeAware
 from compression.quantization.settings import MIN_IMAGES
 from compression.step import Context, Step
+from compression.structure import check_structure
 from lightning_modules.deployment import export, format_named
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, load_network, save_network
@@ -85,7 +87,7 @@ class Case:
 def prune(case: Case) -> str:
     """To `SHARE` of the MACs."""
     if isinstance(case.pruned, CompressionError):
-        return _refused(case, Prune(target={"macs": SHARE}), case.pruned)
+        return _refused(case, [Prune(target={"macs": SHARE})], case.pruned)
     return _reached(case, case.pruned)
 
 
@@ -107,7 +109,7 @@ def factorized(case: Case, kind: str) -> str:
         bound = least_share(case.network, case.size, kind)
         if bound > SHARE * 1.02:
             return f"not applicable {bound:.3f}"
-        return _refused(case, steps[0], error)
+        return _refused(case, steps, error)
     return _reached(case, smaller)
 
 
@@ -117,7 +119,7 @@ def quantize(case: Case) -> str:
     try:
         int8 = step.apply(case.network, step.plan(case.network, case.context, 0))
     except CompressionError as error:
-        return _refused(case, step, error)
+        return _refused(case, [step], error)
     return _answer(int8, case)
 
 
@@ -136,7 +138,7 @@ def quantize_aware(case: Case) -> str:
                     parameter -= 1e-4 * parameter.grad
         int8 = step.finish(network.eval())
     except CompressionError as error:
-        return _refused(case, step, error)
+        return _refused(case, [step], error)
     return _answer(int8, case)
 
 
@@ -149,6 +151,11 @@ def exported(case: Case, name: str) -> str:
             return NOT_INSTALLED
         raise
     images = case.images(4).numpy()
+    batch = "free"
+    if name == "onnx":
+        tried = try_export(case.network, case.size)
+        if (batch := tried.batch) == "none":
+            return f"before training: {tried.reason}"
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"network{form.suffix}"
@@ -157,7 +164,7 @@ def exported(case: Case, name: str) -> str:
             )
     except (CompressionError, ConfigError) as error:
         return f"after training: {error}"
-    return "yes"
+    return "yes" if batch == "free" else "yes, one image at a time"
 
 
 COLUMNS: dict[str, Callable[[Case], str]] = {
@@ -204,10 +211,10 @@ def _with_gradient(network: nn.Module, case: Case) -> set[str]:
     return {name for name, p in network.named_parameters() if p.grad is not None}
 
 
-def _refused(case: Case, step: Step, error: CompressionError) -> str:
-    """The reason, and whether it is said before a training, by structure alone."""
+def _refused(case: Case, steps: Sequence[Step], error: CompressionError) -> str:
+    """The reason, and whether a run would give one before its training, by structure alone."""
     try:
-        step.structural_plan(case.network, case.size)
-    except CompressionError:
-        return f"before training: {error}"
+        check_structure(case.network, {step.name: step for step in steps}, case.size)
+    except CompressionError as before:
+        return f"before training: {before}"
     return f"after training: {error}"
