@@ -7,21 +7,29 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+INPUTS = ("in_channels", "in_features")  # as layers call the width of what enters
+
 
 def sizes_of_parts(network: nn.Module) -> list[Callable[[], None]]:
-    """What sets the lists again that modules keep of their parts' widths, once those have changed.
+    """What sets the sizes again that modules keep of their parts, once those have changed.
 
-    As in MixNet (Tan and Le 2019, arXiv:1907.09595), whose convolutions of several kernel sizes
-    split the channels that enter by such a list.
+    Such are lists of their widths, as in MixNet (Tan and Le 2019, arXiv:1907.09595), whose
+    convolutions of several kernel sizes split the channels that enter by one; and `in_channels` of
+    a module whose branches share them, as in timm's selective kernels (Li et al. 2019,
+    arXiv:1903.06586).
     """
     found = []
     for module in network.modules():
-        parts = [_first_layer(child) for child in module.children()]
-        if len(parts) < 2 or None in parts:
-            continue
-        for name, value in vars(module).items():
-            if isinstance(value, list | tuple) and [*value] == _widths(parts):
-                found.append(partial(_set, module, name, type(value), parts))
+        for branches in (module, *(m for m in module.children() if isinstance(m, nn.ModuleList))):
+            layers = [_first_layer(child) for child in branches.children()]
+            if len(layers) < 2 or None in layers:
+                continue
+            widths = _widths(layers)
+            for name, value in vars(module).items():
+                if isinstance(value, list | tuple) and [*value] == widths:
+                    found.append(partial(_set, module, name, type(value), layers))
+                elif name in INPUTS and value == sum(widths):
+                    found.append(partial(_set, module, name, sum, layers))
     return found
 
 
@@ -45,5 +53,5 @@ def _widths(layers: Iterable[Any]) -> list[int]:
     return [m.in_features if isinstance(m, nn.Linear) else m.in_channels for m in layers]
 
 
-def _set(module: nn.Module, name: str, kind: type, layers: list[Any]) -> None:
+def _set(module: nn.Module, name: str, kind: Callable[..., Any], layers: list[Any]) -> None:
     setattr(module, name, kind(_widths(layers)))

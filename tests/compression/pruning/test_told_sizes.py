@@ -27,6 +27,25 @@ class Mixed(nn.ModuleList):
         )
 
 
+class Selective(nn.Module):
+    """Two paths on a half of the channels each, weighed by attention, as in SKNet."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.in_channels = width
+        self.paths = nn.ModuleList(
+            nn.Conv2d(width // 2, width, 3, padding=d, dilation=d) for d in (1, 2)
+        )
+        self.reduce, self.select = nn.Conv2d(width, 8, 1), nn.Conv2d(8, 2 * width, 1)
+
+    def forward(self, x):
+        parts = x.split(self.in_channels // 2, 1)
+        x = torch.stack([path(part) for path, part in zip(self.paths, parts, strict=True)], 1)
+        gate = self.select(self.reduce(nn.functional.adaptive_avg_pool2d(x.sum(1), 1)).relu())
+        gate = gate.view(len(x), 2, -1, 1, 1).softmax(1)
+        return (x * gate).sum(1)
+
+
 class BiasByHead(nn.Module):
     """Attention with a table of biases, looked up by place and stored, as in LeViT."""
 
@@ -89,6 +108,14 @@ def test_widths_of_parts_are_told(kind):
     assert smaller.middle.splits == kind([4, 4])
     assert [branch[0].weight.shape for branch in smaller.middle] == [(4, 1, 3, 3), (4, 1, 5, 5)]
     assert smaller.a.weight.shape == (8, 3, 1, 1)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_width_that_branches_share_is_told(seed):
+    torch.manual_seed(seed)
+    smaller = pruned(enliven(Around(Selective()), seed))
+    assert smaller.middle.in_channels == 8
+    assert [path.weight.shape for path in smaller.middle.paths] == [(8, 4, 3, 3)] * 2
 
 
 def test_other_lists_stay():
