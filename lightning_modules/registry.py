@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from compression.errors import own_words
 from lightning_modules.errors import USER_ERRORS, ConfigError
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ def build(node: "DictConfig | dict[str, Any]", **extra: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, USER_ERRORS):
             raise cause from None
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{target} cannot be built: {reason}") from error
+        if cause is None:
+            raise ConfigError(f"{target} cannot be built: {str(error).splitlines()[0]}") from error
+        hint = how_to_find(cause, str(target))
+        raise ConfigError(f"{target} cannot be built: {own_words(cause)}{hint}.") from cause
     except TypeError as error:
         if "argument" not in str(error):
             raise
@@ -154,13 +157,25 @@ def _call(target: str, arguments: dict[str, Any]) -> Any:
     try:
         factory = resolve_name(target)
     except Exception as error:  # whatever the import raises
-        raise ConfigError(f"{target} cannot be built: {error}.") from error
+        reason = f"{own_words(error)}{how_to_find(error, target)}"
+        raise ConfigError(f"{target} cannot be built: {reason}.") from error
     try:
         return factory(**arguments)
     except TypeError as error:
         if "argument" not in str(error):
             raise
         raise ConfigError(f"{target} cannot be built: {error}") from error
+
+
+def how_to_find(error: BaseException, target: str) -> str:
+    """Where a command looks for the package of a `_target_`, if that is what it did not find."""
+    package = target.partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or error.name != package:
+        return ""
+    return (
+        f"; what a command names may lie in the current directory, {Path.cwd()}, as {package}.py "
+        f"or {package}/; where a saved run names it, add trust=[{package}]"
+    )
 
 
 def takes(node: Mapping[str, Any], argument: str) -> bool:

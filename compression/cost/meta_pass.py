@@ -6,11 +6,9 @@ an image has is found by trying: what the first convolution takes, then the usua
 """
 
 import copy
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -19,15 +17,13 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
-from compression.errors import CompressionError
+from compression.errors import CompressionError, own_words
 from compression.outputs import main_output
 from compression.schema import height_width
 
 T = TypeVar("T")
 CHANNELS = "_image_channels"  # the attribute by which a copy knows what it takes
-# Code that is no network's own: what it says of a failure is said by the line that called it.
 USUAL_CHANNELS = (3, 1, 4, 2)  # of images
-PLAIN = ("torch.", "compression.", "lightning_modules.networks.network")
 
 
 def meta_copy(network: nn.Module) -> nn.Module:
@@ -105,7 +101,7 @@ def forward_shapes(network: nn.Module, image_size: int | Sequence[int]) -> torch
         raise
     except Exception as error:  # whatever the network's own code raises
         raise CompressionError(
-            f"The network cannot take images of {height} x {width} pixels: {_reason(error)}."
+            f"The network cannot take images of {height} x {width} pixels: {own_words(error)}."
         ) from error
 
 
@@ -138,17 +134,6 @@ def _possible_channels(network: nn.Module) -> list[int]:
 def layer_calls(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, list[torch.Size]]:
     """The shapes of a module's inputs, 1 x C x H x W, call by call; of all that are called."""
     return observed_pass(network, image_size, _InputShapes)
-
-
-def _reason(error: Exception) -> str:
-    """An error's own words, and the line of the network's code that they come from."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    own = [frame for frame in frames if not frame.f_globals.get("__name__", "").startswith(PLAIN)]
-    if not own:
-        return text
-    code, line = own[-1].f_code, own[-1].f_lineno
-    return f"{text} ({code.co_qualname}, {Path(code.co_filename).name} line {line})"
 
 
 def float_dtype(network: nn.Module) -> torch.dtype:

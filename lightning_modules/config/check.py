@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_modules.config.command_line import COMPOSING, explain
 from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import as_written, rename_composed
+from lightning_modules.config.own_code import find_composed_code
 from lightning_modules.config.schema import RunSettings
 from lightning_modules.config.typed_paths import check_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
@@ -90,6 +91,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     rename_composed(cfg)
     check_paths(cfg)
     _check_missing(cfg)
+    find_composed_code(cfg)
     _check_top_level(cfg)
     schema("model")(cfg.model, "model")
     for name, node in cfg.teacher.items():

@@ -23,6 +23,7 @@ from lightning_modules.config.options import (
     option_folders,
     option_values,
 )
+from lightning_modules.config.own_code import find_own_code, named_packages, own_network
 from lightning_modules.config.typed_paths import how_to_quote, path_of, take_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.registry import plain
@@ -45,7 +46,7 @@ FLAGS = ("-m", "--multirun")
 VALUED_FLAGS = (
     *CONFIG_DIR, "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c",
 )  # fmt: skip
-RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose")
+RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose", "trust")
 
 
 def expand(arguments: list[str]) -> list[str]:
@@ -60,6 +61,8 @@ def expand(arguments: list[str]) -> list[str]:
     if any(argument.startswith(("--hydra-help", "--shell-completion")) for argument in arguments):
         return arguments
     arguments = current_words(take_paths(arguments))
+    find_own_code(named_packages(arguments))
+    arguments = own_network(arguments)
     arguments += current_options(arguments)
     folders = option_folders(arguments)
     check_options(arguments, folders)

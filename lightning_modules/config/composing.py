@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config.former_words import current_words, rename_composed
 from lightning_modules.config.options import CONF, check_options
+from lightning_modules.config.own_code import find_composed_code, own_network
 from lightning_modules.config.typed_paths import check_paths, take_paths
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain
-from lightning_modules.runs import joined, key_of, make_folder, saved_run
+from lightning_modules.runs import joined, key_of, make_folder, run_directory, saved_run
 
 
 def fresh_config(overrides: list[str]) -> DictConfig:
@@ -27,7 +28,7 @@ def fresh_config(overrides: list[str]) -> DictConfig:
     Raises:
         ConfigError: an option does not exist.
     """
-    overrides = current_words(take_paths(overrides))
+    overrides = own_network(current_words(take_paths(overrides)))
     check_options(overrides)
     if GlobalHydra.instance().is_initialized():  # by run.py, which ends a search
         cfg = compose("config", overrides=overrides)
@@ -36,13 +37,14 @@ def fresh_config(overrides: list[str]) -> DictConfig:
             cfg = compose("config", overrides=overrides)
     rename_composed(cfg)
     check_paths(cfg)
+    find_composed_code(cfg)
     return cfg
 
 
 def fresh_choices(overrides: list[str]) -> dict[str, str]:
     """Group -> option in `fresh_config` of the same overrides."""
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        words = current_words(take_paths(overrides), announce=False)
+        words = own_network(current_words(take_paths(overrides), announce=False))
         composed = compose("config", overrides=words, return_hydra_config=True)
     return plain(composed.hydra.runtime.choices)
 
@@ -106,7 +108,8 @@ def multirun_name(root: DictConfig) -> str:
     Models and data that are swept over are left out.
     """
     swept, choices = swept_keys(root), root.hydra.runtime.choices
-    fixed = [choices[group] for group in ("model", "data") if group not in swept]
+    named = {"model": run_directory.model_name(root), "data": choices.data}
+    fixed = [name for group, name in named.items() if group not in swept]
     steps = [*root.get("compression", {})]
     return joined([*fixed, *steps, *(key.split(".")[-1] for key in swept[:6])])
 

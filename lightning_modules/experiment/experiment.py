@@ -67,6 +67,7 @@ from lightning_modules.runs import (
     make_data,
     run_directory,
     saved_run,
+    trust_word,
     write_metrics,
 )
 from lightning_modules.search import objective_values, run_trial
@@ -272,7 +273,7 @@ def _interruption(folder: Path) -> Iterator[None]:
 
     So does what goes wrong with the disk, the images and the processes that read them.
     """
-    command = shlex.join(["python", "run.py", f"resume={folder}"])
+    command = shlex.join(["python", "run.py", f"resume={folder}"]) + trust_word(folder)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

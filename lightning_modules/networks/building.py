@@ -1,9 +1,7 @@
 """From `cfg.model` to a network that takes raw pixels."""
 
-import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -14,16 +12,20 @@ from compression.errors import CompressionError
 from compression.schema import height_width
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks.blocks.row_file import with_rows
+from lightning_modules.networks.constructor import make_body
 from lightning_modules.networks.cosine_head import put_cosine_head
 from lightning_modules.networks.first_pass import check_images, complete, refusal
 from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network, Pixels
 from lightning_modules.networks.weights import load_weights
-from lightning_modules.registry import build, plain
+from lightning_modules.registry import plain
 
 log = logging.getLogger(__name__)
 
 # Keys of a model node that its body does not get.
-OWN_KEYS = ("name", "pretrained", "weights", "mean", "std", "input_size", "cosine_scale")
+OWN_KEYS = (
+    "name", "pretrained", "weights", "normalize", "mean", "std", "scale", "channels", "input_size",
+    "cosine_scale",
+)  # fmt: skip
 # What allocates parameters that an initialiser is going to fill.
 UNFILLED = {torch.empty, torch.empty_like, torch.rand, torch.randn, torch.normal}
 
@@ -34,10 +36,11 @@ def build_network(
     """The network that a model node describes, with its weights where it names some.
 
     Args:
-        model_cfg: `_target_` makes the body and gets `num_classes`, the (height, width) that it
-            will see where it has an argument `image_size`, and all keys but these: `name`,
-            `pretrained` (the library's own download), `weights` (a file), `mean`, `std` and
-            `input_size` (see `Pixels`), `cosine_scale` (see `cosine_head`).
+        model_cfg: `_target_` makes the body and gets the number of classes, the (height, width)
+            that it will see where it has an argument `image_size` (see `constructor`), and all
+            keys but these: `name`, `pretrained` (the library's own download), `weights` (a
+            file), `normalize`, `mean`, `std`, `scale`, `channels` and `input_size` (see
+            `Pixels`), `cosine_scale` (see `cosine_head`).
         num_classes: at least 2.
         image_size: an int or [height, width] in pixels of the images to come.
 
@@ -103,26 +106,23 @@ def _assemble(
     if not isinstance(num_classes, int) or num_classes < 2:
         raise ConfigError(f"A classifier tells at least 2 classes apart, not {num_classes!r}.")
     size = _size(image_size)
-    body = {k: v for k, v in node.items() if k not in OWN_KEYS}
-    accepted = _parameters(body.get("_target_"))
     resize_to = node.get("input_size")
-    extra: dict[str, Any] = {"num_classes": num_classes}
-    if "image_size" in accepted and "image_size" not in body:
-        extra["image_size"] = size if resize_to is None else _size(resize_to)
-    if node.get("pretrained"):
-        _check_pretrained(body["_target_"], accepted)
-        extra["pretrained"] = True
-    reads_rows = getattr(resolve_name(body["_target_"]), "reads_rows", False)
-    if reads_rows and "_target_" in str({k: v for k, v in body.items() if k != "_target_"}):
-        body["_recursive_"] = False
-    made = build(body, **extra)
-    stated = getattr(made, "pretrained_cfg", None) or {}  # a timm network knows its statistics
+    body = make_body(
+        {key: value for key, value in node.items() if key not in OWN_KEYS},
+        num_classes=num_classes,
+        size=size if resize_to is None else _size(resize_to),
+        pretrained=bool(node.get("pretrained")),
+    )
+    stated = getattr(body, "pretrained_cfg", None) or {}  # a timm network knows its statistics
     pixels = Pixels(
         mean=node.get("mean") or stated.get("mean") or IMAGENET_MEAN,
         std=node.get("std") or stated.get("std") or IMAGENET_STD,
+        scale=node.get("scale") or 1,
+        normalize=node.get("normalize", True),
+        channels=node.get("channels") or "rgb",
         resize_to=resize_to,
     )
-    network = Network(pixels=pixels, body=made, num_classes=num_classes, image_size=size)
+    network = Network(pixels=pixels, body=body, num_classes=num_classes, image_size=size)
     network.model_cfg = dict(node)
     complete(network)
     if node.get("cosine_scale") is not None:
@@ -136,25 +136,6 @@ def _size(image_size: int | Sequence[int]) -> tuple[int, int]:
         return height_width(image_size)
     except CompressionError as error:
         raise ConfigError(str(error)) from None
-
-
-def _parameters(target: Any) -> Mapping[str, inspect.Parameter]:
-    """The arguments that a target takes, by name."""
-    if not target:
-        raise ConfigError("The model node needs a _target_ that makes the network's body.")
-    try:
-        return inspect.signature(resolve_name(target)).parameters
-    except Exception as error:  # whatever the import raises
-        raise ConfigError(f"{target} cannot be built: {error}.") from error
-
-
-def _check_pretrained(target: str, accepted: Mapping[str, inspect.Parameter]) -> None:
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
-    if "pretrained" not in accepted and not open_ended:
-        raise ConfigError(
-            f"{target} has no weights to download; leave model.pretrained=false and give a file "
-            f"with model.weights=PATH."
-        )
 
 
 def _name(node: Mapping[str, Any]) -> str:

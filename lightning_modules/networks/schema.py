@@ -1,14 +1,16 @@
 """What a model node may say, checked without torch; the names of torchvision's networks."""
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks.blocks.row_file import with_rows
-from lightning_modules.registry import plain
+from lightning_modules.networks.blocks.row_file import names_row_file, with_rows
+from lightning_modules.registry import ROOTS, how_to_find, plain
 from lightning_modules.schema import Flag, Positive, Text, check_settings, declared, nearest
 
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -103,6 +105,9 @@ class ModelSettings:
 
     pretrained: Flag = False
     weights: Text | None = None
+    normalize: Flag = True
+    scale: Positive = 1
+    channels: Literal["rgb", "bgr"] = "rgb"
     cosine_scale: Positive | None = None
 
     def __post_init__(self) -> None:
@@ -125,12 +130,26 @@ def check_model(model: DictConfig, place: str) -> None:
     """
     node = resolved(model, place)
     check_settings(ModelSettings, node, place)
-    if isinstance(node.get("blocks"), str):  # from here on the run knows the rows themselves
+    if names_row_file(node):  # from here on the run knows the rows themselves
         OmegaConf.update(model, "blocks", None, merge=False)
         with open_dict(model):
             model.update(with_rows(node, place))
+    if node.get("_target_") is not None:
+        _check_target(str(node["_target_"]), place)
     if node.get("_target_") == TORCHVISION:
         check_variant(node["family"], node["variant"])
+
+
+def _check_target(target: str, place: str) -> None:
+    package, _, rest = target.partition(".")
+    if not rest:
+        raise ConfigError(
+            f"{place}._target_={target} is no class or function; give module and name, as in "
+            f"{place}._target_=my_net.Net for the class Net in my_net.py."
+        )
+    if package not in (*ROOTS, *sys.modules) and find_spec(package) is None:
+        missing = ModuleNotFoundError(f"No module named {package!r}", name=package)
+        raise ConfigError(f"{place}._target_={target}: {missing}{how_to_find(missing, target)}.")
 
 
 def resolved(node: DictConfig, place: str) -> dict[str, Any]:

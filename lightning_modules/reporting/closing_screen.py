@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_modules.networks.description import INT8, weights_file
-from lightning_modules.runs import StageRecord, short_path
+from lightning_modules.runs import StageRecord, short_path, trust_word
 
 PAYS = 0.95  # maximum of the float network's time: what is nearer to 1 may be noise
 REPORT = "report.html"  # in a run's directory, where it was asked for
@@ -57,7 +57,7 @@ def _lines(folder: Path, metrics: dict[str, Any], hints: Sequence[tuple[str, str
     if worth := int8_worth(folder, metrics, run=run):
         lines.append(f"int8     {worth.removeprefix('int8 ')}")
     looks = (f"{word:<8} {command}" for word, command in hints)
-    return [*lines, *looks, f"next     {_next(run, metrics)}"]
+    return [*lines, *looks, f"next     {_next(run, metrics)}{trust_word(folder)}"]
 
 
 def _table(metrics: dict[str, Any]) -> Table:
@@ -126,7 +126,7 @@ def int8_worth(folder: Path, metrics: dict[str, Any], *, run: str) -> str | None
         return f"int8 pays here: {ratios}"
     return (
         f"int8 does not pay here: {ratios}; unless the file's size is what counts, ship the float "
-        f"network: python scripts/export.py {run} int8=false"
+        f"network: python scripts/export.py {run} int8=false{trust_word(folder)}"
     )
 
 

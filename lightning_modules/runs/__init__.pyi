@@ -67,6 +67,7 @@ from .saved_run import packages_of as packages_of
 from .saved_run import read_config as read_config
 from .saved_run import same_structure as same_structure
 from .saved_run import saved_config as saved_config
+from .saved_run import trust_word as trust_word
 from .saved_run import trusted_packages as trusted_packages
 from .summary import METRICS as METRICS
 from .summary import Row as Row

@@ -32,7 +32,15 @@ def outputs_root() -> Path:
 def run_name(root: DictConfig) -> str:
     """`<model>_<data>[_<steps>]`, from the chosen options; free of slashes."""
     choices = root.hydra.runtime.choices
-    return joined([choices.model, choices.data, *root.get("compression", {})])
+    return joined([model_name(root), choices.data, *root.get("compression", {})])
+
+
+def model_name(root: DictConfig) -> str:
+    """The model's option; the class of a network of one's own, the file of rows of one's own."""
+    option, node = str(root.hydra.runtime.choices.model), root.model
+    if option == "rows" and isinstance(node.get("blocks"), str):
+        return Path(node.blocks).stem
+    return str(node.name) if option == "custom" else option
 
 
 def joined(parts: list[str]) -> str:

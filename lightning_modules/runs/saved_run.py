@@ -128,6 +128,19 @@ def trusted_packages(cfg: DictConfig) -> set[str]:
     return named | set(groups.get("trust") or ())
 
 
+def trust_word(run: Path) -> str:
+    """` 'trust=[...]'`, as a command that loads a run needs it; empty where all code is ours."""
+    path = run / ".hydra" / "config.yaml"
+    if not path.is_file():
+        return ""
+    cfg = plain(read_config(path), resolve=False)
+    foreign = packages_of({"compression": cfg.get("compression") or {}})
+    for group, packages in OWN_CODE.items():
+        named = [str(target) for _, target in targets(cfg.get(group), group)]
+        foreign |= {name.split(".")[0] for name in named if not name.startswith(packages)}
+    return f" 'trust=[{','.join(sorted(foreign))}]'" if foreign else ""
+
+
 def packages_of(node: dict[str, Any]) -> set[str]:
     """The packages outside this one of all that a plain node names by `_target_`."""
     return {str(target).split(".")[0] for _, target in targets(node, "")} - set(ROOTS)

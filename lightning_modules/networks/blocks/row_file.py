@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.registry import ROOTS
 
 ROWS = "backbone"
 OPTION = "rows"  # conf/model/rows.yaml, named so until a file names it
@@ -59,6 +60,12 @@ def _check_keys(key: str, content: dict[str, Any]) -> None:
         raise ConfigError(f"{key}: {CHANNELS} is 3, as images have, not {content[CHANNELS]!r}.")
 
 
+def names_row_file(node: Mapping[str, Any]) -> bool:
+    """Whether `blocks` of a node is a file of rows, not an argument of somebody's own network."""
+    own = str(node.get("_target_", ROOTS[-1])).partition(".")[0] in ROOTS
+    return own and isinstance(node.get("blocks"), str)
+
+
 def with_rows(node: Mapping[str, Any], place: str = "model") -> dict[str, Any]:
     """A model node with the rows of the file that its `blocks` names; another stays as it is.
 
@@ -68,7 +75,7 @@ def with_rows(node: Mapping[str, Any], place: str = "model") -> dict[str, Any]:
     Raises:
         ConfigError: as `read_row_file`.
     """
-    if not isinstance(node.get("blocks"), str):
+    if not names_row_file(node):
         return dict(node)
     said = read_row_file(node["blocks"], place)
     multiples = {name: said.get(name, 1.0) for name in MULTIPLES if node.get(name) in (None, 1)}

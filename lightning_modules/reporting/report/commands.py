@@ -8,7 +8,7 @@ import yaml
 
 from lightning_modules.config import current_words
 from lightning_modules.reporting.report.finished_run import FinishedRun
-from lightning_modules.runs import key_of
+from lightning_modules.runs import key_of, trust_word
 
 # Told by a continuation or by a search, and no part of what is repeated.
 LEFT_OUT = ("resume", "trial")
@@ -29,13 +29,13 @@ def loading(run: FinishedRun) -> str:
 
 def using(run: FinishedRun) -> list[str]:
     """Commands that use the network."""
-    folder = shlex.quote(str(run.folder))
+    folder, trust = shlex.quote(str(run.folder)), trust_word(run.folder)
     return [
-        f"python scripts/evaluate.py {folder}",
-        f"python scripts/predict.py {folder} images/",
-        f"python scripts/export.py {folder} format=onnx",
-        f"python scripts/benchmark.py {folder}",
-        f"python run.py +compression=tucker from_run={folder}",
+        f"python scripts/evaluate.py {folder}{trust}",
+        f"python scripts/predict.py {folder} images/{trust}",
+        f"python scripts/export.py {folder} format=onnx{trust}",
+        f"python scripts/benchmark.py {folder}{trust}",
+        f"python run.py +compression=tucker from_run={folder}{trust}",
     ]
 
 

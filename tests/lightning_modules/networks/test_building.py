@@ -7,7 +7,7 @@ from lightning_modules.config.options import options_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 
-OPTIONS = options_of("model")
+OPTIONS = [option for option in options_of("model") if option != "custom"]  # has no network
 
 
 class Custom(nn.Sequential):
