@@ -18,12 +18,13 @@ from lightning_modules.networks.first_pass import check_images, complete, refusa
 from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network, Pixels
 from lightning_modules.networks.weights import load_weights
 from lightning_modules.registry import plain
+from lightning_modules.runs import WEIGHT_SOURCES
 
 log = logging.getLogger(__name__)
 
 # Keys of a model node that its body does not get.
 OWN_KEYS = (
-    "name", "pretrained", "weights", "normalize", "mean", "std", "scale", "channels", "input_size",
+    "name", *WEIGHT_SOURCES, "normalize", "mean", "std", "scale", "channels", "input_size",
     "cosine_scale",
 )  # fmt: skip
 # What allocates parameters that an initialiser is going to fill.
@@ -38,9 +39,9 @@ def build_network(
     Args:
         model_cfg: `_target_` makes the body and gets the number of classes, the (height, width)
             that it will see where it has an argument `image_size` (see `constructor`), and all
-            keys but these: `name`, `pretrained` (the library's own download), `weights` (a
-            file), `normalize`, `mean`, `std`, `scale`, `channels` and `input_size` (see
-            `Pixels`), `cosine_scale` (see `cosine_head`).
+            keys but these: `name`, `pretrained` (the library's own download), `weights` (a file),
+            `weights_key` and `partial_weights` (see `load_weights`), `normalize`, `mean`, `std`,
+            `scale`, `channels` and `input_size` (see `Pixels`), `cosine_scale` (see `cosine_head`).
         num_classes: at least 2.
         image_size: an int or [height, width] in pixels of the images to come.
 
@@ -53,7 +54,9 @@ def build_network(
     network = assemble(node, num_classes=num_classes, image_size=image_size)
     _check(network, node)
     if node["weights"]:
-        log.info(load_weights(network, node["weights"]))
+        partial = bool(node.get("partial_weights"))
+        key = node.get("weights_key")
+        log.info(load_weights(network, node["weights"], key=key, partial=partial))
     return network
 
 

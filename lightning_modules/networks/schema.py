@@ -105,6 +105,8 @@ class ModelSettings:
 
     pretrained: Flag = False
     weights: Text | None = None
+    weights_key: Text | None = None
+    partial_weights: Flag = False
     normalize: Flag = True
     scale: Positive = 1
     channels: Literal["rgb", "bgr"] = "rgb"
@@ -112,6 +114,12 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         if self.weights is None:
+            for key in ("weights_key", "partial_weights"):
+                if getattr(self, key):
+                    raise ValueError(
+                        f"{{place}}.{key}={getattr(self, key)} says how to read a file; give it as "
+                        "{place}.weights=PATH."
+                    )
             return
         if self.pretrained:
             raise ValueError(

@@ -19,7 +19,12 @@ OWN_CODE = {
     "data": ("datamodules.",),
     "augment": ("datamodules.", "albumentations.", "torchvision.transforms."),
 }
-WEIGHT_SOURCES = ("pretrained", "weights")  # model keys that do not shape the network
+WEIGHT_SOURCES = (
+    "pretrained",
+    "weights",
+    "weights_key",
+    "partial_weights",
+)  # model keys that do not shape the network
 
 
 def description(run: Path) -> dict[str, Any]:

@@ -25,12 +25,13 @@ def other(model_cfg):
     ],
 )
 def test_reads_plain_and_nested_checkpoints(nest, network, other, tmp_path):
-    path = tmp_path / "weights.pth"
-    torch.save(nest(other.body.state_dict()), path)
+    path, nested = tmp_path / "weights.pth", nest(other.body.state_dict())
+    torch.save(nested, path)
     sentence = load_weights(network, path)
     total = len(other.body.state_dict())
-    expected = f"loaded {total - 2} of {total} tensors from {path}; new: output.weight, output.bias"
-    assert sentence == expected
+    averaged = " (averaged weights, EMA, under ema.state_dict)" if "ema" in nested else ""
+    new = "new: output.weight, output.bias"
+    assert sentence == f"loaded {total - 2} of {total} tensors from {path}{averaged}; {new}"
     loaded, source = network.body.state_dict(), other.body.state_dict()
     assert all(torch.equal(loaded[k], source[k]) for k in source if not k.startswith("output"))
 
@@ -66,13 +67,23 @@ def test_another_architecture_names_five_keys(network, model_cfg, tmp_path):
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
 
 
-def test_a_deeper_networks_weights_are_said_to_be_left_over(model_cfg, tmp_path):
+def test_a_deeper_networks_weights_are_taken_only_when_told(model_cfg, tmp_path):
     deep = build_network(model_cfg(units=[2, 1, 1]), num_classes=3, image_size=32)
     shallow = build_network(model_cfg(units=[1, 1, 1]), num_classes=3, image_size=32)
     torch.save(deep.body.state_dict(), tmp_path / "deep.pth")
-    sentence = load_weights(shallow, tmp_path / "deep.pth")
+    torch.save(shallow.body.state_dict(), tmp_path / "shallow.pth")
+    before = {k: v.clone() for k, v in shallow.state_dict().items()}
+    with pytest.raises(ConfigError, match="9 parameters that the network lacks .*partial"):
+        load_weights(shallow, tmp_path / "deep.pth")
+    with pytest.raises(ConfigError, match="9 parameters fewer than the network .*partial"):
+        load_weights(deep, tmp_path / "shallow.pth")
+    assert all(torch.equal(before[k], v) for k, v in shallow.state_dict().items())
+    sentence = load_weights(shallow, tmp_path / "deep.pth", partial=True)
     assert "; not used: features.stage1.unit2.compress_conv1.weight" in sentence
     assert sentence.endswith(" and 13 more") and "new" not in sentence
+    assert "; new: features.stage1.unit2" in load_weights(
+        deep, tmp_path / "shallow.pth", partial=True
+    )
 
 
 def test_some_equal_names_do_not_make_the_same_architecture(model_cfg, tmp_path):
