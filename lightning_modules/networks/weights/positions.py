@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from math import isqrt
 from typing import Any
 
-from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
+from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.layers.pos_embed_rel import resize_rel_pos_bias_table
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -42,8 +43,8 @@ def interpolated(body: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
 
 def _absolute(given: Tensor, own: Tensor, body: nn.Module) -> Tensor | None:
     if own.ndim == 4 and given.shape[:2] == own.shape[:2]:  # 1 x width x H x W
-        size = (own.shape[2], own.shape[3])
-        return interpolate(given.float(), size, mode="bicubic", antialias=True).to(given.dtype)
+        sides = (own.shape[2], own.shape[3])
+        return interpolate(given.float(), sides, mode="bicubic", antialias=True).to(given.dtype)
     if own.ndim != 3 or given.shape[2] != own.shape[2]:
         return None
     grid = getattr(getattr(body, "patch_embed", None), "grid_size", None)

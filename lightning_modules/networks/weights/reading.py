@@ -2,12 +2,12 @@
 
 import pickle
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.utilities.parsing import AttributeDict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -22,8 +22,14 @@ AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema",
 NESTS = (*AVERAGED, "state_dict", "model_state_dict", "model", "net", "network", "module")
 # Lightning's own WeightAveraging keeps the averaged weights as `state_dict`, and beside them this.
 RAW_BESIDE_AVERAGED = "current_model_state"
-# Plain containers of a command's arguments, which training programs put beside the weights.
-HARMLESS = [Namespace, AttributeDict]
+
+# Plain containers of a command's arguments, which training programs put beside the weights;
+# Lightning's dict is not imported for it.
+HARMLESS: list[Callable | tuple[Callable, str]] = [
+    Namespace,
+    (OrderedDict, "pytorch_lightning.utilities.parsing.AttributeDict"),
+    (OrderedDict, "lightning.pytorch.utilities.parsing.AttributeDict"),
+]
 
 
 def read_state(path: str | Path, key: str | None = None) -> tuple[State, str]:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from pytorch_lightning.utilities.parsing import AttributeDict
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from torch import nn
@@ -93,7 +94,8 @@ FILES = {
     "Lightning": (
         {
             **{"state_dict": prefixed("model.", GOOD), "pytorch-lightning_version": "2.6.0"},
-            **{"hyper_parameters": {"lr": 0.1}, "callbacks": {"x": {"best": torch.tensor(1.0)}}},
+            "hyper_parameters": AttributeDict(lr=0.1),
+            "callbacks": {"x": {"best": torch.tensor(1.0)}},
         },
         "",
     ),
