@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from compression.errors import CompressionError
 from compression.schema import height_width
 
 
@@ -53,3 +54,36 @@ class ImageKind:
 
 
 RAW_PIXELS = ImageKind()
+
+
+def check_shape(
+    shape: Sequence[int],
+    *,
+    channels: int,
+    image_size: Sequence[int] | None,
+    what: str = "The network",
+    advice: str = "",
+) -> None:
+    """Refuses images that a network was not made for, which it might answer for all the same.
+
+    Args:
+        shape: of the images.
+        channels: that it takes.
+        image_size: (height, width) in pixels that it takes; None: any.
+        what: the network, in a sentence.
+        advice: what to do about another size, besides resizing the images.
+
+    Raises:
+        CompressionError: they are not N x channels x height x width.
+    """
+    if len(shape) != 4 or shape[1] != channels:
+        raise CompressionError(
+            f"{what} takes a batch of images, N x {channels} x H x W, not "
+            f"{' x '.join(map(str, shape))}."
+        )
+    if image_size is not None and tuple(shape[2:]) != tuple(image_size):
+        sizes = [" x ".join(map(str, size)) for size in (image_size, shape[2:])]
+        raise CompressionError(
+            f"{what} takes images of {sizes[0]} pixels (H x W), not {sizes[1]}: resize them"
+            f"{', or ' + advice if advice else ''}."
+        )

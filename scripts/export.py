@@ -85,10 +85,11 @@ def export_run(
 
     # torch: once the checks passed
     from lightning_modules.deployment import export, float_run, prepare_int8, validation_images
-    from lightning_modules.networks import load_network
+    from lightning_modules.networks import load_network, set_image_size
 
     source = run if settings.int8 is None else float_run(run, cfg)
     network = load_network(source, trust=list(cfg.trust))
+    set_image_size(network, cfg.data.image_size)
     images, image_source = validation_images(run, cfg, network, settings.images)
     judged = prepare_int8(
         network, form, run, cfg, quantize=bool(settings.int8), max_f1_drop=settings.max_f1_drop

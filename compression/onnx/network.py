@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 from torch import nn
 
 from compression.errors import CompressionError
+from compression.images import check_shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,10 +76,14 @@ def run_session(session: "onnxruntime.InferenceSession", images: "np.ndarray") -
     Args:
         session: of a graph with one input.
         images: N x C x H x W.
+
+    Raises:
+        CompressionError: the graph takes images of another shape.
     """
     import numpy as np
 
-    name = session.get_inputs()[0].name
+    name, (_, channels, *image_size) = session.get_inputs()[0].name, session.get_inputs()[0].shape
+    check_shape(images.shape, channels=channels, image_size=image_size, what="An exported network")
     size = fixed_batch(session) or max(len(images), 1)
     parts = [images[start : start + size] for start in range(0, len(images), size)] or [images]
     return np.concatenate([session.run(None, {name: part})[0] for part in parts])

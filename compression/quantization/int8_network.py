@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from compression.cost import meta_copy
 from compression.errors import CompressionError
-from compression.onnx import onnx_session, stored_content
+from compression.onnx import onnx_session, run_session, stored_content
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,12 +33,15 @@ class Int8Network(nn.Module):
         super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (or whole numbers in 0..255) N x 3 x H x W -> logits N x classes, on the CPU."""
+        """uint8 (or whole numbers in 0..255) N x 3 x H x W -> logits N x classes, on the CPU.
+
+        Raises:
+            CompressionError: the images have another size than those that it was quantised on.
+        """
         if images.is_meta:
             return self.outline(images)
         pixels = images.detach().cpu().to(torch.uint8).contiguous().numpy()
-        (logits,) = self._ready().run(None, {"images": pixels})
-        return torch.from_numpy(np.array(logits))
+        return torch.from_numpy(run_session(self._ready(), pixels))
 
     def train(self, mode: bool = True) -> "Int8Network":
         """Refuses to train.

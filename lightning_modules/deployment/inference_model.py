@@ -1,5 +1,6 @@
 """What all classifiers that are ready for use have in common, whatever runs them."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from compression.cost import CONVENTIONS, count_macs, count_params
+from compression.images import check_shape
 from datamodules.decoding import ResizeMode
 from lightning_modules.deployment.model_metadata import ModelMetadata
+from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
 
@@ -21,12 +24,16 @@ class InferenceModel:
     Attributes:
         name: what a person calls it.
         metadata: classes, input and cost.
-        call: from such images to such probabilities; any N from 1.
+        call: from such images to such probabilities; any N from 1. It is given at most
+            `metadata.max_batch` images at a time, of the right size, whoever calls.
     """
 
     name: str
     metadata: ModelMetadata
     call: Callable[[np.ndarray], np.ndarray]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "call", functools.partial(_checked, self.call, self))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self.call(images)
@@ -34,6 +41,34 @@ class InferenceModel:
     def warm_up(self) -> None:
         """One call, so that what is set up on the first one is not timed with the others."""
         self.call(np.zeros((1, 3, *self.metadata.image_size), np.uint8))
+
+
+def _checked(
+    call: Callable[[np.ndarray], np.ndarray], model: InferenceModel, images: np.ndarray
+) -> np.ndarray:
+    """What a model gives for images that it was made for, in parts where it takes only some.
+
+    Raises:
+        ConfigError, CompressionError: it was not made for them.
+    """
+    metadata = model.metadata
+    size = list(metadata.image_size)
+    check_shape(
+        images.shape,
+        channels=3,
+        image_size=size,
+        what=model.name,
+        advice="export or load its run with data.image_size=[H,W]",
+    )
+    if images.dtype != np.uint8:
+        raise ConfigError(
+            f"{model.name} takes raw pixels, uint8 in 0..255, not {images.dtype}: give the "
+            "decoded image as it is; normalisation is inside."
+        )
+    most = metadata.max_batch or len(images)
+    if len(images) <= most:
+        return call(images)
+    return np.concatenate([call(images[i : i + most]) for i in range(0, len(images), most)])
 
 
 def eager_model(network: Network, *, name: str | Path, resize_mode: ResizeMode) -> InferenceModel:

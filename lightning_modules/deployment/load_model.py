@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from compression.schema import height_width
 from datamodules.decoding import ResizeMode
 from lightning_modules.config import config_over
 from lightning_modules.deployment.formats import Format, format_of
 from lightning_modules.deployment.inference_model import InferenceModel, eager_model
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import Network, load_network
+from lightning_modules.networks import Network, load_network, set_image_size
 from lightning_modules.runs import key_of, run_directory, saved_run
 
 
@@ -71,6 +70,5 @@ def load_run_network(run: Path, overrides: list[str]) -> tuple[Network, ResizeMo
     cfg = config_over(run, overrides)
     network = load_network(run, trust=list(cfg.trust))
     if "data.image_size" in map(key_of, overrides):
-        size = cfg.data.image_size
-        network.image_size = height_width(size if isinstance(size, int) else list(size))
+        set_image_size(network, cfg.data.image_size)
     return network, cfg.data.resize_mode

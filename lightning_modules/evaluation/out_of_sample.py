@@ -11,7 +11,7 @@ from datamodules.sources import Item
 from lightning_modules.config import NamedRun, named_run
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.predictions import predict
-from lightning_modules.networks import load_network
+from lightning_modules.networks import load_network, set_image_size
 from lightning_modules.runs import Record, TrainedOn, make_data, trained_on
 
 FOLDS = "run.py -m data.fold=0,1,2,3,4 data.num_folds=5"  # after which every image has a prediction
@@ -73,6 +73,7 @@ class _Gathered:
         data.setup()
         self._check_classes(run, data)
         network = load_network(run.path, trust=list(run.cfg.trust))
+        set_image_size(network, run.cfg.data.image_size)
         for split, loader in _measured(run, data):
             items = data.items(split)
             seen = set(known.trained(items, own=True))  # of a network that it started from, too

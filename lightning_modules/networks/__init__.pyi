@@ -23,6 +23,7 @@ from .network import Pixels as Pixels
 from .saved import load_network as load_network
 from .saved import load_recipe as load_recipe
 from .saved import save_network as save_network
+from .saved import set_image_size as set_image_size
 from .schema import FAMILIES as FAMILIES
 from .schema import check_model as check_model
 from .schema import check_variant as check_variant

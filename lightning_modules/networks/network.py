@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from compression.errors import CompressionError
+from compression.images import check_shape
 from compression.outputs import main_output
 from compression.recipe import Recipe
 from compression.schema import height_width
@@ -92,6 +93,9 @@ class Network(nn.Module):
         class_names: in the order of the logits, once the data is known.
 
     Attributes:
+        any_size: whether images of other sizes than `image_size` are taken in eval mode, too. True
+            while it is built and trained; false of a loaded network, unless it is wanted so or the
+            network resizes by itself.
         levels: bits in use in samples of more than 8, in the images it was trained on; None: all
             16, or there were none.
     """
@@ -112,10 +116,26 @@ class Network(nn.Module):
         self.image_size = image_size
         self.class_names = None if class_names is None else tuple(class_names)
         self.model_cfg: dict[str, Any] = {}  # the node that it was built from
+        self.any_size = True
         self.levels: int | None = None
         self.recipe = Recipe()  # what was done to it since
         self.new_tensors: list[str] = []  # of the body, that its weights file did not hold
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (or floating, 0..255) N x 3 x H x W -> logits N x classes."""
+        """uint8 (or floating, 0..255) N x 3 x H x W -> logits N x classes.
+
+        Raises:
+            CompressionError: the images have other channels, or another size than they may have.
+        """
+        if not torch.compiler.is_compiling():  # nor exporting: a graph holds no checks
+            self._check(images)
         return main_output(self.body(self.pixels(images)))
+
+    def _check(self, images: Tensor) -> None:
+        free = self.any_size or self.training or self.pixels.resize_to is not None
+        check_shape(
+            images.shape,
+            channels=self.pixels.mean.shape[1],
+            image_size=None if free or images.is_meta else self.image_size,
+            advice="load it with any_size=True",
+        )

@@ -6,7 +6,7 @@
 """
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from compression.cost import count_macs, count_params
+from compression.cost.meta_pass import output_shape
 from compression.errors import CompressionError
 from compression.onnx import is_onnx_network, stored_content
 from compression.recipe import Recipe
+from compression.schema import height_width
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_file, whole_folder, write_bytes, write_text
 from lightning_modules.networks.blocks.former import as_saved
@@ -77,7 +79,9 @@ def save_network(
     return folder
 
 
-def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> Network:
+def load_network(
+    run_or_model_dir: str | Path, *, trust: Iterable[str] = (), any_size: bool = False
+) -> Network:
     """The network of a run directory or of its `model/`, in eval mode on the CPU.
 
     Built as an outline without weights, restructured as the recipe says, loaded strictly; then the
@@ -86,6 +90,9 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
     Args:
         run_or_model_dir: where `save_network` wrote.
         trust: packages outside this one whose networks and steps may be run.
+        any_size: whether it shall take images of other sizes than it was trained on. Without, they
+            are refused, unless it resizes by itself (`model.input_size`); an int8 network takes no
+            other size, a float one where its layers do.
 
     Returns:
         The network with its `class_names`, `image_size`, `levels`, `model_cfg` and `recipe`.
@@ -98,6 +105,12 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
     description = read_description(folder, trust=trust)
     recipe = _recipe(folder)
     if weights_file(folder).name == INT8:
+        if any_size:
+            raise ConfigError(
+                f"{folder} holds an int8 network, whose file takes images of "
+                f"{' x '.join(map(str, description['image_size']))} pixels only: leave any_size "
+                "out, or load the float network that it came from."
+            )
         return _load_int8(folder, description, recipe, trust)
     state = _tensors(folder / WEIGHTS)
     # Whole networks for constructors that read the random values they make.
@@ -116,6 +129,34 @@ def load_network(run_or_model_dir: str | Path, *, trust: Iterable[str] = ()) -> 
             break
     network.eval()
     check_probe(network, _tensors(folder / "probe.safetensors"))
+    network.any_size = any_size
+    return network
+
+
+def set_image_size(network: Network, image_size: int | Sequence[int]) -> Network:
+    """A loaded network for images of a size, which may be another than it was trained on.
+
+    Args:
+        network: changed in place.
+        image_size: an int or [height, width] in pixels.
+
+    Raises:
+        ConfigError, CompressionError: it takes no other size.
+    """
+    size = height_width(image_size)
+    if size != tuple(network.image_size):
+        if is_onnx_network(network):
+            raise ConfigError(
+                f"An int8 network takes images of {' x '.join(map(str, network.image_size))} "
+                f"pixels only, not {' x '.join(map(str, size))}: leave data.image_size out, or "
+                "name the run of the float network that it came from."
+            )
+        before, network.image_size = network.image_size, size
+        try:
+            output_shape(network, size)
+        except CompressionError:
+            network.image_size = before
+            raise
     return network
 
 

@@ -9,11 +9,19 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from compression import compress
+from compression import CompressionError, compress
 from compression.factorization.tucker import Tucker
+from compression.quantization.int8_network import Int8Network
 from lightning_modules.errors import ConfigError
-from lightning_modules.networks import build_network, load_network, load_recipe, save_network
+from lightning_modules.networks import (
+    build_network,
+    load_network,
+    load_recipe,
+    save_network,
+    set_image_size,
+)
 from lightning_modules.networks.description import _own_sha256
 from tests.conftest import ROOT
 
@@ -87,6 +95,28 @@ def test_a_saved_network_survives_that_files_move(run, tuckered, images, tmp_pat
     save_file({"images": images, "logits": tuckered(images).detach()}, expected)
     words = [sys.executable, "-c", IN_A_HOUSE_WHERE_FILES_MOVED, run, expected]
     subprocess.run(words, check=True, cwd=ROOT)
+
+
+def test_the_size_of_a_loaded_network_is_checked(run, images):
+    with pytest.raises(CompressionError, match=r"takes images of 32 x 48 pixels .*any_size=True"):
+        load_network(run)(images[..., :32])
+    free = load_network(run, any_size=True)
+    assert free(images[..., :32]).shape == (len(images), 3)
+    assert torch.equal(free(images), load_network(run)(images))
+
+
+def test_a_loaded_network_is_made_for_another_size(run, images):
+    network = set_image_size(load_network(run), [32, 32])
+    assert network.image_size == (32, 32)
+    assert network(images[..., :32]).shape == (len(images), 3)
+    with pytest.raises(CompressionError, match="32 x 32 pixels .*, not 32 x 48"):
+        network(images)
+    int8 = Int8Network(network, b"graph")
+    with pytest.raises(ConfigError, match="An int8 network takes images of 32 x 32 pixels only"):
+        set_image_size(int8, 48)
+    network.body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
+    with pytest.raises(CompressionError, match="cannot take images of 48 x 48 pixels"):
+        set_image_size(network, 48)
 
 
 def test_networks_and_steps_are_stored_by_name(run):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from compression import Context
+from compression import CompressionError, Context
 from compression.cost.macs import count_macs, count_params
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
@@ -49,6 +49,11 @@ def test_round_trip_and_export(model_cfg, tmp_path):
     assert told["cost"] == {"macs": macs, "params": params}
     save_network(loaded, tmp_path / "again")
     assert torch.equal(load_network(tmp_path / "again")(images), expected)
+
+    with pytest.raises(CompressionError, match="takes images of 32 x 48 pixels .*, not 32 x 32"):
+        loaded(images[..., :32])
+    with pytest.raises(ConfigError, match="an int8 network, whose file takes images of 32 x 48"):
+        load_network(tmp_path, any_size=True)
 
     metadata = metadata_of(loaded, resize_mode="stretch")
     path = tmp_path / "network.onnx"
