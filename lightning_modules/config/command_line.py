@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -28,9 +29,11 @@ from lightning_modules.config.typed_paths import how_to_quote, path_of, take_pat
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.registry import plain
 from lightning_modules.runs import (
+    METRICS_FILE,
     key_of,
     lead_to_data,
     leaves,
+    missing_parts,
     quote,
     removed,
     run_directory,
@@ -156,17 +159,42 @@ def _take(arguments: list[str], key: str) -> tuple[str | None, list[str]]:
     return value, rest
 
 
+def _trusted(arguments: Sequence[str]) -> list[str]:
+    """The packages of `trust=[...]`, or of `trust=...` where it is one."""
+    words = [word for word in arguments if key_of(word) == "trust"]
+    try:
+        value = OverridesParser.create().parse_override(words[-1]).value() if words else []
+    except HydraException:  # composing says it
+        return []
+    return [str(name) for name in (value if isinstance(value, list) else [value]) if name]
+
+
+def _with_trust(arguments: Sequence[str], *, also: Sequence[str]) -> list[str]:
+    """The words, their `trust` with the packages that an earlier command trusted."""
+    named = _trusted(arguments)
+    if not named:
+        return list(arguments)
+    rest = [word for word in arguments if key_of(word) != "trust"]
+    return [*rest, f"trust=[{','.join(dict.fromkeys([*also, *named]))}]"]
+
+
 def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     run = run_directory.resolve(value, run_directory.STARTED)
     path = run / ".hydra" / "overrides.yaml"
     if not path.is_file():
         raise ConfigError(f"{run} cannot be resumed: it has no .hydra/overrides.yaml.")
-    if (run / "metrics.json").is_file():
+    trained = (run / METRICS_FILE).is_file()
+    if trained and not missing_parts(run):
         raise ConfigError(f"{run} is finished; to go on from its network use from_run={run}.")
     if len(folders) == 1 and (folder := _own_folder(run)) is not None:
         raise ConfigError(f"{run} was started with --config-dir={folder}; give that again.")
     for argument in arguments:
         key = key_of(argument)
+        if trained and key not in ("logger", "trust"):
+            raise ConfigError(
+                f"{argument} cannot change any more: {run} is trained, and lacks only "
+                f"{', '.join(missing_parts(run))}; leave it out."
+            )
         if not any(key == name or key.startswith(f"{name}.") for name in RESUMABLE):
             raise ConfigError(
                 f"{argument} cannot change when a run is resumed; only trainer.max_epochs, "
@@ -176,6 +204,7 @@ def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     # Other loggers take the place of all that was said of those before.
     left_out = ("resume", "logger") if "logger" in map(key_of, arguments) else ("resume",)
     earlier = [word for word in stored if key_of(word).split(".")[0] not in left_out]
+    arguments = _with_trust(arguments, also=_trusted(earlier))
     check_options(earlier, [*folders, *option_folders(earlier)[1:]])
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
     return [*earlier, *_moved(run), *arguments, f"resume={quote(str(run))}", *own]
@@ -204,10 +233,12 @@ def _own_folder(run: Path) -> str | None:
 def _enter(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     """The model and data of the entered run come first, so that explicit overrides win."""
     run = run_directory.resolve(value, run_directory.FINISHED)
+    if not (run / "model").is_dir() and (stage := saved_run.last_stage(run)) is not None:
+        print(f"{run} was stopped before its end; its stage {stage.name} is taken up.")
+        run = stage
     saved_run.description(run)
     chosen = {key_of(argument) for argument in arguments}
-    trust = (_take(arguments, "trust")[0] or "").strip("[]").replace(" ", "").split(",")
-    inherited = []
+    trust, inherited = _trusted(arguments), []
     for group in ("model", "data"):
         if group not in chosen:
             inherited += _group_overrides(run, group, chosen, folders, trust)

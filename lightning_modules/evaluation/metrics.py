@@ -1,6 +1,6 @@
 """The metrics of `metrics.json`: of each stage, of the final network, and measured latency."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
@@ -69,16 +69,14 @@ def final_metrics(
     classes: Sequence[str],
     cfg: DictConfig,
     results: list[StageRecord],
-    agreement: Mapping[str, float],
 ) -> dict[str, Any]:
-    """What `metrics.json` says, but for latency and scores.
+    """What `metrics.json` says, but for agreement with teachers, latency and scores.
 
     Args:
-        predictions: of the final network, by split.
+        predictions: of the final network, by split; without any, the stages' metrics are all.
         classes: their names, in order.
         cfg: the run's configuration.
         results: the stages' metrics, in order.
-        agreement: `val/agreement` with the teachers; empty where none taught.
     """
     metrics: dict[str, float] = {}
     class_values: dict[str, float] = {}
@@ -89,7 +87,6 @@ def final_metrics(
         **metrics,
         **results[-1]["after"],
         **class_values,
-        **agreement,
         "kept": cfg.trainer.keep,
         "epoch": results[-1]["epoch"],
         "seed": cfg.seed,
@@ -133,9 +130,10 @@ def _fold(data: DictConfig) -> dict[str, int]:
 def add_latency(
     metrics: dict[str, Any],
     networks: Sequence[nn.Module],
-    settings: DictConfig,
     *,
     backend: str | MakePass,
+    threads: int,
+    batch: int,
     image_size: tuple[int, int],
 ) -> None:
     """Measures all networks of a run alternately and puts `cost/latency_ms` where it belongs.
@@ -143,11 +141,10 @@ def add_latency(
     Args:
         metrics: of `final_metrics`; changed in place.
         networks: as they stood before the first compression step and after each stage.
-        settings: `threads` and `batch`.
-        backend: see `measure_latency`.
+        backend, threads, batch: see `measure_latency`.
         image_size: (H, W) in pixels.
     """
-    how = {"threads": settings.threads, "batch": settings.batch}
+    how = {"threads": threads, "batch": batch}
     measured = measure_latency(networks, image_size=image_size, backend=backend, **how)
     steps = metrics["steps"]
     if len(measured) > len(steps):  # the run started from another one's network

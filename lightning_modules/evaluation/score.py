@@ -106,7 +106,12 @@ def add_scores(
         settings: `split`, and the constants of `macs` and `time`.
         image_size: (H, W) in pixels.
         images: how many there are in each split; the time is that of the whole split.
+
+    Raises:
+        ConfigError: the split's F1 is not there.
     """
+    if f"{settings.split}/f1" not in metrics:
+        raise ConfigError(f"it needs {settings.split}/f1, which is missing.")
     f1 = metrics[f"{settings.split}/f1"]
     macs = count_macs(network, image_size, convention="leaderboard2021")
     metrics["score/macs"] = macs_score(f1=f1, macs=macs, **settings.macs)

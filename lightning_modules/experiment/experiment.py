@@ -3,8 +3,7 @@
 import contextlib
 import logging
 import shlex
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ from datamodules.errors import DataError
 from datamodules.loading import ImageData
 from datamodules.sources import overview_lines
 from lightning_modules.config import is_search
-from lightning_modules.deployment import latency_backend
 from lightning_modules.distillation import (
     Teacher,
     check_pairs,
@@ -29,46 +27,34 @@ from lightning_modules.distillation import (
     with_original,
 )
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
-from lightning_modules.evaluation import (
-    Predictions,
-    add_latency,
-    add_scores,
-    check_split,
-    final_metrics,
-    final_predictions,
-    measure_layers,
-    teacher_agreement,
+from lightning_modules.evaluation import check_split
+from lightning_modules.experiment.latency_plan import (
+    LatencyPlan,
+    latency_askers,
+    latency_targets,
+    plan_latency,
 )
 from lightning_modules.experiment.lr_find import with_suggested_lr
+from lightning_modules.experiment.results import Trained, leave_results
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage, initial_network, stages_of
 from lightning_modules.experiment.structure import check_stages
-from lightning_modules.files import whole_folder
 from lightning_modules.networks import Network
-from lightning_modules.registry import build, plain
 from lightning_modules.reporting import (
-    REPORT,
-    RunResults,
     check_classes,
-    read_input,
     run_loggers,
     run_title,
     show_closing_screen,
-    write_card,
-    write_report,
 )
-from lightning_modules.reporting.pictures import draw_pictures
 from lightning_modules.runs import (
     METRICS_FILE,
     STOPPED,
     RunSplits,
-    StageRecord,
     make_data,
+    missing_parts,
     run_directory,
-    saved_run,
     trust_word,
-    write_metrics,
 )
 from lightning_modules.search import objective_values, run_trial
 from lightning_modules.training import check_auxiliary, check_layers, check_loss, device_count
@@ -92,19 +78,26 @@ def run(cfg: DictConfig) -> float | list[float]:
         return run_trial(cfg, hydra, partial(work, search=partial(trial_facts, cfg, hydra)))
     metrics = work()
     if not trial:
-        _require_accepted(metrics)
+        _require_accepted(cfg, metrics)
     return objective_values(cfg.objective, metrics)
 
 
-def _require_accepted(metrics: dict[str, Any]) -> None:
-    """Ends a finished run with an error where one of its steps lost too much.
+def _require_accepted(cfg: DictConfig, metrics: dict[str, Any]) -> None:
+    """Ends a finished run with an error where a step lost too much, or what was asked is missing.
 
     Raises:
-        SystemExit: with the step's sentence; Hydra would print its own words on an exception.
+        SystemExit: with the sentence; Hydra would print its own words on an exception.
     """
     for step in metrics["steps"]:
         if "rejected" in step:
             raise SystemExit(f"error: {step['rejected']}")
+    for words in (*latency_askers(cfg), *latency_targets(cfg)):
+        if reason := metrics.get("missing", {}).get("latency"):
+            raise SystemExit(f"error: {words} needs the latency, which is missing: {reason}")
+    try:
+        objective_values(cfg.objective, metrics)
+    except ConfigError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def run_experiment(
@@ -136,40 +129,28 @@ def run_experiment(
     folder = folder.absolute()
     with contextlib.ExitStack() as stack:
         with _refusal(folder, clears=is_main_run and cfg.resume is None):
-            backend = latency_backend(plain(cfg.latency)["backend"])
             data, stages, network, teachers = _prepare(cfg, folder, study)
+            latency = _latency_plan(cfg, network, data, trial=not is_main_run)
             loggers = run_loggers(cfg, folder, title=title, group=group, search=search)
-            logged = stack.enter_context(loggers)
+            uploads = stack.enter_context(contextlib.ExitStack())
+            logged = uploads.enter_context(loggers)
         if is_main_run:
             run_directory.update_pointer(run_directory.STARTED, folder)
         stack.enter_context(_interruption(folder))
         run = RunContext(cfg, data, folder, logged)
         run = replace(run, cfg=with_suggested_lr(run, network))
-        timed = _wants_latency(cfg, trial=not is_main_run)
-        results, networks, taught = _run_stages(stages, network, run, teachers, timed=timed)
-        network = networks[-1]
-        predictions = final_predictions(network, data, run.device)
-        agreement = _agreement(predictions["val"], run, taught)
-        metrics = final_metrics(predictions, data.class_names, run.cfg, results, agreement)
-        if timed:
-            trained = networks[1:] if cfg.from_run is None else networks
-            add_latency(metrics, trained, cfg.latency, backend=backend, image_size=data.image_size)
-        images = {split: sum(counts) for split, counts in data.class_counts.items()}
-        add_scores(metrics, network, cfg.score, image_size=data.image_size, images=images)
-        pictures = []
-        if _wants_drawing(cfg.pictures, trial=not is_main_run):
-            pictures = draw_pictures(predictions, data, folder, name=title)
-        _write_results(folder, stages[-1].name, metrics)
-        write_card(folder, metrics, cfg, data.class_counts, pictures)
-        if is_main_run:
-            run_directory.update_pointer(run_directory.FINISHED, folder)
-        if _wants_drawing(cfg.report, trial=not is_main_run):
-            trust = saved_run.trusted_packages(cfg)
-            write_report(read_input([str(folder)]), folder / REPORT, trust=trust)
+        trained = _run_stages(stages, network, run, teachers)
         pruned = {"search/pruned": (folder / STOPPED).is_file()}
-        facts = {} if search is None else pruned
-        logged.log_results(RunResults(metrics, pictures, folder / "model", facts))
-    show_closing_screen(folder, metrics, network.recipe.summary(), logged.hints)
+        metrics = leave_results(
+            run,
+            trained,
+            title=title,
+            is_main_run=is_main_run,
+            latency=latency,
+            uploads=uploads,
+            facts={} if search is None else pruned,
+        )
+    show_closing_screen(folder, metrics, trained.network.recipe.summary(), logged.hints)
     return metrics
 
 
@@ -204,39 +185,27 @@ def _prepare(
 
 
 def _run_stages(
-    stages: list[Stage],
-    network: Network,
-    run: RunContext,
-    teachers: list[Teacher],
-    *,
-    timed: bool,
-) -> tuple[list[StageRecord], list[Network], list[Teacher]]:
-    """What each stage gave, the networks before and after each, and the teachers that taught."""
+    stages: list[Stage], network: Network, run: RunContext, teachers: list[Teacher]
+) -> Trained:
+    """What each stage gave; what they finished can be taken up where a later one fails."""
     results, networks = [], [network]
-    for stage in stages:
-        if stage.step is not None:
-            teachers = with_original(teachers, networks[-1], run.cfg)
-        network, result = run_stage(stage, networks[-1], run, teachers)
-        if timed and stage.step is not None:
-            result["layers"] = measure_layers(networks[-1], network, run.data.image_size)
-        results.append(result)
-        networks.append(network)
+    try:
+        for stage in stages:
+            if stage.step is not None:
+                teachers = with_original(teachers, networks[-1], run.cfg)
+            network, result = run_stage(stage, networks[-1], run, teachers)
+            results.append(result)
+            networks.append(network)
+    except Exception:
+        if results:
+            log.warning(f"{results[-1]['name']} is done and kept: {_taking_up(run.folder)}")
+        raise
     taught = [t for t in teachers if any(stage.epochs and stage.has(t.name) for stage in stages)]
-    return results, networks, taught
+    return Trained(results, networks, taught)
 
 
-def _agreement(
-    student: Predictions, run: RunContext, teachers: Sequence[Teacher]
-) -> dict[str, float]:
-    if not teachers:
-        return {}
-    return teacher_agreement(
-        student,
-        teachers,
-        run.data.val_dataloader(),
-        distillation=build(run.cfg.distillation),
-        device=run.device,
-    )
+def _taking_up(folder: Path) -> str:
+    return "go on from its network with " + shlex.join(["python", "run.py", f"from_run={folder}"])
 
 
 def _train_teacher(data: ImageData, splits: RunSplits, cfg: DictConfig, folder: Path) -> None:
@@ -248,23 +217,15 @@ def _train_teacher(data: ImageData, splits: RunSplits, cfg: DictConfig, folder: 
     run_experiment(cfg, folder, title=title, group="teachers", is_main_run=False)
 
 
-def _wants_latency(cfg: DictConfig, *, trial: bool) -> bool:
-    """Measuring takes seconds: within a sweep only where an objective asks for it."""
-    asked = any(name in str(cfg.objective) for name in ("cost/latency", "score/time"))
-    asked = asked or cfg.sweep.limits.latency_ms is not None
-    return cfg.latency.backend is not None and (not trial or asked)
-
-
-def _wants_drawing(asked: bool | None, *, trial: bool) -> bool:
-    """Pictures and report take a second or two each: within a sweep only where asked for."""
-    return not trial if asked is None else asked
-
-
-def _write_results(folder: Path, last_stage: str, metrics: dict[str, Any]) -> None:
-    """Puts the last stage's network to `model/` and the metrics beside it, each in one piece."""
-    with whole_folder(folder / "model") as part:
-        shutil.copytree(folder / "steps" / last_stage / "model", part, dirs_exist_ok=True)
-    write_metrics(folder, metrics)
+def _latency_plan(
+    cfg: DictConfig, network: Network, data: ImageData, *, trial: bool
+) -> LatencyPlan | None:
+    """Measuring takes seconds: within a sweep only where it is asked for."""
+    asked = next(latency_askers(cfg), None)
+    if cfg.latency.backend is None or (trial and asked is None):
+        return None
+    asked = asked or next(latency_targets(cfg), None)
+    return plan_latency(cfg, network, data.image_size, asked=asked)
 
 
 @contextlib.contextmanager
@@ -278,7 +239,8 @@ def _interruption(folder: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):
         if (folder / METRICS_FILE).is_file():
-            raise SystemExit(f"interrupted; the run's results are in {folder}") from None
+            more = f"; what is missing is added by: {command}" if missing_parts(folder) else ""
+            raise SystemExit(f"interrupted; the run's results are in {folder}{more}") from None
         raise SystemExit(
             f"interrupted; continue from the last whole epoch with: {command}"
         ) from None

@@ -14,7 +14,7 @@ from compression.engine import entry_latency
 from compression.latency import RelativeLatency
 from compression.step import Context, Step
 from datamodules.loading import ImageData
-from lightning_modules.evaluation import evaluate
+from lightning_modules.evaluation import Predictions, predict, split_metrics
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.registry import plain
 from lightning_modules.reporting import RunLoggers
@@ -55,7 +55,12 @@ class RunContext:
 
 def validation_metrics(network: nn.Module, run: RunContext) -> dict[str, float]:
     """`val/f1`, `val/accuracy` and `val/loss` of a network."""
-    return evaluate(network, run.data.val_dataloader(), device=run.device)
+    return split_metrics(validation_predictions(network, run), split="val")
+
+
+def validation_predictions(network: nn.Module, run: RunContext) -> Predictions:
+    """A network's predictions for the validation images."""
+    return predict(network, run.data.val_dataloader(), device=run.device)
 
 
 def step_context(

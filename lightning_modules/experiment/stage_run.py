@@ -13,19 +13,22 @@ from compression.recipe import Entry, Recipe
 from compression.step import Context, Step
 from lightning_modules.distillation import Teacher
 from lightning_modules.errors import ConfigError
-from lightning_modules.evaluation import cost_metrics
+from lightning_modules.evaluation import cost_metrics, split_metrics
 from lightning_modules.experiment.fit import fit
-from lightning_modules.experiment.run_context import RunContext, step_context, validation_metrics
+from lightning_modules.experiment.run_context import (
+    RunContext,
+    step_context,
+    validation_metrics,
+    validation_predictions,
+)
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
-from lightning_modules.runs import StageRecord, data_identity
+from lightning_modules.runs import RESULT, StageRecord, data_identity
 from lightning_modules.training import OptimizerState, read_checkpoint, resume_state
 
 log = logging.getLogger(__name__)
-
-RESULT = "result.json"  # a stage is done when this is there
 
 
 def run_stage(
@@ -49,14 +52,16 @@ def run_stage(
     taught = f", taught by {', '.join(t.name for t in chosen)}" if chosen else ""
     log.info(f"{stage.name}: {stage.epochs} epochs{taught}")
     cost = cost_metrics(network, run.data.image_size)
-    before = {**validation_metrics(network, run), **cost, **_entered_bytes(stage, run)}
+    entered = validation_predictions(network, run)
+    before = {**split_metrics(entered, split="val"), **cost, **_entered_bytes(stage, run)}
     network, surgery, epoch = _rounds(stage, network, run, chosen, before)
     if stage.step is not None:
         network = cast(Network, stage.step.finish(network))
         cost = cost_metrics(network, run.data.image_size)
     data = data_identity(run.cfg.data)
     save_network(network, folder, extra={"data": data})
-    after = {**validation_metrics(network, run), **cost, **_file_bytes(folder)}
+    left = validation_predictions(network, run)
+    after = {**split_metrics(left, split="val"), **cost, **_file_bytes(folder)}
     _check_finite(after, stage)
     result: StageRecord = {
         "name": stage.name,
@@ -65,6 +70,8 @@ def run_stage(
         "after": after,
         "epoch": epoch,
     }
+    if stage.step is not None:
+        result["agreement"] = (entered.classes == left.classes).double().mean().item()
     if sentence := _too_much_lost(stage, before, after):
         result["rejected"] = sentence
     write_json(folder / RESULT, result)

@@ -18,6 +18,8 @@ from lightning_modules.networks import Network, build_network, load_network
 from lightning_modules.registry import build, plain
 from lightning_modules.runs import saved_run
 
+TRAINING = "00_train"  # the stage without a step
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -62,7 +64,7 @@ def stages_of(cfg: DictConfig) -> list[Stage]:
     """All stages of a run, in order; training is left out where the run starts from another."""
     stages = []
     if cfg.from_run is None:
-        stages.append(Stage("00_train", None, _epochs(cfg, None)))
+        stages.append(Stage(TRAINING, None, _epochs(cfg, None)))
     for number, (name, node) in enumerate(cfg.compression.items(), start=1):
         settings = plain(node)
         tuning = settings.pop("fine_tuning", None) or {}  # not the step's own

@@ -20,6 +20,7 @@ COLUMNS = {
     "cost/file_bytes": ("file bytes", "{:,.0f}"),
     "cost/latency_ms": ("latency ms", "{:.3f}"),
 }
+AGREEMENT = "same class"  # heads the images that a step left in their class
 
 
 def show_closing_screen(
@@ -54,8 +55,12 @@ def _lines(folder: Path, metrics: dict[str, Any], hints: Sequence[tuple[str, str
             f"latency  {how['backend']}, batch {how['batch']}, {how['threads']} thread(s), "
             f"{how['device']}; all rows measured alternately"
         )
+        lines += [f"         {how['instead']}"] if "instead" in how else []
     if worth := int8_worth(folder, metrics, run=run):
         lines.append(f"int8     {worth.removeprefix('int8 ')}")
+    if missing := metrics.get("missing"):
+        lines += [f"missing  {part}: {reason}" for part, reason in missing.items()]
+        lines.append(f"         once the cause is gone, add it by: python run.py resume={run}")
     looks = (f"{word:<8} {command}" for word, command in hints)
     return [*lines, *looks, f"next     {_next(run, metrics)}{trust_word(folder)}"]
 
@@ -67,9 +72,11 @@ def _table(metrics: dict[str, Any]) -> Table:
     shown = [key for key in COLUMNS if key in metrics]
     for key in shown:
         table.add_column(COLUMNS[key][0], justify="right")
-    rows = stage_metrics(metrics["steps"])
-    for name, after in rows:
-        table.add_row(name, *(cell(key, after) for key in shown))
+    rows, same = stage_metrics(metrics["steps"]), agreements(metrics["steps"])
+    if any(same):
+        table.add_column(AGREEMENT, justify="right")
+    for (name, after), agreement in zip(rows, same, strict=True):
+        table.add_row(name, *(cell(key, after) for key in shown), *([agreement] * any(same)))
     if len(rows) > 1:
         first, last = rows[0][1], rows[-1][1]
         table.add_section()
@@ -83,6 +90,15 @@ def stage_metrics(steps: list[StageRecord]) -> list[tuple[str, dict[str, float]]
     if steps and not steps[0]["name"].startswith("00"):
         rows.insert(0, ("entered", steps[0]["before"]))
     return rows
+
+
+def agreements(steps: list[StageRecord]) -> list[str]:
+    """Of each row of `stage_metrics`: how many images its step left in their class, in per cent.
+
+    Empty where no step was taken, or an earlier version took it.
+    """
+    found = [f"{step['agreement']:.1%}" if "agreement" in step else "" for step in steps]
+    return [""] * (len(stage_metrics(steps)) - len(steps)) + found
 
 
 def weights_of(metrics: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from .evaluation_images import evaluation_data as evaluation_data
 from .metrics_record import METRICS_FILE as METRICS_FILE
 from .metrics_record import LayerRecord as LayerRecord
 from .metrics_record import StageRecord as StageRecord
+from .metrics_record import missing_parts as missing_parts
 from .metrics_record import read_metrics as read_metrics
 from .metrics_record import write_metrics as write_metrics
 from .overrides import key_of as key_of
@@ -47,8 +48,10 @@ from .run_directory import short_path as short_path
 from .run_directory import update_pointer as update_pointer
 from .run_files import EXCLUDED as EXCLUDED
 from .run_files import RECORD as RECORD
+from .run_files import RESULT as RESULT
 from .run_files import find_record as find_record
 from .run_files import lead_to_data as lead_to_data
+from .run_files import run_of as run_of
 from .run_records import FAILED as FAILED
 from .run_records import STOPPED as STOPPED
 from .run_records import Record as Record

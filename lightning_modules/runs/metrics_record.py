@@ -66,6 +66,8 @@ class StageRecord(TypedDict):
         surgery: `val/*` after each round's change, BatchNorm recalibrated, not yet fine-tuned.
         after: the same as `before`, of the network that left it.
         epoch: whose weights were kept, from 0, of the last round; -1 where none was trained.
+        agreement: of a compression step, the validation images that the network before it and the
+            one after it put into the same class, 0..1.
         rejected: the sentence on a step that lost more than its `max_f1_drop` allows.
         layers: where latency is measured, those of a compression step.
     """
@@ -75,6 +77,7 @@ class StageRecord(TypedDict):
     surgery: list[dict[str, float]]
     after: dict[str, float]
     epoch: int
+    agreement: NotRequired[float]
     rejected: NotRequired[str]
     layers: NotRequired[list[LayerRecord]]
 
@@ -87,12 +90,14 @@ class LatencyRecord(TypedDict):
         threads: how many it used.
         batch: images in a batch.
         device: the processor's name.
+        instead: why backend or batch are not those that were configured, where they are not.
     """
 
     backend: str
     threads: int
     batch: int
     device: str
+    instead: NotRequired[str]
 
 
 class MetricsRecord(TypedDict):
@@ -109,6 +114,8 @@ class MetricsRecord(TypedDict):
         confusion: `classes`, their names, and for each split the images by true class (rows) and
             predicted class (columns).
         latency: how it was measured, where it was.
+        missing: of what the run should have beside its network, such as `latency`, `pictures`,
+            `report`: why it is not there, a sentence each; absent where all is there.
     """
 
     schema: int
@@ -120,6 +127,7 @@ class MetricsRecord(TypedDict):
     steps: list[StageRecord]
     confusion: dict[str, list[str] | list[list[int]]]
     latency: NotRequired[LatencyRecord]
+    missing: NotRequired[dict[str, str]]
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
@@ -147,6 +155,19 @@ def read_metrics(folder: Path) -> dict[str, Any]:
             f"{path} has schema version {schema!r}; this installation reads version {SCHEMA}."
         )
     return metrics
+
+
+def missing_parts(folder: Path) -> dict[str, str]:
+    """What a run's `metrics.json` lacks, and why; nothing where there is no such file.
+
+    Raises:
+        ConfigError: the file is damaged, or a later version wrote it.
+    """
+    try:
+        missing = read_metrics(folder).get("missing", {})
+    except FileNotFoundError:
+        return {}
+    return missing if isinstance(missing, dict) else {}
 
 
 def is_measured(key: str) -> bool:

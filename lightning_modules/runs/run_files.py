@@ -15,6 +15,14 @@ EXCLUDED = "exclude.csv"  # what `data.exclude` named
 # Keys of `data` that name a file or folder, and may do so from the directory of that day.
 PATHS = ("root", "source.root", "split.file", "exclude", "source.classes", "source.class_map")
 
+STAGES, RESULT = "steps", "result.json"  # a run's stages; in the folder of one that is done
+
+
+def run_of(folder: Path) -> Path:
+    """The run that a folder with a saved network belongs to: itself, or that whose stage it is."""
+    is_stage = folder.parent.name == STAGES and (folder.parents[1] / ".hydra").is_dir()
+    return folder.parents[1] if is_stage else folder
+
 
 def find_record(run: Path) -> Path | None:
     """The record of a run, else that of the study whose trial it is; None where there is none."""

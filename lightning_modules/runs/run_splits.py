@@ -16,7 +16,7 @@ from datamodules.errors import shown
 from datamodules.sources import Index
 from datamodules.splits import FindCopies, keep_list, list_path, read_split_file, write_split_file
 from lightning_modules.runs.data_splits import make_splits, memory_file
-from lightning_modules.runs.run_files import EXCLUDED, RECORD, find_record
+from lightning_modules.runs.run_files import EXCLUDED, RECORD, find_record, run_of
 from lightning_modules.runs.trained_images import TrainedOn, trained_on
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class RunSplits:
         """The run that this one starts from; None where it says nothing of its data."""
         if self.cfg.from_run is None:
             return None
-        run = Path(self.cfg.from_run)
+        run = run_of(Path(self.cfg.from_run))
         return trained_on(run) if (run / ".hydra" / "config.yaml").is_file() else None
 
     def _copied(self, entered: TrainedOn, index: Index, record: Path | None) -> Path:

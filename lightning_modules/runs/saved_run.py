@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import ROOTS, plain
 from lightning_modules.runs.renames import current_config, current_option
-from lightning_modules.runs.run_files import lead_to_data
+from lightning_modules.runs.run_files import RESULT, STAGES, lead_to_data, run_of
 from lightning_modules.runs.saved_model import current_model
 
 # What a saved configuration may name without being asked about.
@@ -40,9 +40,12 @@ def description(run: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load((folder / "network.yaml").read_text())
     except FileNotFoundError:
+        stage = last_stage(run)
+        hint = "give the directory that a finished run printed at its end."
+        if stage is not None:
+            hint = f"the network of its last finished stage is {stage}, which can be given instead."
         raise ConfigError(
-            f"{run} is not a finished run: it has no model/network.yaml; give the directory that "
-            "a finished run printed at its end."
+            f"{run} is not a finished run: it has no model/network.yaml; {hint}"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         content = None
@@ -53,6 +56,13 @@ def description(run: Path) -> dict[str, Any]:
         return {k: current_model(v) if k == "model" else v for k, v in current.items()}
     except ConfigError as error:
         raise ConfigError(f"{folder / 'network.yaml'} cannot be read: {error}") from None
+
+
+def last_stage(run: Path) -> Path | None:
+    """The folder of the last stage that a stopped run finished; None where there is none."""
+    done = sorted(path.parent for path in run.glob(f"{STAGES}/*/{RESULT}"))
+    whole = [folder for folder in done if (folder / "model" / "network.yaml").is_file()]
+    return whole[-1] if whole else None
 
 
 def read_config(path: Path) -> DictConfig:
@@ -69,7 +79,7 @@ def saved_config(
     """The composed configuration that the run was started with, which leads to the data of then.
 
     Args:
-        run: a run directory.
+        run: a run directory, or the folder of a stage.
         allowed: keys whose `_target_` the user names anew, so that the saved one does not count.
         trust: packages outside this one whose code a saved run may name.
 
@@ -77,6 +87,7 @@ def saved_config(
         ConfigError: the directory was not made by `run.py`, or its model or data name code that
             is not this package's: a run from elsewhere must not choose what is executed here.
     """
+    run = run_of(run)
     path = run / ".hydra" / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"{run} is not a run directory: it has no .hydra/config.yaml.")
@@ -108,7 +119,7 @@ def choice(run: Path, group: str) -> str | None:
 
     A teacher trained on the way was not started by a command of its own, so it has none.
     """
-    path = run / ".hydra" / "hydra.yaml"
+    path = run_of(run) / ".hydra" / "hydra.yaml"
     if not path.is_file():
         return None
     return current_option(group, OmegaConf.load(path).hydra.runtime.choices[group])

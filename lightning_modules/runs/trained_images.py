@@ -21,7 +21,7 @@ from lightning_modules.runs.data_splits import (
     memory_file,
     source_identity,
 )
-from lightning_modules.runs.run_files import RECORD, find_record, lead_to_data
+from lightning_modules.runs.run_files import RECORD, find_record, lead_to_data, run_of
 from lightning_modules.runs.saved_run import OWN_CODE, read_config
 
 SAME = 0.5  # of the recorded images, which make a folder the run's own data
@@ -34,10 +34,11 @@ def trained_on(run: Path) -> "TrainedOn":
     Raises:
         ConfigError, DataError: a file of the run is damaged.
     """
+    run = run_of(run)
     cfg, file = read_config(run / ".hydra" / "config.yaml"), find_record(run)
     lead_to_data(cfg, run)
     record = read_memory(memory_file(cfg)) if file is None else read_split_file(file)
-    entered = Path(cfg.from_run) if cfg.get("from_run") else None
+    entered = run_of(Path(cfg.from_run)) if cfg.get("from_run") else None
     known = entered is not None and (entered / ".hydra" / "config.yaml").is_file()
     return TrainedOn(run, cfg, file, record, trained_on(entered) if entered and known else None)
 

@@ -1,3 +1,4 @@
+from .objectives import objectives_of as objectives_of
 from .results import show_results as show_results
 from .results import study_report as study_report
 from .storage import trial_facts as trial_facts

@@ -32,6 +32,12 @@ def run_trial(
         measured = meta_costs(cfg, len(build_source(cfg.data).check()))
     if not violation(measured, limits):
         measured = run_experiment()
+    if "latency_ms" in limits and (
+        reasons := _reasons("cost/latency_ms", measured.get("missing", {}))
+    ):
+        raise ConfigError(
+            f"sweep.limits.latency_ms needs the latency, which is missing: {reasons[0]}"
+        )
     over = violation(measured, limits)
     if not over:
         return objective_values(cfg.objective, measured)
@@ -51,6 +57,8 @@ def objective_values(names: str | ListConfig, metrics: dict[str, Any]) -> float 
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in metrics:
+            if reasons := _reasons(name, metrics.get("missing", {})):
+                raise ConfigError(f"objective {name} is missing: {reasons[0]}")
             raise ConfigError(
                 f"objective {name} was not measured: test/* needs data with a test split, "
                 "cost/latency_ms and score/time need latency.backend=onnxruntime, val/agreement a "
@@ -58,6 +66,14 @@ def objective_values(names: str | ListConfig, metrics: dict[str, Any]) -> float 
             )
     found = [metrics[name] for name in wanted]
     return found[0] if isinstance(names, str) else found
+
+
+def _reasons(name: str, missing: Mapping[str, str]) -> list[str]:
+    """Why a metric is not there, where the part of the run that gives it failed."""
+    parts = {"cost/latency": ("latency",), "score": ("latency", "score", "evaluation")}
+    parts["val/agreement"] = ("agreement",)
+    sources = next((p for start, p in parts.items() if name.startswith(start)), ("evaluation",))
+    return [missing[part] for part in sources if part in missing]
 
 
 def limits_of(cfg: DictConfig) -> dict[str, float]:

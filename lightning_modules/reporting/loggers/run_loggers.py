@@ -48,19 +48,24 @@ class RunLoggers:
         self._steps.start_fit(trainer, epochs_before=epochs_before)
 
     def log_results(self, results: RunResults) -> None:
-        """Logs what a finished run has to show."""
+        """Logs what a finished run has to show; what one logger raises comes after all others."""
         results = replace(results, step=self._steps.last)
-        for logger in self._loggers.values():
-            if isinstance(logger, LogsResults):
-                logger.log_results(results)
-            else:
-                logger.log_metrics(results.scalars, results.step)
+        with contextlib.ExitStack() as stack:
+            for logger in self._loggers.values():
+                stack.callback(_log, logger, results)
 
     @property
     def hints(self) -> list[tuple[str, str]]:
         """How what was logged is looked at: a word, and a command to type."""
         found = (getattr(logger, "hint", None) for logger in self._loggers.values())
         return [hint for hint in found if hint is not None]
+
+
+def _log(logger: Logger, results: RunResults) -> None:
+    if isinstance(logger, LogsResults):
+        logger.log_results(results)
+    else:
+        logger.log_metrics(results.scalars, results.step)
 
 
 @contextlib.contextmanager

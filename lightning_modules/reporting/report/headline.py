@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lightning_modules.reporting.closing_screen import (
+    AGREEMENT,
     COLUMNS,
+    agreements,
     cell,
     change,
     int8_worth,
@@ -73,10 +75,11 @@ def before_after(run: FinishedRun) -> Table:
     last = None
     if len(stages) > 1:
         last = ["change", *(change(key, stages[0][1], stages[-1][1]) for key in shown)]
-    if any(untuned):
-        headings.append(BEFORE_TUNING)
-        rows = [[*row, value] for row, value in zip(rows, untuned, strict=True)]
-        last = None if last is None else [*last, ""]
+    for heading, values in ((BEFORE_TUNING, untuned), (AGREEMENT, agreements(run.steps))):
+        if any(values):
+            headings.append(heading)
+            rows = [[*row, value] for row, value in zip(rows, values, strict=True)]
+            last = None if last is None else [*last, ""]
     return Table("Before and after each step", headings, rows, last=last)
 
 
@@ -106,13 +109,20 @@ def latency_words(metrics: dict) -> str:
     if not (how := metrics.get("latency")):
         return ""
     threads = "1 thread" if how["threads"] == 1 else f"{how['threads']} threads"
-    return f"{how['backend']}, batch {how['batch']}, {threads}, {how['device']}"
+    words = f"{how['backend']}, batch {how['batch']}, {threads}, {how['device']}"
+    return f"{words}; {how['instead'].rstrip('.')}" if "instead" in how else words
 
 
 def _untuned(step: StageRecord) -> str:
     """After the last round's surgery; several rounds have one each."""
     surgery = step.get("surgery") or [{}]
     return f"{surgery[-1]['val/f1']:.4f}" if "val/f1" in surgery[-1] else ""
+
+
+def missing(run: FinishedRun) -> list[str]:
+    """What the run could not find out or make, and why, a sentence each; not of this very page."""
+    parts = run.metrics.get("missing", {})
+    return [f"{part} is missing: {reason}" for part, reason in parts.items() if part != "report"]
 
 
 def curves(run: FinishedRun) -> Picture | None:

@@ -76,6 +76,7 @@ def _of_run(run: FinishedRun, records: Sequence[Any], trust: Iterable[str]) -> d
         "facts": list(headline.facts(run)),
         "recipe": run.saved["recipe"],
         "rejected": [step["rejected"] for step in run.steps if "rejected" in step],
+        "missing": headline.missing(run),
         "before_after": headline.before_after(run),
         "curves": headline.curves(run),
         "splits": splits(run),

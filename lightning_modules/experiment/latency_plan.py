@@ -1,0 +1,111 @@
+"""How a run's latency is measured: tried before training, on the network's random weights."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from omegaconf import DictConfig
+from torch import nn
+
+from compression.latency import MakePass
+from compression.onnx import try_export
+from lightning_modules.deployment import latency_backend, name_of
+from lightning_modules.errors import ConfigError
+from lightning_modules.registry import plain
+from lightning_modules.search import objectives_of
+
+log = logging.getLogger(__name__)
+
+BY_ONNX = ("onnxruntime", "openvino")  # backends that are given an ONNX file
+EXPORTED = (*BY_ONNX, "executorch")  # what is not exported, or by code of one's own, has no other
+
+
+@dataclass(frozen=True)
+class LatencyPlan:
+    """What a run times its networks in.
+
+    Attributes:
+        name: of the configured backend.
+        backend: see `measure_latency`.
+        batch: images a call.
+        asked: the words of the command that need this very figure; None: it is only shown.
+        instead: why that is not what was configured, in one sentence; empty where it is.
+    """
+
+    name: str
+    backend: str | MakePass
+    batch: int
+    asked: str | None = None
+    instead: str = ""
+
+    @property
+    def has_substitute(self) -> bool:
+        """Whether a network that cannot be exported is timed in eager mode."""
+        return self.asked is None and self.name in EXPORTED and not self.instead
+
+    def in_eager_mode(self, reason: str) -> "LatencyPlan":
+        """The same in PyTorch's eager mode, which takes any network."""
+        reason = reason.rstrip(".")
+        instead = (
+            f"{self.name} latency can't be measured: {reason}; measured in eager mode instead."
+        )
+        return replace(self, backend="eager", instead=instead)
+
+
+def plan_latency(
+    cfg: DictConfig, network: nn.Module, image_size: tuple[int, int], *, asked: str | None
+) -> LatencyPlan:
+    """What the networks of a run can be timed in, tried on the one that the run begins with.
+
+    What is measured otherwise than configured is said at once.
+
+    Args:
+        cfg: the run's configuration; `latency.backend` is not null.
+        network: of any weights; stays as it is.
+        image_size: (H, W) in pixels.
+        asked: see `LatencyPlan`.
+
+    Raises:
+        ConfigError: the figure was asked for and cannot be had.
+    """
+    configured = plain(cfg.latency)["backend"]
+    batch = cfg.latency.batch
+    plan = LatencyPlan(name_of(configured), latency_backend(configured), batch, asked)
+    if configured not in BY_ONNX:
+        return plan
+    found = try_export(network, image_size)
+    if found.batch == "free" or (found.batch == "fixed" and batch == 1):
+        return plan
+    if asked is not None:
+        raise ConfigError(
+            f"{asked} needs a latency that {plan.name} cannot measure at batch {batch}: "
+            f"{found.reason.rstrip('.')}; latency.backend=eager can."
+        )
+    if found.batch == "none":
+        plan = plan.in_eager_mode(found.reason)
+    else:
+        reason = found.reason.rstrip(".")
+        instead = (
+            f"{plan.name} latency can't be measured at batch {batch}: {reason}; measured at 1."
+        )
+        plan = replace(plan, batch=1, instead=instead)
+    log.info(plan.instead)
+    return plan
+
+
+def latency_askers(cfg: DictConfig) -> Iterator[str]:
+    """The words of a configuration that need the final network's latency."""
+    for name in objectives_of(cfg):
+        if name.startswith("cost/latency") or name == "score/time":
+            yield f"objective={name}"
+    if cfg.sweep.limits.latency_ms is not None:
+        yield f"sweep.limits.latency_ms={cfg.sweep.limits.latency_ms}"
+
+
+def latency_targets(cfg: DictConfig) -> Iterator[str]:
+    """The words of a configuration that give a step a latency to reach."""
+    for step, node in cfg.compression.items():
+        target = node.get("target")
+        ratio = target.get("latency") if isinstance(target, DictConfig) else None
+        if ratio is not None:
+            yield f"compression.{step}.target.latency={ratio}"
