@@ -129,8 +129,8 @@ def run_experiment(
     folder = folder.absolute()
     with contextlib.ExitStack() as stack:
         with _refusal(folder, clears=is_main_run and cfg.resume is None):
-            data, stages, network, teachers = _prepare(cfg, folder, study)
-            latency = _latency_plan(cfg, network, data, trial=not is_main_run)
+            prepared = _prepare(cfg, folder, study, is_main_run=is_main_run)
+            data, stages, network, teachers, latency = prepared
             loggers = run_loggers(cfg, folder, title=title, group=group, search=search)
             uploads = stack.enter_context(contextlib.ExitStack())
             logged = uploads.enter_context(loggers)
@@ -155,8 +155,8 @@ def run_experiment(
 
 
 def _prepare(
-    cfg: DictConfig, folder: Path, study: Path | None
-) -> tuple[ImageData, list[Stage], Network, list[Teacher]]:
+    cfg: DictConfig, folder: Path, study: Path | None, *, is_main_run: bool
+) -> tuple[ImageData, list[Stage], Network, list[Teacher], LatencyPlan | None]:
     """All that can be refused comes before the first stage."""
     pl.seed_everything(cfg.seed, verbose=False)
     check_classes(cfg)
@@ -171,6 +171,7 @@ def _prepare(
     check_layers(cfg, network)
     check_terms(cfg, network.num_classes)
     check_stages(cfg, stages, network)
+    latency = _latency_plan(cfg, network, data, trial=not is_main_run)
     train_teacher = partial(_train_teacher, data, splits)
     teachers = gather_teachers(cfg, data, folder, train=train_teacher)
     check_pairs(cfg, network, with_original(teachers, network, cfg), data.image_size)
@@ -181,7 +182,7 @@ def _prepare(
     data.setup()
     network.levels = data.levels
     check_split(cfg.score, has_test=data.has_test)
-    return data, stages, network, teachers
+    return data, stages, network, teachers, latency
 
 
 def _run_stages(

@@ -1,16 +1,20 @@
 """How a run's latency is measured: tried before training, on the network's random weights."""
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 from torch import nn
 
 from compression.latency import MakePass
-from compression.onnx import try_export
+from compression.onnx import Exportability, try_export
 from lightning_modules.deployment import latency_backend, name_of
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import write_text
 from lightning_modules.registry import plain
 from lightning_modules.search import objectives_of
 
@@ -73,10 +77,12 @@ def plan_latency(
     plan = LatencyPlan(name_of(configured), latency_backend(configured), batch, asked)
     if configured not in BY_ONNX:
         return plan
-    found = try_export(network, image_size)
+    found = _tried(network, image_size, Path(cfg.cache_dir))
     if found.batch == "free" or (found.batch == "fixed" and batch == 1):
         return plan
     if asked is not None:
+        if cfg.resume is not None:  # what is trained is shipped; the figure is what fails
+            return plan
         raise ConfigError(
             f"{asked} needs a latency that {plan.name} cannot measure at batch {batch}: "
             f"{found.reason.rstrip('.')}; latency.backend=eager can."
@@ -91,6 +97,22 @@ def plan_latency(
         plan = replace(plan, batch=1, instead=instead)
     log.info(plan.instead)
     return plan
+
+
+def _tried(network: nn.Module, image_size: tuple[int, int], cache_dir: Path) -> Exportability:
+    """See `try_export`, which takes seconds: what can be exported is so the next time, too.
+
+    Nothing else is kept, for a change of its code may help a network that cannot.
+    """
+    shapes = [tuple(tensor.shape) for tensor in network.state_dict().values()]
+    key = repr((network, shapes, image_size, torch.__version__)).encode()
+    kept = cache_dir / "exports" / hashlib.sha256(key).hexdigest()[:24]
+    if kept.is_file():
+        return Exportability("free")
+    found = try_export(network, image_size)
+    if found.batch == "free":
+        write_text(kept, "free\n")
+    return found
 
 
 def latency_askers(cfg: DictConfig) -> Iterator[str]:
