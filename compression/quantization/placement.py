@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import fx
 
 from compression.onnx import onnx_session
-from compression.quantization.training_graph import Values, set_training, training_graph
+from compression.quantization.training_graph import Values
 
 CLOSE = 1e-3  # largest difference of two values of one activation, relative to the largest value
 OF_OUTPUT = "_QuantizeLinear_Input"  # what onnxruntime puts behind the name of a graph's output
-IMAGES = 8
 
 
 def rounded_activations(content: bytes) -> list[str]:
@@ -34,21 +33,18 @@ def rounded_activations(content: bytes) -> list[str]:
 
 
 def places(
-    network: nn.Module, model: onnx.ModelProto, activations: Sequence[str], images: np.ndarray
+    graph: fx.GraphModule, model: onnx.ModelProto, activations: Sequence[str], images: np.ndarray
 ) -> dict[str, str]:
-    """Activation -> the node of `training_graph` that gives the same values for some images.
+    """Activation -> the node of a training graph that gives the same values for some images.
 
     Activations inside operations that training does not take apart are left out.
 
     Args:
-        network: the float network.
-        model: its ONNX graph, of `float_graph`.
+        graph: of `trainable_graph`, in evaluation.
+        model: the network's ONNX graph, of `float_graph`.
         activations: of that graph.
-        images: uint8 N x 3 x H x W.
+        images: a few, N x C x H x W.
     """
-    images = images[:IMAGES]
-    graph = training_graph(network, images.shape[-2:])
-    set_training(graph, False)
     values = Values(graph)
     with torch.no_grad():
         values.run(torch.from_numpy(images).float())

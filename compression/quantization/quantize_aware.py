@@ -3,10 +3,12 @@
 import copy
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from compression.errors import CompressionError
 from compression.onnx import suppress_output
+from compression.quantization.gradients import trainable_graph
 from compression.quantization.graph import float_graph
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.placement import places, rounded_activations
@@ -15,6 +17,8 @@ from compression.quantization.quantization import Quantization, planned_graph, q
 from compression.quantization.settings import QuantizeAwareSettings
 from compression.quantization.training_graph import training_graph
 from compression.step import Context
+
+COMPARED = 8  # images by whose values activations are found again
 
 
 class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
@@ -33,13 +37,16 @@ class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
         """That of `Quantize`; and which node of the training graph gives each rounded activation.
 
         Raises:
-            CompressionError: as `Quantize`, or the network cannot be traced for training.
+            CompressionError: as `Quantize`; or the network cannot be traced for training, or has
+                parameters that no gradient reaches.
         """
         plan, model, images = self.calibrated(network, context)
         rounded = rounded_activations(planned_graph(copy.deepcopy(model), plan))
+        few = images[:COMPARED]
+        graph = trainable_graph(network, torch.from_numpy(few))
         return {
             **plan,
-            "places": places(network, model, rounded, images),
+            "places": places(graph, model, rounded, few),
             "rounded": len(rounded),
             "averaging": self.averaging,
         }

@@ -1,54 +1,36 @@
 """The graph of a network that can be trained, with places for fake quantisers between its nodes."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
-from compression.errors import CompressionError
-from compression.schema import height_width
+from compression.quantization.functional_graph import MODES, functional_graph
 
 aten = torch.ops.aten
 # ONNX writes these as products, and their factors are quantised, too.
 GATES = {aten.hardswish.default: aten.hardsigmoid.default, aten.silu.default: aten.sigmoid.default}
 CONVOLUTIONS = {aten.conv1d.default: 1, aten.conv2d.default: 2, aten.conv3d.default: 3}
 TINY = 1e-8  # a channel that BatchNorm scales by less is as good as gone
-# Operations that training changes, and which argument says so.
-MODES = {aten.batch_norm.default: 5, aten.dropout.default: 2, aten.feature_dropout.default: 2}
 
 
-def training_graph(network: nn.Module, image_size: Sequence[int]) -> fx.GraphModule:
-    """The operations of `network` on floating images N x 3 x H x W, 0..255, any N.
+def training_graph(
+    network: nn.Module, image_size: Sequence[int], channels: int = 3
+) -> fx.GraphModule:
+    """The operations of `network` on floating images N x C x H x W, 0..255, any N -> logits.
 
     BatchNorm and dropout are in training mode; all else does what it does in evaluation. A
     convolution before BatchNorm has the weight that it would have if the two were folded. No
-    operation writes into its input, nor into a counter of batches. Parameters and buffers are
+    operation writes into anything but BatchNorm, into its statistics. Parameters and buffers are
     copies and keep their names.
 
     Raises:
         CompressionError: the network cannot be traced.
     """
-    twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
-    for module in twin.modules():
-        if isinstance(module, _BatchNorm | _DropoutNd):
-            module.train()
-    images = torch.zeros(2, 3, *height_width(image_size))
-    shapes = ({0: torch.export.Dim("batch")},)
-    try:
-        program = torch.export.export(twin, (images,), dynamic_shapes=shapes)
-    except (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise CompressionError(
-            f"This network cannot be traced for quantize_aware: {reason}."
-        ) from error
-    graph = program.module(check_guards=False)  # a batch of one image is welcome
-    _write_nowhere(graph)
+    graph = functional_graph(network, image_size, channels)
     _open_gates(graph)
     _fold_norms(graph)
-    graph.recompile()
+    set_training(graph, True)
     return graph
 
 
@@ -73,24 +55,6 @@ class Values(fx.Interpreter):
         if node.op == "call_function" and isinstance(value, Tensor) and value.is_floating_point():
             self.found[node.name] = value.detach()
         return value
-
-
-def _write_nowhere(graph: fx.GraphModule) -> None:
-    """Operations that write into their input become such that do not."""
-    order = {node: number for number, node in enumerate(graph.graph.nodes)}
-    for node in list(graph.graph.nodes):
-        if node.op != "call_function" or not node.target.name().split(".")[0].endswith("_"):
-            continue
-        written = node.args[0]
-        if written.op == "get_attr":  # BatchNorm counts its batches
-            graph.graph.erase_node(node)
-            continue
-        packet, overload = node.target._overloadpacket, node.target._overloadname
-        name = packet.__name__.removesuffix("_")
-        node.target = getattr(getattr(aten, name), overload)
-        for user in list(written.users):
-            if order[user] > order[node]:
-                user.replace_input_with(written, node)
 
 
 def _open_gates(graph: fx.GraphModule) -> None:

@@ -1,0 +1,134 @@
+"""The operations of a network as a graph in which nothing is written into anything.
+
+A layer whose result goes into a slice or a view of another tensor is in such a graph like any
+other one: `x[:, :h] = l(x[:, :h])` becomes a new `x` made of the old one and what `l` gives. So it
+gets a gradient, and places where it can be rounded.
+"""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from compression.errors import CompressionError
+from compression.outputs import main_output
+from compression.schema import height_width
+
+aten = torch.ops.aten
+# Operations that training changes, and which argument says so.
+MODES = {
+    aten.batch_norm.default: 5,
+    aten.dropout.default: 2,
+    aten.alpha_dropout.default: 2,
+    aten.feature_dropout.default: 2,
+    aten.feature_alpha_dropout.default: 2,
+}
+_IN_PLACE = {
+    getattr(aten, f"{operation._overloadpacket.__name__}_").default: operation
+    for operation in MODES
+    if operation is not aten.batch_norm.default
+}
+
+
+def _stand_ins() -> dict[torch._ops.OpOverload, torch._ops.OpOverload]:
+    """For each of `MODES` an operation of the same arguments that nothing takes apart."""
+    found = {}
+    for operation in MODES:
+        name = operation._overloadpacket.__name__
+        _LIBRARY.define(str(operation._schema).removeprefix("aten::"))
+        _LIBRARY.impl(name, lambda images, *_: torch.empty_like(images), "Meta")
+        found[operation] = getattr(torch.ops.model_diet, name).default
+    return found
+
+
+_LIBRARY = torch.library.Library("model_diet", "FRAGMENT")
+STAND_INS = _stand_ins()
+
+
+def functional_graph(
+    network: nn.Module, image_size: Sequence[int], channels: int = 3
+) -> fx.GraphModule:
+    """The operations of `network` in evaluation on floating images N x C x H x W, any N -> logits.
+
+    Convolutions, linear layers, BatchNorm, dropout and all that PyTorch counts as one operation
+    stay one. Parameters and buffers are copies and keep their names; no buffer is written.
+
+    Raises:
+        CompressionError: the network cannot be traced.
+    """
+    images = torch.zeros(2, channels, *height_width(image_size))
+    shapes = ({0: torch.export.Dim("batch")},)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation without a gradient
+    try:
+        program = torch.export.export(_twin(network), (images,), dynamic_shapes=shapes)
+        _hide_modes(program.graph)
+        program = program.run_decompositions({aten.copy.default: _copied})
+    except Exception as error:  # of the network's own code, too
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise CompressionError(
+            f"This network cannot be traced for quantize_aware: {reason}."
+        ) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    graph = program.module(check_guards=False)  # a batch of one image is welcome
+    exchange(graph, {stand_in: operation for operation, stand_in in STAND_INS.items()})
+    _write_no_buffer(graph.graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def exchange(
+    graph: fx.GraphModule,
+    operations: dict[torch._ops.OpOverload, torch._ops.OpOverload],
+) -> None:
+    """Other operations for some, with the same arguments."""
+    for node in graph.graph.nodes:
+        if node.op == "call_function":
+            node.target = operations.get(node.target, node.target)
+    graph.recompile()
+
+
+def _twin(network: nn.Module) -> nn.Module:
+    """A copy on the CPU that gives the logits only."""
+    twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
+    for module in twin.modules():
+        if isinstance(module, _BatchNorm) and module.momentum is None:
+            module.momentum = 0.1  # a graph counts no batches, over which it would be an average
+    forward = twin.forward
+
+    def logits(images: Tensor) -> Tensor:
+        return main_output(forward(images))
+
+    twin.forward = logits  # type: ignore[method-assign]
+    return twin
+
+
+def _copied(written: Tensor, value: Tensor, non_blocking: bool = False) -> Tensor:
+    """What `written` holds after `value` was copied into it; aten's own has no gradient."""
+    return value.to(written.dtype).expand(written.shape)
+
+
+def _hide_modes(graph: fx.Graph) -> None:
+    """Stand-ins for operations that would be taken apart, but those that always train."""
+    for node in list(graph.nodes):
+        operation = _IN_PLACE.get(node.target, node.target)
+        if operation not in MODES or node.args[MODES[operation]]:
+            continue
+        if node.target in _IN_PLACE:
+            with graph.inserting_before(node):
+                dropped = graph.call_function(operation, node.args)
+            dropped.meta = dict(node.meta)
+            node.target, node.args = aten.copy_.default, (node.args[0], dropped)
+            node = dropped
+        node.target = STAND_INS[operation]
+
+
+def _write_no_buffer(graph: fx.Graph) -> None:
+    for node in list(graph.nodes):
+        if node.target == aten.copy_.default:
+            node.replace_all_uses_with(node.args[1])
+            graph.erase_node(node)
