@@ -5,14 +5,16 @@ other one: `x[:, :h] = l(x[:, :h])` becomes a new `x` made of the old one and wh
 gets a gradient, and places where it can be rounded.
 """
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses import FakeTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from compression.errors import CompressionError
+from compression.network_copy import copy_network
+from compression.onnx import TracingError, suppress_output, trace
 from compression.outputs import main_output
 from compression.schema import height_width
 
@@ -59,21 +61,21 @@ def functional_graph(
         CompressionError: the network cannot be traced.
     """
     images = torch.zeros(2, channels, *height_width(image_size))
-    shapes = ({0: torch.export.Dim("batch")},)
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation without a gradient
     try:
-        program = torch.export.export(_twin(network), (images,), dynamic_shapes=shapes)
-        _hide_modes(program.graph)
-        program = program.run_decompositions({aten.copy.default: _copied})
-    except Exception as error:  # of the network's own code, too
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        with torch.enable_grad():
+            traced = trace(_twin(network), images)
+        if traced.batch is not None:
+            raise TracingError(traced.reason)
+        _hide_modes(traced.program.graph)
+        with suppress_output(stdout=True, errors=True):
+            program = traced.program.run_decompositions({aten.copy.default: _copied})
+    except (TracingError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise CompressionError(
             f"This network cannot be traced for quantize_aware: {reason}."
         ) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
     graph = program.module(check_guards=False)  # a batch of one image is welcome
+    _require_values(graph, network)
     exchange(graph, {stand_in: operation for operation, stand_in in STAND_INS.items()})
     _write_no_buffer(graph.graph)
     graph.graph.eliminate_dead_code()
@@ -94,7 +96,7 @@ def exchange(
 
 def _twin(network: nn.Module) -> nn.Module:
     """A copy on the CPU that gives the logits only."""
-    twin = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
+    twin = copy_network(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
     for module in twin.modules():
         if isinstance(module, _BatchNorm) and module.momentum is None:
             module.momentum = 0.1  # a graph counts no batches, over which it would be an average
@@ -105,6 +107,20 @@ def _twin(network: nn.Module) -> nn.Module:
 
     twin.forward = logits  # type: ignore[method-assign]
     return twin
+
+
+def _require_values(graph: fx.GraphModule, network: nn.Module) -> None:
+    """Refuses a graph that lost the values of a tensor."""
+    read = [node for node in graph.graph.nodes if node.op == "get_attr" and node.users]
+    targets = {str(node.target) for node in read}
+    lost = [t.shape for name in targets if isinstance(t := getattr(graph, name, None), FakeTensor)]
+    if lost:
+        likely = [n for n, p in network.named_parameters() if n not in targets and p.shape in lost]
+        raise CompressionError(
+            "This network cannot be traced for quantize_aware: its forward takes the values of "
+            f"{' or '.join(likely) or 'a tensor'} past the tracer, as .data does; use the "
+            "parameter itself."
+        )
 
 
 def _copied(written: Tensor, value: Tensor, non_blocking: bool = False) -> Tensor:

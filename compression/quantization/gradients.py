@@ -1,11 +1,10 @@
 """A training graph that is the network, and trains each layer which ends up in the int8 file."""
 
-import copy
-
 import torch
 from torch import Tensor, fx, nn
 
 from compression.errors import CompressionError
+from compression.network_copy import copy_network
 from compression.outputs import main_output
 from compression.quantization.training_graph import set_training, training_graph
 
@@ -26,9 +25,9 @@ def trainable_graph(network: nn.Module, images: Tensor) -> fx.GraphModule:
     """
     graph = training_graph(network, images.shape[-2:], images.shape[1])
     set_training(graph, False)
-    twin = copy.deepcopy(network).eval()
+    twin = copy_network(network).cpu().eval()
     with torch.no_grad():
-        expected, found = main_output(twin(images)), graph(images.float())
+        expected, found = main_output(twin(images.clone())), graph(images.float())
     difference = (found - expected).abs().max().item()
     if not difference <= CLOSE * max(1.0, expected.abs().max().item()):
         raise CompressionError(
@@ -36,7 +35,7 @@ def trainable_graph(network: nn.Module, images: Tensor) -> fx.GraphModule:
             f"{difference:.2g}), so its forward goes by something that a graph does not keep, such "
             "as the number of images, values, or chance."
         )
-    require_gradients(network, graph, images.float())
+    require_gradients(twin, graph, images.float())
     return graph
 
 
@@ -46,7 +45,7 @@ def require_gradients(network: nn.Module, graph: fx.GraphModule, images: Tensor)
     Frozen parameters need none, nor do those that have no part in the logits: the file lacks them.
 
     Args:
-        network: stays as it is.
+        network: in evaluation, on the CPU.
         graph: of `training_graph` of the network.
         images: N x C x H x W, floating, 0..255.
 
@@ -54,7 +53,11 @@ def require_gradients(network: nn.Module, graph: fx.GraphModule, images: Tensor)
         CompressionError: names the parameters.
     """
     used = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
-    in_network, in_graph = reached(copy.deepcopy(network).eval(), images), reached(graph, images)
+    in_graph = reached(graph, images)
+    try:
+        in_network = reached(network, images)
+    except RuntimeError:  # it writes over what its own backward pass needs; the graph does not
+        in_network = in_graph
     lost = []
     for name, aliases in _names(network).items():
         trains = not aliases.isdisjoint(in_network) and not aliases.isdisjoint(in_graph)
@@ -78,9 +81,8 @@ def reached(network: nn.Module, images: Tensor) -> set[str]:
     }
     if not named:
         return set()
-    device = next(iter(named.values())).device
     with torch.enable_grad():
-        logits = main_output(network(images.to(device)))
+        logits = main_output(network(images.clone()))
     if not logits.requires_grad:
         return set()
     gradients = torch.autograd.grad(logits.sum(), list(named.values()), allow_unused=True)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from compression.errors import CompressionError
+from compression.images import RAW_PIXELS
 from compression.onnx import suppress_output
 from compression.quantization.gradients import trainable_graph
 from compression.quantization.graph import float_graph
@@ -15,7 +16,6 @@ from compression.quantization.placement import places, rounded_activations
 from compression.quantization.plan import QuantizeAwarePlan
 from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
 from compression.quantization.settings import QuantizeAwareSettings
-from compression.quantization.training_graph import training_graph
 from compression.step import Context
 
 COMPARED = 8  # images by whose values activations are found again
@@ -52,9 +52,9 @@ class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
         }
 
     def _graph_before_training(self, network: nn.Module, image_size: Sequence[int]) -> None:
-        """That the network can be traced for training, too."""
+        """That the network can be traced for training, too, and that gradients reach all of it."""
         super()._graph_before_training(network, image_size)
-        training_graph(network, image_size)
+        trainable_graph(network, RAW_PIXELS.random(image_size, 2))
 
     def apply(self, network: nn.Module, plan: QuantizeAwarePlan) -> nn.Module:
         """The network to be trained; `network` stays as it is."""
