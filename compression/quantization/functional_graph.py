@@ -34,7 +34,7 @@ _IN_PLACE = {
 }
 
 
-def _stand_ins() -> dict[torch._ops.OpOverload, torch._ops.OpOverload]:
+def _opaque_operations() -> dict[torch._ops.OpOverload, torch._ops.OpOverload]:
     """For each of `MODES` an operation of the same arguments that nothing takes apart."""
     found = {}
     for operation in MODES:
@@ -46,7 +46,7 @@ def _stand_ins() -> dict[torch._ops.OpOverload, torch._ops.OpOverload]:
 
 
 _LIBRARY = torch.library.Library("model_diet", "FRAGMENT")
-STAND_INS = _stand_ins()
+OPAQUE = _opaque_operations()
 
 
 def functional_graph(
@@ -76,7 +76,7 @@ def functional_graph(
         ) from error
     graph = program.module(check_guards=False)  # a batch of one image is welcome
     _require_values(graph, network)
-    exchange(graph, {stand_in: operation for operation, stand_in in STAND_INS.items()})
+    exchange(graph, {opaque: operation for operation, opaque in OPAQUE.items()})
     _write_no_buffer(graph.graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
@@ -105,7 +105,7 @@ def _twin(network: nn.Module) -> nn.Module:
     def logits(images: Tensor) -> Tensor:
         return main_output(forward(images))
 
-    twin.forward = logits  # type: ignore[method-assign]
+    twin.forward = logits
     return twin
 
 
@@ -129,7 +129,7 @@ def _copied(written: Tensor, value: Tensor, non_blocking: bool = False) -> Tenso
 
 
 def _hide_modes(graph: fx.Graph) -> None:
-    """Stand-ins for operations that would be taken apart, but those that always train."""
+    """Opaque twins of operations that would be taken apart, but those that always train."""
     for node in list(graph.nodes):
         operation = _IN_PLACE.get(node.target, node.target)
         if operation not in MODES or node.args[MODES[operation]]:
@@ -140,7 +140,7 @@ def _hide_modes(graph: fx.Graph) -> None:
             dropped.meta = dict(node.meta)
             node.target, node.args = aten.copy_.default, (node.args[0], dropped)
             node = dropped
-        node.target = STAND_INS[operation]
+        node.target = OPAQUE[operation]
 
 
 def _write_no_buffer(graph: fx.Graph) -> None:
