@@ -151,20 +151,17 @@ def exported(case: Case, name: str) -> str:
             return NOT_INSTALLED
         raise
     images = case.images(4).numpy()
-    batch = "free"
-    if name == "onnx":
-        tried = try_export(case.network, case.size)
-        if (batch := tried.batch) == "none":
-            return f"before training: {tried.reason}"
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"network{form.suffix}"
-            export(
+            report = export(
                 case.network, form, path, resize_mode="stretch", images=images, image_source="noise"
             )
     except (CompressionError, ConfigError) as error:
+        if name != "executorch" and (reason := try_export(case.network, case.size).reason):
+            return f"before training: {reason}"
         return f"after training: {error}"
-    return "yes" if batch == "free" else "yes, one image at a time"
+    return "yes" if report["max_batch"] is None else "yes, one image at a time"
 
 
 COLUMNS: dict[str, Callable[[Case], str]] = {
