@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,11 +85,11 @@ def set_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
         path, _, attribute = name.rpartition(".")
         old = getattr(network.get_submodule(path), attribute)
         new = torch.empty(tuple(shape), dtype=old.dtype, device=old.device)
-        if isinstance(old, nn.Parameter):
+        if is_parameter := isinstance(old, nn.Parameter):
             new = nn.Parameter(new, requires_grad=old.requires_grad)
         for path, attribute in places[id(old)]:
             module = network.get_submodule(path)
-            own = module._parameters if isinstance(old, nn.Parameter) else module._buffers
+            own: dict[str, Any] = vars(module)["_parameters" if is_parameter else "_buffers"]
             own[attribute] = new
             changed[path] = module
     for module in changed.values():

@@ -167,9 +167,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
         axes = compact_axes(state.channels, counts.kept)
         cut = {name.rpartition(".")[0] for name in axes["axes"]}
         folded_layers = [name for name in state.parametrized if name in cut]
-        return {
+        plan: PrunePlan = {
             **axes,
-            **({"folded": folded_layers} if folded_layers else {}),
             "layers": [
                 list(layer) for number, layer in enumerate(layers) if number in state.prunable
             ],
@@ -177,6 +176,9 @@ class Prune(PruneSettings, Step[PrunePlan]):
             "left": state.skipped,
             "unknown": state.channels.trace.unknown,
         }
+        if folded_layers:
+            plan["folded"] = folded_layers
+        return plan
 
     def treatments(
         self, network: nn.Module, context: Context, ratios: Sequence[float]

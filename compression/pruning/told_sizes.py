@@ -18,7 +18,7 @@ def sizes_of_parts(network: nn.Module) -> list[Callable[[], None]]:
     a module whose branches share them, as in timm's selective kernels (Li et al. 2019,
     arXiv:1903.06586).
     """
-    found = []
+    found: list[Callable[[], None]] = []
     for module in network.modules():
         for branches in (module, *(m for m in module.children() if isinstance(m, nn.ModuleList))):
             layers = [_first_layer(child) for child in branches.children()]
