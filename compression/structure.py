@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from compression.cost import count_macs, count_params, runnable_copy
 from compression.engine import entry_latency
 from compression.errors import CompressionError
+from compression.images import RAW_PIXELS, ImageKind
 from compression.latency import RelativeLatency, random_weight_copy
 from compression.schema import height_width
 from compression.step import Context, Plan, Step
+from compression.target import UnreachableTargetError
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,11 @@ class _Outline:
 
 
 def check_structure(
-    network: nn.Module, steps: Mapping[str, Step], image_size: int | Sequence[int]
+    network: nn.Module,
+    steps: Mapping[str, Step],
+    image_size: int | Sequence[int],
+    *,
+    images: ImageKind = RAW_PIXELS,
 ) -> list[str]:
     """Refuse a chain of steps that cannot be done on a network, whatever training makes of it.
 
@@ -47,6 +53,7 @@ def check_structure(
         network: before it is trained; stays as it is.
         steps: by their keys in the configuration, such as `compression.svd`.
         image_size: an int or [height, width] in pixels.
+        images: the kind that the network takes.
 
     Returns:
         A sentence on each step that could not be looked at.
@@ -56,15 +63,16 @@ def check_structure(
     """
     if not steps:
         return []
-    size = height_width(image_size)
-    outlines = [_Outline(runnable_copy(network, size), lambda: network)]
+    height, width = height_width(image_size)
+    sample = torch.zeros(1, images.channels, height, width, dtype=images.dtype, device="meta")
+    outlines = [_Outline(runnable_copy(network, image_size), lambda: network)]
     untold = []
     for key, step in steps.items():
         found: list[_Outline] = []
         refusals: list[CompressionError] = []
         for outline in outlines:
             try:
-                found += _looked_at(step, outline, size)
+                found += _looked_at(step, outline, sample)
             except CompressionError as error:
                 refusals.append(error)
             except Exception as error:  # whatever code of others raises without values
@@ -78,10 +86,10 @@ def check_structure(
     return untold
 
 
-def _looked_at(step: Step, outline: _Outline, size: tuple[int, int]) -> list[_Outline]:
+def _looked_at(step: Step, outline: _Outline, sample: Tensor) -> list[_Outline]:
     """What the network may be after a step, the most treated one first; none: it is not known."""
     entered = outline
-    context = _context(step, outline, size)
+    context = _context(step, outline, sample)
     exact = True
     for round in range(step.rounds):
         now = replace(context, with_values=outline.with_values)
@@ -93,16 +101,16 @@ def _looked_at(step: Step, outline: _Outline, size: tuple[int, int]) -> list[_Ou
     return [outline] if exact else [outline, entered]
 
 
-def _context(step: Step, outline: _Outline, size: tuple[int, int]) -> Context:
+def _context(step: Step, outline: _Outline, sample: Tensor) -> Context:
     network, target = outline.network, getattr(step, "target", None)
+    size = (sample.shape[-2], sample.shape[-1])
     costs: dict[str, float] = {}
     if target is not None or step.rounds > 1:
         costs = {"macs": count_macs(network, size), "params": count_params(network)}
-    sample = torch.zeros(1, 3, *size, dtype=torch.uint8, device="meta")
     context = Context(sample=sample, image_size=size, entry_cost=costs)
     if getattr(target, "measure", None) != "latency":
         return context
-    latency = RelativeLatency(outline.with_values(), size)
+    latency = RelativeLatency(outline.with_values(), size, context.images)
     costs |= entry_latency(step, latency)
     return replace(context, relative_latency=latency)
 
@@ -112,9 +120,9 @@ def _valued(outline: _Outline, step: Step, plan: Plan) -> nn.Module:
 
 
 def _placed(error: CompressionError, key: str, after: Sequence[str]) -> CompressionError:
-    sentence = str(error)
-    if key in sentence:
-        return error
     names = [earlier.rpartition(".")[2] for earlier in after]
     place = f"{key}, after {' and '.join(names)}" if names else key
-    return CompressionError(f"{place}: {sentence}")
+    sentence = f"{place}: {error}"
+    if isinstance(error, UnreachableTargetError):
+        return UnreachableTargetError(sentence, error.minimum, error.maximum)
+    return CompressionError(sentence)

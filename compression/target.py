@@ -188,11 +188,13 @@ class Target:
             asked += f" (in round {round + 1} of {rounds}: {ratio:.4g})"
         what = f"of the {MEASURES[self.measure]} it entered with"
         reach = f"this step can bring the network to between {minimum:.4f} and {maximum:.4f} {what}"
+        advice = "ask for no less than that"
         if minimum >= maximum:
             better = "faster" if self.measure == "latency" else "cheaper"
             reach = f"no setting of this step makes the network {better}; it stays at {maximum:.4g}"
-            reach = f"{reach} {what}"
-        return UnreachableTargetError(f"{asked} cannot be reached: {reach}.", minimum, maximum)
+            reach, advice = f"{reach} {what}", "choose another step"
+        sentence = f"{asked} cannot be reached: {reach}; {advice}."
+        return UnreachableTargetError(sentence, minimum, maximum)
 
 
 # The declared type of a step's setting `target`: reads what `Target.of` does, and is a Target or

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # they load torch, which waits until the names are checked
 KEYS = {
     "image_size": OwnKey("N|[H,W]", "pixels; those of the data where it is not given"),
     "num_classes": OwnKey("N", "those of the data where it is not given"),
+    "support": OwnKey("true|false", "also try all that can be done with it, in a minute", "false"),
 }
 
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, prints the table and the totals, and draws the picture."""
     typed = _parser().parse(arguments)
     runs, flags, own = typed.names, typed.flags, typed.own
+    asked = _flag("support", own.get("support", "false"))
     if len(runs) > 1:
         raise ConfigError(f"One network at a time: {' and '.join(runs)} were named.")
     if flags.f1 is not None and not 0 <= flags.f1 <= 1:
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_savings(runs[0])
     for line in totals(network, found, cfg, f1=flags.f1):
         print(line)
+    if asked:
+        print_support(network if runs else random_network(cfg, network))
     if flags.figure:
         from lightning_modules.reporting.pictures import save_bars
 
@@ -166,6 +170,36 @@ def print_steps(layers: list[tuple[str, str, str]]) -> None:
     table_console().print(table, markup=False)
 
 
+def print_support(network: "Network") -> None:
+    """Tries and prints what can be done with a network, and why other things cannot."""
+    from lightning_modules.deployment import supported
+
+    table = Table(title="what can be done with it")
+    for column in ("what", "", "reason, or how far"):
+        table.add_column(column, overflow="fold")
+    kind = None
+    for answer in supported(network):
+        if kind not in (None, answer.kind):
+            table.add_section()
+        kind = answer.kind
+        table.add_row(answer.name, answer.answer, answer.reason)
+    table_console().print(table, markup=False)
+
+
+def random_network(cfg: DictConfig, outline: "Network") -> "Network":
+    """The network that a command would train, with the weights that it would begin with.
+
+    Args:
+        cfg: of the command.
+        outline: the same network on the meta device.
+    """
+    from lightning_modules.networks import build_network
+
+    node = {**cfg.model, "pretrained": False, "weights": None}
+    size = outline.image_size
+    return build_network(node, num_classes=outline.num_classes, image_size=size).eval()
+
+
 def print_savings(name: str) -> None:
     """Prints, of each step of a run that was measured, MACs saved against milliseconds saved."""
     from lightning_modules.evaluation import table_of
@@ -190,6 +224,12 @@ def _number(text: str) -> int:
         return int(text)
     except ValueError:
         raise ConfigError(f"{text!r} is no whole number.") from None
+
+
+def _flag(key: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ConfigError(f"{key}={text} is not allowed; give {key}=true or {key}=false.")
+    return text == "true"
 
 
 def _classes(cfg: DictConfig) -> int:

@@ -1,7 +1,6 @@
 """What quantisation after training and training aware of it share: the calibration."""
 
 import copy
-from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -9,6 +8,7 @@ import onnx
 from torch import nn
 
 from compression.errors import CompressionError
+from compression.onnx import try_export
 from compression.quantization.calibration import activation_ranges, calibration_images
 from compression.quantization.graph import (
     excluded_layers,
@@ -70,11 +70,14 @@ class Quantization(QuantizeSettings, Step[Q]):
             CompressionError: the network cannot be exported, or a pattern matches no layer.
         """
         if context.with_values is not None:
-            self._graph_before_training(context.with_values(), context.image_size)
+            self._check_before_training(context.with_values(), context)
 
-    def _graph_before_training(self, network: nn.Module, image_size: Sequence[int]) -> None:
-        model = float_graph(network, image_size)
-        excluded_layers(model, [pattern for pattern in self.exclude if pattern != SENSITIVE])
+    def _check_before_training(self, network: nn.Module, context: Context) -> None:
+        found = try_export(network, context.image_size, images=context.images)
+        if found.batch == "none":
+            raise CompressionError(found.reason)
+        if patterns := [pattern for pattern in self.exclude if pattern != SENSITIVE]:
+            excluded_layers(float_graph(network, context.image_size), patterns)
 
     def _find_sensitive(
         self,

@@ -1,13 +1,11 @@
 """Quantisation-aware training (Jacob et al. 2018, arXiv:1712.05877, section 3), through torchao."""
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from compression.errors import CompressionError
-from compression.images import RAW_PIXELS
 from compression.onnx import suppress_output
 from compression.quantization.gradients import trainable_graph
 from compression.quantization.graph import float_graph
@@ -51,10 +49,10 @@ class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
             "averaging": self.averaging,
         }
 
-    def _graph_before_training(self, network: nn.Module, image_size: Sequence[int]) -> None:
+    def _check_before_training(self, network: nn.Module, context: Context) -> None:
         """That the network can be traced for training, too, and that gradients reach all of it."""
-        super()._graph_before_training(network, image_size)
-        trainable_graph(network, RAW_PIXELS.random(image_size, 2))
+        super()._check_before_training(network, context)
+        trainable_graph(network, context.images.random(context.image_size, 2))
 
     def apply(self, network: nn.Module, plan: QuantizeAwarePlan) -> nn.Module:
         """The network to be trained; `network` stays as it is."""

@@ -33,3 +33,5 @@ from .reading import choose_images as choose_images
 from .reading import list_images as list_images
 from .reading import read_batches as read_batches
 from .run_images import validation_images as validation_images
+from .support import Support as Support
+from .support import supported as supported

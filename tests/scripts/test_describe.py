@@ -66,6 +66,21 @@ def test_a_finished_run(homes, compose_config, describe):
     assert "has its own model" in refused(str(run), "model=resnet")
 
 
+@pytest.mark.slow
+def test_what_can_be_done_with_a_network(homes, describe):
+    words = ("model=resnet", "num_classes=6", "image_size=64", "support=true")
+    told = describe(*words).partition("what can be done with it")[2]
+    rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in told.splitlines()]
+    found = {row[0]: row[1:] for row in rows if len(row) == 3}
+    assert found["cost"] == ["yes", "148,048,896 MACs, 11,179,590 parameters"]
+    assert found["train"] == ["yes", "every parameter gets a gradient"]
+    assert found["prune"] == ["yes", "down to 0.02 of the MACs"]
+    assert found["prune_layers"][0] == "yes"
+    assert found["quantize"] == ["yes", ""]
+    assert found["latency"] == ["yes", "in onnxruntime"]
+    assert found["torch_export"][0] == "yes"
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -76,6 +91,7 @@ def test_a_finished_run(homes, compose_config, describe):
         (["one", "two"], "One network at a time"),
         (["nowhere"], "nowhere does not exist"),
         (["--f1", "1.5"], "an F1 lies in 0..1"),
+        (["support=all"], "support=all is not allowed; give support=true or support=false"),
         (["model=lenet"], "There is no model=lenet"),
     ],
 )
