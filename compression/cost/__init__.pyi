@@ -8,6 +8,7 @@ from .macs import count_params as count_params
 from .macs import macs_per_layer as macs_per_layer
 from .macs import module_macs as module_macs
 from .macs import network_cost as network_cost
+from .meta_pass import float_dtype as float_dtype
 from .meta_pass import forward_shapes as forward_shapes
 from .meta_pass import image_channels as image_channels
 from .meta_pass import layer_calls as layer_calls

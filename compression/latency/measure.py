@@ -17,6 +17,7 @@ from compression.images import RAW_PIXELS, ImageKind
 from compression.latency.threads import torch_threads
 from compression.network_copy import copy_network
 from compression.onnx import export_onnx, onnx_session
+from compression.onnx.failure import first_line
 
 # A network, images N x C x H x W and threads -> one forward pass, ready to be timed.
 MakePass = Callable[[nn.Module, np.ndarray, int], Callable[[], object]]
@@ -105,19 +106,36 @@ def stable_times(calls: Sequence[Callable[[], object]]) -> np.ndarray:
 def random_images(
     image_size: int | Sequence[int], batch: int = 1, kind: ImageKind = RAW_PIXELS
 ) -> np.ndarray:
-    """Images to time a network with, batch x C x H x W."""
+    """Images to time a network with, batch x C x H x W.
+
+    Raises:
+        CompressionError: numbers that nothing but PyTorch knows.
+    """
+    if kind.dtype == torch.bfloat16:
+        raise CompressionError(
+            "A network of bfloat16 images cannot be timed outside PyTorch; give network.float() "
+            "and floating images."
+        )
     return kind.random(image_size, batch).numpy()
 
 
 def onnx_call(
     network: nn.Module, images: np.ndarray, threads: int = 1, *, compare: bool = True
 ) -> Callable[[], object]:
-    """One forward pass in onnxruntime, ready to be timed; see `export_onnx` for `compare`."""
+    """One forward pass in onnxruntime, ready to be timed; see `export_onnx` for `compare`.
+
+    Raises:
+        CompressionError: the network cannot be exported, or not be run there.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         kind = ImageKind.of(torch.from_numpy(images))
         export_onnx(network, path, images.shape[-2:], compare=compare, images=kind)
-        session = onnx_session(str(path), threads=threads)
+        try:
+            session = onnx_session(str(path), threads=threads)
+        except Exception as error:  # onnxruntime's own have no common base
+            reason = first_line(error)
+            raise CompressionError(f"onnxruntime cannot run this network: {reason}.") from error
     return lambda: session.run(None, {"images": images})
 
 

@@ -31,8 +31,13 @@ class RelativeLatency:
         image_size: int | Sequence[int],
         images: ImageKind = RAW_PIXELS,
     ) -> None:
-        self.reference, self.images = reference, random_images(image_size, kind=images)
+        self.reference, self.image_size, self.kind = reference, image_size, images
         self._known = {structure_of(reference): 1.0}
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """One image to pass, 1 x C x H x W."""
+        return random_images(self.image_size, kind=self.kind)
 
     @cached_property
     def reference_ms(self) -> float:

@@ -6,6 +6,7 @@ from .library_output import suppress_output as suppress_output
 from .network import OnnxNetwork as OnnxNetwork
 from .network import counted_network as counted_network
 from .network import fixed_batch as fixed_batch
+from .network import input_dtype as input_dtype
 from .network import is_onnx_network as is_onnx_network
 from .network import onnx_session as onnx_session
 from .network import run_session as run_session

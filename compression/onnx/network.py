@@ -70,6 +70,13 @@ def fixed_batch(session: "onnxruntime.InferenceSession") -> int | None:
     return batch if isinstance(batch, int) else None
 
 
+def input_dtype(session: "onnxruntime.InferenceSession") -> str:
+    """Of a graph's images in numpy's words, as `uint8`."""
+    kind: str = session.get_inputs()[0].type  # tensor(float)
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
 def run_session(session: "onnxruntime.InferenceSession", images: "np.ndarray") -> "np.ndarray":
     """The first output for N images; one after the other where the graph takes only one at a time.
 

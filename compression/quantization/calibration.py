@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import TensorData, TensorsData, create_calibrator
 from torch import Tensor
@@ -27,7 +28,7 @@ def activation_ranges(
 
     Args:
         model: with one input `images`.
-        images: uint8 N x 3 x H x W, at least `MIN_IMAGES`.
+        images: N x C x H x W as the network takes them, at least `MIN_IMAGES`.
         method: `minmax`, or `percentile`: the outermost values are cut off, equally many below
             and above.
         percentile: in 0..100.
@@ -45,7 +46,7 @@ def activation_ranges(
             # Activations are unsigned: a range about zero would waste half of it after a ReLU.
             extra_options={"symmetric": False, "percentile": percentile},
         )
-        calibrator.collect_data(_Reader(images))
+        calibrator.collect_data(_Reader(images, _batch_of(model)))
         found = calibrator.compute_data()
     return {name: [_number(v) for v in data.range_value] for name, data in found.items()}
 
@@ -60,7 +61,7 @@ def as_tensors_data(ranges: Ranges) -> TensorsData:
 
 
 def calibration_images(batches: Iterable[tuple[Tensor, Tensor]], count: int) -> np.ndarray:
-    """The first `count` images of batches, uint8 N x 3 x H x W.
+    """The first `count` images of batches, N x C x H x W as they are; floating ones in float32.
 
     Raises:
         CompressionError: there are fewer than `MIN_IMAGES`.
@@ -71,21 +72,28 @@ def calibration_images(batches: Iterable[tuple[Tensor, Tensor]], count: int) -> 
             f"quantize calibrates on at least {MIN_IMAGES} training images, and there are "
             f"{len(found)}."
         )
-    return np.stack([image.cpu().numpy() for image in found])
+    images = torch.stack(found).cpu()
+    return (images.float() if images.is_floating_point() else images).numpy()
 
 
 class _Reader(CalibrationDataReader):
     """Hands images to onnxruntime, a batch at a time."""
 
-    def __init__(self, images: np.ndarray) -> None:
+    def __init__(self, images: np.ndarray, size: int) -> None:
         # Whole batches only: histograms of several batches want tensors of one shape.
-        size = min(BATCH, len(images))
+        size = min(size, len(images))
         starts = range(0, len(images) - size + 1, size)
         self.batches: Iterator[np.ndarray] = iter([images[s : s + size] for s in starts])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self.batches, None)
         return None if batch is None else {"images": batch}
+
+
+def _batch_of(model: onnx.ModelProto) -> int:
+    """How many images are looked at together: all that the graph takes, if it says how many."""
+    fixed: int = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value  # 0: any number
+    return fixed or BATCH
 
 
 def _number(value: np.ndarray | float) -> float:

@@ -5,12 +5,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import onnx
+import torch
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
+from compression.cost import float_dtype
+from compression.images import RAW_PIXELS, ImageKind
+from compression.network_copy import copy_network
 from compression.onnx import export_onnx, suppress_output
 from compression.quantization.calibration import Ranges, as_tensors_data
 from compression.step import match_layers
@@ -18,10 +22,17 @@ from compression.step import match_layers
 WEIGHT = ".weight"
 
 
-def float_graph(network: nn.Module, image_size: Sequence[int]) -> onnx.ModelProto:
-    """The exported network with BatchNorm folded, constants computed and shapes known."""
+def float_graph(
+    network: nn.Module, image_size: Sequence[int], images: ImageKind = RAW_PIXELS
+) -> onnx.ModelProto:
+    """The exported network with BatchNorm folded, constants computed and shapes known.
+
+    In float32, whatever the network's own numbers are: onnxruntime quantises no others.
+    """
+    if float_dtype(network) != torch.float32:
+        network = copy_network(network).float()
     with tempfile.TemporaryDirectory() as folder, suppress_output():
-        exported = export_onnx(network, Path(folder) / "float.onnx", image_size)
+        exported = export_onnx(network, Path(folder) / "float.onnx", image_size, images=images)
         ready = Path(folder) / "ready.onnx"
         # Symbolic inference takes a second and finds nothing that the exporter did not write.
         quant_pre_process(str(exported), str(ready), skip_symbolic_shape=True)

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from compression.cost import meta_copy
 from compression.errors import CompressionError
-from compression.onnx import onnx_session, run_session, stored_content
+from compression.onnx import input_dtype, onnx_session, run_session, stored_content
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
 class Int8Network(nn.Module):
-    """Evaluates only: the ONNX file `onnx_content` maps uint8 N x 3 x H x W to logits N x classes.
+    """Evaluates only: the ONNX file `onnx_content` maps images N x C x H x W to logits N x classes.
 
     Its MACs and parameters are those of the float network that it came from, of which it keeps the
     structure on the meta device, without weights; attributes that it lacks are that network's.
@@ -33,15 +33,19 @@ class Int8Network(nn.Module):
         super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (or whole numbers in 0..255) N x 3 x H x W -> logits N x classes, on the CPU.
+        """Images N x C x H x W -> logits N x classes, on the CPU.
+
+        They are of the type that the file takes, such as uint8, or numbers that fit into it.
 
         Raises:
             CompressionError: the images have another size than those that it was quantised on.
         """
         if images.is_meta:
             return self.outline(images)
-        pixels = images.detach().cpu().to(torch.uint8).contiguous().numpy()
-        return torch.from_numpy(run_session(self._ready(), pixels))
+        session = self._ready()
+        dtype: torch.dtype = getattr(torch, input_dtype(session))
+        pixels = images.detach().cpu().to(dtype).contiguous().numpy()
+        return torch.from_numpy(run_session(session, pixels))
 
     def train(self, mode: bool = True) -> "Int8Network":
         """Refuses to train.

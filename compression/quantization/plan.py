@@ -2,6 +2,10 @@
 
 from typing import NotRequired, TypedDict
 
+import torch
+
+from compression.images import RAW_PIXELS, ImageKind
+
 
 class SensitiveScan(TypedDict):
     """What was measured to find the layers that lose too much in eight bits.
@@ -17,11 +21,24 @@ class SensitiveScan(TypedDict):
     kept: list[str]
 
 
+class ImagePlan(TypedDict):
+    """The images that the network takes, N x C x H x W.
+
+    Attributes:
+        channels: C.
+        dtype: as `float32`.
+    """
+
+    channels: int
+    dtype: str
+
+
 class QuantizePlan(TypedDict):
     """The plan of `Quantize`, version 1.
 
     Attributes:
         image_size: [height, width] in pixels.
+        input: what the images are; not there where they are raw pixels, uint8 N x 3 x H x W.
         ranges: lowest and highest value of each activation of the ONNX graph.
         floating: the layers that stay floating; plans of earlier versions may lack it.
         excluded: the nodes of the ONNX graph that these are.
@@ -34,6 +51,7 @@ class QuantizePlan(TypedDict):
     """
 
     image_size: list[int]
+    input: NotRequired[ImagePlan]
     ranges: dict[str, list[float]]
     floating: NotRequired[list[str]]
     excluded: list[str]
@@ -43,6 +61,24 @@ class QuantizePlan(TypedDict):
     percentile: float
     images: int
     sensitive: NotRequired[SensitiveScan]
+
+
+def image_plan(images: ImageKind) -> ImagePlan | None:
+    """What a plan says of the kind of images; None of raw pixels."""
+    if images == RAW_PIXELS:
+        return None
+    return {"channels": images.channels, "dtype": str(images.dtype).removeprefix("torch.")}
+
+
+def planned_images(plan: QuantizePlan) -> ImageKind:
+    """The kind of images that a plan was made for; floating ones are taken to be in 0..1."""
+    if "input" not in plan:
+        return RAW_PIXELS
+    dtype: torch.dtype = getattr(torch, plan["input"]["dtype"])
+    channels = plan["input"]["channels"]
+    if dtype == torch.uint8:
+        return ImageKind(channels=channels)
+    return ImageKind(channels=channels, dtype=dtype, high=1.0)
 
 
 class QuantizeAwarePlan(QuantizePlan):

@@ -5,9 +5,11 @@ from typing import TypeVar
 
 import numpy as np
 import onnx
+import torch
 from torch import nn
 
 from compression.errors import CompressionError
+from compression.images import ImageKind
 from compression.onnx import try_export
 from compression.quantization.calibration import activation_ranges, calibration_images
 from compression.quantization.graph import (
@@ -22,7 +24,7 @@ from compression.quantization.layer_sensitivity import (
     quantization_sensitivity,
     select_float_layers,
 )
-from compression.quantization.plan import QuantizePlan, SensitiveScan
+from compression.quantization.plan import QuantizePlan, SensitiveScan, image_plan
 from compression.quantization.settings import SENSITIVE, QuantizeSettings
 from compression.sensitivity import evaluation, scan_key
 from compression.step import Context, Step
@@ -44,7 +46,8 @@ class Quantization(QuantizeSettings, Step[Q]):
         if context.train_batches is None:
             raise CompressionError(f"{self.name} needs training images to calibrate on.")
         images = calibration_images(context.train_batches(), self.images)
-        model = float_graph(network, context.image_size)
+        kind = ImageKind.of(torch.from_numpy(images))
+        model = float_graph(network, context.image_size, kind)
         patterns = [pattern for pattern in self.exclude if pattern != SENSITIVE]
         floating = excluded_layers(model, patterns)
         ranges = activation_ranges(model, images, method=self.method, percentile=self.percentile)
@@ -59,6 +62,8 @@ class Quantization(QuantizeSettings, Step[Q]):
             "percentile": self.percentile,
             "images": len(images),
         }
+        if (told := image_plan(kind)) is not None:
+            plan["input"] = told
         if SENSITIVE in self.exclude:
             self._find_sensitive(plan, network, context, model, images)
         return plan, model, images

@@ -4,7 +4,7 @@ from torch import nn
 
 from compression.quantization.graph import float_graph
 from compression.quantization.int8_network import Int8Network
-from compression.quantization.plan import QuantizePlan
+from compression.quantization.plan import QuantizePlan, planned_images
 from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
 from compression.step import Context
 
@@ -28,6 +28,7 @@ class Quantize(Quantization[QuantizePlan]):
 
     def apply(self, network: nn.Module, plan: QuantizePlan) -> nn.Module:
         """The eval-only network; `network` stays as it is."""
-        return Int8Network(network, planned_graph(float_graph(network, plan["image_size"]), plan))
+        graph = float_graph(network, plan["image_size"], planned_images(plan))
+        return Int8Network(network, planned_graph(graph, plan))
 
     describe = staticmethod(quantized_lines)
