@@ -1,6 +1,6 @@
 """The engine: runs steps round by round, for plain PyTorch as for an experiment."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -9,10 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
+from compression.evaluation_mode import evaluation_mode
 from compression.latency import RelativeLatency
+from compression.onnx import is_onnx_network
+from compression.outputs import main_output
 from compression.recipe import Entry, Recipe
 from compression.step import Batches, Context, Step
 
@@ -87,9 +91,17 @@ def compress(
         a network that carries a `recipe` already.
 
     Raises:
-        CompressionError: the chain's order is wrong, or a step cannot be done on this network.
+        CompressionError: the chain's order is wrong, the network is none that can be changed, it
+            cannot take the sample, or a step cannot be done on it.
     """
     check_order(steps)
+    check_network(network, sample)
+    for name, given in {"batches": batches, "val_batches": val_batches}.items():
+        if isinstance(given, Iterator):
+            raise CompressionError(
+                f"{name} is a {type(given).__name__}, which is empty once it was read; give a list "
+                "or a DataLoader."
+            )
     recipe = Recipe(list(getattr(network, "recipe", Recipe()).entries))
     common = Context(
         sample=sample,
@@ -110,6 +122,70 @@ def compress(
     if hasattr(network, "recipe"):  # a network that carries its own history
         setattr(network, "recipe", recipe)  # noqa: B010 - a module declares no such attribute
     return network, recipe
+
+
+def check_network(network: nn.Module, sample: Tensor) -> None:
+    """Refuse what is no network of Python modules with weights, or cannot take the sample.
+
+    Args:
+        network: stays as it is.
+        sample: a batch as the network takes it, N x C x H x W.
+
+    Raises:
+        CompressionError: one sentence on what is wrong and what to give instead.
+    """
+    if not isinstance(network, nn.Module):
+        raise CompressionError(
+            f"What is to be compressed must be a torch.nn.Module, not {type(network).__name__}."
+        )
+    tensors = (*network.parameters(), *network.buffers())
+    if any(tensor.is_meta for tensor in tensors) and not is_onnx_network(network):
+        raise CompressionError(
+            "The network lies on the meta device, where its weights have no values; give one with "
+            "weights."
+        )
+    for name, module in network.named_modules():
+        wrong = _unchangeable(module)
+        if wrong is not None:
+            raise CompressionError(f"{f'The module {name}' if name else 'The network'} {wrong}.")
+    if not isinstance(sample, Tensor) or sample.dim() != 4:
+        found = list(sample.shape) if isinstance(sample, Tensor) else type(sample).__name__
+        raise CompressionError(f"sample must be a batch of images, N x C x H x W, not {found}.")
+    _require_pass(network, sample)
+
+
+def _unchangeable(module: nn.Module) -> str | None:
+    """Why no step can change a module, and what to give instead."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "is TorchScript, which cannot be changed; give the module that it was made from"
+    if "train" in vars(module):  # torch.export's
+        return "is an exported graph; give the module that it was made from"
+    if hasattr(module, "_orig_mod"):  # torch.compile's
+        return "is compiled; give the one that torch.compile was given, its _orig_mod"
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return f"is {type(module).__name__}; give the one inside, its module"
+    if any(is_lazy(p) for p in (*module._parameters.values(), *module._buffers.values())):
+        kind = type(module).__name__
+        return f"is {kind} without weights yet; pass a batch through the network first"
+    return None
+
+
+def _require_pass(network: nn.Module, sample: Tensor) -> None:
+    images = sample[:2].to(_device(network))
+    try:
+        with evaluation_mode(network), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            main_output(network(images))
+    except CompressionError:
+        raise
+    except Exception as error:  # whatever the network's own code raises
+        kind = f"{str(sample.dtype).removeprefix('torch.')} {list(sample.shape)}"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise CompressionError(f"The network cannot take the sample ({kind}): {reason}.") from error
+
+
+def _device(network: nn.Module) -> torch.device:
+    tensors = (*network.parameters(), *network.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def entry_latency(step: Step, latency: RelativeLatency) -> dict[str, float]:
@@ -139,13 +215,11 @@ def recalibrate(
     norms = [norm for norm in norms if not _is_meta(norm.running_mean)]
     if not norms:
         return
-    modes = {module: module.training for module in network.modules()}
     momenta = [norm.momentum for norm in norms]
-    device = next(network.parameters()).device
+    device = _device(network)
     images = (b if isinstance(b, Tensor) else b[0] for b in islice(batches, max_batches))
-    network.eval()
     try:
-        with torch.no_grad():
+        with evaluation_mode(network), torch.no_grad():
             for number, batch in enumerate(b for b in images if len(b) > 1):
                 if number == 0:
                     _start_over(norms)
@@ -153,8 +227,6 @@ def recalibrate(
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-        for module, training in modes.items():
-            module.training = training
 
 
 def _is_meta(statistics: Tensor | None) -> bool:

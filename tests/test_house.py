@@ -12,8 +12,8 @@ PACKAGES = ("compression", "datamodules", "lightning_modules")
 GROUND_FLOOR = {"__init__", "errors", "files", "registry", "schema"}
 FLAT = {
     "compression": {
-        "engine", "images", "network_copy", "outputs", "recipe", "step", "steps", "structure",
-        "target",
+        "engine", "evaluation_mode", "images", "network_copy", "outputs", "recipe", "step",
+        "steps", "structure", "target",
     }
 }  # fmt: skip
 # Tests of a subject rather than of one module, and what that is.
@@ -22,6 +22,7 @@ SUBJECTS = {
     "compression/factorization/test_prefer_latency.py": "a key of every factorisation",
     "compression/factorization/test_zoo.py": "many networks",
     "compression/test_chains.py": "one step after another",
+    "compression/test_plain_networks.py": "compress() on what people bring",
     "compression/test_zoo.py": "many networks",
     "datamodules/audit/test_trashnet.py": "real photographs",
     "datamodules/augmentation/test_same_distribution.py": "the backends of each operation",

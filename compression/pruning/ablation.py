@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from compression.errors import CompressionError
+from compression.evaluation_mode import evaluation_mode
+from compression.outputs import main_output
 from compression.step import Context
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (logits N x classes, labels N)
@@ -37,16 +39,12 @@ def loss_increase(
             "choose the units by first, last or their names."
         )
     loss = context.loss or cross_entropy
-    mode = network.training
-    network.eval()
-    try:
+    with evaluation_mode(network):
         whole = _mean_loss(network, batches, loss)
         found = {}
         for name in units:
             with _without(network, name):
                 found[name] = _mean_loss(network, batches, loss) - whole
-    finally:
-        network.train(mode)
     return found
 
 
@@ -54,7 +52,8 @@ def _mean_loss(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], los
     device = next(network.parameters()).device
     total: Tensor = torch.zeros((), dtype=torch.float64)
     for images, labels in batches:
-        total += len(images) * loss(network(images.to(device)), labels.to(device)).cpu()
+        logits = main_output(network(images.to(device)))
+        total += len(images) * loss(logits, labels.to(device)).cpu()
     return total.item() / sum(len(images) for images, _ in batches)
 
 

@@ -4,7 +4,7 @@ Dense hardware multiplies zeros as it does all numbers. What is gained is a file
 well, and a measure of how redundant a network is (Han et al. 2015; Zhu and Gupta 2018).
 """
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +31,14 @@ class PruneWeightsPlan(TypedDict):
         layers: [weights that are zero, all weights] of each layer, by name.
         scope: of the comparison, as the setting says it.
         bytes: [as it is, compressed] of the weights file of the network after this round.
+        left: names of layers left alone since their weights are computed before each pass, as by
+            masks of `torch.nn.utils.prune`.
     """
 
     layers: dict[str, list[int]]
     scope: str
     bytes: list[int]
+    left: NotRequired[list[str]]
 
 
 class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
@@ -69,7 +72,9 @@ class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
             "bytes": [],
         }
         folded = self.finish(self.apply(network, plan))
-        return {**plan, "bytes": [file_bytes(folded), compressed_bytes(folded)]}
+        plan = {**plan, "bytes": [file_bytes(folded), compressed_bytes(folded)]}
+        left = sorted(_kinds(network).keys() - _layers(network).keys())
+        return {**plan, "left": left} if left else plan
 
     def structural_plan(
         self, network: nn.Module, context: Context, round: int
@@ -115,8 +120,8 @@ class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
     def finish(self, network: nn.Module) -> nn.Module:
         """Fold the masks into the weights."""
         for module in network.modules():
-            if "weight_mask" in module._buffers:
-                hooks = module._forward_pre_hooks
+            hooks = module._forward_pre_hooks
+            if any(isinstance(hook, KeepZero) for hook in hooks.values()):
                 module.get_parameter("weight").data.mul_(module.get_buffer("weight_mask"))
                 del module._buffers["weight_mask"]
                 for key in [k for k, hook in hooks.items() if isinstance(hook, KeepZero)]:
@@ -126,12 +131,13 @@ class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
     @staticmethod
     def describe(plan: PruneWeightsPlan) -> list[str]:
         """One line for all layers."""
-        layers, (plain, packed) = plan["layers"], plan["bytes"]
+        layers, (plain, packed), left = plan["layers"], plan["bytes"], plan.get("left")
         zeros, size = (sum(layer[i] for layer in layers.values()) for i in (0, 1))
         return [
             f"zeroed {zeros / size:.1%} of {size:,} weights in {len(layers)} layers "
             f"({plan['scope']}); this makes nothing faster: the weights file keeps its {plain:,} "
-            f"bytes, compressed it has {packed:,}"
+            f"bytes, compressed it has {packed:,}",
+            *([f"left alone: {', '.join(left)}, whose weights are computed"] if left else []),
         ]
 
     @staticmethod
@@ -142,6 +148,11 @@ class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
 
 
 def _layers(network: nn.Module) -> dict[str, Any]:
+    """Those with a weight of their own; one that is computed before each pass is none."""
+    return {name: m for name, m in _kinds(network).items() if "weight" in m._parameters}
+
+
+def _kinds(network: nn.Module) -> dict[str, Any]:
     kinds = nn.Linear | nn.modules.conv._ConvNd
     return {name: m for name, m in network.named_modules() if isinstance(m, kinds)}
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from compression.errors import CompressionError
+from compression.evaluation_mode import evaluation_mode
+from compression.outputs import main_output
 from compression.pruning.channel_groups import Channels
 from compression.pruning.importance import Importance, sums
 from compression.pruning.trace import Key
@@ -28,7 +30,7 @@ class Taylor(Importance):
         """Of the outputs of each layer.
 
         Raises:
-            CompressionError: there is no data.
+            CompressionError: there is no data, or nothing of the network is trained.
         """
         names = {name for name, axis in channels.of_key if axis == 0}
         totals: dict[Key, Tensor] = {}
@@ -49,18 +51,18 @@ def _gradients(network: nn.Module, parameters: list[nn.Parameter], context: Cont
             "prune.importance=taylor is measured on data, and there is none here; give batches=, "
             "or choose another importance, such as l2."
         )
+    if not parameters:
+        raise CompressionError(
+            "prune.importance=taylor is measured by gradients, and every parameter of this network "
+            "is frozen; unfreeze them (requires_grad_), or choose another importance, such as l2."
+        )
     loss, device = context.loss or cross_entropy, parameters[0].device
-    mode = network.training
-    network.eval()
-    try:
-        with torch.enable_grad():
-            return [
-                torch.autograd.grad(
-                    loss(network(images.to(device)), labels.to(device)),
-                    parameters,
-                    allow_unused=True,
-                )
-                for images, labels in batches
-            ]
-    finally:
-        network.train(mode)
+    with evaluation_mode(network), torch.enable_grad():
+        return [
+            torch.autograd.grad(
+                loss(main_output(network(images.to(device))), labels.to(device)),
+                parameters,
+                allow_unused=True,
+            )
+            for images, labels in batches
+        ]

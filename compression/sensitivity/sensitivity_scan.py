@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from compression.cost import count_macs, count_params
 from compression.engine import recalibrate
 from compression.errors import CompressionError
+from compression.evaluation_mode import evaluation_mode
 from compression.network_copy import copy_network
+from compression.outputs import main_output
 from compression.sensitivity.stored_metrics import digest_weights, stored_metrics
 from compression.step import Context, Step, Treatment
 
@@ -151,16 +153,13 @@ def macro_f1(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> fl
     # Loads much that steps, which import this file, do not need.
     from torchmetrics.functional.classification import multiclass_f1_score
 
-    mode, device = network.training, next(network.parameters()).device
+    device = next(network.parameters()).device
     device = torch.device("cpu") if device.type == "meta" else device  # int8: only an outline
     logits, labels = [], []
-    network.eval()
-    try:
+    with evaluation_mode(network):
         for images, true in batches:
-            logits.append(network(images.to(device)).float().cpu())
+            logits.append(main_output(network(images.to(device))).float().cpu())
             labels.append(true.cpu())
-    finally:
-        network.train(mode)
     if not logits:
         raise CompressionError("There is no batch of images to evaluate a network on.")
     said = torch.cat(logits)
