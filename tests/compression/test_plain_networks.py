@@ -100,8 +100,6 @@ def traced_by_fx():
 
 # What is refused of them; all else is done.
 REFUSED = {
-    ("normed", "prune"): "prune can take no channels out of this network",
-    ("normed", "taylor"): "prune can take no channels out of this network",
     ("frozen", "taylor"): "every parameter of this network is frozen; unfreeze them",
     ("traced_by_fx", "layers"): "has no unit that prune_layers could remove",
 }
