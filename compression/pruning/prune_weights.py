@@ -31,14 +31,14 @@ class PruneWeightsPlan(TypedDict):
         layers: [weights that are zero, all weights] of each layer, by name.
         scope: of the comparison, as the setting says it.
         bytes: [as it is, compressed] of the weights file of the network after this round.
-        left: names of layers left alone since their weights are computed before each pass, as by
+        skipped: names of layers left alone since their weights are computed before each pass, as by
             masks of `torch.nn.utils.prune`.
     """
 
     layers: dict[str, list[int]]
     scope: str
     bytes: list[int]
-    left: NotRequired[list[str]]
+    skipped: NotRequired[list[str]]
 
 
 class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
@@ -73,8 +73,8 @@ class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
         }
         folded = self.finish(self.apply(network, plan))
         plan = {**plan, "bytes": [file_bytes(folded), compressed_bytes(folded)]}
-        left = sorted(_kinds(network).keys() - _layers(network).keys())
-        return {**plan, "left": left} if left else plan
+        skipped = sorted(_kinds(network).keys() - _layers(network).keys())
+        return {**plan, "skipped": skipped} if skipped else plan
 
     def structural_plan(
         self, network: nn.Module, context: Context, round: int
@@ -131,13 +131,13 @@ class PruneWeights(PruneWeightsSettings, Step[PruneWeightsPlan]):
     @staticmethod
     def describe(plan: PruneWeightsPlan) -> list[str]:
         """One line for all layers."""
-        layers, (plain, packed), left = plan["layers"], plan["bytes"], plan.get("left")
+        layers, (plain, packed), skipped = plan["layers"], plan["bytes"], plan.get("skipped")
         zeros, size = (sum(layer[i] for layer in layers.values()) for i in (0, 1))
         return [
             f"zeroed {zeros / size:.1%} of {size:,} weights in {len(layers)} layers "
             f"({plan['scope']}); this makes nothing faster: the weights file keeps its {plain:,} "
             f"bytes, compressed it has {packed:,}",
-            *([f"left alone: {', '.join(left)}, whose weights are computed"] if left else []),
+            *([f"left alone: {', '.join(skipped)}, whose weights are computed"] if skipped else []),
         ]
 
     @staticmethod
