@@ -30,11 +30,13 @@ class ChannelCounts(NamedTuple):
         counts: by number of the group, how many of its equal parts it keeps.
         kept: the indices that survive on every axis.
         report: how the counts were chosen.
+        skipped: why groups were left whole that work in no other size, by number.
     """
 
     counts: dict[int, int]
     kept: dict[Key, list[int]]
     report: str
+    skipped: dict[int, str]
 
 
 class ChannelMismatchError(Exception):
@@ -62,21 +64,25 @@ def solve_channel_counts(
     offences: Counter[int] = Counter()
     shape_trial = state.shape_trial.copy()
     budget = shape_trial.budget
+    why: dict[int, str] = {}
     for _ in range(attempts):
         counts, report = choose(budget)
         module = shape_trial.failing_module(counts)
         if module is not None:
             inside = [n for n, g in enumerate(budget.groups) if _in(g, module)]
-            _forbid(budget, counts, inside, offences)
+            code = type(shape_trial.bare.get_submodule(module)).__name__
+            forbidden = _forbid(budget, counts, inside, offences)
+            why |= dict.fromkeys(forbidden, f"fixed by the code of {code}")
             continue
         smaller = Channels(trace_channels(shape_trial.smaller(counts), shape_trial.image_size))
         try:
             kept = match_kept_channels(state.channels, smaller, state.scores)
-            return ChannelCounts(counts, kept, report)
+            return ChannelCounts(counts, kept, report, why)
         except ChannelMismatchError as error:
-            keys = {key for signature in error.signatures for key, _ in signature}
+            keys = {key for signature in error.signatures for key, _ in signature.places}
             touched = [n for n, g in enumerate(budget.groups) if keys & g.axis_counts.keys()]
-            _forbid(budget, counts, touched, offences)
+            forbidden = _forbid(budget, counts, touched, offences)
+            why |= dict.fromkeys(forbidden, "computed with otherwise in other sizes")
     raise CompressionError(
         "prune found no sizes in which this network works; name the layers that deal channels "
         "out in exclude."
@@ -85,10 +91,11 @@ def solve_channel_counts(
 
 def _forbid(
     budget: ChannelBudget, counts: Mapping[int, int], numbers: Sequence[int], offences: Counter[int]
-) -> None:
+) -> list[int]:
     """These sizes do not work for these groups; those that are dealt out are to blame first.
 
-    Such a group may try two other sizes: some numbers can be dealt out, others cannot.
+    Such a group may try two other sizes: some numbers can be dealt out, others cannot. Gives the
+    groups that have none left.
     """
     cut = [n for n in numbers if counts[n] < budget.groups[n].granularity]
     cut = cut or [n for n in counts if counts[n] < budget.groups[n].granularity]
@@ -98,6 +105,7 @@ def _forbid(
         left = [k for k in budget.allowed[number] if k != counts[number]]
         again = number in dealt and offences[number] < 3
         budget.allowed[number] = left if again else [budget.groups[number].granularity]
+    return [n for n in dealt or cut if len(budget.allowed[n]) == 1]
 
 
 def _in(group: ChannelGroup, module: str) -> bool:
@@ -130,6 +138,8 @@ def match_kept_channels(
             continue
         best = np.argsort(-scores[before], kind="stable")[: len(numbers)]
         twin.update(zip(numbers, (before[i] for i in sorted(best)), strict=True))
+    lost = [key for key in whole.of_key if key not in smaller.of_key]
+    misfits += [whole.signatures[c] for key in lost for c in whole.of_key[key][:1].tolist()]
     if misfits:
         raise ChannelMismatchError(misfits)
     return {key: _indices(key, whole, smaller, twin) for key in smaller.of_key}

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -11,8 +12,20 @@ from scipy.sparse.csgraph import connected_components
 
 from compression.pruning.trace import Key, Trace
 
-# Where a channel occurs: for each axis and each of its runs, how often.
-Signature = tuple[tuple[Key, int], ...]
+
+class Signature(NamedTuple):
+    """What tells a channel from others that are not interchangeable with it.
+
+    Attributes:
+        places: each position where it occurs, as an axis and the run of it.
+        visits: the operators that it enters, as one number.
+    """
+
+    places: tuple[tuple[Key, int], ...]
+    visits: int = 0
+
+
+STAYING = Signature(())  # stands for channels that must stay
 
 
 @dataclass(frozen=True)
@@ -54,28 +67,40 @@ class Channels:
 
     Attributes:
         trace: what was seen.
+        channel: by variable, the number of its channel.
         of_key: for every axis, the number of the channel at each position.
         signatures: of every channel that may be taken out.
         members: the channels of each signature, in order of their first position.
         groups: what can be decided on.
+        frozen: channels that must stay.
+        why: they must, in words, by channel; only where that is news.
     """
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        channel = _components(trace)
-        frozen = np.zeros(len(channel), dtype=bool)
-        for variables in trace.frozen:
+        self.why: dict[int, str] = {}
+        self.channel = channel = _components(trace)
+        explained = np.zeros(len(channel), dtype=bool)
+        for variables in trace.explained:
+            explained[channel[variables]] = True
+        frozen = ~explained
+        for variables, why in trace.frozen:
             frozen[channel[variables]] = True
+            for number in np.unique(channel[variables]).tolist() if why else ():
+                self.why.setdefault(number, why)
         self.of_key = {
-            key: channel[first : first + size] for key, (first, size) in trace.keys.items()
+            key: channel[first : first + size]
+            for key, (first, size) in trace.keys.items()
+            if explained[channel[first : first + size]].any()
         }
         self._unused_axes()
+        self._visits = _visits(trace, channel)
         self.signatures = self._signatures()
         self.frozen = {c for c in self.signatures if frozen[c]}
         self.members: dict[tuple[Signature, bool], list[int]] = defaultdict(list)
         for number, signature in self.signatures.items():
             self.members[signature, number in self.frozen].append(number)
-        self.groups = self._groups(channel)
+        self.groups = self._groups()
 
     def _unused_axes(self) -> None:
         """Axis 1 of a grouped convolution stands for one group only; `IN` has all of it."""
@@ -89,38 +114,76 @@ class Channels:
             run = len(channels) // self.trace.groups.get(key, 1)
             for position, channel in enumerate(channels.tolist()):
                 places[channel].append((key, position // run))
-        return {channel: tuple(found) for channel, found in places.items()}
+        sums = np.zeros(self.trace.variables, dtype=np.uint64)
+        for visit, channels in self._visits:
+            sums[channels] += np.uint64(visit)
+        return {c: Signature(tuple(found), int(sums[c])) for c, found in places.items()}
 
-    def _groups(self, channel: np.ndarray) -> list[ChannelGroup]:
+    def _groups(self) -> list[ChannelGroup]:
         together = _Sets()
         for key, count in self.trace.groups.items():
             if count > 1 and key in self.of_key:
                 together.unite([self.signatures[c] for c in self.of_key[key].tolist()])
         for variables in self.trace.tied_ratios:
-            numbers = {int(c) for c in channel[variables[variables > 0]]}
+            numbers = {int(c) for c in self.channel[variables[variables > 0]]}
             found = [self.signatures[c] for c in numbers if c in self.signatures]
             if 0 in variables:  # some that are dealt out must stay
-                found.append(())
+                found.append(STAYING)
             together.unite(found)
-        fixed = {together.find(self.signatures[c]) for c in self.frozen} | {together.find(())}
+        fixed = {together.find(self.signatures[c]) for c in self.frozen}
+        fixed.add(together.find(STAYING))
         sets: dict[Signature, list[Signature]] = defaultdict(list)
         for signature, frozen in self.members:
-            if not frozen and together.find(signature) not in fixed:
+            if not frozen:
                 sets[together.find(signature)].append(signature)
-        groups = (self._group(tuple(found)) for found in sets.values())
-        return [group for group in groups if group.granularity > 1]
+        found_groups = []
+        for root, signatures in sets.items():
+            members = [c for s in signatures for c in self.members[s, False]]
+            group = self._group(tuple(signatures), np.array(members))
+            if root in fixed:
+                self.why |= dict.fromkeys(members, "dealt out together with channels that stay")
+            elif group.granularity == 1:
+                self.why |= dict.fromkeys(members, "dealt out in numbers without a common divisor")
+            else:
+                found_groups.append(group)
+        return found_groups
 
-    def _group(self, signatures: tuple[Signature, ...]) -> ChannelGroup:
+    def left_alone(self) -> dict[str, str]:
+        """Why layers can lose none of what they make, by name; only where that is news."""
+        found = {}
+        free = {c for g in self.groups for s in g.signatures for c in self.members[s, False]}
+        for name, variables in self.trace.produced.items():
+            made = self.channel[variables].tolist()
+            reasons = [self.why[c] for c in made if c in self.why]
+            if reasons and free.isdisjoint(made):
+                found[layer_name(name)] = reasons[0]
+        return found
+
+    def _group(self, signatures: tuple[Signature, ...], members: np.ndarray) -> ChannelGroup:
         axis_counts: dict[Key, Counter[int]] = defaultdict(Counter)
         for signature in signatures:
-            for key, run in signature:
+            for key, run in signature.places:
                 axis_counts[key][run] += len(self.members[signature, False])
         granularity = gcd(*(n for counts in axis_counts.values() for n in counts.values()))
+        # Of channels that go different ways, as many from each.
+        for _, channels in self._visits:
+            granularity = gcd(granularity, int(np.isin(channels, members).sum()))
         makers = [key for key in axis_counts if key[1] == 0 and len(self.trace.shapes[key[0]]) > 1]
-        name = max(makers or axis_counts, key=lambda key: axis_counts[key].total())[0].rpartition(
-            "."
-        )[0]
-        return ChannelGroup(name, dict(axis_counts), granularity, signatures)
+        maker = max(makers or axis_counts, key=lambda key: axis_counts[key].total())[0]
+        return ChannelGroup(layer_name(maker), dict(axis_counts), granularity, signatures)
+
+
+def layer_name(tensor: str) -> str:
+    """The layer that a tensor belongs to; the tensor itself where it is the network's own."""
+    return tensor.rpartition(".")[0] or tensor
+
+
+def _visits(trace: Trace, channel: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """The operators, and the numbers of the channels that enter each."""
+    entering: dict[int, list[np.ndarray]] = defaultdict(list)
+    for visit, variables in trace.visits:
+        entering[visit].append(channel[variables])
+    return [(visit, np.unique(np.concatenate(found))) for visit, found in entering.items()]
 
 
 def _components(trace: Trace) -> np.ndarray:

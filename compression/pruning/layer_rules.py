@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from compression.pruning.labels import varying
 from compression.pruning.rules import first_of, join, rule
-from compression.pruning.trace import IN, Tracer
+from compression.pruning.trace import IN, variables_of
+from compression.pruning.tracer import Tracer
 
 BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm",
                "_native_batch_norm_legit_no_training", "_batch_norm_no_update")  # fmt: skip
@@ -18,26 +20,42 @@ def _convolution(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     x, w, bias, groups = call["input"], call["weight"], call["bias"], call["groups"]
     name, trace = tracer.weight(w), tracer.trace
     macs = (x if call["transposed"] else out).shape[2:].numel() * w.numel()
+    shared = w.shape[1] == 1 == w.stride(0) + 1 and groups == x.shape[1] == out.shape[1]
     if name is None:
         trace.other_macs += macs
-        return tracer.freeze_unknown_op("convolution", [x, w, bias])
-    trace.macs[name] += macs
-    if out.shape[1] == x.shape[1] == 1 and out.shape == x.shape:  # along the channels, as in ECA
-        for label_map in tracer.label_maps(w):
-            trace.freeze(label_map)
-        return tracer.set(out, tracer.label_maps(x))
-    if call["transposed"] and groups > 1:
-        return tracer.freeze_unknown_op("conv_transpose", [x, w, bias])
-    incoming = _channel_labels(tracer, x)
-    outer, inner = (1, 0) if call["transposed"] else (0, 1)
-    produced = _axis_labels(tracer, w, outer)
-    if groups == 1:
-        trace.tie(_axis_labels(tracer, w, inner), incoming)
-    elif w.shape[1] == 1:  # every group is a channel: they are cut together
-        trace.tie(produced, incoming.repeat_interleave(len(produced) // len(incoming)))
+        if not shared:
+            return tracer.freeze_unknown_op("convolution", [x, w, bias])
     else:
-        trace.tie(trace.key(name, IN, len(incoming)), incoming)
+        trace.macs[name] += macs
+    outer, inner = (1, 0) if call["transposed"] else (0, 1)
+    for label_map in tracer.label_maps(w):  # a window is no channel
+        if varying(label_map) not in ({outer}, {inner}):
+            trace.freeze(label_map)
+    if x.shape[1] == 1 and any(varying(label_map) != {1} for label_map in tracer.label_maps(x)):
+        # Along the channels, as in ECA: each has neighbours of its own.
+        why = f"its channels are mixed by a convolution along them in {tracer.at}"
+        for label_map in tracer.label_maps(x):
+            trace.freeze(label_map, why)
+    incoming = _channel_labels(tracer, x)
+    produced = _axis_labels(tracer, w, outer)
+    why = f"its channels enter a convolution of a fixed width in {tracer.at}"
+    if shared and not produced.any():  # one kernel for all channels, however many there are
+        produced = incoming
+    elif groups == 1:
+        trace.tie(_axis_labels(tracer, w, inner), incoming, why)
+    elif w.shape[1] == 1:  # every group is a channel: they are cut together
+        # Of a transposed one, axis 0 has them all.
+        produced = _axis_labels(tracer, w, 0)
+        trace.tie(produced, incoming.repeat_interleave(len(produced) // len(incoming)), why)
+    elif call["transposed"] or name is None:
+        return tracer.freeze_unknown_op("conv_transpose", [x, w, bias])
+    else:
+        trace.tie(trace.key(name, IN, len(incoming)), incoming, why)
         trace.groups[name, IN] = trace.groups[name, 0] = groups
+        trace.explain([trace.key(name, IN, len(incoming))])
+    trace.explain([produced, incoming, _axis_labels(tracer, w, inner)])
+    if name is not None:
+        trace.produced.setdefault(name, variables_of(produced))
     shape = (1, -1) + (1,) * (out.ndim - 2)
     if bias is not None:
         trace.tie(_axis_labels(tracer, bias, 0), produced)
@@ -59,7 +77,8 @@ def _channel_labels(tracer: Tracer, x: Tensor) -> Tensor:
         if varying(label_map) == {1}:
             found = label_map.movedim(1, 0).reshape(x.shape[1], -1)[:, 0]
         else:
-            tracer.trace.freeze(label_map)
+            why = f"its channels lie along more than one axis in the convolution of {tracer.at}"
+            tracer.trace.freeze(label_map, why)
     return found
 
 
@@ -128,13 +147,34 @@ def _product(tracer: Tracer, a: Tensor, b: Tensor, out: Tensor) -> None:
     zeros = torch.zeros((), dtype=torch.int64)
     flat_a = summed_a.narrow(k_of_a - 1, 0, 1).squeeze(-2) if summed_a is not None else None
     flat_b = summed_b.narrow(k_of_b + 1, 0, 1).squeeze(-1) if summed_b is not None else None
+    why = f"its channels enter a product of a fixed width in {tracer.at}"
     if flat_a is not None:
-        tracer.trace.tie(flat_a, zeros.expand(flat_a.shape) if flat_b is None else flat_b)
+        tracer.trace.tie(flat_a, zeros.expand(flat_a.shape) if flat_b is None else flat_b, why)
     elif flat_b is not None:
-        tracer.trace.tie(zeros.expand(flat_b.shape), flat_b)
+        tracer.trace.tie(zeros.expand(flat_b.shape), flat_b, why)
+    if summed_a is not None and summed_b is not None and tracer.filled(a) and tracer.filled(b):
+        why = f"its channels are summed in {tracer.at} where none of them is 0"
+        tracer.trace.freeze(summed_a, why)
+    tracer.trace.explain([*tracer.label_maps(a), *tracer.label_maps(b)])
+    if a.ndim == 3:
+        _tell_heads_apart(tracer, a, b)
+    for tensor, own in ((a, kept), (b, kept_b)):
+        weight = tracer.weight(tensor)
+        if weight is not None and own:
+            tracer.trace.produced.setdefault(weight, variables_of(own[0]))
     label_maps = [label_map.narrow(k_of_a, 0, 1).expand(out.shape) for label_map in kept]
     label_maps += [label_map.narrow(k_of_b, 0, 1).expand(out.shape) for label_map in kept_b]
     tracer.set(out, label_maps)
+
+
+def _tell_heads_apart(tracer: Tracer, *factors: Tensor) -> None:
+    """Products one by one along an axis, as of attention heads: no channel goes to another one."""
+    for number, factor in enumerate(factors):
+        for label_map in tracer.label_maps(factor):
+            if 0 in varying(label_map):
+                rows = label_map.reshape(len(factor), -1).numpy()
+                found, at = np.unique(rows, return_index=True)
+                tracer.visit_parts("heads", number, found, at // rows.shape[1])
 
 
 def _sorted_out(tracer: Tracer, tensor: Tensor, k: int) -> tuple[list[Tensor], Tensor | None]:

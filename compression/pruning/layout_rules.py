@@ -7,12 +7,37 @@ from torch import Tensor
 
 from compression.pruning.labels import normalized, varying
 from compression.pruning.rules import rule
-from compression.pruning.trace import Tracer
+from compression.pruning.tracer import Tracer
 
 
-@rule("new_zeros", "new_ones", "new_full", "new_empty_strided")
+@rule("new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided")
 def _create(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
-    """Of a size of its own: without labels."""
+    """Of a size of its own: with labels where that has as many channels at the same place."""
+    label_maps = []
+    for label_map in tracer.label_maps(call["self"]):
+        dims, shape = varying(label_map), label_map.shape
+        if out.ndim == len(shape) and all(out.shape[d] == shape[d] for d in dims):
+            for dim in {*range(out.ndim)} - dims:
+                label_map = label_map.narrow(dim, 0, 1)
+            label_maps.append(label_map.expand(out.shape))
+    tracer.set(out, label_maps)
+
+
+@rule("view_as_complex")
+def _view_as_complex(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
+    """The last axis holds the real and the imaginary part of one number."""
+    label_maps = []
+    for label_map in tracer.label_maps(call["self"]):
+        real, imaginary = label_map.unbind(-1)
+        tracer.trace.tie(real, imaginary)
+        label_maps.append(normalized(real))
+    tracer.set(out, label_maps)
+
+
+@rule("view_as_real")
+def _view_as_real(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
+    label_maps = tracer.label_maps(call["self"])
+    tracer.set(out, [label_map.unsqueeze(-1).expand(out.shape) for label_map in label_maps])
 
 
 @rule("as_strided")
@@ -85,7 +110,8 @@ def _index(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     label_maps = []
     for label_map in tracer.label_maps(source):
         if varying(label_map) & looked_up or masks:
-            tracer.trace.freeze(label_map)
+            why = f"its channels are looked up by number in {tracer.at}"
+            tracer.trace.freeze(label_map, why)
         else:
             label_maps.append(normalized(torch.ops.aten.index(label_map, zeros)))
     tracer.set(out, [label_map for label_map in label_maps if label_map.shape == out.shape])

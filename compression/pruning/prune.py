@@ -163,17 +163,21 @@ class Prune(PruneSettings, Step[PrunePlan]):
         return {**plan, "why": self._why(plan.get("target", "untrained"))}
 
     def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
-        layers = state.shape_trial.budget.layers(counts.counts)
+        budget = state.shape_trial.budget
+        layers = budget.layers(counts.counts)
         axes = compact_axes(state.channels, counts.kept)
         cut = {name.rpartition(".")[0] for name in axes["axes"]}
         folded_layers = [name for name in state.parametrized if name in cut]
         plan: PrunePlan = {
             **axes,
             "layers": [
-                list(layer) for number, layer in enumerate(layers) if number in state.prunable
+                list(layer)
+                for number, layer in enumerate(layers)
+                if number in state.prunable and number not in counts.skipped
             ],
             "why": self._why(counts.report),
-            "left": state.skipped,
+            "left": state.skipped
+            | {budget.names[number]: why for number, why in counts.skipped.items()},
             "unknown": state.channels.trace.unknown,
         }
         if folded_layers:

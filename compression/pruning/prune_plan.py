@@ -66,5 +66,10 @@ def describe_plan_layers(plan: PrunePlan) -> dict[str, str]:
 
 def _reasons(plan: PrunePlan) -> list[tuple[str, int]]:
     """Why layers were left alone, with their number; operations that nobody has explained."""
-    unknown = {f"its channels enter {op} in {at or 'it'}": 1 for op, at in plan["unknown"].items()}
-    return [*{**Counter(plan["left"].values()), **unknown}.items()]
+    left = Counter(plan["left"].values())
+    unknown = {
+        f"its channels enter {op} in {at or 'it'}": 1
+        for op, at in plan["unknown"].items()
+        if not any(reason.startswith(f"its channels enter {op} in ") for reason in left)
+    }
+    return [*{**left, **unknown}.items()]

@@ -9,7 +9,7 @@ from torch import nn
 
 from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
-from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.channel_groups import ChannelGroup, Channels, layer_name
 from compression.pruning.folding import folded, parametrized_layers
 from compression.pruning.importance import Importance
 from compression.pruning.shape_trial import ShapeTrial, prunable_groups
@@ -81,6 +81,7 @@ class PruningState:
             module = type(network.get_submodule(name)).__name__
             skipped[budget.names[number]] = f"fixed by the code of {module}"
             budget.allowed[number] = [groups[number].granularity]
+        skipped |= {n: why for n, why in channels.left_alone().items() if n not in skipped}
         if not prunable:
             raise CompressionError(_nothing(skipped, channels.trace.unknown))
         return cls(channels, scores, shape_trial, prunable, skipped, parametrized)
@@ -91,11 +92,11 @@ def _candidates(
 ) -> tuple[list[ChannelGroup], dict[str, str]]:
     """The groups that may be cut, and why others may not, by name."""
     skipped: dict[str, str] = {}
-    makers = {name.rpartition(".")[0] for name, axis in channels.of_key if axis == 0}
+    makers = {layer_name(name) for name, axis in channels.of_key if axis == 0}
     excluded = match_layers(sorted(makers), exclude, []) if exclude else set()
     found = []
     for group in channels.groups:
-        made = {name.rpartition(".")[0] for name, axis in group.axis_counts if axis == 0}
+        made = {layer_name(name) for name, axis in group.axis_counts if axis == 0}
         numbers = [channels.members[s, False][0] for s in group.signatures]
         if made & excluded:
             skipped[group.name] = "excluded"
@@ -107,7 +108,7 @@ def _candidates(
 
 
 def _nothing(skipped: Mapping[str, str], unknown: Mapping[str, str]) -> str:
-    reasons = [f"{n} groups of layers {reason}" for reason, n in Counter(skipped.values()).items()]
+    reasons = [f"{n} left alone: {reason}" for reason, n in Counter(skipped.values()).items()]
     reasons += [f"the operation {op} in {module or 'it'}" for op, module in unknown.items()]
     told = f" ({', '.join(reasons)})" if reasons else ""
     return f"prune can take no channels out of this network{told}; nothing was changed."

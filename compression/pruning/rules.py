@@ -13,17 +13,18 @@ import torch
 from torch import Tensor
 
 from compression.pruning.labels import aligned, compact, normalized, reshaped, varying
-from compression.pruning.trace import Tracer
+from compression.pruning.means import pass_means
+from compression.pruning.tracer import Tracer
+from compression.pruning.zeros import pass_zeros
 
 Rule = Callable[[Tracer, dict[str, Any], Any], None]  # (tracer, call by argument name, result)
 RULES: dict[str, Rule] = {}
 
 # Where an output element belongs to the channel of the input element at the same place.
 ELEMENTWISE = {
-    "_softmax", "_log_softmax", "cumsum", "hardswish", "native_dropout", "_prelu_kernel", "copy",
-    "_to_copy", "clone", "alias", "detach", "zeros_like", "ones_like", "empty_like", "new_empty",
-    "rand_like", "bernoulli", "softplus", "log_sigmoid_forward", "lift_fresh", "rsub",
-    "_safe_softmax",
+    "hardswish", "native_dropout", "_prelu_kernel", "copy", "_to_copy", "clone", "alias", "detach",
+    "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "bernoulli",
+    "softplus", "log_sigmoid_forward", "lift_fresh", "rsub", "fill",
 }  # fmt: skip
 MOVES = {
     "_unsafe_view",
@@ -33,16 +34,19 @@ MOVES = {
     "pixel_shuffle",
     "pixel_unshuffle",
 }
-REDUCTIONS = {
-    "mean", "sum", "amax", "amin", "max", "min", "var_mean", "var", "std", "linalg_vector_norm",
-    "norm", "logsumexp", "std_mean",
-}  # fmt: skip
 SPATIAL = {
     "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d",
-    "_adaptive_avg_pool3d", "avg_pool3d", "avg_pool1d", "reflection_pad2d", "replication_pad2d",
-    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa",
+    "max_pool3d_with_indices", "_adaptive_avg_pool3d", "avg_pool3d", "avg_pool1d",
+    "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d",
+    "replication_pad2d", "replication_pad3d", "upsample_linear1d", "upsample_nearest1d",
+    "upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d", "upsample_bicubic2d",
+    "upsample_nearest3d", "upsample_trilinear3d", "_upsample_bilinear2d_aa",
     "_upsample_bicubic2d_aa",
 }  # fmt: skip
+# What changes nothing that a channel computes.
+COPIES = {"clone", "alias", "detach", "lift_fresh", "_to_copy", "_unsafe_view", "cat", "stack",
+          "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like",
+          "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided"}  # fmt: skip
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -69,7 +73,10 @@ def join(
     first = first_of(out)
     shapes = shapes or [tensor.shape for tensor in inputs]
     joined: dict[frozenset[int], Tensor] = {}
-    padded = [(1,) * (first.ndim - len(shape)) + tuple(shape) for shape in shapes]
+    padded = [
+        (1,) * (first.ndim - len(shape)) + _own_sizes(tensor, shape)
+        for tensor, shape in zip(inputs, shapes, strict=True)
+    ]
     found = []
     for tensor, shape in zip(inputs, shapes, strict=True):
         label_maps = (
@@ -89,12 +96,20 @@ def join(
             dims not in own and any(shape[d] > 1 for d in dims)
             for own, shape in zip(found, padded, strict=True)
         ):
-            tracer.trace.freeze(label_map)
+            why = f"its channels meet a tensor of a size of its own in {tracer.at}"
+            tracer.trace.freeze(label_map, why)
     weights = [tracer.weight(tensor) for tensor in inputs if tracer.label_maps(tensor)]
     weight = weights[0] if weights and None not in weights else None  # as standardised ones
     for tensor in tensors_of(out):
         if tensor.shape == first.shape:
             tracer.set(tensor, list(joined.values()), weight)
+
+
+def _own_sizes(tensor: Tensor, shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape, with 1 where a tensor is only expanded."""
+    if tuple(tensor.shape) != tuple(shape):
+        return tuple(shape)
+    return tuple(1 if tensor.stride(d) == 0 else size for d, size in enumerate(shape))
 
 
 def tensors_of(out: Any) -> list[Tensor]:
@@ -129,21 +144,30 @@ def propagate(
     name = name.removesuffix("_") if func._schema.is_mutable else name
     names = [argument.name for argument in func._schema.arguments]
     call = {**dict(zip(names, args, strict=False)), **kwargs}
+    # One that is made of many others, such as a bitwise view, is no view of labels.
+    view = func.is_view and name != "as_strided"
+    elementwise = torch.Tag.pointwise in func.tags or name in ELEMENTWISE
+    if not (view or name in COPIES):
+        numbers = int | float if elementwise else float
+        constants = [value for value in call.values() if isinstance(value, numbers)]
+        tracer.visit(name, call, constants)
+    pass_means(tracer, name, call, inputs, out, plain=view or name in COPIES)
     if name in RULES:
         RULES[name](tracer, call, out)
-    elif torch.Tag.pointwise in func.tags or name in ELEMENTWISE:
+    elif elementwise:
         join(tracer, inputs, out)
-    elif name in REDUCTIONS:
-        _reduce(tracer, call, out)
     elif name in SPATIAL:
         _spatial(tracer, call["self"] if "self" in call else call["input"], out)
-    elif (func.is_view and name != "as_strided") or name in MOVES:
-        _move(tracer, func, args, kwargs, out)
+    elif view or name in MOVES:
+        _move(tracer, name, func, args, kwargs, out)
     else:
         tracer.freeze_unknown_op(name, inputs)
+    pass_zeros(tracer, name, call, inputs, out, elementwise=elementwise)
 
 
-def _move(tracer: Tracer, func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> None:
+def _move(
+    tracer: Tracer, name: str, func: Any, args: tuple, kwargs: dict[str, Any], out: Any
+) -> None:
     """A view or a copy in another order: the same is done to the labels."""
     source = args[0]
     results = tensors_of(out)
@@ -151,16 +175,22 @@ def _move(tracer: Tracer, func: Any, args: tuple, kwargs: dict[str, Any], out: A
     for label_map in tracer.label_maps(source):
         try:
             found = tensors_of(func(label_map, *args[1:], **kwargs))
-        except RuntimeError:  # no view of an expanded tensor
+        except RuntimeError:  # no view of an expanded tensor, or none of whole numbers
+            if label_map.numel() != results[0].numel() or len(results) > 1:
+                return tracer.freeze_unknown_op(name, [source])
             found = [label_map.reshape(results[0].shape)]
         found = [normalized(part) for part in found]
         dealt = any(len(varying(part)) > len(varying(label_map)) for part in found)
         if dealt or any(_lacks(part, label_map) for part in found):
             tracer.trace.tie_ratio(label_map)
+        for part in found:
+            if part.numel() and not varying(part):  # it would pass for one that suits all sizes
+                tracer.trace.freeze(part, f"one channel is taken out by {name} in {tracer.at}")
         for own, part in zip(moved, found, strict=True):
             own.append(part)
     for tensor, own in zip(results, moved, strict=True):
         tracer.set(tensor, own, tracer.weight(source))
+    return None
 
 
 def _lacks(part: Tensor, label_map: Tensor) -> bool:
@@ -170,28 +200,6 @@ def _lacks(part: Tensor, label_map: Tensor) -> bool:
 
 def _labels(label_map: Tensor) -> Tensor:
     return compact([label_map])[0].unique()
-
-
-def _reduce(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
-    source = call["self"] if "self" in call else call["x"]
-    dims = call.get("dim")
-    dims = [dims] if isinstance(dims, int) else dims
-    dims = [d % source.ndim for d in dims] if dims else list(range(source.ndim))
-    label_maps = []
-    for label_map in tracer.label_maps(source):
-        along = varying(label_map) & set(dims)
-        if along == varying(label_map):  # over all channels: they are mixed, and no longer channels
-            continue
-        for dim in along:  # over channels of several parts, such as the branches of an attention
-            firsts = label_map.narrow(dim, 0, 1).expand(label_map.shape)
-            tracer.trace.tie(firsts, label_map)
-            label_map = firsts
-        for dim in dims:
-            label_map = label_map.narrow(dim, 0, 1)
-        label_maps.append(label_map)
-    for tensor in tensors_of(out):
-        fitting = [la for la in label_maps if la.numel() <= max(tensor.numel(), 1)]
-        tracer.set(tensor, [reshaped(la, tensor.shape) for la in fitting])
 
 
 def _spatial(tracer: Tracer, source: Tensor, out: Any) -> None:
@@ -205,5 +213,5 @@ def _spatial(tracer: Tracer, source: Tensor, out: Any) -> None:
                     label_map = label_map.narrow(dim, 0, 1)
                 label_maps.append(label_map.expand(shape))
             else:
-                tracer.trace.freeze(label_map)
+                tracer.trace.freeze(label_map, f"its channels are pooled in {tracer.at}")
         tracer.set(tensor, label_maps)

@@ -11,10 +11,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from compression.cost import observed_pass
-from compression.pruning import layer_rules, layout_rules  # noqa: F401 - they add their rules
+from compression.pruning import (  # noqa: F401 - they add their rules
+    layer_rules,
+    layout_rules,
+    reduction_rules,
+)
+from compression.pruning.means import keep_means
 from compression.pruning.rules import propagate
 from compression.pruning.told_sizes import forget_stored
-from compression.pruning.trace import Trace, Tracer
+from compression.pruning.trace import Trace
+from compression.pruning.tracer import Tracer
 
 
 class _Dispatch(TorchDispatchMode):
@@ -29,7 +35,8 @@ class _Dispatch(TorchDispatchMode):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        if any(self.tracer.label_maps(tensor) for tensor in inputs):
+        known = any(self.tracer.label_maps(t) or self.tracer.means(t) for t in inputs)
+        if known and not self.tracer.opaque:
             propagate(self.tracer, func, args, kwargs or {}, inputs, out)
         return out
 
@@ -53,14 +60,35 @@ def _trace(copy: nn.Module) -> Iterator[Tracer]:
         for tensor in tree_leaves(output):
             for label_map in tracer.label_maps(tensor):
                 tracer.trace.freeze(label_map)
+            if isinstance(tensor, Tensor):
+                keep_means(tracer, tensor)
 
-    hook = copy.register_forward_hook(keep_outputs)
+    hooks = [copy.register_forward_hook(keep_outputs)]
     try:
         # The attention kernels as the products that they stand for.
         with inside(copy, tracer.where), sdpa_kernel(SDPBackend.MATH), _Dispatch(tracer):
+            hooks += _opaque(copy, tracer)
             yield tracer
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+
+
+def _opaque(network: nn.Module, tracer: Tracer) -> Iterator[Any]:
+    """Do not look into recurrent layers: hundreds of operators, and all channels must stay."""
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        tensors = [*tree_leaves(inputs), *module.parameters()]
+        tracer.freeze_unknown_op(type(module).__name__, tensors)
+        tracer.opaque = True
+
+    def leave(*_: Any) -> None:
+        tracer.opaque = False
+
+    for module in network.modules():
+        if isinstance(module, nn.RNNBase):
+            yield module.register_forward_pre_hook(enter)
+            yield module.register_forward_hook(leave)
 
 
 @contextmanager

@@ -143,9 +143,11 @@ class _KeptOnly(TorchFunctionMode):
         return out
 
     def _removed(self, x: Tensor, dims: list[int]) -> Tensor:
-        """Where `x` is 0 all along the other dimensions, though not without a mask."""
-        others = [d for d in range(x.ndim) if d not in dims]
-        zero = (x == 0).all(others, keepdim=True) if others else x == 0
+        """Where `x` is 0 all along all others but one of these, though not without a mask."""
+        zero = torch.zeros((), dtype=torch.bool, device=x.device)
+        for dim in dims:  # a channel lies along one of them; single places of a map may be 0
+            others = [d for d in range(x.ndim) if d != dim]
+            zero = zero | ((x == 0).all(others, keepdim=True) if others else x == 0)
         call, self._calls = self._calls, self._calls + 1
         self.zeros[call] = zero
         dead = self.dead.get(call)
