@@ -21,6 +21,7 @@ SUBJECTS = {
     "compression/factorization/test_chains.py": "factorised networks are compressed again",
     "compression/factorization/test_prefer_latency.py": "a key of every factorisation",
     "compression/factorization/test_zoo.py": "many networks",
+    "compression/pruning/test_masked_original.py": "pruned networks against a reference",
     "compression/test_chains.py": "one step after another",
     "compression/test_plain_networks.py": "compress() on what people bring",
     "compression/test_zoo.py": "many networks",

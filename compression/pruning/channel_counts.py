@@ -82,7 +82,7 @@ def solve_channel_counts(
             keys = {key for signature in error.signatures for key, _ in signature.places}
             touched = [n for n, g in enumerate(budget.groups) if keys & g.axis_counts.keys()]
             forbidden = _forbid(budget, counts, touched, offences)
-            why |= dict.fromkeys(forbidden, "computed with otherwise in other sizes")
+            why |= dict.fromkeys(forbidden, "its code computes with the number of its channels")
     raise CompressionError(
         "prune found no sizes in which this network works; name the layers that deal channels "
         "out in exclude."

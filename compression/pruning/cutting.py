@@ -120,6 +120,8 @@ def _tell(module: nn.Module) -> None:
                 module.num_features = len(tensor)
     elif isinstance(module, nn.GroupNorm):
         module.num_channels = len(module.weight)
+    elif isinstance(module, nn.Embedding):
+        module.num_embeddings, module.embedding_dim = module.weight.shape
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
     weight = getattr(module, "weight", None)
@@ -131,6 +133,8 @@ def _tell(module: nn.Module) -> None:
 def _tell_convolution(module: _ConvNd) -> None:
     outer, inner = module.weight.shape[:2]
     if module.transposed:
+        if module.groups > 1 and module.groups == module.in_channels:
+            module.groups = outer
         module.in_channels, module.out_channels = outer, inner * module.groups
         return
     if module.groups > 1 and module.groups == module.in_channels:  # depthwise: a group a channel

@@ -82,7 +82,7 @@ def _inverts(name: str, tensor: Tensor, call: dict[str, Any]) -> bool:
 
 
 def _normalizes(name: str, mean: Mean, tensor: Tensor, call: dict[str, Any]) -> bool:
-    """x - mean, x / deviation, x * (1 / deviation); a mean that is multiplied with is a gate."""
+    """As in x - mean, x / deviation, x * (1 / deviation); one that is multiplied with is a gate."""
     if name == "div":
         return tensor is not call["self"] and not mean.inverse
     return mean.inverse if name == "mul" else name in ("sub", "rsub")

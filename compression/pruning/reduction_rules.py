@@ -18,8 +18,8 @@ EXTREMES = ("max", "min", "amax", "amin", "logsumexp")
 def _sum(tracer: Tracer, call: dict[str, Any], out: Any) -> None:
     """Channels that are 0 do not count: a sum over the others is the same."""
     why = f"its channels are summed in {tracer.at} where those left out would not be 0"
-    exact = not tracer.filled(_source(call)) and call.get("ord", call.get("p", 2)) not in (0, None)
-    _reduce(tracer, call, out, why, exact=exact)
+    zeros = not tracer.filled(_source(call)) and call.get("ord", call.get("p", 2)) != 0
+    _reduce(tracer, call, out, why, exact=True if zeros else None)
 
 
 @rule(*MEANS)

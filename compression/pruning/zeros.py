@@ -55,9 +55,23 @@ def pass_zeros(
             tracer.fill(tensor)
 
 
-def _of_weights(tracer: Tracer, call: dict[str, Any], labelled: list[Tensor], out: Tensor) -> bool:
-    weights = [call[name] for name in ("weight", "mat2") if isinstance(call.get(name), Tensor)]
-    return any(tracer.filled(weight) for weight in weights)
+def _of_convolution(
+    tracer: Tracer, call: dict[str, Any], labelled: list[Tensor], out: Tensor
+) -> bool:
+    return tracer.filled(call["weight"])
+
+
+def _of_product(tracer: Tracer, call: dict[str, Any], labelled: list[Tensor], out: Tensor) -> bool:
+    """Rows and columns that are 0 stay 0."""
+    summed = {"self": -1, "mat1": -1, "batch1": -1, "mat2": -2, "batch2": -2}
+    factors = [(name, call[name]) for name in summed if name in call]
+    if len(factors) > 2:  # the first is added
+        factors = factors[1:]
+    return any(
+        tracer.filled(tensor)
+        and any(summed[name] % tensor.ndim not in varying(la) for la in tracer.label_maps(tensor))
+        for name, tensor in factors
+    )
 
 
 def _of_layer_norm(
@@ -82,7 +96,9 @@ def _of_div(tracer: Tracer, call: dict[str, Any], labelled: list[Tensor], out: T
 def _of_sum(tracer: Tracer, call: dict[str, Any], labelled: list[Tensor], out: Tensor) -> bool:
     terms = [call["self"], call["other"]]
     zeros = [
-        not tracer.filled(term) if isinstance(term, Tensor) and tracer.label_maps(term) else term == 0
+        not tracer.filled(term)
+        if isinstance(term, Tensor) and tracer.label_maps(term)
+        else term == 0
         for term in terms
         if not (isinstance(term, Tensor) and not tracer.label_maps(term))
     ]
@@ -106,13 +122,13 @@ def _of_padding(tracer: Tracer, call: dict[str, Any], labelled: list[Tensor], ou
 
 
 DECIDE: dict[str, Callable[[Tracer, dict[str, Any], list[Tensor], Tensor], bool]] = {
-    **dict.fromkeys(("convolution", "mm", "addmm", "bmm", "baddbmm"), _of_weights),
+    **dict.fromkeys(("mm", "addmm", "bmm", "baddbmm"), _of_product),
     **dict.fromkeys(("clamp", "hardtanh"), _of_limits),
     **dict.fromkeys(("add", "sub"), _of_sum),
+    "convolution": _of_convolution,
     "native_layer_norm": _of_layer_norm,
     "mul": _of_mul,
     "div": _of_div,
     "pow": _of_power,
     "constant_pad_nd": _of_padding,
 }
-

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from compression.outputs import main_output
-from compression.pruning.prune_plan import KeptIndices
+from compression.pruning.folding import fold
+from compression.pruning.prune_plan import PrunePlan
 
 MEANS = {torch.mean: Tensor.mean, torch.var: Tensor.var, torch.std: Tensor.std}
 DIFFERENCES = (torch.sub, Tensor.sub, Tensor.__sub__, torch.subtract)
@@ -26,7 +27,7 @@ DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)
 
 
 def masked_difference(
-    network: nn.Module, smaller: nn.Module, plan: KeptIndices, images: Tensor
+    network: nn.Module, smaller: nn.Module, plan: PrunePlan, images: Tensor
 ) -> float:
     """The largest difference of the logits, relative to the largest logit.
 
@@ -44,9 +45,9 @@ def masked_difference(
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-def masked_logits(network: nn.Module, plan: KeptIndices, images: Tensor) -> Tensor:
+def masked_logits(network: nn.Module, plan: PrunePlan, images: Tensor) -> Tensor:
     """The logits, N x classes, of a network with its removed channels set to 0."""
-    twin = copy.deepcopy(network).eval()
+    twin = fold(copy.deepcopy(network).eval(), plan.get("folded", []))
     with torch.no_grad():
         # Positions of means that are 0 even without a mask belong to dead channels, not removed.
         with _KeptOnly({}, {}) as whole:
@@ -56,7 +57,7 @@ def masked_logits(network: nn.Module, plan: KeptIndices, images: Tensor) -> Tens
             return main_output(twin(images))
 
 
-def mask(network: nn.Module, plan: KeptIndices) -> dict[int, Tensor]:
+def mask(network: nn.Module, plan: PrunePlan) -> dict[int, Tensor]:
     """Set what a plan takes out to 0, in place; by id of a tensor, what it keeps (bool)."""
     tensors = {
         **dict(network.named_parameters(remove_duplicate=False)),
