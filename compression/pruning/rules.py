@@ -7,6 +7,7 @@ are: what cannot be followed is never cut.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain, product
 from typing import Any
 
 import torch
@@ -72,37 +73,40 @@ def join(
     """
     first = first_of(out)
     shapes = shapes or [tensor.shape for tensor in inputs]
-    joined: dict[frozenset[int], Tensor] = {}
+    joined: dict[frozenset[int], list[Tensor]] = {}
     padded = [
         (1,) * (first.ndim - len(shape)) + _own_sizes(tensor, shape)
         for tensor, shape in zip(inputs, shapes, strict=True)
     ]
-    found = []
+    found: list[dict[frozenset[int], list[Tensor]]] = []
     for tensor, shape in zip(inputs, shapes, strict=True):
-        label_maps = (
-            aligned(reshaped(label_map, shape), first.shape)
-            for label_map in tracer.label_maps(tensor)
-        )
-        found.append({varying(label_map): label_map for label_map in label_maps})
+        own: dict[frozenset[int], list[Tensor]] = {}
+        for label_map in tracer.label_maps(tensor):
+            label_map = aligned(reshaped(label_map, shape), first.shape)
+            own.setdefault(varying(label_map), []).append(label_map)
+        found.append(own)
     for own in found:
-        for dims, label_map in own.items():
-            if dims in joined:
-                tracer.trace.tie(joined[dims], label_map)
-            else:
-                joined[dims] = label_map
-    for dims, label_map in joined.items():
+        for dims, label_maps in own.items():
+            known = joined.setdefault(dims, label_maps)
+            alike = len(known) == len(label_maps)  # as of weights whose axes lie along one
+            pairs = zip(known, label_maps, strict=True) if alike else product(known, label_maps)
+            for one, other in pairs:
+                if one is not other:
+                    tracer.trace.tie(one, other)
+    for dims in list(joined):
         # A tensor with values of its own along these dimensions would have to be cut as well.
         if any(
             dims not in own and any(shape[d] > 1 for d in dims)
             for own, shape in zip(found, padded, strict=True)
         ):
             why = f"its channels meet a tensor of a size of its own in {tracer.at}"
-            tracer.trace.freeze(label_map, why)
+            for label_map in joined.pop(dims):
+                tracer.trace.freeze(label_map, why)
     weights = [tracer.weight(tensor) for tensor in inputs if tracer.label_maps(tensor)]
     weight = weights[0] if weights and None not in weights else None  # as standardised ones
     for tensor in tensors_of(out):
         if tensor.shape == first.shape:
-            tracer.set(tensor, list(joined.values()), weight)
+            tracer.set(tensor, [*chain(*joined.values())], weight)
 
 
 def _own_sizes(tensor: Tensor, shape: Sequence[int]) -> tuple[int, ...]:

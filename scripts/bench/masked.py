@@ -18,10 +18,14 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from compression.outputs import main_output
-from compression.pruning.folding import fold
+from compression.pruning.folding import folded
 from compression.pruning.prune_plan import PrunePlan
 
-MEANS = {torch.mean: Tensor.mean, torch.var: Tensor.var, torch.std: Tensor.std}
+MEANS: dict[Any, Callable[..., Any]] = {
+    torch.mean: Tensor.mean,
+    torch.var: Tensor.var,
+    torch.std: Tensor.std,
+}
 DIFFERENCES = (torch.sub, Tensor.sub, Tensor.__sub__, torch.subtract)
 DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)
 
@@ -47,7 +51,7 @@ def masked_difference(
 
 def masked_logits(network: nn.Module, plan: PrunePlan, images: Tensor) -> Tensor:
     """The logits, N x classes, of a network with its removed channels set to 0."""
-    twin = fold(copy.deepcopy(network).eval(), plan.get("folded", []))
+    twin = folded(copy.deepcopy(network).eval())
     with torch.no_grad():
         # Positions of means that are 0 even without a mask belong to dead channels, not removed.
         with _KeptOnly({}, {}) as whole:
@@ -123,7 +127,7 @@ class _KeptOnly(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in DROPOUTS:
             return args[0] if args else kwargs["input"]
-        rewritten = {
+        rewritten: dict[Callable[..., Any], Callable[..., Any]] = {
             F.layer_norm: self._layer_norm,
             F.rms_norm: self._rms_norm,
             F.group_norm: self._group_norm,
