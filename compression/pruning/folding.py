@@ -15,7 +15,6 @@ from torch.nn.utils.parametrize import type_before_parametrizations as plain_typ
 from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
 from torch.nn.utils.weight_norm import WeightNorm
 
-from compression.errors import CompressionError
 from compression.network_copy import copy_network
 
 HOOKS = {WeightNorm: remove_weight_norm, SpectralNorm: remove_spectral_norm}
@@ -39,18 +38,11 @@ def folded(network: nn.Module) -> nn.Module:
 def fold(network: nn.Module, layers: Iterable[str]) -> nn.Module:
     """Give these layers the weights that they have now as plain parameters, in place.
 
-    Raises:
-        CompressionError: one of them has no parametrised weights.
+    Those that have plain ones already stay.
     """
     for name in layers:
         module = network.get_submodule(name)
-        hooks = _hooks(module)
-        if not (hooks or is_parametrized(module)):
-            raise CompressionError(
-                f"The prune plan was made for another architecture: the weights of {name!r} are "
-                "not parametrised."
-            )
-        for hook in hooks:
+        for hook in _hooks(module):
             _unhook(module, hook)
         if is_parametrized(module):
             _fold(module)

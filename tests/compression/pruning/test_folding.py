@@ -89,6 +89,14 @@ def test_a_second_round_finds_plain_weights():
     assert smaller.b.weight.shape == (16, 8, 3, 3)
 
 
+def test_plain_weights_stay():
+    network = Normalized(lambda layer: layer)
+    assert folded(network) is network and fold(network, ["b"]).b.weight is network.b.weight
+
+
 def test_a_plan_of_another_network_is_refused():
-    with pytest.raises(CompressionError, match="'b' are not parametrised"):
-        fold(Normalized(lambda layer: layer), ["b"])
+    _, (plan,) = pruned(enliven(Normalized(weight_norm)))
+    other = Normalized(weight_norm)
+    other.b = nn.Conv2d(16, 40, 3, padding=1)
+    with pytest.raises(CompressionError, match=r"another architecture: 'b.bias' has the shape"):
+        Prune.restructure(other, plan)
