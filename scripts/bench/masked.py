@@ -133,7 +133,10 @@ class _KeptOnly(TorchFunctionMode):
             F.group_norm: self._group_norm,
             torch.group_norm: self._group_norm,
             torch.layer_norm: self._layer_norm,
+            torch.var_mean: self._var_mean,
         }
+        if func is F.batch_norm and kwargs.get("running_mean", args[1]) is None:
+            return self._standardized(*args, **kwargs)
         if func in rewritten:
             return rewritten[func](*args, **kwargs)
         if func in MEANS or func in MEANS.values():
@@ -192,6 +195,28 @@ class _KeptOnly(TorchFunctionMode):
             out,
             None if weight is None else weight.reshape(along),
             None if bias is None else bias.reshape(along),
+        )
+
+    def _standardized(
+        self, x: Tensor, mean: None = None, var: None = None, weight: Any = None, bias: Any = None,
+        training: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+    ) -> Tensor:  # fmt: skip
+        """A weight, 1 x outputs x inputs, by the norm of a batch: 0 is what was removed of it."""
+        call, self._calls = self._calls, self._calls + 1
+        self.zeros[call] = x == 0
+        stays = ~(x == 0) | self.dead.get(call, x == 0)
+        others = [d for d in range(x.ndim) if d != 1]
+        along = (-1,) + (1,) * (x.ndim - 2)
+        return _affine(
+            _norm(x, stays, others, eps),
+            None if weight is None else weight.reshape(along),
+            None if bias is None else bias.reshape(along),
+        )
+
+    def _var_mean(self, x: Tensor, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        aside = {k: v for k, v in kwargs.items() if k not in ("unbiased", "correction")}
+        return self._mean(Tensor.var, x, *args, **kwargs), self._mean(
+            Tensor.mean, x, *args, **aside
         )
 
     def _mean(self, func: Callable[..., Any], x: Tensor, *args: Any, **kwargs: Any) -> Any:

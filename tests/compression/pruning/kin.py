@@ -421,6 +421,32 @@ class Recurrences(Kin):
         return x + self.rows(x.mean(2).transpose(1, 2))[0].transpose(1, 2)[:, :, None]
 
 
+class VarMeanOfWeights(Kin):
+    """A convolution that standardizes its weights, as in BiT."""
+
+    def setup(self):
+        self.inner = nn.Conv2d(16, 16, 3, padding=1)
+
+    def middle(self, x):
+        weight = self.inner.weight
+        var, mean = torch.var_mean(weight, (1, 2, 3), keepdim=True, unbiased=False)
+        return F.conv2d(x, (weight - mean) * torch.rsqrt(var + 1e-6), self.inner.bias, padding=1)
+
+
+class BatchNormOfWeights(Kin):
+    """The same by the norm of a batch, in groups, as in timm's NFNets."""
+
+    def setup(self):
+        self.inner = nn.Conv2d(16, 16, 3, padding=1, groups=2)
+        self.gain = nn.Parameter(torch.rand(16) + 0.5)
+
+    def middle(self, x):
+        weight = self.inner.weight
+        rows = weight.reshape(1, len(weight), -1)
+        rows = F.batch_norm(rows, None, None, weight=self.gain, training=True, momentum=0.0)
+        return F.conv2d(x, rows.reshape_as(weight), self.inner.bias, padding=1, groups=2)
+
+
 KIN = {
     kind.__name__: kind
     for kind in list(globals().values())
