@@ -59,6 +59,7 @@ RUN = {
     "scripts/describe.py model=vit image_size=224 --figure macs.png": "",
     "run.py model=shufflenet_g3 model.weights=shufflenet_g3.pth": "",
     "run.py model=blocks/diet_found model.blocks.b3.out=24": "",
+    "run.py model=rows model.blocks=my_network.yaml": BRIEF,
     "run.py '+teacher=[shufflenet_g3,resnet18]'": BRIEF,
     "run.py +teacher.a.run=DIR +teacher.b.run=DIR": "",
     "run.py +compression=tucker": "",
@@ -245,6 +246,8 @@ def lists(photos: Path) -> None:
     labels = "".join(f"photos/{name},{Path(name).parent.name}\n" for name in names)
     (root / "labels.csv").write_text(f"path,label\n{labels}")
     (root / "list.csv").write_text(f"path,reason\n{names[0]},corrupt\n")
+    rows = "[[1, Conv, [8, 3, 2]], [1, GlobalAvgPool, []], [1, FixedConv, [num_classes, 1]]]"
+    (root / "my_network.yaml").write_text(f"width_multiple: 0.5\nbackbone: {rows}\n")
     if find_spec("pyarrow") is None:
         return
     import pyarrow
