@@ -94,6 +94,8 @@ def plan_for_latency(
     report = (
         f"{round_target.report(solution)} ({entry_cost['latency']:.3g} -> {milliseconds:.3g} ms)"
     )
+    if note := getattr(relative, "note", ""):  # a measurement of one's own may have none
+        report = f"{report}. {note.rstrip('.')}"
     measured = {"latency_ms": [entry_ms, milliseconds], "target": report}
     return cast(P, {**found.plan, **measured})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from compression.errors import CompressionError
 from compression.images import RAW_PIXELS, ImageKind
 from compression.latency.threads import torch_threads
 from compression.network_copy import copy_network
-from compression.onnx import export_onnx, onnx_session
+from compression.onnx import export_onnx, fixed_batch, onnx_session
 from compression.onnx.failure import first_line
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 # A network, images N x C x H x W and threads -> one forward pass, ready to be timed.
 MakePass = Callable[[nn.Module, np.ndarray, int], Callable[[], object]]
@@ -30,14 +34,25 @@ SECONDS = 3.0  # to spend on a comparison, within these bounds
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """The time of one forward pass of one batch, and under which conditions."""
+    """The time of one forward pass of one batch, and under which conditions.
+
+    Attributes:
+        median_ms: milliseconds.
+        iqr_ms: between the quartiles.
+        device: the processor.
+        threads: of the backend.
+        batch: images per forward pass.
+        backend: that ran it.
+        note: a sentence that says why batch or backend are not those that were asked for.
+    """
 
     median_ms: float
-    iqr_ms: float  # between the quartiles
+    iqr_ms: float
     device: str
     threads: int
     batch: int
     backend: str
+    note: str = ""
 
 
 def measure_latency(
@@ -52,6 +67,9 @@ def measure_latency(
 ) -> list[Latency]:
     """Time copies of `networks` on the CPU, one forward pass each in turn.
 
+    All of them in the same way: in eager mode where the backend cannot run one of them, and one
+    image at a time where one of them takes no other number; `Latency.note` says so.
+
     Args:
         networks: take N x C x H x W, uint8 N x 3 x H x W by default.
         image_size: an int or [height, width] in pixels.
@@ -64,17 +82,29 @@ def measure_latency(
         images: the kind that the networks take.
 
     Raises:
-        CompressionError: unknown backend, or a network that cannot be exported.
+        CompressionError: unknown backend.
     """
     make = PASSES.get(backend) if isinstance(backend, str) else backend
     if make is None:
         raise CompressionError(f"Unknown backend {backend!r}; there are {' and '.join(PASSES)}.")
-    pixels = random_images(image_size, batch, images)
-    calls = [make(network, pixels, threads) for network in networks]
+    name = backend if isinstance(backend, str) else getattr(backend, "__name__", "own")
+    pixels, note = random_images(image_size, batch, images), ""
+    try:
+        calls = [make(network, pixels, threads) for network in networks]
+        if batch > 1 and any(getattr(call, "batch", batch) == 1 for call in calls):
+            batch, note = 1, "Measured one image at a time: its file takes no other number."
+            calls = [make(network, pixels[:1], threads) for network in networks]
+    except CompressionError as error:
+        if make is eager_call:
+            raise
+        note = f"Measured in eager PyTorch, not in {name}. {error}"
+        name = "eager"
+        calls = [eager_call(network, pixels, threads) for network in networks]
     with torch_threads(threads):
         times = stable_times(calls) if repeats is None else interleaved_times(calls, repeats)
-    name = backend if isinstance(backend, str) else getattr(backend, "__name__", "own")
-    latency = partial(Latency, device=processor(), threads=threads, batch=batch, backend=name)
+    latency = partial(
+        Latency, device=processor(), threads=threads, batch=batch, backend=name, note=note
+    )
     low, median, high = 1e3 * np.percentile(times, (25, 50, 75), axis=1)
     return [
         latency(median_ms=float(m), iqr_ms=float(h - lo))
@@ -132,14 +162,35 @@ def onnx_call(
         kind = ImageKind.of(torch.from_numpy(images))
         export_onnx(network, path, images.shape[-2:], compare=compare, images=kind)
         try:
-            session = onnx_session(str(path), threads=threads)
+            call = SessionCall(onnx_session(str(path), threads=threads), images)
+            call()
         except Exception as error:  # onnxruntime's own have no common base
             reason = first_line(error)
             raise CompressionError(f"onnxruntime cannot run this network: {reason}.") from error
-    return lambda: session.run(None, {"images": images})
+    return call
 
 
-def _eager_call(network: nn.Module, images: np.ndarray, threads: int) -> Callable[[], object]:
+class SessionCall:
+    """One forward pass of a graph.
+
+    Args:
+        session: of a graph with one input.
+        images: N x C x H x W.
+
+    Attributes:
+        batch: how many of the images go through: the only number that the graph takes, or all.
+    """
+
+    def __init__(self, session: "onnxruntime.InferenceSession", images: np.ndarray) -> None:
+        self.batch = fixed_batch(session) or len(images)
+        self._run = partial(session.run, None, {"images": images[: self.batch]})
+
+    def __call__(self) -> object:
+        return self._run()
+
+
+def eager_call(network: nn.Module, images: np.ndarray, threads: int = 1) -> Callable[[], object]:
+    """One forward pass in PyTorch, one operation after the other, ready to be timed."""
     twin = copy_network(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
     batch = torch.from_numpy(images)
 
@@ -150,7 +201,7 @@ def _eager_call(network: nn.Module, images: np.ndarray, threads: int) -> Callabl
     return call
 
 
-PASSES: dict[str, MakePass] = {"onnxruntime": onnx_call, "eager": _eager_call}
+PASSES: dict[str, MakePass] = {"onnxruntime": onnx_call, "eager": eager_call}
 
 
 def processor() -> str:

@@ -1,3 +1,4 @@
+from .export import compare_file as compare_file
 from .export import export_onnx as export_onnx
 from .export import write_onnx as write_onnx
 from .exportability import Exportability as Exportability

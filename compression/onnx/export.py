@@ -60,7 +60,7 @@ def export_onnx(
         image_size,
         output=output,
         metadata=lambda _: metadata or {},
-        check=_compare if compare else None,
+        check=compare_file if compare else None,
         images=images,
     )
     return path
@@ -162,7 +162,12 @@ def _reason(error: BaseException) -> str:
     return why + code_line(told)
 
 
-def _compare(traced: Traced, path: Path) -> None:
+def compare_file(traced: Traced, path: Path) -> None:
+    """Refuses a file that gives other logits than its network.
+
+    Raises:
+        CompressionError: says by how much; or that onnxruntime cannot run it.
+    """
     for images, found in run_file(traced, path):
         with torch.inference_mode():
             expected = traced.network(images).numpy()

@@ -20,7 +20,7 @@ def failure(error: BaseException) -> str:
     """Why tracing failed, a clause with the line of the network's own code where it is known."""
     text = describe_chain(error)
     if reads_values(error):
-        why = "its forward goes different ways, or makes other shapes, by values of tensors"
+        why = "its forward is data-dependent: values of tensors decide what it does or its shapes"
     elif any(sign in text for sign in BATCH):
         why = "its forward makes the number of images a constant"
     else:

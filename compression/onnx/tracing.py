@@ -58,9 +58,9 @@ def trace(network: nn.Module, images: Tensor, *, max_batch: int | None = None) -
         TracingError: it cannot be traced, takes no such images, or draws random numbers.
     """
     with suppress_output(stdout=True, errors=True):
-        network = _with_tensor_output(network, images)
         batch = ({0: Dim("batch", min=1, max=max_batch)},)
         try:
+            network = _with_tensor_output(network, images)
             program = _program(network, images, batch)
         except TracingError as error:
             return trace_one(network, images, reason=str(error))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from compression.errors import CompressionError
 from compression.registry import Registry
 from lightning_modules.deployment import exports
 from lightning_modules.deployment.formats import Format, format_named
@@ -196,7 +197,10 @@ def latency_backend(value: Any) -> "str | MakePass":
         twin: Any = copy.deepcopy(network).cpu().eval()
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "network"
-            call = backend(twin, resize_mode="stretch", threads=threads, file=file).call
+            try:
+                call = backend(twin, resize_mode="stretch", threads=threads, file=file).call
+            except ConfigError as error:  # measured in eager mode then, and said
+                raise CompressionError(str(error)) from error
             call(images)  # what is read late is read now
         return functools.partial(call, images)
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from compression.onnx import is_onnx_network, suppress_output
-from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
+from compression.onnx import is_onnx_network, suppress_output, trace
+from lightning_modules.deployment.inference_model import InferenceModel, Probabilities, tell_batch
 from lightning_modules.deployment.model_metadata import ModelMetadata, with_max_batch
 from lightning_modules.deployment.vetting import PTE_METADATA, pte_metadata, pte_operators, vet_pte
 from lightning_modules.errors import ConfigError
@@ -54,7 +54,7 @@ def write_int8(network: Network, path: Path, metadata: ModelMetadata, images: np
     """
     try:
         module = int8_module(_module(network), images)
-    except Exception as error:  # tracer and passes raise what they meet
+    except Exception as error:  # passes raise what they meet
         raise ConfigError(f"This network cannot be quantised: {_reason(error)}.") from error
     write_module(module, path, metadata)
 
@@ -77,15 +77,14 @@ def int8_module(module: nn.Module, images: np.ndarray) -> nn.Module:
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # only this
 
     example = torch.zeros(MAX_BATCH, *images.shape[1:], dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     quantizer = XNNPACKQuantizer().set_global(
         get_symmetric_quantization_config(is_per_channel=True)
     )
     with torch.no_grad(), suppress_output(stderr=True):
-        traced = torch.export.export(module, (example,), dynamic_shapes=({0: batch},)).module()
-        observed = prepare_pt2e(traced, quantizer)
-        for start in range(0, len(images), CALIBRATION_BATCH):
-            observed(torch.from_numpy(images[start : start + CALIBRATION_BATCH]))
+        traced = trace(module, example, max_batch=MAX_BATCH)
+        observed = prepare_pt2e(traced.program.module(), quantizer)
+        for part in torch.from_numpy(images).split(traced.batch or CALIBRATION_BATCH):
+            observed(part)
         return convert_pt2e(observed)
 
 
@@ -96,13 +95,13 @@ def _module(network: Network) -> nn.Module:
 
 def write_module(module: nn.Module, path: Path, metadata: ModelMetadata) -> None:
     """The program of a module that maps uint8 images to probabilities; see `write`."""
-    metadata = with_max_batch(metadata, MAX_BATCH)
     # Of the largest batch: from a smaller one tracing concludes that there is no larger one.
     images = torch.zeros(MAX_BATCH, 3, *metadata.image_size, dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
         with torch.no_grad(), suppress_output(stderr=True):
-            program = torch.export.export(module, (images,), dynamic_shapes=({0: batch},))
+            traced = trace(module, images, max_batch=MAX_BATCH)
+            program = traced.program
+            metadata = with_max_batch(metadata, tell_batch(traced) or MAX_BATCH)
             for node in program.graph.nodes:
                 node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
             lowered = to_edge_transform_and_lower(
@@ -116,7 +115,8 @@ def write_module(module: nn.Module, path: Path, metadata: ModelMetadata) -> None
             f"This network cannot be exported to ExecuTorch: {_reason(error)}."
         ) from error
     called = pte_operators(lowered.executorch_program)
-    if lacking := _lacking(called) or sorted(called & FIXED_BATCH_KERNELS):
+    fixed = called & FIXED_BATCH_KERNELS if traced.batch is None else ()
+    if lacking := _lacking(called) or sorted(fixed):
         raise ConfigError(
             "This network cannot be exported to ExecuTorch, which has no kernel for any batch of "
             f"{', '.join(lacking)}."
@@ -149,9 +149,8 @@ def open_file(path: Path, *, threads: int) -> InferenceModel:
         raise ConfigError(f"{path} takes {planned}, which is not what it says of itself.")
 
     def call(images: np.ndarray) -> np.ndarray:
-        parts = torch.from_numpy(images).split(metadata.max_batch)
         try:
-            return torch.cat([forward([part.contiguous()])[0] for part in parts]).numpy()
+            return forward([torch.from_numpy(images).contiguous()])[0].numpy().copy()
         except RuntimeError as error:
             raise ConfigError(f"{path} cannot be run by ExecuTorch: {error}.") from error
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from compression.cost import CONVENTIONS, count_macs, count_params
 from compression.images import check_shape
+from compression.onnx import Traced
 from datamodules.decoding import ResizeMode
 from lightning_modules.deployment.model_metadata import ModelMetadata
 from lightning_modules.errors import ConfigError
@@ -116,3 +117,10 @@ class Probabilities(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """uint8 N x 3 x H x W -> probabilities, float32 N x classes."""
         return self.network(images).float().softmax(dim=1)
+
+
+def tell_batch(traced: Traced) -> int | None:
+    """The only number of images that a file takes, printed with its reason; None: any number."""
+    if traced.batch is not None:
+        print(f"batch       one image at a time, for {traced.reason}", flush=True)
+    return traced.batch

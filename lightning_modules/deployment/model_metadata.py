@@ -71,7 +71,8 @@ class ModelMetadata:
     def preprocessing(self) -> str:
         """How a picture becomes the input, in a few sentences."""
         height, width = self.image_size
-        batch = "any N" if self.max_batch is None else f"N in 1..{self.max_batch}"
+        numbers = {None: "any N", 1: "one at a time (N = 1)"}
+        batch = numbers.get(self.max_batch, f"N in 1..{self.max_batch}")
         return (
             "Decode to 8-bit RGB, turned upright by EXIF, transparency laid on white. "
             f"{self._levels}Take {RESIZE_MODES[self.resize_mode]} "
@@ -90,8 +91,8 @@ class ModelMetadata:
         )
 
 
-def with_max_batch(metadata: ModelMetadata, batch: int) -> ModelMetadata:
-    """The same of a file that takes at most so many images at a time."""
+def with_max_batch(metadata: ModelMetadata, batch: int | None) -> ModelMetadata:
+    """The same of a file that takes at most so many images at a time; None: any number."""
     return replace(metadata, max_batch=batch)
 
 

@@ -6,9 +6,16 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from compression.onnx import export_onnx, is_onnx_network, onnx_session, stored_content
-from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
-from lightning_modules.deployment.model_metadata import ModelMetadata
+from compression.onnx import (
+    compare_file,
+    fixed_batch,
+    is_onnx_network,
+    onnx_session,
+    stored_content,
+    write_onnx,
+)
+from lightning_modules.deployment.inference_model import InferenceModel, Probabilities, tell_batch
+from lightning_modules.deployment.model_metadata import ModelMetadata, with_max_batch
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
 
@@ -30,7 +37,7 @@ def write(network: Network, path: Path, metadata: ModelMetadata, *, half: bool =
     """
     if half:
         require_float(network)
-    write_graph(network, path, metadata.image_size, metadata.to_entries())
+    write_graph(network, path, metadata)
     if half:
         model = onnx.load(path)
         halve(model)
@@ -38,13 +45,37 @@ def write(network: Network, path: Path, metadata: ModelMetadata, *, half: bool =
 
 
 def write_graph(
-    network: Network, path: Path, image_size: tuple[int, int], entries: dict[str, str]
-) -> None:
-    """The same with other metadata entries, float or int8."""
+    network: Network, path: Path, metadata: ModelMetadata, *, with_entries: bool = True
+) -> ModelMetadata:
+    """The same in 32 bits, float or int8; what is known of the file then.
+
+    A network whose forward fixes the number of images is written for one at a time, and that is
+    printed.
+
+    Args:
+        network, path, metadata: see `write`.
+        with_entries: put the metadata in.
+    """
+
+    def entries(batch: int | None) -> dict[str, str]:
+        return with_max_batch(metadata, batch).to_entries() if with_entries else {}
+
     if is_onnx_network(network):
-        write_with_softmax(stored_content(network), path, entries)
-        return
-    export_onnx(Probabilities(network), path, image_size, output="probabilities", metadata=entries)
+        content = stored_content(network)
+        batch = fixed_batch(onnx_session(content))
+        write_with_softmax(content, path, entries(batch))
+    else:
+        batch = tell_batch(
+            write_onnx(
+                Probabilities(network),
+                path,
+                metadata.image_size,
+                output="probabilities",
+                metadata=entries,
+                check=compare_file,
+            )
+        )
+    return with_max_batch(metadata, batch)
 
 
 def write_with_softmax(content: bytes, path: Path, entries: dict[str, str]) -> None:

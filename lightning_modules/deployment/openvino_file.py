@@ -44,7 +44,7 @@ def write(network: Network, path: Path, metadata: ModelMetadata, *, half: bool =
         onnx_file.require_float(network)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "network.onnx"
-        onnx_file.write_graph(network, graph, metadata.image_size, entries={})
+        metadata = onnx_file.write_graph(network, graph, metadata, with_entries=False)
         try:
             model = openvino.Core().read_model(graph)
         except RuntimeError as error:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compression.onnx import is_onnx_network, suppress_output
-from lightning_modules.deployment.inference_model import InferenceModel, Probabilities
-from lightning_modules.deployment.model_metadata import ModelMetadata
+from compression.images import RAW_PIXELS
+from compression.onnx import TracingError, is_onnx_network, suppress_output, trace
+from lightning_modules.deployment.inference_model import InferenceModel, Probabilities, tell_batch
+from lightning_modules.deployment.model_metadata import ModelMetadata, with_max_batch
 from lightning_modules.deployment.vetting import PT2_METADATA, pt2_metadata, vet_pt2
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
@@ -24,15 +25,13 @@ def write(network: Network, path: Path, metadata: ModelMetadata) -> None:
     if is_onnx_network(network):
         raise ConfigError("An int8 network is an ONNX graph already: export it with format=onnx.")
     twin = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)
-    images = torch.zeros(2, 3, *metadata.image_size, dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1)
+    module = Probabilities(twin).eval().requires_grad_(False)
     try:
         with torch.no_grad():
-            module = Probabilities(twin).eval().requires_grad_(False)
-            program = torch.export.export(module, (images,), dynamic_shapes=({0: batch},))
-    except Exception as error:  # the tracer raises what the network's own code meets, and its own
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise ConfigError(f"This network cannot be exported by torch.export: {reason}") from error
+            traced = trace(module, RAW_PIXELS.random(metadata.image_size, 2))
+    except TracingError as error:
+        raise ConfigError(f"This network cannot be exported by torch.export: {error}.") from error
+    metadata, program = with_max_batch(metadata, tell_batch(traced)), traced.program
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
     torch.export.save(program, path, extra_files={PT2_METADATA: json.dumps(metadata.to_entries())})

@@ -76,6 +76,47 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class Loops(Tiny):
+    """Takes one image at a time in a file."""
+
+    def forward(self, images):
+        return torch.cat([self.head((i[None] / 255).mean((2, 3)) @ self.mix) for i in images])
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Parameter(torch.ones(3, 4))
+
+    def __deepcopy__(self, memo):
+        return Loops()
+
+
+class Branches(nn.Module):
+    """Has no graph."""
+
+    def forward(self, images):
+        pixels = images.float().mean((2, 3))
+        return pixels if pixels.sum() > 3 else -pixels
+
+
+def test_what_fixes_its_batch_is_measured_at_it():
+    for result in measure_latency([Loops()], image_size=8, batch=4, repeats=3):
+        assert (result.backend, result.batch) == ("onnxruntime", 1)
+        assert result.note == "Measured one image at a time: its file takes no other number."
+
+
+def test_what_nothing_exports_is_measured_in_eager_mode():
+    for result in measure_latency([Tiny(), Branches()], image_size=8, batch=2, repeats=3):
+        assert (result.backend, result.batch) == ("eager", 2) and result.median_ms > 0
+        assert result.note.startswith("Measured in eager PyTorch, not in onnxruntime. This network")
+        assert "values of tensors decide" in result.note
+
+    def own(network, images, threads):
+        raise CompressionError("No kernel for it.")
+
+    (result,) = measure_latency([Tiny()], image_size=8, backend=own, repeats=3)
+    assert result.note == "Measured in eager PyTorch, not in own. No kernel for it."
+
+
 def test_unknown_backend():
     with pytest.raises(CompressionError, match="onnxruntime and eager"):
         measure_latency([Tiny()], image_size=8, backend="tensorrt")

@@ -23,6 +23,17 @@ def test_networks_are_compared_with_the_reference(fake_latency):
     assert latency.reference_ms == 8 and len(fake_latency) == 2
 
 
+def test_what_cannot_be_exported_is_compared_in_eager_mode(monkeypatch):
+    class Branches(nn.Module):
+        def forward(self, images):
+            return images.float() if images.sum() > 3 else -images.float()
+
+    monkeypatch.setattr("compression.latency.measure.MIN_REPEATS", 3)
+    latency = RelativeLatency(Branches(), 8)
+    assert latency.ratio(nn.Flatten()) > 0 and latency.reference_ms > 0
+    assert latency.note.startswith("Measured in eager PyTorch, not in onnxruntime. This network")
+
+
 def test_structure_tells_what_time_depends_on():
     conv = nn.Conv2d(4, 8, 3)
     assert structure_of(conv) == structure_of(nn.Conv2d(4, 8, 3))

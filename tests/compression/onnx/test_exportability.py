@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from compression.images import ImageKind
-from compression.onnx import Exportability, try_export
+from compression.onnx import Exportability, export_onnx, fixed_batch, onnx_session, try_export
 from tests.fixtures.cases.networks import NETWORKS
 
 IMAGES = ImageKind.of(torch.rand(2, 3, 64, 64))
@@ -15,7 +15,7 @@ IMAGES = ImageKind.of(torch.rand(2, 3, 64, 64))
     [
         ("FiveDimensionalAttention", "free", ""),
         ("LoopsOverBatch", "fixed", "makes the number of images a constant (networks.py:"),
-        ("ValueBranch", "none", "by values of tensors (networks.py:"),
+        ("ValueBranch", "none", "values of tensors decide what it does"),
         ("DropoutInEval", "none", "draws random numbers in eval mode by aten.dropout"),
     ],
 )
@@ -23,6 +23,24 @@ def test_an_export_is_tried(name, batch, reason):
     found = try_export(NETWORKS[name]().eval(), 64, images=IMAGES)
     assert found.batch == batch
     assert reason in found.reason and bool(found.reason) == bool(reason)
+
+
+FREE = sorted({*NETWORKS} - {"ValueBranch", "DropoutInEval", "LoopsOverBatch", "MixtureOfKernels"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*FREE, "LoopsOverBatch", "MixtureOfKernels"])
+def test_odd_networks_are_exported_and_agree(name, tmp_path):
+    network = NETWORKS[name]()
+    network(torch.rand(2, 3, 64, 64))  # what is lazy gets its shape
+    path = export_onnx(network.eval(), tmp_path / "a.onnx", 64, images=IMAGES)
+    assert fixed_batch(onnx_session(str(path))) == (None if name in FREE else 1)
+
+
+def test_a_number_of_images_inside_of_an_operation_costs_the_free_batch():
+    found = try_export(NETWORKS["MixtureOfKernels"]().eval(), 64, images=IMAGES)
+    assert found.batch == "fixed"
+    assert "aten.conv2d: a setting is made of the number of images" in found.reason
 
 
 def test_networks_of_one_structure_are_tried_once(monkeypatch):

@@ -16,8 +16,8 @@ from lightning_modules.deployment.comparison import Comparison, compare
 from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.exports import ModuleExport
 from lightning_modules.deployment.formats import Format, format_named, format_of
-from lightning_modules.deployment.inference_model import InferenceModel, metadata_of
-from lightning_modules.errors import ConfigError
+from lightning_modules.deployment.inference_model import InferenceModel, eager_model, metadata_of
+from lightning_modules.errors import USER_ERRORS, ConfigError
 from tests.conftest import needs_extra
 from tests.lightning_modules.deployment.conftest import CLASSES, Airy, tiny
 
@@ -62,6 +62,60 @@ def test_onnx_metadata_is_readable_without_this_package(exported):
     assert [output.name for output in model.graph.output] == ["probabilities"]
     (batch, *rest) = model.graph.input[0].type.tensor_type.shape.dim
     assert batch.dim_param and [d.dim_value for d in rest] == [3, 12, 16]
+
+
+class Looping(nn.Module):
+    """Fixes the number of images."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return torch.stack([self.head(image.mean((1, 2))) for image in x])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "onnx",
+        "torch_export",
+        pytest.param("openvino", marks=needs_extra("openvino")),
+        pytest.param("executorch", marks=[needs_extra("executorch"), pytest.mark.slow]),
+    ],
+)
+def test_a_network_that_fixes_its_batch_is_shipped_so(name, images, tmp_path, capsys):
+    network, form = tiny(Looping()), format_named(name)
+    path = tmp_path / f"a{form.suffix}"
+    report = export(network, form, path, resize_mode="pad", images=images, image_source="noise")
+    said = capsys.readouterr().out
+    assert said.startswith("batch       one image at a time, for its forward makes the number of")
+    assert report["max_batch"] == 1 and "one at a time (N = 1)" in report["preprocessing"]
+    model = format_of(path).open_file(path, threads=1)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images)).softmax(1).numpy()
+    np.testing.assert_allclose(model(images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "says"),
+    [
+        ((1, 3, 12, 12), "uint8", r"takes images of 12 x 16 pixels \(H x W\), not 12 x 12: resize "
+         r"them, or export or load its run with data\.image_size=\[H,W\]"),
+        ((1, 1, 12, 16), "uint8", "takes a batch of images, N x 3 x H x W, not 1 x 1 x 12 x 16"),
+        ((3, 12, 16), "uint8", "takes a batch of images, N x 3 x H x W, not 3 x 12 x 16"),
+        ((1, 3, 12, 16), "float32", r"takes raw pixels, uint8 in 0\.\.255, not float32: give the"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["onnx", "torch_export", "eager"])
+def test_images_that_a_file_was_not_made_for(name, shape, dtype, says, exported):
+    if name == "eager":
+        model = eager_model(tiny(), name="a run", resize_mode="pad")
+    else:
+        path = exported(name)[0]
+        model = format_of(path).open_file(path, threads=1)
+    with pytest.raises(USER_ERRORS, match=says):
+        model(np.zeros(shape, dtype))
 
 
 class Branching(nn.Module):
