@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from math import isqrt
 from typing import Any
 
-from timm.layers.pos_embed import resample_abs_pos_embed
-from timm.layers.pos_embed_rel import resize_rel_pos_bias_table
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -33,6 +31,9 @@ def interpolated(body: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
         if name.endswith(RELATIVE) and given.shape[1] == own.shape[1]:
             window = _window(body, name)
             if window is not None:
+                # timm takes a second: only who interpolates waits for it
+                from timm.layers.pos_embed_rel import resize_rel_pos_bias_table
+
                 found[name] = resize_rel_pos_bias_table(given, window, tuple(own.shape))
         elif NAMES.search(name):
             tensor = _absolute(given, own, body)
@@ -47,6 +48,8 @@ def _absolute(given: Tensor, own: Tensor, body: nn.Module) -> Tensor | None:
         return interpolate(given.float(), sides, mode="bicubic", antialias=True).to(given.dtype)
     if own.ndim != 3 or given.shape[2] != own.shape[2]:
         return None
+    from timm.layers.pos_embed import resample_abs_pos_embed  # as above
+
     grid = getattr(getattr(body, "patch_embed", None), "grid_size", None)
     for before in PREFIX_TOKENS:
         old, new = given.shape[1] - before, own.shape[1] - before
