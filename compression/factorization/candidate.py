@@ -7,12 +7,14 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from compression.cost import Geometry, count_params, layer_calls, layer_macs
+from compression.cost import Geometry, count_params, layer_calls, layer_macs, meta_copy
 from compression.cost.geometry import Layer
+from compression.errors import CompressionError
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.kernels import Spectrum, kernel_of
 from compression.factorization.outside_use import used_from_outside
 from compression.factorization.plan import (
+    BY_KIND,
     COMPUTED,
     HOOKED,
     MASKED,
@@ -121,7 +123,35 @@ def find_candidates(
         for name, layer in found.items()
         if name not in skipped
     ]
-    return candidates, skipped
+    apart = told_apart(network, image_size, candidates)
+    skipped |= dict.fromkeys(apart, BY_KIND)
+    return [c for c in candidates if c.name not in skipped], skipped
+
+
+def told_apart(
+    network: nn.Module, image_size: int | Sequence[int], candidates: Sequence[Candidate]
+) -> list[str]:
+    """The layers that the network does not call as often once they are products, or that it fails
+    on: its own code asks what they are, as `isinstance(layer, nn.Linear)`.
+
+    Args:
+        network: stays as it is.
+        image_size: an int or [height, width] in pixels.
+        candidates: its layers.
+    """
+    twin = meta_copy(network)
+    for candidate in candidates:
+        geometry, rank = candidate.geometry, candidate.max_rank
+        twin.set_submodule(candidate.name, candidate.decomposition.structure(geometry, rank))
+    try:
+        calls = layer_calls(twin, image_size)
+    except CompressionError:
+        half = len(candidates) // 2
+        if not half:
+            return [candidate.name for candidate in candidates]
+        parts = candidates[:half], candidates[half:]
+        return [name for part in parts for name in told_apart(network, image_size, part)]
+    return [c.name for c in candidates if len(calls.get(c.name, ())) != len(c.calls)]
 
 
 def find_layers(network: nn.Module, decomposition: type[Decomposition]) -> dict[str, Layer]:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 USED_OUTSIDE, OWN_FORWARD = "used from outside", "with a forward of its own"
+BY_KIND = "called by its kind only"
 UNUSED, SHARED, MASKED, HOOKED, COMPUTED = "unused", "shared", "masked", "hooked", "computed-weight"
 # Why a layer is left alone that could be factorised, were its network written in another way.
-NAMED = (USED_OUTSIDE, OWN_FORWARD, UNUSED, SHARED, MASKED, HOOKED, COMPUTED)
+NAMED = (USED_OUTSIDE, OWN_FORWARD, BY_KIND, UNUSED, SHARED, MASKED, HOOKED, COMPUTED)
 
 
 class LayerPlan(TypedDict):
