@@ -6,6 +6,7 @@ through; BatchNorm is folded into the weights that are rounded. torchao does tha
 
 import copy
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,12 +25,11 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from compression.quantization.calibration import Ranges
+from compression.quantization.functional_graph import OPAQUE, exchange
 from compression.quantization.graph import WEIGHT
 from compression.quantization.plan import QuantizeAwarePlan
-from compression.quantization.training_graph import CONVOLUTIONS, set_training, training_graph
+from compression.quantization.training_graph import set_training, training_graph, weighted_axis
 
-aten = torch.ops.aten
-WEIGHTED = (*CONVOLUTIONS, aten.linear.default)
 ANNOTATION = "quantization_annotation"
 
 
@@ -46,8 +46,10 @@ class FakeQuantNetwork(nn.Module):
         self.plan = plan
         self._original = (copy.deepcopy(network),)  # a tuple, so that it is no submodule
         names = {node: name for name, node in plan["places"].items()}
-        quantizer = _Placed(plan, set(names))
-        graph = prepare_qat_pt2e(training_graph(network, plan["image_size"]), quantizer)
+        graph = training_graph(network, plan["image_size"], planned_images(plan).channels)
+        exchange(graph, OPAQUE)  # or torchao folds BatchNorm, once more and with settings of its own
+        graph = prepare_qat_pt2e(graph, _Placed(plan, set(names)))
+        exchange(graph, {opaque: operation for operation, opaque in OPAQUE.items()})
         self._switched: bool | None = True
         self._adopt(graph)
         self._quantisers = {  # activation -> path of the module that rounds it
@@ -138,6 +140,7 @@ class _Placed(Quantizer):
 
     def __init__(self, plan: QuantizeAwarePlan, nodes: Collection[str]) -> None:
         self.nodes = nodes
+        self.kinds = plan.get("constants", {})
         self.floating = {f"{layer}{WEIGHT}" for layer in plan["floating"]}
         self.activation = QuantizationSpec(
             dtype=torch.uint8,
@@ -149,24 +152,43 @@ class _Placed(Quantizer):
             ),
         )
         largest = 64 if plan["reduce_range"] else 127
-        self.weight = QuantizationSpec(
-            dtype=torch.int8,
-            quant_min=-largest,
-            quant_max=largest,
-            qscheme=torch.per_channel_symmetric,
-            ch_axis=0,
-            # Not the fused kernel, whose symmetric scale differs by one level from onnxruntime's.
-            observer_or_fake_quant_ctr=FakeQuantize.with_args(
-                observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0
-            ),
+        self.weights = [
+            QuantizationSpec(
+                dtype=torch.int8,
+                quant_min=-largest,
+                quant_max=largest,
+                qscheme=torch.per_channel_symmetric,
+                ch_axis=axis,
+                # Not the fused kernel, whose symmetric scale differs by one level from
+                # onnxruntime's.
+                observer_or_fake_quant_ctr=FakeQuantize.with_args(
+                    observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0
+                ),
+            )
+            for axis in (0, 1)
+        ]
+        as_it_is = FakeQuantize.with_args(
+            observer=MovingAverageMinMaxObserver, averaging_constant=1.0
         )
+        self.constants = {
+            "uint8": replace(self.activation, observer_or_fake_quant_ctr=as_it_is),
+            "int8": QuantizationSpec(
+                dtype=torch.int8,
+                quant_min=-largest,
+                quant_max=largest,
+                qscheme=torch.per_tensor_symmetric,
+                observer_or_fake_quant_ctr=as_it_is,
+            ),
+        }
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
             specs = {}
-            if node.target in WEIGHTED and self._rounds(node.args[1]):
-                specs = {node.args[0]: None, node.args[1]: self.weight}
+            axis = weighted_axis(node)
+            if axis is not None and self._rounds(node.args[1]):
+                specs = {node.args[0]: None, node.args[1]: self.weights[axis]}
             output = self.activation if node.name in self.nodes else None
+            output = self.constants.get(self.kinds.get(node.name, ""), output)
             if specs or output:
                 annotation = QuantizationAnnotation(specs, output, _annotated=True)
                 node.meta[ANNOTATION] = annotation
@@ -176,9 +198,15 @@ class _Placed(Quantizer):
         """Nothing to refuse: every operation takes rounded numbers."""
 
     def _rounds(self, weight: fx.Node) -> bool:
-        if weight.op == "call_function" and isinstance(weight.args[0], fx.Node):
-            weight = weight.args[0]  # BatchNorm is folded into it
-        return weight.op == "get_attr" and weight.target not in self.floating
+        """Whether it is computed from parameters alone, of a layer that is not left floating."""
+        sources, seen = [weight], set()
+        while sources:
+            node = sources.pop()
+            if node.op == "placeholder" or str(node.target) in self.floating:
+                return False
+            seen.add(node)
+            sources += [source for source in node.all_input_nodes if source not in seen]
+        return True
 
 
 def _begin(quantiser: FusedMovingAvgObsFakeQuantize, low: float, high: float) -> None:

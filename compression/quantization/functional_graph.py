@@ -5,11 +5,13 @@ other one: `x[:, :h] = l(x[:, :h])` becomes a new `x` made of the old one and wh
 gets a gradient, and places where it can be rounded.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, fx, nn
 from torch._subclasses import FakeTensor
+from torch.nn.functional import dropout
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from compression.errors import CompressionError
@@ -45,6 +47,48 @@ def _opaque_operations() -> dict[torch._ops.OpOverload, torch._ops.OpOverload]:
     return found
 
 
+def _copied(written: Tensor, value: Tensor, non_blocking: bool = False) -> Tensor:
+    """What `written` holds after `value` was copied into it; aten's own has no gradient."""
+    return value.to(written.dtype).expand(written.shape)
+
+
+def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A product, then a sum; one operation stays what ONNX has as one."""
+    if bias is None or inputs.ndim == 2:
+        return NotImplemented
+    return aten.linear.default(inputs, weight) + bias
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Both factors are scaled, as PyTorch and ONNX do it, not their product."""
+    if enable_gqa:
+        return NotImplemented
+    factor = math.sqrt(scale or 1 / math.sqrt(query.shape[-1]))
+    scores = (query * factor) @ (key.transpose(-2, -1) * factor)
+    if is_causal:
+        attn_mask = query.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return dropout(scores.softmax(-1), dropout_p, dropout_p > 0) @ value
+
+
+SPELLED_OUT = {
+    aten.copy.default: _copied,
+    aten.linear.default: _linear,
+    aten.scaled_dot_product_attention.default: _attention,
+}
 _LIBRARY = torch.library.Library("model_diet", "FRAGMENT")
 OPAQUE = _opaque_operations()
 
@@ -55,7 +99,7 @@ def functional_graph(
     """The operations of `network` in evaluation on floating images N x C x H x W, any N -> logits.
 
     Convolutions, linear layers, BatchNorm, dropout and all that PyTorch counts as one operation
-    stay one. Parameters and buffers are copies and keep their names; no buffer is written.
+    stay one, but for those of which ONNX makes several: what lies between is rounded. Parameters and buffers are copies and keep their names; no buffer is written.
 
     Raises:
         CompressionError: the network cannot be traced.
@@ -68,7 +112,7 @@ def functional_graph(
             raise TracingError(traced.reason)
         _hide_modes(traced.program.graph)
         with suppress_output(stdout=True, errors=True):
-            program = traced.program.run_decompositions({aten.copy.default: _copied})
+            program = traced.program.run_decompositions(dict(SPELLED_OUT))
     except (TracingError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise CompressionError(
@@ -121,11 +165,6 @@ def _require_values(graph: fx.GraphModule, network: nn.Module) -> None:
             f"{' or '.join(likely) or 'a tensor'} past the tracer, as .data does; use the "
             "parameter itself."
         )
-
-
-def _copied(written: Tensor, value: Tensor, non_blocking: bool = False) -> Tensor:
-    """What `written` holds after `value` was copied into it; aten's own has no gradient."""
-    return value.to(written.dtype).expand(written.shape)
 
 
 def _hide_modes(graph: fx.Graph) -> None:

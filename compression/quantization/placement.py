@@ -12,6 +12,8 @@ from compression.onnx import onnx_session
 from compression.quantization.training_graph import Values
 
 CLOSE = 1e-3  # largest difference of two values of one activation, relative to the largest value
+OF_CONSTANT = "_quantized"  # and behind the name of a constant
+KINDS = {onnx.TensorProto.UINT8: "uint8", onnx.TensorProto.INT8: "int8"}
 OF_OUTPUT = "_QuantizeLinear_Input"  # what onnxruntime puts behind the name of a graph's output
 
 
@@ -29,6 +31,54 @@ def rounded_activations(content: bytes) -> list[str]:
             name = node.input[0].removesuffix(OF_OUTPUT)
             if node.input[1] == f"{name}_scale":
                 found.append(name)
+    return found
+
+
+def rounded_constants(content: bytes) -> dict[str, str]:
+    """The constants of an int8 file with one scale each -> `uint8` or `int8`.
+
+    They are factors of normalisations (int8), and what is added or multiplied elsewhere (uint8).
+    """
+    graph = onnx.load_from_string(content).graph
+    constant = {tensor.name: tensor for tensor in graph.initializer}
+    found = {}
+    for node in graph.node:
+        if node.op_type != "DequantizeLinear" or node.input[0] not in constant:
+            continue
+        tensor, scale = (constant[name] for name in node.input[:2])
+        kind = KINDS.get(tensor.data_type)
+        if kind and not scale.dims:
+            found[node.input[0].removesuffix(OF_CONSTANT)] = kind
+    return found
+
+
+def constant_places(
+    graph: fx.GraphModule, model: onnx.ModelProto, constants: Mapping[str, str]
+) -> dict[str, str]:
+    """The node of a training graph that gives a constant -> `uint8` or `int8`.
+
+    Args:
+        graph: of `trainable_graph`, in evaluation.
+        model: the network's ONNX graph, of `float_graph`.
+        constants: of `rounded_constants`.
+    """
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    values = Values(graph)
+    given = {
+        node.name: values.fetch_attr(str(node.target)).detach().numpy()
+        for node in graph.graph.nodes
+        if node.op == "get_attr" and node.users
+    }
+    found: dict[str, str] = {}
+    for name, kind in constants.items():
+        value = onnx.numpy_helper.to_array(stored[name]) if name in stored else None
+        if value is None:
+            continue
+        same = [node for node, other in given.items() if _same(value, other)]
+        named = [node for node in same if node == name.replace(".", "_")]
+        free = [node for node in [*named, *same] if node not in found]
+        if free:
+            found[free[0]] = kind
     return found
 
 

@@ -86,10 +86,13 @@ class QuantizeAwarePlan(QuantizePlan):
 
     Attributes:
         places: activation of the ONNX graph -> node of the training graph that gives it.
+        constants: node of the training graph that gives a tensor with one scale -> `uint8` or
+            `int8`, as which it is rounded; plans of earlier versions may lack it.
         rounded: how many activations the int8 file rounds.
         averaging: ratio of each training batch in the ranges.
     """
 
     places: dict[str, str]
+    constants: NotRequired[dict[str, str]]
     rounded: int
     averaging: float

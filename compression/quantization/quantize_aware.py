@@ -10,7 +10,7 @@ from compression.onnx import suppress_output
 from compression.quantization.gradients import trainable_graph
 from compression.quantization.graph import float_graph
 from compression.quantization.int8_network import Int8Network
-from compression.quantization.placement import places, rounded_activations
+from compression.quantization.placement import constant_places, places, rounded_activations, rounded_constants
 from compression.quantization.plan import QuantizeAwarePlan
 from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
 from compression.quantization.settings import QuantizeAwareSettings
@@ -39,12 +39,14 @@ class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
                 parameters that no gradient reaches.
         """
         plan, model, images = self.calibrated(network, context)
-        rounded = rounded_activations(planned_graph(copy.deepcopy(model), plan))
+        content = planned_graph(copy.deepcopy(model), plan)
+        rounded = rounded_activations(content)
         few = images[:COMPARED]
         graph = trainable_graph(network, torch.from_numpy(few))
         return {
             **plan,
             "places": places(graph, model, rounded, few),
+            "constants": constant_places(graph, model, rounded_constants(content)),
             "rounded": len(rounded),
             "averaging": self.averaging,
         }

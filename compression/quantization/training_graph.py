@@ -10,7 +10,9 @@ from compression.quantization.functional_graph import MODES, functional_graph
 aten = torch.ops.aten
 # ONNX writes these as products, and their factors are quantised, too.
 GATES = {aten.hardswish.default: aten.hardsigmoid.default, aten.silu.default: aten.sigmoid.default}
-CONVOLUTIONS = {aten.conv1d.default: 1, aten.conv2d.default: 2, aten.conv3d.default: 3}
+# Layers with weights: how many axes their windows have. Those that go up have outputs second.
+CONVOLUTIONS = {aten.linear: 0, aten.conv1d: 1, aten.conv2d: 2, aten.conv3d: 3}
+TRANSPOSED = {aten.conv_transpose1d: 1, aten.conv_transpose2d: 2, aten.conv_transpose3d: 3}
 TINY = 1e-8  # a channel that BatchNorm scales by less is as good as gone
 
 
@@ -40,6 +42,12 @@ def set_training(graph: fx.GraphModule, mode: bool) -> None:
         if node.target in MODES:
             node.update_arg(MODES[node.target], mode)
     graph.recompile()
+
+
+def weighted_axis(node: fx.Node) -> int | None:
+    """Which axis of a layer's weight counts its outputs; None: the node is no such layer."""
+    kind = getattr(node.target, "overloadpacket", None)
+    return 0 if kind in CONVOLUTIONS else 1 if kind in TRANSPOSED else None
 
 
 class Values(fx.Interpreter):
@@ -78,25 +86,39 @@ def _fold_norms(graph: fx.GraphModule) -> None:
     """
     for norm in graph.graph.nodes:
         conv = norm.args[0] if norm.target == aten.batch_norm.default else None
-        if conv is None or conv.target not in CONVOLUTIONS or len(conv.users) > 1:
+        if conv is None or not _foldable(conv):
             continue
         new = graph.graph.call_function
+        axis = weighted_axis(conv)
+        windows = {**CONVOLUTIONS, **TRANSPOSED}[conv.target.overloadpacket]
         x, weight, bias, *settings = (*conv.args, None)[: max(3, len(conv.args))]
         _, scale, _, _, variance, _, _, eps, _ = norm.args
-        dims = [1] * (2 + CONVOLUTIONS[conv.target])
+        by_output, by_channel = ([1] * (2 + windows) for _ in range(2))
+        by_output[axis], by_channel[1] = -1, -1
         with graph.graph.inserting_before(conv):
             factor = new(aten.rsqrt.default, (new(aten.add.Tensor, (variance, eps)),))
             if scale is not None:
                 factor = new(aten.mul.Tensor, (scale, factor))
             near_zero = new(aten.lt.Scalar, (new(aten.abs.default, (factor,)), TINY))
             factor = new(aten.where.ScalarSelf, (near_zero, TINY, factor))
-            by_output = new(aten.reshape.default, (factor, [-1, *dims[1:]]))
-            folded = new(aten.mul.Tensor, (weight, by_output))
+            shaped = new(aten.reshape.default, (factor, by_output))
+            folded = new(aten.mul.Tensor, (weight, shaped))
         conv.args = (x, folded, None, *settings)
         with graph.graph.inserting_before(norm):
-            by_channel = new(aten.reshape.default, (factor, [1, -1, *dims[2:]]))
-            plain = new(aten.div.Tensor, (conv, by_channel))
+            shaped = new(aten.reshape.default, (factor, by_channel))
+            plain = new(aten.div.Tensor, (conv, shaped))
             if bias is not None:
-                shape = [1, -1, *dims[2:]]
-                plain = new(aten.add.Tensor, (plain, new(aten.reshape.default, (bias, shape))))
+                plain = new(
+                    aten.add.Tensor, (plain, new(aten.reshape.default, (bias, by_channel)))
+                )
         norm.update_arg(0, plain)
+
+
+def _foldable(layer: fx.Node) -> bool:
+    """Whether BatchNorm after a layer is folded into it in the end."""
+    axis = weighted_axis(layer)
+    if axis is None or len(layer.users) > 1:
+        return False
+    if layer.target == aten.linear.default:
+        return layer.meta["val"].ndim == 2  # of tokens, the second axis counts no outputs
+    return axis == 0 or layer.args[6:7] in ((), (1,))  # groups
