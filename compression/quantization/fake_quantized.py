@@ -5,7 +5,7 @@ through; BatchNorm is folded into the weights that are rounded. torchao does tha
 """
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from torchao.quantization.pt2e.quantizer import (
 from compression.quantization.calibration import Ranges
 from compression.quantization.functional_graph import OPAQUE, exchange
 from compression.quantization.graph import WEIGHT
-from compression.quantization.plan import QuantizeAwarePlan
+from compression.quantization.plan import QuantizeAwarePlan, planned_images
 from compression.quantization.training_graph import set_training, training_graph, weighted_axis
 
 ANNOTATION = "quantization_annotation"
@@ -47,9 +47,10 @@ class FakeQuantNetwork(nn.Module):
         self._original = (copy.deepcopy(network),)  # a tuple, so that it is no submodule
         names = {node: name for name, node in plan["places"].items()}
         graph = training_graph(network, plan["image_size"], planned_images(plan).channels)
-        exchange(graph, OPAQUE)  # or torchao folds BatchNorm, once more and with settings of its own
+        exchange(graph, OPAQUE)  # or torchao folds BatchNorm once more, with settings of its own
         graph = prepare_qat_pt2e(graph, _Placed(plan, set(names)))
         exchange(graph, {opaque: operation for operation, opaque in OPAQUE.items()})
+        _round_again(graph, plan.get("shared", {}))
         self._switched: bool | None = True
         self._adopt(graph)
         self._quantisers = {  # activation -> path of the module that rounds it
@@ -100,9 +101,11 @@ class FakeQuantNetwork(nn.Module):
     def _switch(self, mode: bool) -> None:
         """Ranges are learnt in training only; those of weights follow them always."""
         set_training(self._graph[0], mode)
-        for path in self._quantisers.values():
+        fixed = self.plan.get("fixed", ())
+        for name, path in self._quantisers.items():
             quantiser = self._quantiser(path)
-            quantiser.enable_observer() if mode else quantiser.disable_observer()
+            learns = mode and name not in fixed
+            quantiser.enable_observer() if learns else quantiser.disable_observer()
         self._switched = mode
 
     def _adopt(self, graph: fx.GraphModule) -> None:
@@ -171,7 +174,11 @@ class _Placed(Quantizer):
             observer=MovingAverageMinMaxObserver, averaging_constant=1.0
         )
         self.constants = {
-            "uint8": replace(self.activation, observer_or_fake_quant_ctr=as_it_is),
+            "uint8": replace(
+                self.activation,
+                quant_max=127 if plan["reduce_range"] else 255,
+                observer_or_fake_quant_ctr=as_it_is,
+            ),
             "int8": QuantizationSpec(
                 dtype=torch.int8,
                 quant_min=-largest,
@@ -207,6 +214,26 @@ class _Placed(Quantizer):
             seen.add(node)
             sources += [source for source in node.all_input_nodes if source not in seen]
         return True
+
+
+def _round_again(graph: fx.GraphModule, shared: Mapping[str, str]) -> None:
+    """Round what some nodes give in the scale of others, whose quantisers learn nothing of it."""
+    paths = {n.args[0].name: n.target for n in graph.graph.nodes if n.op == "call_module"}
+    for node in list(graph.graph.nodes):
+        if node.name not in shared:
+            continue
+        path = paths[shared[node.name]]
+        with graph.graph.inserting_after(node):
+            scale = graph.graph.get_attr(f"{path}.scale")
+        with graph.graph.inserting_after(scale):
+            zero = graph.graph.get_attr(f"{path}.zero_point")
+        with graph.graph.inserting_after(zero):
+            rounded = graph.graph.call_function(
+                torch.fake_quantize_per_tensor_affine, (node, scale, zero, 0, 255)
+            )
+        node.replace_all_uses_with(rounded)
+        rounded.update_arg(0, node)
+    graph.recompile()
 
 
 def _begin(quantiser: FusedMovingAvgObsFakeQuantize, low: float, high: float) -> None:

@@ -99,7 +99,8 @@ def functional_graph(
     """The operations of `network` in evaluation on floating images N x C x H x W, any N -> logits.
 
     Convolutions, linear layers, BatchNorm, dropout and all that PyTorch counts as one operation
-    stay one, but for those of which ONNX makes several: what lies between is rounded. Parameters and buffers are copies and keep their names; no buffer is written.
+    stay one, but for those of which ONNX makes several: what lies between is rounded. Parameters
+    and buffers are copies and keep their names; no buffer is written.
 
     Raises:
         CompressionError: the network cannot be traced.

@@ -47,7 +47,7 @@ def layer_nodes(model: onnx.ModelProto) -> dict[str, list[str]]:
     weights = {tensor.name for tensor in model.graph.initializer}
     found: dict[str, list[str]] = {}
     for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights:
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and node.input[1] in weights:
             name = node.input[1]
             layer = name.removesuffix(WEIGHT) if name.endswith(WEIGHT) else node.name
             found.setdefault(layer, []).append(node.name)
@@ -61,6 +61,20 @@ def excluded_layers(model: onnx.ModelProto, patterns: Iterable[str]) -> list[str
         CompressionError: a pattern matches no layer; says the nearest names.
     """
     return sorted(match_layers(list(layer_nodes(model)), patterns, []))
+
+
+def unquantizable_layers(model: onnx.ModelProto) -> list[str]:
+    """The layers that onnxruntime's quantiser fails on: transposed convolutions in groups.
+
+    It has a scale for each output of a group, and a bias for each output of all of them.
+    """
+    grouped = {
+        node.name
+        for node in model.graph.node
+        if node.op_type == "ConvTranspose"
+        and any(a.name == "group" and a.i > 1 for a in node.attribute)
+    }
+    return sorted(name for name, nodes in layer_nodes(model).items() if grouped & {*nodes})
 
 
 def nodes_of(model: onnx.ModelProto, layers: Iterable[str]) -> list[str]:

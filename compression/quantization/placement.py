@@ -34,6 +34,29 @@ def rounded_activations(content: bytes) -> list[str]:
     return found
 
 
+def rerounded_activations(content: bytes) -> dict[str, str]:
+    """Activations that are new values in the scale of another one -> that one.
+
+    What average pooling and resizing give lies between the levels of what they are given.
+    """
+    graph = onnx.load_from_string(content).graph
+    makers = {output: node.op_type for node in graph.node for output in node.output}
+    found = {}
+    for node in graph.node:
+        name = node.input[0]
+        if node.op_type == "QuantizeLinear" and makers.get(name) in ("AveragePool", "Resize"):
+            owner = node.input[1].removesuffix("_scale")
+            if owner != name:
+                found[name] = owner
+    return found
+
+
+def fixed_activations(model: onnx.ModelProto, activations: Sequence[str]) -> list[str]:
+    """Those that onnxruntime rounds between 0 and 1, whatever calibration found: of softmax."""
+    softmax = {node.output[0] for node in model.graph.node if node.op_type == "Softmax"}
+    return [name for name in activations if name in softmax]
+
+
 def rounded_constants(content: bytes) -> dict[str, str]:
     """The constants of an int8 file with one scale each -> `uint8` or `int8`.
 

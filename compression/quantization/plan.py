@@ -87,12 +87,16 @@ class QuantizeAwarePlan(QuantizePlan):
     Attributes:
         places: activation of the ONNX graph -> node of the training graph that gives it.
         constants: node of the training graph that gives a tensor with one scale -> `uint8` or
-            `int8`, as which it is rounded; plans of earlier versions may lack it.
+            `int8`, as which it is rounded; plans of earlier versions lack it and the next two.
+        shared: node of the training graph -> the one in whose scale its values are rounded again.
+        fixed: activations whose ranges do not follow the training.
         rounded: how many activations the int8 file rounds.
         averaging: ratio of each training batch in the ranges.
     """
 
     places: dict[str, str]
     constants: NotRequired[dict[str, str]]
+    shared: NotRequired[dict[str, str]]
+    fixed: NotRequired[list[str]]
     rounded: int
     averaging: float

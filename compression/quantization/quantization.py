@@ -18,6 +18,7 @@ from compression.quantization.graph import (
     int8_graph,
     layer_nodes,
     nodes_of,
+    unquantizable_layers,
 )
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.layer_sensitivity import (
@@ -49,7 +50,7 @@ class Quantization(QuantizeSettings, Step[Q]):
         kind = ImageKind.of(torch.from_numpy(images))
         model = float_graph(network, context.image_size, kind)
         patterns = [pattern for pattern in self.exclude if pattern != SENSITIVE]
-        floating = excluded_layers(model, patterns)
+        floating = sorted({*excluded_layers(model, patterns), *unquantizable_layers(model)})
         ranges = activation_ranges(model, images, method=self.method, percentile=self.percentile)
         plan: QuantizePlan = {
             "image_size": list(context.image_size),

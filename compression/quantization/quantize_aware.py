@@ -10,8 +10,15 @@ from compression.onnx import suppress_output
 from compression.quantization.gradients import trainable_graph
 from compression.quantization.graph import float_graph
 from compression.quantization.int8_network import Int8Network
-from compression.quantization.placement import constant_places, places, rounded_activations, rounded_constants
-from compression.quantization.plan import QuantizeAwarePlan
+from compression.quantization.placement import (
+    constant_places,
+    fixed_activations,
+    places,
+    rerounded_activations,
+    rounded_activations,
+    rounded_constants,
+)
+from compression.quantization.plan import QuantizeAwarePlan, planned_images
 from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
 from compression.quantization.settings import QuantizeAwareSettings
 from compression.step import Context
@@ -43,10 +50,20 @@ class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
         rounded = rounded_activations(content)
         few = images[:COMPARED]
         graph = trainable_graph(network, torch.from_numpy(few))
+        shared = rerounded_activations(content)
+        fixed = fixed_activations(model, rounded)
+        placed = places(graph, model, [*rounded, *shared], few)
         return {
             **plan,
-            "places": places(graph, model, rounded, few),
+            "ranges": {**plan["ranges"], **{name: [0.0, 1.0] for name in fixed}},
+            "places": {name: node for name, node in placed.items() if name not in shared},
             "constants": constant_places(graph, model, rounded_constants(content)),
+            "shared": {
+                placed[name]: placed[owner]
+                for name, owner in shared.items()
+                if name in placed and owner in placed
+            },
+            "fixed": fixed,
             "rounded": len(rounded),
             "averaging": self.averaging,
         }
@@ -71,7 +88,8 @@ class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
             raise CompressionError("quantize_aware ends with the network that its apply gave.")
         plan: QuantizeAwarePlan = {**network.plan, "ranges": network.ranges()}
         trained = network.trained()
-        return Int8Network(trained, planned_graph(float_graph(trained, plan["image_size"]), plan))
+        graph = float_graph(trained, plan["image_size"], planned_images(plan))
+        return Int8Network(trained, planned_graph(graph, plan))
 
     @staticmethod
     def describe(plan: QuantizeAwarePlan) -> list[str]:

@@ -108,9 +108,7 @@ def _fold_norms(graph: fx.GraphModule) -> None:
             shaped = new(aten.reshape.default, (factor, by_channel))
             plain = new(aten.div.Tensor, (conv, shaped))
             if bias is not None:
-                plain = new(
-                    aten.add.Tensor, (plain, new(aten.reshape.default, (bias, by_channel)))
-                )
+                plain = new(aten.add.Tensor, (plain, new(aten.reshape.default, (bias, by_channel))))
         norm.update_arg(0, plain)
 
 
