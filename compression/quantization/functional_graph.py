@@ -140,8 +140,8 @@ def exchange(
 
 
 def _twin(network: nn.Module) -> nn.Module:
-    """A copy on the CPU that gives the logits only."""
-    twin = copy_network(network).to("cpu").to(memory_format=torch.contiguous_format).eval()
+    """A copy on the CPU in float32 that gives the logits only."""
+    twin = copy_network(network).float().to("cpu").to(memory_format=torch.contiguous_format).eval()
     for module in twin.modules():
         if isinstance(module, _BatchNorm) and module.momentum is None:
             module.momentum = 0.1  # a graph counts no batches, over which it would be an average

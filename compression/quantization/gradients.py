@@ -25,7 +25,7 @@ def trainable_graph(network: nn.Module, images: Tensor) -> fx.GraphModule:
     """
     graph = training_graph(network, images.shape[-2:], images.shape[1])
     set_training(graph, False)
-    twin = copy_network(network).cpu().eval()
+    twin = copy_network(network).float().cpu().eval()
     with torch.no_grad():
         expected, found = main_output(twin(images.clone())), graph(images.float())
     difference = (found - expected).abs().max().item()
