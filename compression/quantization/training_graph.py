@@ -86,10 +86,10 @@ def _fold_norms(graph: fx.GraphModule) -> None:
     """
     for norm in graph.graph.nodes:
         conv = norm.args[0] if norm.target == aten.batch_norm.default else None
-        if conv is None or not _foldable(conv):
+        axis = None if conv is None else weighted_axis(conv)
+        if axis is None or not _foldable(conv, axis):
             continue
         new = graph.graph.call_function
-        axis = weighted_axis(conv)
         windows = {**CONVOLUTIONS, **TRANSPOSED}[conv.target.overloadpacket]
         x, weight, bias, *settings = (*conv.args, None)[: max(3, len(conv.args))]
         _, scale, _, _, variance, _, _, eps, _ = norm.args
@@ -112,10 +112,9 @@ def _fold_norms(graph: fx.GraphModule) -> None:
         norm.update_arg(0, plain)
 
 
-def _foldable(layer: fx.Node) -> bool:
-    """Whether BatchNorm after a layer is folded into it in the end."""
-    axis = weighted_axis(layer)
-    if axis is None or len(layer.users) > 1:
+def _foldable(layer: fx.Node, axis: int) -> bool:
+    """Whether BatchNorm after a layer, whose outputs that axis counts, ends up folded into it."""
+    if len(layer.users) > 1:
         return False
     if layer.target == aten.linear.default:
         return layer.meta["val"].ndim == 2  # of tokens, the second axis counts no outputs
