@@ -7,7 +7,6 @@ the kept ones on both sides: norms, also written by hand as means over channels.
 stays on is left out on both sides, since its draw depends on the size.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from compression.network_copy import copy_network
 from compression.outputs import main_output
 from compression.pruning.folding import folded
 from compression.pruning.prune_plan import PrunePlan
@@ -43,7 +43,7 @@ def masked_difference(
     """
     expected = masked_logits(network, plan, images)
     with torch.no_grad(), _KeptOnly({}, {}):
-        found = main_output(copy.deepcopy(smaller).eval()(images))
+        found = main_output(copy_network(smaller).eval()(images))
     if found.shape != expected.shape or not expected.isfinite().all():
         return float("inf")
     return float((found - expected).abs().max() / expected.abs().max())
@@ -51,12 +51,13 @@ def masked_difference(
 
 def masked_logits(network: nn.Module, plan: PrunePlan, images: Tensor) -> Tensor:
     """The logits, N x classes, of a network with its removed channels set to 0."""
-    twin = folded(copy.deepcopy(network).eval())
+    twin = folded(copy_network(network).eval())
     with torch.no_grad():
         # Positions of means that are 0 even without a mask belong to dead channels, not removed.
         with _KeptOnly({}, {}) as whole:
             twin(images)
         kept = mask(twin, plan)
+        forget_stored(twin)
         with _KeptOnly(kept, whole.zeros):
             return main_output(twin(images))
 
