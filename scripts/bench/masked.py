@@ -20,6 +20,7 @@ from compression.network_copy import copy_network
 from compression.outputs import main_output
 from compression.pruning.folding import folded
 from compression.pruning.prune_plan import PrunePlan
+from compression.pruning.told_sizes import forget_stored
 
 MEANS: dict[Any, Callable[..., Any]] = {
     torch.mean: Tensor.mean,
