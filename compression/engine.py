@@ -164,7 +164,8 @@ def _unchangeable(module: nn.Module) -> str | None:
         return "is compiled; give the one that torch.compile was given, its _orig_mod"
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return f"is {type(module).__name__}; give the one inside, its module"
-    if any(is_lazy(p) for p in (*module._parameters.values(), *module._buffers.values())):
+    tensors = (*module._parameters.values(), *module._buffers.values())
+    if any(tensor is not None and is_lazy(tensor) for tensor in tensors):
         kind = type(module).__name__
         return f"is {kind} without weights yet; pass a batch through the network first"
     return None
