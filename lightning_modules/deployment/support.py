@@ -4,7 +4,6 @@ A network of one's own meets here, in a minute, all that a run would do to it: a
 each compression step as far as structure decides it, each format.
 """
 
-import copy
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,14 +11,10 @@ from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 
-import torch
-from torch.nn.functional import cross_entropy
-
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.images import RAW_PIXELS
 from compression.onnx import Exportability, is_onnx_network, suppress_output, try_export
-from compression.outputs import main_output
 from compression.step import Step
 from compression.steps import STEPS
 from compression.structure import check_structure
@@ -28,6 +23,7 @@ from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.formats import Format, known_formats
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network
+from lightning_modules.training.first_step import untrained_parameters
 
 FEWEST = 1e-9  # of the MACs: a target that no step reaches, so that it says how far it comes
 IMAGES = 4  # random ones, for a pass of training and to compare a file with the network
@@ -90,18 +86,7 @@ def _trained(network: Network) -> str:
     """A forward and a backward pass on random images; names what they do not reach."""
     if is_onnx_network(network):
         raise ConfigError("An int8 network cannot be trained; take the run it was made from.")
-    twin = copy.deepcopy(network).train()
-    images = RAW_PIXELS.random(network.image_size, IMAGES)
-    labels = torch.arange(IMAGES) % network.num_classes
-    with torch.enable_grad():
-        loss = cross_entropy(main_output(twin(images)).float(), labels)
-        loss.backward()
-    if not torch.isfinite(loss):
-        raise ConfigError(f"The loss of random images is {float(loss)}.")
-    trained = [(name, p) for name, p in twin.named_parameters() if p.requires_grad]
-    if not any(p.grad is not None for _, p in trained):
-        raise ConfigError("No parameter gets a gradient from the logits.")
-    idle = [name for name, p in trained if p.grad is None]
+    idle = untrained_parameters(network)
     if not idle:
         return "every parameter gets a gradient"
     more = f" and {len(idle) - NAMED} more" if len(idle) > NAMED else ""

@@ -16,7 +16,7 @@ from datamodules.loading import ImageData
 from lightning_modules.distillation import teacher_runs
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
-from lightning_modules.networks import Network, build_network, load_network
+from lightning_modules.networks import Network, build_network, load_network, to_channels_last
 from lightning_modules.registry import plain
 from lightning_modules.runs import packages_of, run_directory
 
@@ -117,7 +117,7 @@ def freeze(name: str, network: nn.Module, node: DictConfig) -> Teacher:
     network = network.eval().requires_grad_(False)
     channels_last = bool(node.get("channels_last"))
     if channels_last:
-        network.to(memory_format=torch.channels_last)
+        to_channels_last(network)
     precision = str(node.get("precision") or 32)
     if precision in HALVES:
         _halve(cast(Network, network), HALVES[precision])

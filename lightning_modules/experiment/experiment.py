@@ -57,7 +57,13 @@ from lightning_modules.runs import (
     trust_word,
 )
 from lightning_modules.search import objective_values, run_trial
-from lightning_modules.training import check_auxiliary, check_layers, check_loss, device_count
+from lightning_modules.training import (
+    check_auxiliary,
+    check_layers,
+    check_loss,
+    check_trainable,
+    device_count,
+)
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +174,7 @@ def _prepare(
     network = initial_network(cfg, data)
     check_loss(cfg.loss, network)
     check_auxiliary(cfg.auxiliary, network)
+    check_trainable(network, outputs="outputs" in cfg.auxiliary)
     check_layers(cfg, network)
     check_terms(cfg, network.num_classes)
     check_stages(cfg, stages, network)

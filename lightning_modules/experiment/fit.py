@@ -16,7 +16,7 @@ from lightning_modules.distillation import Teacher, make_distiller
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.trainer import make_trainer, report_errors, seed_stream
-from lightning_modules.networks import Network
+from lightning_modules.networks import Network, to_channels_last
 from lightning_modules.registry import plain
 from lightning_modules.runs import kept_splits, make_data
 from lightning_modules.training import (
@@ -153,7 +153,7 @@ def _module(spec: FitSpec, run: RunContext, trainer: pl.Trainer) -> Classifier:
     cfg, data, network, stage = run.cfg, run.data, spec.network, spec.stage
     counts = data.class_counts["train"]
     if spec.channels_last:
-        network.to(memory_format=torch.channels_last)
+        to_channels_last(network)
     settings: dict[str, Any] = {
         "loss": build_loss(cfg.loss, class_counts=counts, network=network),
         "optimizer": lambda module: spec.optimizer_state.restore(

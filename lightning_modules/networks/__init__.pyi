@@ -20,6 +20,7 @@ from .network import IMAGENET_MEAN as IMAGENET_MEAN
 from .network import IMAGENET_STD as IMAGENET_STD
 from .network import Network as Network
 from .network import Pixels as Pixels
+from .network import to_channels_last as to_channels_last
 from .saved import load_network as load_network
 from .saved import load_recipe as load_recipe
 from .saved import save_network as save_network

@@ -30,6 +30,7 @@ class Features:
     Args:
         network: any module.
         paths: names of modules as in `network.named_modules()`; `body.` may be left out.
+        whole: those of them that may give something else than one tensor.
 
     Attributes:
         outputs: by path, as it was given.
@@ -39,8 +40,11 @@ class Features:
             it gives something else than a tensor.
     """
 
-    def __init__(self, network: nn.Module, paths: Iterable[str]) -> None:
-        self.outputs: dict[str, Tensor] = {}
+    def __init__(
+        self, network: nn.Module, paths: Iterable[str], *, whole: Iterable[str] = ()
+    ) -> None:
+        self.outputs: dict[str, Any] = {}
+        self._whole = frozenset(whole)
         self._modules = {path: find_module(network, path) for path in paths}
         self._handles: list[RemovableHandle] = []
 
@@ -62,7 +66,7 @@ class Features:
         self.outputs.clear()
 
     def _keep(self, path: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if not isinstance(output, Tensor):
+        if not isinstance(output, Tensor) and path not in self._whole:
             raise ConfigError(
                 f"The module {path} ({type(module).__name__}) gives a {type(output).__name__}, not "
                 "one tensor; name a module inside it or after it."

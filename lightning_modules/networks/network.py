@@ -81,6 +81,13 @@ class Pixels(nn.Module):
         return (pixels - self.white * self.mean) / (self.white * self.std)
 
 
+def to_channels_last(network: nn.Module) -> None:
+    """Put the tensors of N x C x H x W into channels-last order; others have no such order."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
 class Network(nn.Module):
     """`pixels`, which normalises, then `body`, which classifies.
 

@@ -241,12 +241,21 @@ def _structure(
 
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Make the tensors of `state` those of the network, all of them and no others."""
+    """Make the tensors of `state` those of the network, all of them and no others.
+
+    Layers that share a parameter share it afterwards, too.
+    """
+    names: dict[int, list[str]] = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
     try:
         network.load_state_dict(with_metadata(state, network.state_dict()), assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"The saved weights do not match the network: {reason}") from error
+    for first, *others in names.values():
+        for path, _, name in (other.rpartition(".") for other in others):
+            setattr(network.get_submodule(path), name, network.get_parameter(first))
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -21,6 +21,8 @@ from .ddp_processes import other_ranks as other_ranks
 from .devices import device_count as device_count
 from .devices import device_name as device_name
 from .devices import first_device as first_device
+from .first_step import check_trainable as check_trainable
+from .first_step import untrained_parameters as untrained_parameters
 from .losses.building import build_loss as build_loss
 from .losses.building import check_loss as check_loss
 from .lr_finder import RangeTest as RangeTest

@@ -1,6 +1,5 @@
 """Whether channels-last activations make a network train faster here: measured once, kept."""
 
-import copy
 import hashlib
 import json
 import time
@@ -10,8 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from compression.network_copy import copy_network
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
+from lightning_modules.networks import to_channels_last
 from lightning_modules.training.devices import device_name
 
 WORTHWHILE = 1.1  # a smaller gain is within the noise, and contiguous is the plain choice
@@ -68,7 +69,8 @@ def _measure(
     """Seconds of a contiguous training step over those of a channels-last one (medians)."""
     images, labels = (tensor.to(device) for tensor in batch)
     formats = (torch.contiguous_format, torch.channels_last)
-    copies = [copy.deepcopy(network).to(device).to(memory_format=f).train() for f in formats]
+    copies = [copy_network(network).to(device).train() for _ in formats]
+    to_channels_last(copies[1])
     seconds: list[list[float]] = [[], []]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for repeat in range(6):

@@ -4,3 +4,4 @@ from .heads import AuxiliaryClassifier as AuxiliaryClassifier
 from .heads import Reconstruction as Reconstruction
 from .objectives import AuxiliaryHead as AuxiliaryHead
 from .objectives import AuxiliaryLosses as AuxiliaryLosses
+from .outputs import AuxiliaryOutputs as AuxiliaryOutputs

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, feature_shapes, has_module
 from lightning_modules.registry import build, plain
 from lightning_modules.training.auxiliary.objectives import AuxiliaryHead, AuxiliaryLosses
+from lightning_modules.training.auxiliary.outputs import auxiliary_names
 from lightning_modules.training.losses.building import build_loss
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,9 @@ def build_auxiliary(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for name, path, weight in _places(nodes):
-            if has_module(network, path):
+            if _is_whole(nodes[name]) and not auxiliary_names(network, training=True):
+                log.info(f"  auxiliary.{name} is left out: no auxiliary outputs are left")
+            elif has_module(network, path):
                 head = _head(name, nodes[name], path, network, class_counts)
                 attachments.append(AuxiliaryHead(name, path, weight, head))
             else:
@@ -58,6 +62,17 @@ def check_auxiliary(nodes: DictConfig, network: Network) -> None:
     unread = [1] * network.num_classes  # only whether it can be built is asked
     for name, path, _ in _places(nodes):
         _head(name, nodes[name], path, network, unread)
+        if _is_whole(nodes[name]) and not auxiliary_names(network, training=True):
+            raise ConfigError(
+                f"auxiliary={name}: the network gives its logits alone, no auxiliary outputs "
+                "beside them; leave it out."
+            )
+    unused = [] if any(map(_is_whole, nodes.values())) else auxiliary_names(network)
+    if unused:
+        log.info(
+            f"The network's auxiliary outputs ({', '.join(unused)}) take no part in the loss; "
+            "auxiliary=outputs adds theirs."
+        )
 
 
 def _places(nodes: DictConfig) -> list[tuple[str, str, float]]:
@@ -69,6 +84,14 @@ def _places(nodes: DictConfig) -> list[tuple[str, str, float]]:
     ]
 
 
+def _is_whole(node: DictConfig) -> bool:
+    """Whether a node's head takes all that a module gives, not one tensor."""
+    try:
+        return getattr(resolve_name(node["_target_"]), "whole", False)
+    except (ImportError, AttributeError, ValueError):  # said where it is built
+        return False
+
+
 def _head(
     name: str, node: DictConfig, path: str, network: Network, class_counts: Sequence[int]
 ) -> nn.Module:
@@ -78,7 +101,8 @@ def _head(
     try:
         if settings.get("loss") is not None:
             found["loss"] = build_loss(settings["loss"], class_counts=class_counts)
-        shape = feature_shapes(network, [path], network.image_size)[path]
+        whole = _is_whole(node)
+        shape = () if whole else feature_shapes(network, [path], network.image_size)[path]
         return build(own, shape=shape, **found)
     except ConfigError as error:
         raise ConfigError(f"auxiliary.{name}.at={path}: {error}") from error

@@ -43,7 +43,11 @@ class AuxiliaryLosses(nn.Module):
     def __init__(self, network: nn.Module, attachments: Sequence[AuxiliaryHead] = ()) -> None:
         super().__init__()
         self.heads = nn.ModuleList(attachment.head for attachment in attachments)
-        self.features = Features(network, [attachment.path for attachment in attachments])
+        self.features = Features(
+            network,
+            [attachment.path for attachment in attachments],
+            whole=[a.path for a in attachments if getattr(a.head, "whole", False)],
+        )
         self._attachments = tuple(attachments)
 
     def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
