@@ -94,7 +94,7 @@ class Channels:
             if explained[channel[first : first + size]].any()
         }
         self._unused_axes()
-        self._visits = _visits(trace, channel)
+        self._visits = Visits.of(trace, channel)
         self.signatures = self._signatures()
         self.frozen = {c for c in self.signatures if frozen[c]}
         self.members: dict[tuple[Signature, bool], list[int]] = defaultdict(list)
@@ -114,9 +114,7 @@ class Channels:
             run = len(channels) // self.trace.groups.get(key, 1)
             for position, channel in enumerate(channels.tolist()):
                 places[channel].append((key, position // run))
-        sums = np.zeros(self.trace.variables, dtype=np.uint64)
-        for visit, channels in self._visits:
-            sums[channels] += np.uint64(visit)
+        sums = self._visits.sums(self.trace.variables)
         return {c: Signature(tuple(found), int(sums[c])) for c, found in places.items()}
 
     def _groups(self) -> list[ChannelGroup]:
@@ -136,17 +134,18 @@ class Channels:
         for signature, frozen in self.members:
             if not frozen:
                 sets[together.find(signature)].append(signature)
-        found_groups = []
-        for root, signatures in sets.items():
-            members = [c for s in signatures for c in self.members[s, False]]
-            group = self._group(tuple(signatures), np.array(members))
+        members = [[c for s in own for c in self.members[s, False]] for own in sets.values()]
+        counts = self._visits.common_divisors(members, self.trace.variables)
+        groups = []
+        for root, numbers, divisor in zip(sets, members, counts, strict=True):
+            group = self._group(tuple(sets[root]), divisor)
             if root in fixed:
-                self.why |= dict.fromkeys(members, "dealt out together with channels that stay")
+                self.why |= dict.fromkeys(numbers, "dealt out together with channels that stay")
             elif group.granularity == 1:
-                self.why |= dict.fromkeys(members, "dealt out in numbers without a common divisor")
+                self.why |= dict.fromkeys(numbers, "dealt out in numbers without a common divisor")
             else:
-                found_groups.append(group)
-        return found_groups
+                groups.append(group)
+        return groups
 
     def left_alone(self) -> dict[str, str]:
         """Why layers can lose none of what they make, by name; only where that is news."""
@@ -159,31 +158,70 @@ class Channels:
                 found[layer_name(name)] = reasons[0]
         return found
 
-    def _group(self, signatures: tuple[Signature, ...], members: np.ndarray) -> ChannelGroup:
+    def _group(self, signatures: tuple[Signature, ...], divisor: int) -> ChannelGroup:
         axis_counts: dict[Key, Counter[int]] = defaultdict(Counter)
         for signature in signatures:
             for key, run in signature.places:
                 axis_counts[key][run] += len(self.members[signature, False])
-        granularity = gcd(*(n for counts in axis_counts.values() for n in counts.values()))
-        # Of channels that go different ways, as many from each.
-        for _, channels in self._visits:
-            granularity = gcd(granularity, int(np.isin(channels, members).sum()))
+        counts = (n for per_run in axis_counts.values() for n in per_run.values())
         makers = [key for key in axis_counts if key[1] == 0 and len(self.trace.shapes[key[0]]) > 1]
         maker = max(makers or axis_counts, key=lambda key: axis_counts[key].total())[0]
+        granularity = gcd(divisor, *counts)
         return ChannelGroup(layer_name(maker), dict(axis_counts), granularity, signatures)
+
+
+class Visits(NamedTuple):
+    """Which channels enter which operators: pairs, each once.
+
+    Attributes:
+        operators: the number that stands for the operator, uint64.
+        channels: the number of the channel.
+    """
+
+    operators: np.ndarray
+    channels: np.ndarray
+
+    @classmethod
+    def of(cls, trace: Trace, channel: np.ndarray) -> "Visits":
+        """Those of a trace; `channel` is the number of the channel of every variable."""
+        numbers = np.array([visit for visit, _ in trace.visits], dtype=np.uint64)
+        operators, index = np.unique(numbers, return_inverse=True)
+        lengths = [len(variables) for _, variables in trace.visits]
+        variables = np.concatenate([np.zeros(0, dtype=np.int64), *(v for _, v in trace.visits)])
+        pairs = np.unique(np.repeat(index, lengths) * len(channel) + channel[variables])
+        return cls(operators[pairs // len(channel)], pairs % len(channel))
+
+    def sums(self, size: int) -> np.ndarray:
+        """By channel, the sum of the numbers of its operators; `size` of them, uint64."""
+        found = np.zeros(size, dtype=np.uint64)
+        np.add.at(found, self.channels, self.operators)
+        return found
+
+    def common_divisors(self, members: list[list[int]], size: int) -> list[int]:
+        """By group, what divides the numbers of its channels that enter each operator.
+
+        Of channels that go different ways, so many go from each.
+
+        Args:
+            members: the channels of each group.
+            size: above all channels.
+        """
+        group = np.full(size, -1)
+        for number, own in enumerate(members):
+            group[own] = number
+        found = [0] * len(members)
+        mine = group[self.channels]
+        operators = np.unique(self.operators, return_inverse=True)[1]
+        pairs = operators[mine >= 0] * len(members) + mine[mine >= 0]
+        for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True):
+            number = int(pair) % len(members)
+            found[number] = gcd(found[number], int(count))
+        return found
 
 
 def layer_name(tensor: str) -> str:
     """The layer that a tensor belongs to; the tensor itself where it is the network's own."""
     return tensor.rpartition(".")[0] or tensor
-
-
-def _visits(trace: Trace, channel: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """The operators, and the numbers of the channels that enter each."""
-    entering: dict[int, list[np.ndarray]] = defaultdict(list)
-    for visit, variables in trace.visits:
-        entering[visit].append(channel[variables])
-    return [(visit, np.unique(np.concatenate(found))) for visit, found in entering.items()]
 
 
 def _components(trace: Trace) -> np.ndarray:

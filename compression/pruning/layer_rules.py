@@ -47,8 +47,8 @@ def _convolution(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
         # Of a transposed one, axis 0 has them all.
         produced = _axis_labels(tracer, w, 0)
         trace.tie(produced, incoming.repeat_interleave(len(produced) // len(incoming)), why)
-    elif call["transposed"] or name is None:
-        return tracer.freeze_unknown_op("conv_transpose", [x, w, bias])
+    elif call["transposed"] or name is None or trace.shapes[name] != w.shape:
+        return tracer.freeze_unknown_op("a convolution with groups", [x, w, bias])
     else:
         trace.tie(trace.key(name, IN, len(incoming)), incoming, why)
         trace.groups[name, IN] = trace.groups[name, 0] = groups

@@ -1,5 +1,6 @@
 """How operators that put tensors together, look up in them or fill them pass channels on."""
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -82,7 +83,9 @@ def _cat(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
                 tracer.trace.tie(firsts[0], other)
             label_maps.append(firsts[0].expand(out.shape))
         else:
-            label_maps.append(normalized(torch.cat(parts, dim)))
+            for flat in {*range(out.ndim)} - {dim, *chain(*kinds)}:  # cheap where none varies
+                parts = [part.narrow(flat, 0, min(1, part.shape[flat])) for part in parts]
+            label_maps.append(normalized(torch.cat(parts, dim)).expand(out.shape))
     tracer.set(out, label_maps)
 
 

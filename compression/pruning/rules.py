@@ -102,11 +102,19 @@ def join(
             why = f"its channels meet a tensor of a size of its own in {tracer.at}"
             for label_map in joined.pop(dims):
                 tracer.trace.freeze(label_map, why)
-    weights = [tracer.weight(tensor) for tensor in inputs if tracer.label_maps(tensor)]
-    weight = weights[0] if weights and None not in weights else None  # as standardised ones
+    weight = _joint_weight(tracer, inputs)
     for tensor in tensors_of(out):
         if tensor.shape == first.shape:
             tracer.set(tensor, [*chain(*joined.values())], weight)
+
+
+def _joint_weight(tracer: Tracer, inputs: Sequence[Tensor]) -> str | None:
+    """The weight that all are made of, as one that is standardized; its gain is smaller."""
+    names = [tracer.weight(tensor) for tensor in inputs if tracer.label_maps(tensor)]
+    known = [name for name in names if name is not None]
+    if not known or len(known) < len(names):
+        return None
+    return max(known, key=lambda name: tracer.trace.shapes[name].numel())
 
 
 def _own_sizes(tensor: Tensor, shape: Sequence[int]) -> tuple[int, ...]:

@@ -47,6 +47,7 @@ class Tracer:
         self._root = type(network).__name__
         self._maps: dict[int, list[Tensor]] = {}
         self._weight: dict[int, str] = {}  # of tensors that are made of one parameter only
+        self._parameters: set[int] = set()
         self._alive: list[Tensor] = []  # an id is only unique while its tensor lives
         self._calls: Counter[tuple[str, str]] = Counter()
         # By memory, which views share:
@@ -67,6 +68,7 @@ class Tracer:
                 label_maps.append(labels.expand(tensor.shape))
         self.set(tensor, label_maps)
         self._weight[id(tensor)] = name
+        self._parameters.add(id(tensor))
 
     @property
     def at(self) -> str:
@@ -100,6 +102,8 @@ class Tracer:
         number = self._calls[where, operation]
         self._calls[where, operation] += 1
         for name, argument in _tensors(arguments):
+            if id(argument) in self._parameters:  # all of its channels enter alike
+                continue
             place = _hashed(f"{where} {operation} {number} {name} {constants}")
             visitors = [variables_of(label_map) for label_map in self.label_maps(argument)]
             visitors += [mean.labels for mean in self.means(argument)]

@@ -16,6 +16,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from lightning_modules.config.former_words import current_options, current_words
+from lightning_modules.config.named_twice import check_named_once
 from lightning_modules.config.options import (
     CONFIG_DIR,
     check_options,
@@ -69,6 +70,7 @@ def expand(arguments: list[str]) -> list[str]:
     arguments += current_options(arguments)
     folders = option_folders(arguments)
     check_options(arguments, folders)
+    check_named_once(arguments, folders)
     flags, words = _split_flags(arguments)
     return flags + _expand(words, folders)
 

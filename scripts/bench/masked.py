@@ -28,6 +28,7 @@ MEANS: dict[Any, Callable[..., Any]] = {
     torch.std: Tensor.std,
 }
 DIFFERENCES = (torch.sub, Tensor.sub, Tensor.__sub__, torch.subtract)
+QUOTIENTS = (torch.div, torch.true_divide, Tensor.div, Tensor.__truediv__, Tensor.true_divide)
 DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)
 
 
@@ -144,6 +145,8 @@ class _KeptOnly(TorchFunctionMode):
         if func in MEANS or func in MEANS.values():
             return self._mean(MEANS.get(func, func), *args, **kwargs)
         out = func(*args, **kwargs)
+        if func in QUOTIENTS and isinstance(out, Tensor) and out.is_floating_point():
+            return torch.where(out.isnan(), 0, out)  # 0 / 0: a filter of 0 by its length
         if func in DIFFERENCES:
             for mean, removed in self._means:
                 if args[1] is mean and out.shape == torch.broadcast_shapes(

@@ -95,6 +95,53 @@ class GroupedFunctional(Kin):
         return F.conv2d(x, self.filters, padding=1, groups=4)
 
 
+class GroupsAsAnAxis(Kin):
+    def setup(self):
+        self.filters = nn.Parameter(torch.randn(4, 4, 4, 3, 3))
+
+    def middle(self, x):
+        return F.conv2d(x, self.filters.flatten(0, 1), padding=1, groups=4)
+
+
+class KernelTurned(Kin):
+    """Inputs first, and the window before the channels."""
+
+    def setup(self):
+        self.filters = nn.Parameter(torch.randn(3, 5, 16, 16))
+
+    def middle(self, x):
+        return F.conv2d(x, self.filters.permute(3, 2, 0, 1), padding=(1, 2))
+
+
+class StandardizedByRows(Kin):
+    def setup(self):
+        self.filters = nn.Parameter(torch.randn(16, 16, 3, 3))
+
+    def middle(self, x):
+        rows = self.filters.view(len(self.filters), -1)
+        rows = (rows - rows.mean(1, keepdim=True)) / (rows.std(1, keepdim=True) + 1e-5)
+        return F.conv2d(x, rows.view_as(self.filters), padding=1)
+
+
+class OwnWeightNorm(Kin):
+    def setup(self):
+        self.gain = nn.Parameter(torch.rand(16, 1, 1, 1))
+        self.filters = nn.Parameter(torch.randn(16, 16, 3, 3))
+
+    def middle(self, x):
+        norm = self.filters.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+        return F.conv2d(x, self.gain * self.filters / norm, padding=1)
+
+
+class UnitFilters(Kin):
+    def setup(self):
+        self.filters = nn.Parameter(torch.randn(16, 16))
+
+    def middle(self, x):
+        filters = F.normalize(self.filters, dim=1)
+        return F.linear(x.movedim(1, 3), filters).movedim(3, 1)
+
+
 class Einsum(Kin):
     def setup(self):
         self.table = nn.Parameter(torch.randn(16, 16))

@@ -47,6 +47,7 @@ LEFT = {
 KIN_LEFT = {
     "KernelOfConstants": "its channels enter convolution in KernelOfConstants",
     "Unfolded": "its channels enter im2col in Unfolded",
+    "GroupsAsAnAxis": "its channels enter a convolution with groups in GroupsAsAnAxis",
     "FixedSlice": "dealt out in numbers without a common divisor",
     "FirstChannelGates": "one channel is taken out by slice in FirstChannelGates",
     "SpatialAttention": "its channels are compared in SpatialAttention",
@@ -81,6 +82,9 @@ KIN_WINDOWS = {
     "DepthwiseTransposed": {"up.weight": (4, 4)},
     "SharedBlur": {"blur": (3, 3)},
     "GroupedFunctional": {"filters": (3, 3)},
+    "GroupsAsAnAxis": {"filters": (3, 3)},
+    "StandardizedByRows": {"filters": (3, 3)},
+    "OwnWeightNorm": {"filters": (3, 3)},
     "MaskedKernel": {"filters": (3, 3), "mask": (3, 3)},
     "Unfolded": {"filters": (3, 3)},
     "Einsum": {"per_place": (8, 8)},
