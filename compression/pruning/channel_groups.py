@@ -134,15 +134,15 @@ class Channels:
         for signature, frozen in self.members:
             if not frozen:
                 sets[together.find(signature)].append(signature)
-        members = [[c for s in own for c in self.members[s, False]] for own in sets.values()]
+        members = [[c for s in kinds for c in self.members[s, False]] for kinds in sets.values()]
         counts = self._visits.common_divisors(members, self.trace.variables)
         groups = []
-        for root, numbers, divisor in zip(sets, members, counts, strict=True):
+        for root, own, divisor in zip(sets, members, counts, strict=True):
             group = self._group(tuple(sets[root]), divisor)
             if root in fixed:
-                self.why |= dict.fromkeys(numbers, "dealt out together with channels that stay")
+                self.why |= dict.fromkeys(own, "dealt out together with channels that stay")
             elif group.granularity == 1:
-                self.why |= dict.fromkeys(numbers, "dealt out in numbers without a common divisor")
+                self.why |= dict.fromkeys(own, "dealt out in numbers without a common divisor")
             else:
                 groups.append(group)
         return groups
