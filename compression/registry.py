@@ -204,9 +204,11 @@ def locate(path: str, packages: Iterable[str]) -> Any:
         CompressionError: `path` leads outside `packages`, or nowhere.
     """
     packages = list(packages)
+    package = str(path).partition(".")[0]
     refusal = (
         f"{path!r} is refused: only code of {', '.join(packages)} is run when a network is loaded; "
-        f"name its package in trust=[...] if you know it."
+        f"if you know {package}, add 'trust=[{package}]' to the command, or give "
+        f'trust=["{package}"] in Python.'
     )
     if not isinstance(path, str) or not inside(path, packages):
         raise CompressionError(refusal)

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_modules.config import ScriptParser, run_script
+from lightning_modules.config import OwnKey, ScriptParser, find_own_code, run_script, value_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_text
 from lightning_modules.runs import REPETITION, Summary, find_records, search_folder, summarize
+
+KEYS = {"trust": OwnKey("[PACKAGE,...]", "whose networks and steps a run may name", "[]")}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, prints the tables and writes the page."""
     parser = ScriptParser(
+        keys=KEYS,
         overrides=False,
         description="Groups runs whose configurations differ only in seed and fold, and prints "
         "mean and spread of each group. Of a search, also while it runs: its best trials, "
@@ -39,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     typed = parser.parse(arguments)
     flags, names = typed.flags, typed.names
+    trust = trusted(typed.own["trust"])
+    find_own_code(trust)
     if not names:
         raise ConfigError("No run was named; give run directories, `last`, or a study.")
     if flags.top < 1:
@@ -52,10 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report(others, csv=flags.csv, over=flags.over)
     elif flags.csv is not None:
         raise ConfigError("--csv is for runs; a search has its trials.csv.")
-    print(f"report   {page(names, html=flags.html, over=flags.over)}")
+    print(f"report   {page(names, html=flags.html, over=flags.over, trust=trust)}")
 
 
-def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
+def trusted(text: str) -> list[str]:
+    """The packages of `trust=[a,b]`, or of `trust=a`.
+
+    Raises:
+        ConfigError: these are no names.
+    """
+    value = value_of("trust", text)
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"trust={text} names no packages; give a list, as trust=[my_package].")
+    return names
+
+
+def page(words: list[str], *, html: str | None, over: list[str], trust: list[str]) -> Path:
     """Writes the page on the runs and searches named; returns its path.
 
     Raises:
@@ -65,7 +83,8 @@ def page(words: list[str], *, html: str | None, over: list[str]) -> Path:
     from lightning_modules.search import study_report
 
     inputs = read_input(words, over=over, read_study=study_report)
-    return write_report(inputs, inputs.home / REPORT if html is None else Path(html))
+    path = inputs.home / REPORT if html is None else Path(html)
+    return write_report(inputs, path, trust=trust)
 
 
 def report(names: list[str], *, csv: str | None, over: list[str]) -> Summary:

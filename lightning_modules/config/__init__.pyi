@@ -20,6 +20,7 @@ from .options import CONF as CONF
 from .options import check_options as check_options
 from .options import option_values as option_values
 from .options import options_of as options_of
+from .own_code import find_own_code as find_own_code
 from .script_arguments import NamedRun as NamedRun
 from .script_arguments import OwnKey as OwnKey
 from .script_arguments import ScriptArguments as ScriptArguments

@@ -17,8 +17,7 @@ from lightning_modules.distillation import teacher_runs
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, build_network, load_network, to_channels_last
-from lightning_modules.registry import plain
-from lightning_modules.runs import packages_of, run_directory
+from lightning_modules.runs import run_directory, trusted_packages
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ def teacher_from(
         ConfigError: the weights do not hold the whole teacher, its head included.
     """
     if run is not None:
-        network = load_network(run, trust={*packages_of(plain(node)), *trust})
+        network = load_network(run, trust=trust)
     else:
         model = {**node.model, "weights": node.weights, "pretrained": False}
         network = build_network(model, num_classes=len(class_names), image_size=image_size)
@@ -167,7 +166,7 @@ def gather_teachers(
                 run=run and Path(run),
                 class_names=data.class_names,
                 image_size=data.image_size,
-                trust=cfg.get("trust") or (),
+                trust=trusted_packages(cfg),
             )
         )
     if teachers:

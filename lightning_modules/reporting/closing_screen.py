@@ -60,7 +60,8 @@ def _lines(folder: Path, metrics: dict[str, Any], hints: Sequence[tuple[str, str
         lines.append(f"int8     {worth.removeprefix('int8 ')}")
     if missing := metrics.get("missing"):
         lines += [f"missing  {part}: {reason}" for part, reason in missing.items()]
-        lines.append(f"         once the cause is gone, add it by: python run.py resume={run}")
+        resume = f"python run.py resume={run}{trust_word(folder)}"
+        lines.append(f"         once the cause is gone, add it by: {resume}")
     looks = (f"{word:<8} {command}" for word, command in hints)
     return [*lines, *looks, f"next     {_next(run, metrics)}{trust_word(folder)}"]
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from compression.registry import inside
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import ROOTS, plain
 from lightning_modules.runs.renames import current_config, current_option
@@ -19,6 +20,8 @@ OWN_CODE = {
     "data": ("datamodules.",),
     "augment": ("datamodules.", "albumentations.", "torchvision.transforms."),
 }
+# Where the code that a command names is trusted in saved networks too; nothing of conf/ is foreign.
+NAMING = ("model", "compression", "teacher", "data")
 WEIGHT_SOURCES = (
     "pretrained",
     "weights",
@@ -96,11 +99,11 @@ def saved_config(
     for group, packages in OWN_CODE.items():
         node = OmegaConf.to_container(cfg[group], resolve=False)
         for key, target in targets(node, group):
-            own = str(target).startswith(packages) or str(target).split(".")[0] in trust
+            own = str(target).startswith(packages) or inside(str(target), trust)
             if not own and not {key, key.split(".")[0]} & set(allowed):
                 raise ConfigError(
                     f"{run} wants to run {target}, which is not this package's code; if you trust "
-                    f"it, say so with {key}={target} or trust=[{str(target).split('.')[0]}]."
+                    f"it, say so with {key}={target} or 'trust=[{str(target).split('.')[0]}]'."
                 )
     return cfg
 
@@ -138,9 +141,9 @@ def targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def trusted_packages(cfg: DictConfig) -> set[str]:
-    """The packages that a command names: by `trust`, or by the networks and steps that it runs."""
+    """The packages that a command names: by `trust`, or by what it runs of its own."""
     groups = plain(cfg, resolve=False)
-    named = packages_of({group: groups[group] for group in ("model", "compression")})
+    named = packages_of({group: groups.get(group) for group in NAMING})
     return named | set(groups.get("trust") or ())
 
 
