@@ -206,14 +206,11 @@ def _run_stages(
             networks.append(network)
     except Exception:
         if results:
-            log.warning(f"{results[-1]['name']} is done and kept: {_taking_up(run.folder)}")
+            name, words = results[-1]["name"], f"from_run={run.folder}{trust_word(run.folder)}"
+            log.warning(f"{name} is done and kept: a command with {words} goes on from there")
         raise
     taught = [t for t in teachers if any(stage.epochs and stage.has(t.name) for stage in stages)]
     return Trained(results, networks, taught)
-
-
-def _taking_up(folder: Path) -> str:
-    return "go on from its network with " + shlex.join(["python", "run.py", f"from_run={folder}"])
 
 
 def _train_teacher(data: ImageData, splits: RunSplits, cfg: DictConfig, folder: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_step_of_ones_own_from_the_command_line_to_the_saved_run(own_run, home
     judged = run_command("scripts/evaluate.py", str(own_run), check=False)
     assert judged.returncode == 1 and "Traceback" not in judged.stderr
     assert "own_steps.Unbias' is refused" in judged.stderr.splitlines()[-1]
-    assert "trust=[...]" in judged.stderr
+    assert "'trust=[own_steps]'" in judged.stderr
 
 
 @pytest.mark.slow

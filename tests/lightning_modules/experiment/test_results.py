@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 
 from compression.latency import Latency
+from lightning_modules.config import named_run
+from lightning_modules.config.check import check
 from lightning_modules.config.command_line import expand
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import metrics as metrics_module
@@ -20,7 +22,8 @@ from lightning_modules.experiment import results as module
 from lightning_modules.experiment.ending import NOT_YET
 from lightning_modules.experiment.experiment import run_experiment
 from lightning_modules.networks import load_network
-from lightning_modules.runs import METRICS_FILE, read_metrics
+from lightning_modules.runs import METRICS_FILE, read_metrics, trained_on
+from scripts.evaluate import evaluate_run
 from tests.conftest import ROOT, draw_folder
 from tests.lightning_modules.runs.documented import undocumented
 
@@ -272,3 +275,71 @@ def test_what_the_command_asked_for_is_an_error(words, says, whole):
     cfg = changed(cfg, *words)
     with pytest.raises(SystemExit, match=re.escape(f"error: {says}")):
         experiment._require_accepted(cfg, {**metrics, "missing": missing})
+
+
+@pytest.fixture
+def stopped(trained):
+    """The same run, killed in its second stage."""
+    cfg, run = trained
+    (run / "steps" / "01_svd" / "result.json").unlink()
+    return cfg, run
+
+
+def test_a_stopped_run_is_taken_up_where_its_last_finished_stage_ends(
+    stopped, quick, tmp_path, capsys, homes
+):
+    _, run = stopped
+    stage = run / "steps" / "00_train"
+    own = ["latency.backend=null", "logger=none", "report=false", "trainer.max_epochs=1",
+           "trainer.memory_format=contiguous", "+compression=prune",
+           "compression.prune.fine_tuning.epochs=0"]  # fmt: skip
+    words = expand([f"from_run={run}", *own])
+    said = capsys.readouterr().out
+    assert said == f"{run} was stopped before its end; its stage 00_train is taken up.\n"
+    assert words[-1] == f"from_run='{stage}'"
+    cfg = composed(words)
+    check(cfg)
+    metrics = end(cfg, tmp_path / "next")
+    (step,) = metrics["steps"]
+    trained = json.loads((stage / "result.json").read_text())
+    assert step["name"] == "01_prune" and step["before"]["val/f1"] == trained["after"]["val/f1"]
+    assert [e.step for e in load_network(tmp_path / "next").recipe.entries] == ["prune"]
+    before = trained_on(stage)
+    assert before.run == run and before.is_known
+
+
+def test_a_stopped_run_is_not_mistaken_for_a_finished_one(stopped):
+    _, run = stopped
+    stage = run / "steps" / "00_train"
+    with pytest.raises(ConfigError) as refused:
+        named_run(str(run), [])
+    assert str(refused.value) == (
+        f"{run} is not a finished run: it has no model/network.yaml; the network of its last "
+        f"finished stage is {stage}, which can be given instead."
+    )
+    (found,) = evaluate_run(str(stage), [])
+    trained = json.loads((stage / "result.json").read_text())
+    assert found.metrics["f1"] == pytest.approx(trained["after"]["val/f1"], abs=1e-6)
+    (stage / "result.json").unlink()  # killed in its training
+    with pytest.raises(ConfigError, match="is not a finished run: .*; give the directory that a"):
+        expand([f"from_run={run}", "+compression=prune"])
+
+
+def test_nothing_of_a_trained_run_changes_when_it_is_resumed(trained, quick, monkeypatch):
+    cfg, run = trained
+    monkeypatch.setattr(module, "draw_pictures", boom)
+    end(cfg, run)
+    with pytest.raises(ConfigError, match=r"is trained, and lacks only pictures; leave it out"):
+        expand([f"resume={run}", "trainer.max_epochs=3"])
+    assert expand([f"resume={run}", "trust=[a]"]).count("trust=[a]") == 1
+
+
+def test_what_is_trained_is_named_where_a_later_step_fails(stopped, quick, monkeypatch, caplog):
+    cfg, run = stopped
+    monkeypatch.setattr("lightning_modules.experiment.stage_run.fit", boom)
+    with pytest.raises(RuntimeError, match="boom"):
+        end(cfg, run)
+    assert caplog.messages[-1] == (
+        f"00_train is done and kept: a command with from_run={run} goes on from there"
+    )
+    assert not (run / METRICS_FILE).exists()
