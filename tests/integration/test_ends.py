@@ -10,7 +10,7 @@ from tests.conftest import run_command
 SMALL = [
     "data=image_folder", "data.image_size=16", "data.batch_size=6", "model.units=[1,1,1]",
     "trainer.max_epochs=1", "trainer.memory_format=contiguous", "logger=none", "pictures=false",
-    "report=false", "latency.backend._target_=broken.in_nothing",
+    "report=false", "latency.backend={_target_: broken.in_nothing}",
 ]  # fmt: skip
 BROKEN = """
 def in_nothing(network, **_):
