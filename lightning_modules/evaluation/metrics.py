@@ -144,8 +144,9 @@ def add_latency(
         backend, threads, batch: see `measure_latency`.
         image_size: (H, W) in pixels.
     """
-    how = {"threads": threads, "batch": batch}
-    measured = measure_latency(networks, image_size=image_size, backend=backend, **how)
+    measured = measure_latency(
+        networks, image_size=image_size, backend=backend, threads=threads, batch=batch
+    )
     steps = metrics["steps"]
     if len(measured) > len(steps):  # the run started from another one's network
         steps[0]["before"]["cost/latency_ms"] = measured[0].median_ms
@@ -157,4 +158,10 @@ def add_latency(
         step["after"]["cost/latency_ms"] = latency.median_ms
     last = measured[-1]
     metrics["cost/latency_ms"], metrics["cost/latency_iqr_ms"] = last.median_ms, last.iqr_ms
-    metrics["latency"] = {"backend": last.backend, **how, "device": last.device}
+    metrics["latency"] = {
+        "backend": last.backend,
+        "threads": last.threads,
+        "batch": last.batch,
+        "device": last.device,
+        **({"instead": last.note} if last.note else {}),
+    }

@@ -21,7 +21,6 @@ from lightning_modules.search import objectives_of
 log = logging.getLogger(__name__)
 
 BY_ONNX = ("onnxruntime", "openvino")  # backends that are given an ONNX file
-EXPORTED = (*BY_ONNX, "executorch")  # what is not exported, or by code of one's own, has no other
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,6 @@ class LatencyPlan:
     batch: int
     asked: str | None = None
     instead: str = ""
-
-    @property
-    def has_substitute(self) -> bool:
-        """Whether a network that cannot be exported is timed in eager mode."""
-        return self.asked is None and self.name in EXPORTED and not self.instead
-
-    def in_eager_mode(self, reason: str) -> "LatencyPlan":
-        """The same in PyTorch's eager mode, which takes any network."""
-        reason = reason.rstrip(".")
-        instead = (
-            f"{self.name} latency can't be measured: {reason}; measured in eager mode instead."
-        )
-        return replace(self, backend="eager", instead=instead)
 
 
 def plan_latency(
@@ -87,13 +73,14 @@ def plan_latency(
             f"{asked} needs a latency that {plan.name} cannot measure at batch {batch}: "
             f"{found.reason.rstrip('.')}; latency.backend=eager can."
         )
+    reason = found.reason.rstrip(".")
     if found.batch == "none":
-        plan = plan.in_eager_mode(found.reason)
-    else:
-        reason = found.reason.rstrip(".")
         instead = (
-            f"{plan.name} latency can't be measured at batch {batch}: {reason}; measured at 1."
+            f"{plan.name} latency can't be measured: {reason}; measured in eager mode instead."
         )
+        plan = replace(plan, backend="eager", instead=instead)
+    else:
+        instead = f"{cannot} at batch {batch}: {reason}; measured at 1."
         plan = replace(plan, batch=1, instead=instead)
     log.info(plan.instead)
     return plan

@@ -10,7 +10,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from compression.errors import CompressionError
 from lightning_modules.distillation import Teacher
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import (
@@ -162,27 +161,21 @@ class _Parts:
         )
 
     def time(self, plan: LatencyPlan) -> None:
-        """In eager mode where a later network cannot be exported, though the first one could."""
-        networks = self.trained.networks
-        timed = networks[1:] if self.run.cfg.from_run is None else networks
-        try:
-            self._time(timed, plan)
-        except CompressionError as error:
-            if not plan.has_substitute:
-                raise
-            self._time(timed, plan.in_eager_mode(str(error)))
-
-    def _time(self, networks: Sequence[Network], plan: LatencyPlan) -> None:
+        """As planned, if the networks that the steps made allow it; else said, or missing."""
+        run, networks = self.run, self.trained.networks
         add_latency(
             self.ending.metrics,
-            networks,
+            networks[1:] if run.cfg.from_run is None else networks,
             backend=plan.backend,
-            threads=self.run.cfg.latency.threads,
+            threads=run.cfg.latency.threads,
             batch=plan.batch,
-            image_size=self.run.data.image_size,
+            image_size=run.data.image_size,
         )
+        how = self.ending.metrics["latency"]
+        if plan.asked is not None and "instead" in how:
+            raise ConfigError(how["instead"])
         if plan.instead:
-            self.ending.metrics["latency"]["instead"] = plan.instead
+            how["instead"] = plan.instead
 
     def score(self) -> None:
         """By macro-F1 and costs."""

@@ -21,6 +21,7 @@ from lightning_modules.experiment import ending, experiment
 from lightning_modules.experiment import results as module
 from lightning_modules.experiment.ending import NOT_YET
 from lightning_modules.experiment.experiment import run_experiment
+from lightning_modules.experiment.latency_plan import LatencyPlan
 from lightning_modules.networks import load_network
 from lightning_modules.runs import METRICS_FILE, read_metrics, trained_on
 from scripts.evaluate import evaluate_run
@@ -343,3 +344,25 @@ def test_what_is_trained_is_named_where_a_later_step_fails(stopped, quick, monke
         f"00_train is done and kept: a command with from_run={run} goes on from there"
     )
     assert not (run / METRICS_FILE).exists()
+
+
+@pytest.mark.parametrize("asked", [None, "objective=cost/latency_ms"])
+def test_a_latency_measured_otherwise_is_said_or_missing_where_it_was_asked_for(
+    asked, trained, quick, monkeypatch, capsys
+):
+    cfg, run = trained
+    figure = Latency(
+        median_ms=2.0, iqr_ms=0.1, device="cpu", threads=1, batch=1, backend="eager",
+        note="Measured in eager PyTorch, not in onnxruntime. It draws numbers.",
+    )  # fmt: skip
+    monkeypatch.setattr(metrics_module, "measure_latency", lambda n, **_: [figure] * len(n))
+    plan = LatencyPlan("onnxruntime", "onnxruntime", 1, asked)
+    monkeypatch.setattr(experiment, "_latency_plan", lambda *_, **__: plan)
+    metrics = end(cfg, run)
+    said = capsys.readouterr().out
+    if asked is None:
+        assert metrics["latency"]["instead"] == figure.note and "missing" not in metrics
+        assert f"         {figure.note}" in said.splitlines()
+    else:
+        assert metrics["missing"] == {"latency": figure.note}
+        assert "cost/latency_ms" not in metrics and "latency" not in metrics
