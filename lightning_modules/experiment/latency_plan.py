@@ -73,11 +73,9 @@ def plan_latency(
             f"{asked} needs a latency that {plan.name} cannot measure at batch {batch}: "
             f"{found.reason.rstrip('.')}; latency.backend=eager can."
         )
-    reason = found.reason.rstrip(".")
+    cannot, reason = f"{plan.name} latency can't be measured", found.reason.rstrip(".")
     if found.batch == "none":
-        instead = (
-            f"{plan.name} latency can't be measured: {reason}; measured in eager mode instead."
-        )
+        instead = f"{cannot}: {reason}; measured in eager mode instead."
         plan = replace(plan, backend="eager", instead=instead)
     else:
         instead = f"{cannot} at batch {batch}: {reason}; measured at 1."

@@ -193,7 +193,9 @@ def test_auxiliary_losses(compose_config, option):
     from lightning_modules.networks import build_network
     from lightning_modules.training.auxiliary.building import build_auxiliary
 
-    at = [] if option in ("none", "outputs") else [f"auxiliary.{option}.at={{features.stage1: 0.5}}"]
+    at = (
+        [] if option in ("none", "outputs") else [f"auxiliary.{option}.at={{features.stage1: 0.5}}"]
+    )
     cfg = compose_config(f"auxiliary={option}", "model.units=[1,1,1]", *at)
     network = build_network(cfg.model, num_classes=3, image_size=32)
     auxiliary = build_auxiliary(cfg.auxiliary, network, class_counts=[9, 3, 1], seed=0)
