@@ -4,7 +4,8 @@
   equal outputs.
 - `not applicable 0.958`: by arithmetic on the layers' shapes, with the least ranks (1, but the
   three colours of an image stay), the step cannot get below that; it refused, and said so.
-- `equal 3e-07`: largest difference of two logits, relative to the largest logit.
+- `equal 3e-07`: largest difference of two logits, relative to the largest logit; `at 0.9 of the
+  MACs` where the network was pruned to that, as `prune` could not get to its share.
 - `yes`: done and compared.
 - `before training: ...`: refused for the reason that follows, by what is asked before a training;
   `after training: ...`: refused only when it was done.
@@ -39,6 +40,7 @@ from scripts.bench.zoo_networks import CLASSES, zoo_network
 from scripts.bench.zoo_steps import SHARE, least_share, steps_of
 
 SLACK = 1.021  # the tolerance of a target, and channels in multiples of 8
+MOST = 0.9  # of the MACs, which all can be pruned to
 EQUAL = 1e-4  # of the largest logit
 NOT_INSTALLED = "not installed"
 
@@ -92,12 +94,20 @@ def prune(case: Case) -> str:
 
 
 def masked(case: Case) -> str:
-    """The pruned network against the original with the removed channels set to 0."""
-    if isinstance(case.pruned, CompressionError):
-        return "not asked: nothing was pruned"
-    plan = case.pruned.recipe.entries[-1].plan
-    found = masked_difference(case.network, case.pruned, plan, case.images(2))
-    return f"{'equal' if found <= EQUAL else 'differs'} {found:.0e}"
+    """The pruned network against the original with the removed channels set to 0.
+
+    Where `SHARE` of the MACs is out of reach, a little is taken out for the comparison.
+    """
+    smaller, told = case.pruned, ""
+    if isinstance(smaller, CompressionError):
+        try:
+            smaller = case.compressed(Prune(target={"macs": MOST}))
+        except CompressionError as error:
+            return f"not asked: {error}"
+        told = f" at {MOST} of the MACs"
+    plan = smaller.recipe.entries[-1].plan
+    found = masked_difference(case.network, smaller, plan, case.images(2))
+    return f"{'equal' if found <= EQUAL else 'differs'} {found:.0e}{told}"
 
 
 def factorized(case: Case, kind: str) -> str:
