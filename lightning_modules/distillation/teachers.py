@@ -89,7 +89,7 @@ def teacher_from(
         ConfigError: the weights do not hold the whole teacher, its head included.
     """
     if run is not None:
-        network = load_network(run, trust=trust)
+        network = load_network(run, trust=trust, any_size=node.get("image_size") is not None)
     else:
         model = {**node.model, "weights": node.weights, "pretrained": False}
         network = build_network(model, num_classes=len(class_names), image_size=image_size)
