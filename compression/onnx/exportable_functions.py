@@ -1,21 +1,21 @@
-"""Functions of PyTorch that exporters cannot write, spelled out in operations that they can."""
+"""Functions of PyTorch that exporters or runtimes lack, spelled out in operations they have."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import dropout, scaled_dot_product_attention
+from torch.nn.functional import dropout, pad, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 
 class ExportableFunctions(TorchFunctionMode):
-    """While a network is traced: attention over other than four axes, and distances, spelled out.
+    """While a network is traced: attention over other than four axes, distances, circular padding.
 
     ONNX's attention takes N x heads x length x width only, without shared keys; networks that look
     through windows (Hiera, NesT, Twins, MaxViT) have a fifth axis. `torch.cdist` chooses how to
-    calculate by the number of its rows, which would fix the batch.
+    calculate by the number of its rows, which would fix the batch. OpenVINO cannot pad circularly.
     """
 
     def __torch_function__(
@@ -31,6 +31,8 @@ class ExportableFunctions(TorchFunctionMode):
             return attention(*args, **kwargs)
         if func is torch.cdist:
             return distances(*args, **kwargs)
+        if func is pad and "circular" in (*args[2:3], kwargs.get("mode")):
+            return wrapped(args[0] if args else kwargs["input"], (*args[1:2], kwargs.get("pad"))[0])
         return func(*args, **kwargs)
 
 
@@ -68,6 +70,18 @@ def distances(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None =
     if math.isinf(p):
         return apart.amax(-1)
     return (apart != 0).sum(-1) if p == 0 else apart.pow(p).sum(-1).pow(1 / p)
+
+
+def wrapped(images: Tensor, widths: Sequence[int]) -> Tensor:
+    """`torch.nn.functional.pad(mode="circular")`: (before, after) of the last axis, and so on."""
+    for number, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True)):
+        axis = images.ndim - 1 - number
+        length = images.shape[axis]
+        parts = [images.narrow(axis, length - before, before)] if before > 0 else []
+        parts.append(images)
+        parts += [images.narrow(axis, 0, after)] if after > 0 else []
+        images = torch.cat(parts, axis)
+    return images
 
 
 def _needs_spelling(

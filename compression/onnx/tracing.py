@@ -114,7 +114,7 @@ def _program(network: nn.Module, images: Tensor, shapes: object) -> ExportedProg
         try:
             with (
                 ExportableFunctions(),
-                _config.patch(backed_size_oblivious=oblivious),
+                _config.patch(backed_size_oblivious=oblivious),  # type: ignore[attr-defined]
                 _spelled_out_attention(),
             ):
                 return torch.export.export(network, (images,), dynamic_shapes=shapes, strict=strict)

@@ -116,5 +116,7 @@ def _reason(error: Exception) -> str:
     """The operations that OpenVINO lacks, or what it says, in a line."""
     if lacking := re.search(r"No conversion rule found for operations: (.+)", str(error)):
         return f"OpenVINO has no operation for {lacking[1].strip()}."
+    if failed := re.search(r"Conversion is failed for: (.+)", str(error)):
+        return f"OpenVINO cannot take the operations {failed[1].strip()}."
     lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[-1][:300]

@@ -32,6 +32,7 @@ def write(network: Network, path: Path, metadata: ModelMetadata) -> None:
     except TracingError as error:
         raise ConfigError(f"This network cannot be exported by torch.export: {error}.") from error
     metadata, program = with_max_batch(metadata, tell_batch(traced)), traced.program
+    program._guards_code = []  # Python, which no reader of ours would run
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
     torch.export.save(program, path, extra_files={PT2_METADATA: json.dumps(metadata.to_entries())})

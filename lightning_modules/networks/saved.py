@@ -143,9 +143,9 @@ def set_image_size(network: Network, image_size: int | Sequence[int]) -> Network
     Raises:
         ConfigError, CompressionError: it takes no other size.
     """
-    size = height_width(image_size)
+    size, graph = height_width(image_size), cast(nn.Module, network)
     if size != tuple(network.image_size):
-        if is_onnx_network(network):
+        if is_onnx_network(graph):
             raise ConfigError(
                 f"An int8 network takes images of {' x '.join(map(str, network.image_size))} "
                 f"pixels only, not {' x '.join(map(str, size))}: leave data.image_size out, or "

@@ -55,6 +55,14 @@ class OtherDistances(nn.Module):
         return torch.stack(found).sum(0).flatten(1)
 
 
+class WrapsAround(nn.Module):
+    """Kin: circular padding, unlike on each side."""
+
+    def forward(self, x):
+        rows = F.pad(x.mean(3), (3, 0), mode="circular")
+        return F.pad(x, pad=(1, 2, 0, 4), mode="circular").std((2, 3)) + rows.std(2)
+
+
 class CountsPixels(nn.Module):
     """Kin: shapes by values, which a graph can hold."""
 
@@ -81,6 +89,7 @@ KIN = {
     FixedReshape: ("free", ""),
     ThreeDimensionalAttention: ("free", ""),
     OtherDistances: ("free", ""),
+    WrapsAround: ("free", ""),
     CountsPixels: ("free", ""),
     TakesRows: ("none", "data-dependent"),
     Rounds: ("none", "draws random numbers in eval mode by aten.randn_like (test_tracing.py:"),

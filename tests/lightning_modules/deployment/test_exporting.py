@@ -19,6 +19,7 @@ from lightning_modules.deployment.formats import Format, format_named, format_of
 from lightning_modules.deployment.inference_model import InferenceModel, eager_model, metadata_of
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from tests.conftest import needs_extra
+from tests.fixtures.cases.networks import NETWORKS
 from tests.lightning_modules.deployment.conftest import CLASSES, Airy, tiny
 
 
@@ -95,6 +96,22 @@ def test_a_network_that_fixes_its_batch_is_shipped_so(name, images, tmp_path, ca
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).softmax(1).numpy()
     np.testing.assert_allclose(model(images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("format_name", "name"),
+    [
+        *(("torch_export", name) for name in ("ChunkSplitUnbind", "InPlaceSlice", "Attention")),
+        pytest.param("openvino", "CircularPadding", marks=needs_extra("openvino")),
+    ],
+)
+def test_odd_networks_are_written_and_read_again(format_name, name, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 3, 64, 64), dtype=np.uint8)
+    network = tiny(NETWORKS[name](), size=(64, 64), classes=tuple("abcdef"))
+    form = format_named(format_name)
+    path = tmp_path / f"a{form.suffix}"
+    report = export(network, form, path, resize_mode="pad", images=noise, image_source="noise")
+    assert report["max_batch"] is None and report["top1_agreement"] == 1
 
 
 @pytest.mark.parametrize(

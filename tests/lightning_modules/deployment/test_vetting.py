@@ -65,6 +65,8 @@ def pickled_sample(members):
 
 
 ATTACKS = {
+    "a power that takes for ever": (shape("Pow(Integer(9), Integer(9))"), "the shape"),
+    "a call in a product": (shape("Mul(Integer(1), open('x'))"), "the shape"),
     "a guard": (in_json(GRAPH, lambda c: c.update(guards_code=["print(1)"])), "guards in Python"),
     "a pickled weight": (in_json(WEIGHTS, pickled_weight), "the pickled object"),
     "a pickled sample": (pickled_sample, "cannot be read as an exported network"),
