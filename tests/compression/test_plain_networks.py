@@ -8,7 +8,16 @@ import torch
 from torch import nn
 from torch.nn.utils import prune, weight_norm
 
-from compression import Prune, PruneLayers, PruneWeights, Quantize, Recipe, Tucker, compress
+from compression import (
+    Prune,
+    PruneLayers,
+    PruneWeights,
+    Quantize,
+    QuantizeAware,
+    Recipe,
+    Tucker,
+    compress,
+)
 from compression.cost.macs import count_macs
 from compression.engine import check_network
 from compression.errors import CompressionError
@@ -225,14 +234,27 @@ def test_a_latency_is_measured_on_images_of_the_samples_kind(monkeypatch):
     assert all(0 <= kind.low < 0.1 and 0.9 < kind.high <= 1 for kind in seen)
 
 
-def test_grey_networks_of_half_precision_in_eight_bits():
+@pytest.mark.parametrize("kind", [Quantize, QuantizeAware])
+def test_grey_networks_of_half_precision_in_eight_bits(kind):
     """Calibrated on their own images, in the float32 that onnxruntime quantises."""
-    network, data = plain(1), batches(1)
+    network, data, untrained = plain(1), batches(1), []
+    halved_network = plain(1).half()
+    halved_network[0].requires_grad_(False)
+    halved_network[6].bias.requires_grad_(False)
     images = torch.cat([part for part, _ in data])
     halved = [(part.half(), labels) for part, labels in data]
+
+    def fine_tune(tuned, *_):
+        untrained.extend(name for name, p in tuned.named_parameters() if not p.requires_grad)
+
     int8, recipe = compress(
-        plain(1).half(), [Quantize(images=24)], sample=halved[0][0], batches=halved
+        halved_network,
+        [kind(images=24)],
+        sample=halved[0][0],
+        batches=halved,
+        fine_tune=fine_tune if kind is QuantizeAware else None,
     )
+    assert untrained == (["0.weight", "0.bias", "6.bias"] if kind is QuantizeAware else [])
     plan = Recipe.from_json(recipe.to_json()).entries[0].plan
     assert plan["input"] == {"channels": 1, "dtype": "float32"} and json.dumps(plan)
     assert input_dtype(onnx_session(int8.onnx_content)) == "float32"
