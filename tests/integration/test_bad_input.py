@@ -123,6 +123,15 @@ SLOW = pytest.mark.slow  # each of them builds a network
             "are body.features",
             marks=SLOW,
         ),
+        (
+            ["+compression=[tucker,svd]", "compression.svd.ratio=1"],
+            "compression.svd, after tucker: svd by ratio 1 changes no layer of this network",
+        ),
+        pytest.param(
+            ["+compression=prune", "compression.prune.target.params=0.001"],
+            "compression.prune: target.params=0.001 cannot be reached",
+            marks=SLOW,
+        ),
         pytest.param(
             ["score.split=test"],
             "score.split=test needs data with a labelled test split",
