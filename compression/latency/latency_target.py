@@ -7,7 +7,7 @@ them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -25,6 +25,8 @@ from compression.target import (
     UnreachableTargetError,
     round_ratio,
 )
+
+T = TypeVar("T")
 
 TOLERANCE = 0.1  # a latency this near to the goal, relative to the goal, meets it
 NEAR = 0.05  # the search goes on until it is this near, for a measurement is noisy
@@ -114,10 +116,7 @@ def _smallest_plan(
     valued = context.with_values() if context.with_values is not None else network
     relative = _relative_latency(valued, context, round)
     macs = {"macs": count_macs(network, context.image_size)}
-    try:
-        plan = plan_at(RoundTarget(Target("macs", 0.0), macs))
-    except UnreachableTargetError as error:
-        plan = plan_at(RoundTarget(Target("macs", error.minimum), macs))
+    plan, _ = _at_least(0.0, lambda ratio: plan_at(RoundTarget(Target("macs", ratio), macs)))
     start = relative.ratio(valued)
     fastest = min(start, relative.ratio(random_weight_copy(valued, restructure, plan)))
     # Measured once, it is refused only where a better measurement would not help.
@@ -151,16 +150,11 @@ def search(
     known: dict[Structure, float] = {}
 
     def at(ratio: float) -> Point:
-        lowest = False
-        try:
-            plan, network = candidate_at(ratio)
-        except UnreachableTargetError as error:
-            ratio, lowest = error.minimum, True
-            plan, network = candidate_at(ratio)
+        (plan, network), found = _at_least(ratio, candidate_at)
         structure = structure_of(network)
         if structure not in known:
             known[structure] = latency_of(network)
-        return Point(ratio, known[structure], plan, lowest)
+        return Point(found, known[structure], plan, lowest=found > ratio)
 
     if start <= goal * (1 + NEAR):  # an earlier round went further than it had to
         return Point(1.0, start, candidate_at(1.0)[0])
@@ -177,6 +171,32 @@ def search(
     if all(_slow(point, goal) for point in found) and not any(point.lowest for point in found):
         found.append(at(0.0))
     return _best(found, goal, start)
+
+
+def _at_least(ratio: float, plan_at: Callable[[float], T]) -> tuple[T, float]:
+    """What a step plans at a ratio of the MACs, or at the lowest one above it that it can reach.
+
+    The lowest one that a step names may be refused itself, as a network need not work in its
+    smallest sizes; then it lies between that and the first one that is not.
+    """
+    refused, allowed = [], ratio
+    while True:
+        try:
+            found = plan_at(allowed)
+            break
+        except UnreachableTargetError as error:
+            if error.minimum <= allowed or len(refused) > GUESSES:
+                raise
+            refused.append(allowed)
+            allowed = error.minimum
+    low = refused[-1] if len(refused) > 1 else allowed
+    while allowed - low > NEAR * allowed:
+        middle = (low + allowed) / 2
+        try:
+            found, allowed = plan_at(middle), middle
+        except UnreachableTargetError:
+            low = middle
+    return found, allowed
 
 
 @torch.no_grad()
