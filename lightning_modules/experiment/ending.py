@@ -67,7 +67,7 @@ class Ending:
             self._write()
         except Exception as error:  # a bug, a library's, the disk's: the training is not lost
             self.metrics = before
-            self.missing[name] = self._note(name, error)
+            self.missing[name] = note_failure(self.folder, name, error)
             with suppress(OSError):
                 self._write()
             return None
@@ -84,15 +84,19 @@ class Ending:
     def _write(self) -> None:
         write_metrics(self.folder, self.record)
 
-    def _note(self, name: str, error: Exception) -> str:
-        """The reason in a sentence; the traceback of what is no user's mistake goes to the log."""
-        reason = reason_of(error)
-        details = ""
-        if not isinstance(error, USER_ERRORS):
-            details = "".join(traceback.format_exception(error))
-        with suppress(OSError), (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(f"{name} is missing: {reason}\n{details}")
-        return reason
+
+def note_failure(folder: Path, part: str, error: Exception) -> str:
+    """Why a part of a run is missing, in a sentence, also in the run's log.
+
+    There it has the traceback of what is no user's mistake.
+    """
+    reason = reason_of(error)
+    details = ""
+    if not isinstance(error, USER_ERRORS):
+        details = "".join(traceback.format_exception(error))
+    with suppress(OSError), (folder / LOG).open("a", encoding="utf-8") as file:
+        file.write(f"{part} is missing: {reason}\n{details}")
+    return reason
 
 
 def reason_of(error: Exception) -> str:

@@ -28,6 +28,7 @@ from lightning_modules.distillation import (
 )
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.evaluation import check_split
+from lightning_modules.experiment.ending import note_failure
 from lightning_modules.experiment.latency_plan import (
     LatencyPlan,
     latency_askers,
@@ -42,6 +43,7 @@ from lightning_modules.experiment.stages import Stage, initial_network, stages_o
 from lightning_modules.experiment.structure import check_stages
 from lightning_modules.networks import Network
 from lightning_modules.reporting import (
+    RunLoggers,
     check_classes,
     run_loggers,
     run_title,
@@ -156,8 +158,23 @@ def run_experiment(
             uploads=uploads,
             facts={} if search is None else pruned,
         )
-    show_closing_screen(folder, metrics, trained.network.recipe.summary(), logged.hints)
+    _show(folder, metrics, trained.network, logged)
     return metrics
+
+
+def _show(folder: Path, metrics: dict[str, Any], network: Network, logged: RunLoggers) -> None:
+    """The closing screen; where it fails, at least where the results are and what is missing."""
+    try:
+        show_closing_screen(folder, metrics, network.recipe.summary(), logged.hints)
+    except BrokenPipeError:  # who reads it has gone
+        raise
+    except Exception as error:  # a bug in a table must not make a whole run a failed one
+        log.warning(
+            f"The closing screen cannot be shown: {note_failure(folder, 'closing screen', error)}"
+        )
+        log.warning(f"results  {folder}")
+        for part, reason in metrics.get("missing", {}).items():
+            log.warning(f"missing  {part}: {reason}")
 
 
 def _prepare(

@@ -366,3 +366,17 @@ def test_a_latency_measured_otherwise_is_said_or_missing_where_it_was_asked_for(
     else:
         assert metrics["missing"] == {"latency": figure.note}
         assert "cost/latency_ms" not in metrics and "latency" not in metrics
+
+
+def test_a_screen_that_fails_still_says_where_the_results_are(trained, quick, monkeypatch, caplog):
+    cfg, run = trained
+    monkeypatch.setattr(module, "draw_pictures", boom)
+    monkeypatch.setattr(experiment, "show_closing_screen", boom)
+    metrics = end(cfg, run)
+    why = "RuntimeError: boom (traceback in run.log)."
+    assert caplog.messages[-3:] == [
+        f"The closing screen cannot be shown: {why}",
+        f"results  {run}",
+        f"missing  pictures: {why}",
+    ]
+    assert read_metrics(run) == json.loads(json.dumps(metrics))
