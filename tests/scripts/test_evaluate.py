@@ -47,6 +47,11 @@ def test_the_runs_own_splits(saved, capsys):
         evaluate.main([str(saved), "split=1"])
 
 
+def test_images_of_another_size(saved, capsys):
+    evaluate.main([str(saved), "data.image_size=24"])
+    assert rows_of(capsys.readouterr().out)[str(saved), "val"][0] == "18"
+
+
 def test_other_data_is_measured_whole_on_the_classes_it_has(saved, other, monkeypatch):
     # A network that says green, blue, red, red, red, ... in turn.
     said = torch.tensor([1, 0, 2, 2, 2, 1, 0, 2, 2, 2] * 10)
