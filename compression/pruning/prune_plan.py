@@ -1,7 +1,9 @@
 """What a round of channel pruning decided, and how that is told."""
 
-from collections import Counter
 from typing import Any, NotRequired, TypedDict
+
+NAMED = 4  # of the layers with one reason
+CHOSEN = ("excluded", "ignored")  # by the command, today and formerly
 
 
 class KeptIndices(TypedDict):
@@ -47,12 +49,12 @@ class PrunePlan(KeptIndices, _Skipped):
 
 
 def describe_plan(plan: PrunePlan) -> list[str]:
-    """How many channels are left in all, then what was left alone and why."""
+    """How many channels are left in all, then which layers were left alone and why."""
     kept, before = (sum(layer[i] for layer in plan["layers"]) for i in (1, 2))
     cut = [layer for layer in plan["layers"] if layer[1] < layer[2]]
     layers = "layer" if len(cut) == 1 else "layers"
     line = f"kept {kept} of {before} channels, {len(cut)} {layers} cut ({plan['why']})"
-    return [line, *(f"{count} left alone: {reason}" for reason, count in _reasons(plan))]
+    return [line, *_reasons(plan)]
 
 
 def describe_plan_layers(plan: PrunePlan) -> dict[str, str]:
@@ -64,12 +66,20 @@ def describe_plan_layers(plan: PrunePlan) -> dict[str, str]:
     return {**{name: f"left alone: {why}" for name, why in plan["left"].items()}, **done}
 
 
-def _reasons(plan: PrunePlan) -> list[tuple[str, int]]:
-    """Why layers were left alone, with their number; operations that nobody has explained."""
-    left = Counter(plan["left"].values())
-    unknown = {
-        f"its channels enter {op} in {at or 'it'}": 1
+def _reasons(plan: PrunePlan) -> list[str]:
+    """Why layers were left alone, with their number and names; who excluded them knows those."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in plan["left"].items():
+        by_reason.setdefault(reason, []).append(name)
+    lines = []
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        named = "" if reason in CHOSEN else f" ({', '.join(names[:NAMED])}{more})"
+        lines.append(f"{len(names)} left alone: {reason}{named}")
+    # What old plans say of operations alone.
+    lines += [
+        f"1 left alone: its channels enter {op} in {at or 'it'}"
         for op, at in plan["unknown"].items()
-        if not any(reason.startswith(f"its channels enter {op} in ") for reason in left)
-    }
-    return [*{**left, **unknown}.items()]
+        if not any(reason.startswith(f"its channels enter {op} in ") for reason in by_reason)
+    ]
+    return lines

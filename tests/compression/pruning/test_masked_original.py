@@ -103,7 +103,11 @@ def pruned(make, size: int, importance: str, seed: int) -> tuple[nn.Module, dict
     plan = recipe.entries[-1].plan
     assert masked_difference(network, smaller, plan, images) < 1e-4
     assert all("left alone" in line for line in recipe.summary()[1:])
-    assert len(recipe.summary()) == 1 + len({*plan["left"].values()})
+    told = recipe.summary()
+    assert len(told) == 1 + len({*plan["left"].values()})
+    assert all(
+        any(name in line and why in line for line in told) for name, why in plan["left"].items()
+    )
     return smaller, plan
 
 

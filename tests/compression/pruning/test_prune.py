@@ -206,7 +206,7 @@ def test_unknown_operations_hold_their_channels():
     network[5] = Sorted()
     smaller, recipe = compress(network, [Prune(ratio=0.5)], sample=torch.rand(1, 3, 12, 12))
     assert smaller[3].out_channels == 64 and smaller[0].out_channels == 16
-    assert "prune: 1 left alone: its channels enter sort in 5" in recipe.summary()
+    assert "prune: 1 left alone: its channels enter sort in 5 (3)" in recipe.summary()
     network[2] = Sorted()
     with pytest.raises(CompressionError, match=r"no channels out .*operation sort in 2.* nothing"):
         compress(network, [Prune(ratio=0.5)], sample=torch.rand(1, 3, 12, 12))
