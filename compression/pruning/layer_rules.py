@@ -9,7 +9,7 @@ from torch import Tensor
 from compression.pruning.labels import varying
 from compression.pruning.rules import first_of, join, rule
 from compression.pruning.trace import IN, variables_of
-from compression.pruning.tracer import Tracer
+from compression.pruning.tracer import Tracer, sum_of
 
 BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm",
                "_native_batch_norm_legit_no_training", "_batch_norm_no_update")  # fmt: skip
@@ -56,6 +56,7 @@ def _convolution(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     trace.explain([produced, incoming, _axis_labels(tracer, w, inner)])
     if name is not None:
         trace.produced.setdefault(name, variables_of(produced))
+    tracer.set_means(out, [sum_of(incoming)])
     shape = (1, -1) + (1,) * (out.ndim - 2)
     if bias is not None:
         trace.tie(_axis_labels(tracer, bias, 0), produced)
@@ -156,6 +157,7 @@ def _product(tracer: Tracer, a: Tensor, b: Tensor, out: Tensor) -> None:
         why = f"its channels are summed in {tracer.at} where none of them is 0"
         tracer.trace.freeze(summed_a, why)
     tracer.trace.explain([*tracer.label_maps(a), *tracer.label_maps(b)])
+    tracer.set_means(out, [sum_of(found) for found in (summed_a, summed_b) if found is not None])
     if a.ndim == 3:
         _tell_heads_apart(tracer, a, b)
     for tensor, own in ((a, kept), (b, kept_b)):
@@ -185,7 +187,8 @@ def _sorted_out(tracer: Tracer, tensor: Tensor, k: int) -> tuple[list[Tensor], T
         if k not in varying(label_map):
             kept.append(label_map)
         elif free in varying(label_map) or summed is not None:
-            tracer.trace.freeze(label_map)
+            why = f"its channels are multiplied with each other in {tracer.at}"
+            tracer.trace.freeze(label_map, why)
         else:
             summed = label_map
     return kept, summed

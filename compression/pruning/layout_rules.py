@@ -57,7 +57,7 @@ def _pad(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     label_maps = []
     for label_map in tracer.label_maps(source):
         if varying(label_map) & padded:  # channels of nothing but zeros come in
-            label_maps.append(torch.constant_pad_nd(label_map, pad, 0))
+            label_maps.append(normalized(torch.constant_pad_nd(label_map, pad, 0)))
         else:
             for dim in padded:
                 label_map = label_map.narrow(dim, 0, 1)

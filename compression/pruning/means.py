@@ -44,12 +44,11 @@ def pass_means(
     going = []
     for tensor in inputs:
         for mean in tracer.means(tensor):
+            if plain or mean.exact:
+                going += [mean] if plain or name in ARITHMETIC else []
+                continue
             back = _is_back(tracer, mean, [t for t in inputs if t is not tensor])
-            if plain:
-                going.append(mean)
-            elif mean.exact:
-                going += [mean] if name in ARITHMETIC and not back else []
-            elif name in ARITHMETIC and not back:
+            if name in ARITHMETIC and not back:
                 going.append(mean._replace(inverse=mean.inverse != _inverts(name, tensor, call)))
             elif not (back and _normalizes(name, mean, tensor, call)):
                 tracer.trace.freeze(torch.from_numpy(mean.labels), mean.why)

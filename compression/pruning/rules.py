@@ -25,7 +25,7 @@ RULES: dict[str, Rule] = {}
 ELEMENTWISE = {
     "hardswish", "native_dropout", "_prelu_kernel", "copy", "_to_copy", "clone", "alias", "detach",
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "bernoulli",
-    "softplus", "log_sigmoid_forward", "lift_fresh", "rsub", "fill",
+    "softplus", "log_sigmoid_forward", "lift_fresh", "rsub", "fill", "zero",
 }  # fmt: skip
 MOVES = {
     "_unsafe_view",

@@ -28,6 +28,11 @@ class Mean(NamedTuple):
     exact: bool = False
 
 
+def sum_of(labels: Tensor) -> Mean:
+    """A sum over channels, exact without those that are 0; what it is scaled by may not be."""
+    return Mean(variables_of(labels), "", exact=True)
+
+
 class Tracer:
     """Which labels each tensor of a forward pass has; `rules` passes them on, call by call.
 
