@@ -56,7 +56,6 @@ def _convolution(tracer: Tracer, call: dict[str, Any], out: Tensor) -> None:
     trace.explain([produced, incoming, _axis_labels(tracer, w, inner)])
     if name is not None:
         trace.produced.setdefault(name, variables_of(produced))
-    tracer.set_means(out, [sum_of(incoming)])
     shape = (1, -1) + (1,) * (out.ndim - 2)
     if bias is not None:
         trace.tie(_axis_labels(tracer, bias, 0), produced)
@@ -157,7 +156,9 @@ def _product(tracer: Tracer, a: Tensor, b: Tensor, out: Tensor) -> None:
         why = f"its channels are summed in {tracer.at} where none of them is 0"
         tracer.trace.freeze(summed_a, why)
     tracer.trace.explain([*tracer.label_maps(a), *tracer.label_maps(b)])
-    tracer.set_means(out, [sum_of(found) for found in (summed_a, summed_b) if found is not None])
+    if name is None:  # scaled by the width of queries and keys, perhaps
+        sums = [sum_of(found) for found in (summed_a, summed_b) if found is not None]
+        tracer.set_means(out, sums)
     if a.ndim == 3:
         _tell_heads_apart(tracer, a, b)
     for tensor, own in ((a, kept), (b, kept_b)):

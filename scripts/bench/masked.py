@@ -7,7 +7,7 @@ the kept ones on both sides: norms, also written by hand as means over channels.
 stays on is left out on both sides, since its draw depends on the size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from math import prod
 from typing import Any
 
@@ -60,8 +60,19 @@ def masked_logits(network: nn.Module, plan: PrunePlan, images: Tensor) -> Tensor
             twin(images)
         kept = mask(twin, plan)
         forget_stored(twin)
-        with _KeptOnly(kept, whole.zeros):
+        with _KeptOnly(kept, whole.zeros, _cuts(plan)):
             return main_output(twin(images))
+
+
+def _cuts(plan: PrunePlan) -> set[tuple[int, int]]:
+    """Of every axis that is cut, how many positions it has and how many go."""
+    found = set()
+    for name, axes in plan["axes"].items():
+        for axis, number in axes.items():
+            size = plan["shapes"][name][int(axis)]
+            size *= plan["groups"].get(name, 1) if axis == "1" else 1
+            found.add((size, size - len(plan["kept"][number])))
+    return found
 
 
 def mask(network: nn.Module, plan: PrunePlan) -> dict[int, Tensor]:
@@ -115,12 +126,19 @@ class _KeptOnly(TorchFunctionMode):
     Args:
         kept: by id of a weight, which of its elements stay.
         dead: by number of the call, positions that are 0 without a mask as well.
+        cuts: how many positions an axis has, and how many of them go, wherever one is cut: a row
+            of a map in which all channels are 0 is none that was taken out.
     """
 
-    def __init__(self, kept: dict[int, Tensor], dead: dict[int, Tensor]) -> None:
+    def __init__(
+        self,
+        kept: dict[int, Tensor],
+        dead: dict[int, dict[int, Tensor]],
+        cuts: Set[tuple[int, int]] = frozenset(),
+    ) -> None:
         super().__init__()
-        self.kept, self.dead = kept, dead
-        self.zeros: dict[int, Tensor] = {}
+        self.kept, self.dead, self.cuts = kept, dead, cuts
+        self.zeros: dict[int, dict[int, Tensor]] = {}
         self._calls = 0
         self._means: list[tuple[Tensor, Tensor]] = []  # a mean, and where its source was removed
 
@@ -157,14 +175,20 @@ class _KeptOnly(TorchFunctionMode):
 
     def _removed(self, x: Tensor, dims: list[int]) -> Tensor:
         """Where `x` is 0 all along all others but one of these, though not without a mask."""
-        zero = torch.zeros((), dtype=torch.bool, device=x.device)
+        zeros = {}
         for dim in dims:  # a channel lies along one of them; single places of a map may be 0
             others = [d for d in range(x.ndim) if d != dim]
-            zero = zero | ((x == 0).all(others, keepdim=True) if others else x == 0)
+            zeros[dim] = (x == 0).all(others, keepdim=True) if others else x == 0
         call, self._calls = self._calls, self._calls + 1
-        self.zeros[call] = zero
-        dead = self.dead.get(call)
-        return zero & ~dead if dead is not None else torch.zeros_like(zero)
+        self.zeros[call] = zeros
+        removed = torch.zeros((), dtype=torch.bool, device=x.device)
+        for dim, dead in self.dead.get(call, {}).items():
+            gone = zeros[dim] & ~dead
+            # Channels and places may lie along one dimension together, as in rows of a weight.
+            ratios = (n * x.shape[dim] == int(gone.sum()) * size for size, n in self.cuts)
+            if any(ratios):
+                removed = removed | gone
+        return removed
 
     def _stays(self, x: Tensor, weight: Tensor | None, dims: list[int]) -> Tensor:
         removed = self._removed(x, dims)
@@ -208,8 +232,8 @@ class _KeptOnly(TorchFunctionMode):
     ) -> Tensor:  # fmt: skip
         """A weight, 1 x outputs x inputs, by the norm of a batch: 0 is what was removed of it."""
         call, self._calls = self._calls, self._calls + 1
-        self.zeros[call] = x == 0
-        stays = ~(x == 0) | self.dead.get(call, x == 0)
+        self.zeros[call] = {1: x == 0}
+        stays = ~(x == 0) | self.dead.get(call, {}).get(1, x == 0)
         others = [d for d in range(x.ndim) if d != 1]
         along = (-1,) + (1,) * (x.ndim - 2)
         return _affine(

@@ -398,6 +398,19 @@ class ScaledAttention(Kin):
         return y.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
+class ScaledByHand(Kin):
+    """The product is divided, where no channel is left to be seen."""
+
+    def setup(self):
+        self.q, self.k = nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def middle(self, x):
+        t = x.flatten(2).transpose(1, 2)
+        q, k = self.q(t), self.k(t)
+        y = (q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1) @ t
+        return y.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
 class FreeHeads(Kin):
     """Two heads, of what width there is."""
 

@@ -165,6 +165,14 @@ def test_as_many_from_each_way(name, seed):
     assert len(ratios) == 1 and kept == sorted(kept)
 
 
+@pytest.mark.parametrize("name", ["ScaledAttention", "ScaledByHand"])
+def test_what_is_scaled_by_its_width_stays(name):
+    smaller, plan = pruned(KIN[name], 16, "l2", 0)
+    assert plan["left"] == {"q": "its code computes with the number of its channels"}
+    assert (smaller.q.out_features, smaller.k.out_features) == (16, 16)
+    assert smaller.q.in_features == smaller.stem[0].out_channels < 16
+
+
 def test_the_reference_sees_what_is_wrong():
     """A pruned network whose channels were exchanged is not the masked original."""
     torch.manual_seed(0)
