@@ -100,6 +100,6 @@ def test_the_commands_work_as_they_are_printed(beside):
     assert following[1:] == ["+compression=tucker", f"from_run={run}", "trust=[my_net]"]
     second = typed(*following, *SMALL[2:], "latency.backend=null")
     assert printed(second)[2:] == ["trust=[my_net]"]
-    assert "macro" in typed(*printed(second))
+    assert "green" in typed(*printed(second))
     typed("scripts/describe.py", run, "trust=[my_net]")
     assert "100.00%" in typed("scripts/export.py", run, "trust=[my_net]")

@@ -7,9 +7,11 @@ import pytest
 from lightning_modules.config import command_line
 from lightning_modules.config.check import check
 from lightning_modules.config.composing import fresh_config
+from lightning_modules.config.options import option_values
 from lightning_modules.config.own_code import find_own_code, named_packages, own_network
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, check_model
+from lightning_modules.networks.building import OWN_KEYS
 from lightning_modules.registry import plain
 from lightning_modules.runs import run_directory, trust_word
 
@@ -22,10 +24,7 @@ class Net(nn.Sequential):
         super().__init__(nn.Conv2d(3, width, 3), *LAYERS, nn.Linear(width, n_classes))
 """
 LAYERS = "from torch import nn\nLAYERS = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]\n"
-BASE = {
-    "pretrained", "weights", "normalize", "mean", "std", "scale", "channels", "input_size", "name",
-    "_target_",
-}  # fmt: skip
+BASE = {*option_values("model", "_base"), "name", "_target_"}
 
 
 @pytest.fixture
@@ -71,6 +70,7 @@ def test_when_it_is_a_network_of_ones_own(words, first):
 def test_only_the_keys_of_every_network_stay(beside):
     cfg = fresh_config([f"model._target_={beside}.Net", "model.width=8"])
     assert set(cfg.model) == BASE | {"width"}
+    assert {*OWN_KEYS, "_target_"} >= BASE  # and none of them is passed on to the class
     assert (cfg.model.name, cfg.model.width) == ("Net", 8)
     network = build_network(cfg.model, num_classes=5, image_size=16)
     assert (network.body[0].out_channels, network.body[3].out_features) == (8, 5)
@@ -160,3 +160,11 @@ def test_a_run_of_it_is_entered_by_the_printed_command(leave, tmp_path, monkeypa
     assert plain(cfg.model)["width"] == 3 and cfg.model.name == "Net"
     with pytest.raises(ConfigError, match=r"wants to run my_net.Net.*trust=\[my_net\]"):
         command_line.expand([f"from_run={run}"])
+
+
+def test_a_run_of_it_is_continued_by_the_printed_command(leave, tmp_path):
+    run = leave(tmp_path / "own", *own_network(["model._target_=my_net.Net"]))
+    stored = ["model=custom", "model.name=Net", "++model._target_=my_net.Net"]
+    (run / ".hydra" / "overrides.yaml").write_text("".join(f"- {word}\n" for word in stored))
+    words = command_line.expand([f"resume={run}", "trust=[my_net]"])
+    assert words[:3] == stored and "trust=[my_net]" in words
