@@ -85,8 +85,10 @@ def _fold_norms(graph: fx.GraphModule) -> None:
     arXiv:1806.08342, section 3.2.2). torchao has this, too, but with fixed eps and momentum.
     """
     for norm in graph.graph.nodes:
-        conv = norm.args[0] if norm.target == aten.batch_norm.default else None
-        axis = None if conv is None else weighted_axis(conv)
+        if norm.target != aten.batch_norm.default:
+            continue
+        conv = norm.args[0]
+        axis = weighted_axis(conv)
         if axis is None or not _foldable(conv, axis):
             continue
         new = graph.graph.call_function

@@ -21,6 +21,7 @@ from lightning_modules.training import (
     DivergenceGuard,
     EpochTable,
     Freezing,
+    GradientReport,
     RankBuffers,
     Seeding,
     checkpoint_callbacks,
@@ -48,6 +49,7 @@ def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
     own: list[pl.Callback] = [
         Seeding(seed=run.cfg.seed, stream=seed_stream(stage, round)),
         DivergenceGuard(stage.name),
+        GradientReport(),
         table,
         *checkpoint_callbacks(run.checkpoints(stage)),
         *_pruning(run),

@@ -9,6 +9,7 @@ from .callbacks.checkpoints import read_checkpoint as read_checkpoint
 from .callbacks.checkpoints import resume_state as resume_state
 from .callbacks.ema import EMA as EMA
 from .callbacks.freezing import Freezing as Freezing
+from .callbacks.gradients import GradientReport as GradientReport
 from .callbacks.progress import EpochTable as EpochTable
 from .callbacks.seeding import Seeding as Seeding
 from .callbacks.seeding import seed_step as seed_step

@@ -3,6 +3,7 @@ from .checkpoints import checkpoint_callbacks as checkpoint_callbacks
 from .checkpoints import read_checkpoint as read_checkpoint
 from .ema import EMA as EMA
 from .freezing import Freezing as Freezing
+from .gradients import GradientReport as GradientReport
 from .progress import EpochLines as EpochLines
 from .progress import EpochTable as EpochTable
 from .seeding import SameBatches as SameBatches
