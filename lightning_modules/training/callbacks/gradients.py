@@ -18,6 +18,7 @@ class GradientReport(pl.Callback):
 
     def __init__(self) -> None:
         self._told: set[str] = set()
+        self._epoch = -1  # that was looked at last
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any

@@ -14,7 +14,7 @@ pytest.importorskip("torchao", reason="torchao is not installed: pip install '.[
 
 
 class Mixed(nn.Module):
-    """Pooling, positions, attention, LayerNorm, `chunk`, and a layer that is written into a slice."""
+    """Pooling, positions, attention, LayerNorm, `chunk`, a layer written into a slice."""
 
     def __init__(self):
         super().__init__()
@@ -38,7 +38,7 @@ class Mixed(nn.Module):
 
 
 class Transposed(Body):
-    """BatchNorm after a transposed convolution and after a linear layer; groups, which stay floating."""
+    """BatchNorm after a transposed convolution and a linear layer; groups, which stay floating."""
 
     def __init__(self):
         super().__init__()
