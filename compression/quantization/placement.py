@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch import fx
 
-from compression.onnx import onnx_session
+from compression.onnx import fixed_batch, onnx_session
 from compression.quantization.training_graph import Values
 
 CLOSE = 1e-3  # largest difference of two values of one activation, relative to the largest value
@@ -138,7 +138,16 @@ def _onnx_values(
     outputs = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in outputs)
     session = onnx_session(model.SerializeToString())
-    return dict(zip(names, session.run(list(names), {"images": images}), strict=True))
+    size = fixed_batch(session) or len(images)
+    parts = [
+        session.run(list(names), {"images": images[start : start + size]})
+        for start in range(0, len(images), size)
+    ]
+    joined = (
+        values[0] if len(parts) == 1 else np.concatenate(values)
+        for values in zip(*parts, strict=True)
+    )
+    return dict(zip(names, joined, strict=True))
 
 
 def _same(value: np.ndarray, other: np.ndarray) -> bool:
