@@ -194,8 +194,9 @@ def random_network(cfg: DictConfig, outline: "Network") -> "Network":
         outline: the same network on the meta device.
     """
     from lightning_modules.networks import build_network
+    from lightning_modules.registry import plain
 
-    node = {**cfg.model, "pretrained": False, "weights": None}
+    node = {**plain(cfg.model), "pretrained": False, "weights": None}
     size = outline.image_size
     return build_network(node, num_classes=outline.num_classes, image_size=size).eval()
 

@@ -179,7 +179,8 @@ def _at_least(ratio: float, plan_at: Callable[[float], T]) -> tuple[T, float]:
     The lowest one that a step names may be refused itself, as a network need not work in its
     smallest sizes; then it lies between that and the first one that is not.
     """
-    refused, allowed = [], ratio
+    refused: list[float] = []
+    allowed = ratio
     while True:
         try:
             found = plan_at(allowed)

@@ -66,12 +66,17 @@ def test_a_finished_run(homes, compose_config, describe):
     assert "has its own model" in refused(str(run), "model=resnet")
 
 
+def answers(shown):
+    """The table of what can be done: name -> [answer, reason]."""
+    told = shown.partition("what can be done with it")[2]
+    rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in told.splitlines()]
+    return {row[0]: row[1:] for row in rows if len(row) == 3}
+
+
 @pytest.mark.slow
 def test_what_can_be_done_with_a_network(homes, describe):
     words = ("model=resnet", "num_classes=6", "image_size=64", "support=true")
-    told = describe(*words).partition("what can be done with it")[2]
-    rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in told.splitlines()]
-    found = {row[0]: row[1:] for row in rows if len(row) == 3}
+    found = answers(describe(*words))
     assert found["cost"] == ["yes", "148,048,896 MACs, 11,179,590 parameters"]
     assert found["train"] == ["yes", "every parameter gets a gradient"]
     assert found["prune"] == ["yes", "down to 0.02 of the MACs"]
@@ -79,6 +84,34 @@ def test_what_can_be_done_with_a_network(homes, describe):
     assert found["quantize"] == ["yes", ""]
     assert found["latency"] == ["yes", "in onnxruntime"]
     assert found["torch_export"][0] == "yes"
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, n_classes=10):
+        super().__init__()
+        self.stem, self.idle = nn.Conv2d(3, 32, 3, 2, 1), nn.Linear(4, 4)
+        self.head = nn.Linear(32, n_classes)
+
+    def forward(self, x):
+        x = self.stem(x).relu()
+        return {"logits": self.head((x if x.mean() < 0 else x.flip(2)).mean((2, 3)))}
+"""
+
+
+@pytest.mark.slow
+def test_what_can_be_done_with_a_network_of_ones_own(homes, describe, monkeypatch):
+    (homes / "my_support_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(homes)
+    words = ("model._target_=my_support_net.Net", "num_classes=6", "image_size=32")
+    found = answers(describe(*words, "support=true"))
+    assert found["train"] == ["yes", "no gradient reaches body.idle.weight, body.idle.bias"]
+    assert found["prune"][0] == "no" and "its channels are mixed by a mean" in found["prune"][1]
+    assert found["spatial_svd"] == ["yes", "down to 0.13 of the MACs"]
+    assert [found[name][0] for name in ("quantize", "onnx", "torch_export")] == ["no"] * 3
+    assert found["latency"][1].startswith("in eager mode. This network cannot be exported")
 
 
 @pytest.mark.parametrize(
