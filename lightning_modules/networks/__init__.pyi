@@ -13,6 +13,7 @@ from .features import Features as Features
 from .features import feature_shapes as feature_shapes
 from .features import find_module as find_module
 from .features import has_module as has_module
+from .image_size import set_image_size as set_image_size
 from .layer_patterns import head_layers as head_layers
 from .layer_patterns import layers as layers
 from .layer_patterns import matching_layers as matching_layers
@@ -24,7 +25,6 @@ from .network import to_channels_last as to_channels_last
 from .saved import load_network as load_network
 from .saved import load_recipe as load_recipe
 from .saved import save_network as save_network
-from .saved import set_image_size as set_image_size
 from .schema import FAMILIES as FAMILIES
 from .schema import check_model as check_model
 from .schema import check_variant as check_variant

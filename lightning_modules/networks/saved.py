@@ -6,7 +6,7 @@
 """
 
 import copy
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -19,11 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from compression.cost import count_macs, count_params
-from compression.cost.meta_pass import output_shape
 from compression.errors import CompressionError
 from compression.onnx import is_onnx_network, stored_content
 from compression.recipe import Recipe
-from compression.schema import height_width
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_file, whole_folder, write_bytes, write_text
 from lightning_modules.networks.blocks.former import as_saved
@@ -130,33 +128,6 @@ def load_network(
     network.eval()
     check_probe(network, _tensors(folder / "probe.safetensors"))
     network.any_size = any_size
-    return network
-
-
-def set_image_size(network: Network, image_size: int | Sequence[int]) -> Network:
-    """A loaded network for images of a size, which may be another than it was trained on.
-
-    Args:
-        network: changed in place.
-        image_size: an int or [height, width] in pixels.
-
-    Raises:
-        ConfigError, CompressionError: it takes no other size.
-    """
-    size, graph = height_width(image_size), cast(nn.Module, network)
-    if size != tuple(network.image_size):
-        if is_onnx_network(graph):
-            raise ConfigError(
-                f"An int8 network takes images of {' x '.join(map(str, network.image_size))} "
-                f"pixels only, not {' x '.join(map(str, size))}: leave data.image_size out, or "
-                "name the run of the float network that it came from."
-            )
-        before, network.image_size = network.image_size, size
-        try:
-            output_shape(network, size)
-        except CompressionError:
-            network.image_size = before
-            raise
     return network
 
 
