@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from compression.onnx import onnx_session
+from compression.onnx import onnx_session, run_session
 from compression.quantization.graph import int8_graph, layer_nodes, nodes_of
 from compression.quantization.plan import QuantizePlan
 from compression.sensitivity.stored_metrics import stored_metrics
@@ -71,5 +71,4 @@ def select_float_layers(
 
 
 def _logits(content: bytes, images: np.ndarray) -> np.ndarray:
-    (logits,) = onnx_session(content).run(None, {"images": images})
-    return logits
+    return run_session(onnx_session(content), images)
