@@ -20,3 +20,14 @@ def copy_network(network: nn.Module) -> nn.Module:
             if isinstance(tensor, Tensor) and not is_lazy(tensor) and not tensor.is_leaf:
                 memo[id(tensor)] = tensor.detach().clone()
     return copy.deepcopy(network, memo)
+
+
+def forget_stored(network: nn.Module) -> None:
+    """Lose what modules compute from their weights once and store for evaluation.
+
+    As LeViT's attention does with its biases: it forgets them when it is trained.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.train().eval()
+    for module, mode in modes.items():
+        module.training = mode

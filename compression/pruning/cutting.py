@@ -10,9 +10,10 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from compression.errors import CompressionError
+from compression.network_copy import forget_stored
 from compression.pruning.folding import fold
 from compression.pruning.prune_plan import KeptIndices
-from compression.pruning.told_sizes import forget_stored, sizes_of_parts
+from compression.pruning.told_sizes import sizes_of_parts
 
 
 def tensor_axes(plan: KeptIndices, name: str) -> dict[int, list[int]]:

@@ -33,17 +33,6 @@ def sizes_of_parts(network: nn.Module) -> list[Callable[[], None]]:
     return found
 
 
-def forget_stored(network: nn.Module) -> None:
-    """Lose what modules compute from their weights once and store for evaluation.
-
-    As LeViT's attention does with its biases: it forgets them when it is trained.
-    """
-    modes = {module: module.training for module in network.modules()}
-    network.train().eval()
-    for module, mode in modes.items():
-        module.training = mode
-
-
 def _first_layer(module: nn.Module) -> nn.Module | None:
     layers = (m for m in module.modules() if isinstance(m, nn.Linear | _ConvNd))
     return next(layers, None)

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from compression.cost import observed_pass
+from compression.network_copy import forget_stored
 from compression.pruning import (  # noqa: F401 - they add their rules
     layer_rules,
     layout_rules,
@@ -18,7 +19,6 @@ from compression.pruning import (  # noqa: F401 - they add their rules
 )
 from compression.pruning.means import keep_means
 from compression.pruning.rules import propagate
-from compression.pruning.told_sizes import forget_stored
 from compression.pruning.trace import Trace
 from compression.pruning.tracer import Tracer
 

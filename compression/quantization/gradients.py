@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from compression.errors import CompressionError
-from compression.network_copy import copy_network
+from compression.network_copy import copy_network, forget_stored
 from compression.outputs import main_output
 from compression.quantization.training_graph import set_training, training_graph
 
@@ -26,6 +26,7 @@ def trainable_graph(network: nn.Module, images: Tensor) -> fx.GraphModule:
     graph = training_graph(network, images.shape[-2:], images.shape[1])
     set_training(graph, False)
     twin = copy_network(network).float().cpu().eval()
+    forget_stored(twin)
     with torch.no_grad():
         expected, found = main_output(twin(images.clone())), graph(images.float())
     difference = (found - expected).abs().max().item()

@@ -1,6 +1,7 @@
 """The graph of a network that can be trained, with places for fake quantisers between its nodes."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -88,11 +89,13 @@ def _fold_norms(graph: fx.GraphModule) -> None:
         if norm.target != aten.batch_norm.default:
             continue
         conv = norm.args[0]
-        axis = weighted_axis(conv)
-        if axis is None or not _foldable(conv, axis):
+        axis = weighted_axis(conv) if isinstance(conv, fx.Node) else None
+        if not isinstance(conv, fx.Node) or axis is None or not _foldable(conv, axis):
             continue
         new = graph.graph.call_function
-        windows = {**CONVOLUTIONS, **TRANSPOSED}[conv.target.overloadpacket]
+        windows = {**CONVOLUTIONS, **TRANSPOSED}[
+            cast(torch._ops.OpOverload, conv.target).overloadpacket
+        ]
         x, weight, bias, *settings = (*conv.args, None)[: max(3, len(conv.args))]
         _, scale, _, _, variance, _, _, eps, _ = norm.args
         by_output, by_channel = ([1] * (2 + windows) for _ in range(2))

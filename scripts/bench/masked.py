@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from compression.network_copy import copy_network
+from compression.network_copy import copy_network, forget_stored
 from compression.outputs import main_output
 from compression.pruning.folding import folded
 from compression.pruning.prune_plan import PrunePlan
-from compression.pruning.told_sizes import forget_stored
 
 MEANS: dict[Any, Callable[..., Any]] = {
     torch.mean: Tensor.mean,

@@ -116,6 +116,23 @@ class Data(NoGrad):
         return x + F.conv2d(x, self.l.weight.data)
 
 
+class Stored(Body):
+    """LeViT's attention stores what it makes of its biases, for evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.biases, self.made = nn.Parameter(torch.rand(32)), None
+
+    def middle(self, x):
+        if self.training or self.made is None:
+            self.made = self.biases[torch.arange(31, -1, -1)]
+        return x + self.made[:, None, None]
+
+    def train(self, mode=True):
+        self.made = None if mode else self.made
+        return super().train(mode)
+
+
 class Frozen(Detached):
     def __init__(self):
         super().__init__()
@@ -191,3 +208,12 @@ def test_layers_that_are_written_into_slices_learn():
     graph(images).square().sum().backward()
     for name, parameter in network.named_parameters():
         torch.testing.assert_close(graph.get_parameter(name).grad, parameter.grad)
+
+
+def test_what_is_stored_for_evaluation_is_trained():
+    network = Stored().eval()
+    with torch.no_grad():
+        network(torch.rand(2, 3, 64, 64))
+    graph = trainable_graph(network, torch.rand(2, 3, 64, 64))
+    assert reached(graph, torch.rand(2, 3, 64, 64)) >= {"biases"}
+    assert network.made is not None
