@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config
 
 from compression.errors import CompressionError
+from compression.network_copy import forget_stored
 from compression.onnx.exportable_functions import ExportableFunctions
 from compression.onnx.failure import code_line, failure, first_line, reads_values
 from compression.onnx.library_output import suppress_output
@@ -111,6 +112,7 @@ def _program(network: nn.Module, images: Tensor, shapes: object) -> ExportedProg
     """By the first attempt that succeeds."""
     reasons: list[TracingError] = []
     for strict, oblivious in FREE if shapes else FIXED:
+        forget_stored(network)  # a pass before may have stored values, or an attempt fake ones
         try:
             with (
                 ExportableFunctions(),

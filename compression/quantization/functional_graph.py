@@ -15,7 +15,7 @@ from torch.nn.functional import dropout
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from compression.errors import CompressionError
-from compression.network_copy import copy_network, forget_stored
+from compression.network_copy import copy_network
 from compression.onnx import TracingError, suppress_output, trace
 from compression.outputs import main_output
 from compression.schema import height_width
@@ -142,7 +142,6 @@ def exchange(
 def _twin(network: nn.Module) -> nn.Module:
     """A copy on the CPU in float32 that gives the logits only."""
     twin = copy_network(network).float().to("cpu").to(memory_format=torch.contiguous_format).eval()
-    forget_stored(twin)
     for module in twin.modules():
         if isinstance(module, _BatchNorm) and module.momentum is None:
             module.momentum = 0.1  # a graph counts no batches, over which it would be an average

@@ -26,7 +26,6 @@ def trainable_graph(network: nn.Module, images: Tensor) -> fx.GraphModule:
     graph = training_graph(network, images.shape[-2:], images.shape[1])
     set_training(graph, False)
     twin = copy_network(network).float().cpu().eval()
-    forget_stored(twin)
     with torch.no_grad():
         expected, found = main_output(twin(images.clone())), graph(images.float())
     difference = (found - expected).abs().max().item()
@@ -36,6 +35,7 @@ def trainable_graph(network: nn.Module, images: Tensor) -> fx.GraphModule:
             f"{difference:.2g}), so its forward goes by something that a graph does not keep, such "
             "as the number of images, values, or chance."
         )
+    forget_stored(twin)  # by the pass without gradients
     require_gradients(twin, graph, images.float())
     return graph
 
