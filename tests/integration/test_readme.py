@@ -30,6 +30,7 @@ NETWORK = "downloads"
 HOURS = "takes hours"
 # Composed, or its words parsed, only; why.
 COMPOSED = {
+    "run.py model._target_=my_net.Net": "the file is in docs/, and run by test_own_network",
     "make demo": "installs; its `run.py` is run below",
     "make test": "these tests",
     "make install": NETWORK,
@@ -57,6 +58,7 @@ RUN = {
     "run.py model=regnet model.variant=regnet_y_400mf": BRIEF,
     "run.py model=timm model.name=resnet50d": BRIEF,
     "scripts/describe.py model=vit image_size=224 --figure macs.png": "",
+    "scripts/describe.py model=mobilenet_v3_small support=true": "",
     "run.py model=shufflenet_g3 model.weights=shufflenet_g3.pth": "",
     "run.py model=blocks/diet_found model.blocks.b3.out=24": "",
     "run.py model=rows model.blocks=my_network.yaml": BRIEF,
@@ -82,6 +84,7 @@ RUN = {
     "scripts/report.py STUDY --top 3": "",
     "run.py resume=last": "",
     "scripts/evaluate.py RUN data=image_folder data.root=other": "",
+    "scripts/evaluate.py RUN data.image_size=96": "",
     "scripts/export.py RUN format=onnx": "",
     "scripts/export.py RUN format=openvino": "",
     "scripts/predict.py RUN|FILE images/": "",
