@@ -7,7 +7,6 @@ from pathlib import Path
 
 import yaml
 
-from compression.steps import step_settings
 from lightning_modules.config.options import option_file
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import key_of
@@ -39,6 +38,8 @@ def _sentence(argument: str, group: str, name: str, folders: Sequence[Path]) -> 
     path = option_file(group, name, folders)
     if group != "compression" or path is None:
         return f"{twice}; name it once."
+    from compression.steps import step_settings  # pydantic: only for this sentence
+
     settings = yaml.safe_load(path.read_text(encoding="utf-8")).get(name, {})
     target = settings.get("_target_")
     if step_settings(str(target)).last:  # there can be no second one

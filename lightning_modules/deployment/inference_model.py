@@ -1,6 +1,5 @@
 """What all classifiers that are ready for use have in common, whatever runs them."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,12 @@ class InferenceModel:
     call: Callable[[np.ndarray], np.ndarray]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "call", functools.partial(_checked, self.call, self))
+        call = self.call
+
+        def checked(images: np.ndarray) -> np.ndarray:
+            return _checked(call, self, images)
+
+        object.__setattr__(self, "call", checked)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self.call(images)

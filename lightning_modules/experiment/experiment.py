@@ -86,19 +86,28 @@ def run(cfg: DictConfig) -> float | list[float]:
         return run_trial(cfg, hydra, partial(work, search=partial(trial_facts, cfg, hydra)))
     metrics = work()
     if not trial:
-        _require_accepted(cfg, metrics)
+        _require_accepted(metrics)
+        _require_asked(cfg, metrics)
     return objective_values(cfg.objective, metrics)
 
 
-def _require_accepted(cfg: DictConfig, metrics: dict[str, Any]) -> None:
-    """Ends a finished run with an error where a step lost too much, or what was asked is missing.
+def _require_accepted(metrics: dict[str, Any]) -> None:
+    """Ends a finished run with an error where one of its steps lost too much.
 
     Raises:
-        SystemExit: with the sentence; Hydra would print its own words on an exception.
+        SystemExit: with the step's sentence; Hydra would print its own words on an exception.
     """
     for step in metrics["steps"]:
         if "rejected" in step:
             raise SystemExit(f"error: {step['rejected']}")
+
+
+def _require_asked(cfg: DictConfig, metrics: dict[str, Any]) -> None:
+    """Ends a finished run with an error where a figure is missing that its command asked for.
+
+    Raises:
+        SystemExit: says which, and why it is missing.
+    """
     for words in (*latency_askers(cfg), *latency_targets(cfg)):
         if reason := metrics.get("missing", {}).get("latency"):
             raise SystemExit(f"error: {words} needs the latency, which is missing: {reason}")

@@ -54,9 +54,12 @@ def test_the_weights_mean_what_they_meant(model_cfg):
 def test_fewer_units_load_what_matches(model_cfg, caplog):
     caplog.set_level("INFO")
     cfg = model_cfg(units=[2, 5, 2], weights=str(CHECKPOINT))
+    with pytest.raises(ConfigError, match="63 parameters that the network lacks .*partial_weights"):
+        build_network(cfg, num_classes=6, image_size=80)
+    cfg.partial_weights = True
     network = build_network(cfg, num_classes=6, image_size=80)
     assert network.new_tensors == ["output.weight", "output.bias"]
-    assert f"from {CHECKPOINT}; new: output.weight, output.bias" in caplog.text
+    assert f"from {CHECKPOINT}; new: output.weight, output.bias; not used: " in caplog.text
     state = torch.load(CHECKPOINT, weights_only=True)
     name = "features.stage2.unit5.dw_conv2.weight"
     assert torch.equal(network.body.state_dict()[name], state[name])
