@@ -234,6 +234,7 @@ def test_a_latency_is_measured_on_images_of_the_samples_kind(monkeypatch):
     assert all(0 <= kind.low < 0.1 and 0.9 < kind.high <= 1 for kind in seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Quantize, QuantizeAware])
 def test_grey_networks_of_half_precision_in_eight_bits(kind):
     """Calibrated on their own images, in the float32 that onnxruntime quantises."""

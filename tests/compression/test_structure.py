@@ -250,7 +250,8 @@ def test_that_a_latency_target_is_tried_on_random_weights(fake_latency):  # noqa
     assert check_structure(Residual(), chain, SIZE) == []
 
 
-@pytest.mark.parametrize("kind", [Quantize, pytest.param(QuantizeAware, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Quantize, QuantizeAware])
 def test_that_excluded_layers_of_int8_are_known_before(kind):
     chain = {"compression.t": Tucker(), "compression.q": kind(exclude=["blocks.0.a.3"])}
     with pytest.raises(CompressionError, match=r"compression\.q, after t: No layer .*'blocks\.0"):

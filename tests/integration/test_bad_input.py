@@ -123,9 +123,10 @@ SLOW = pytest.mark.slow  # each of them builds a network
             "are body.features",
             marks=SLOW,
         ),
-        (
+        pytest.param(
             ["+compression=[tucker,svd]", "compression.svd.ratio=1"],
             "compression.svd, after tucker: svd by ratio 1 changes no layer of this network",
+            marks=SLOW,
         ),
         pytest.param(
             ["+compression=prune", "compression.prune.target.params=0.001"],

@@ -34,6 +34,7 @@ def broken(homes, monkeypatch):
     return homes / "site" / "broken.py"
 
 
+@pytest.mark.slow
 def test_a_measurement_that_fails_costs_a_line(homes, folder, broken):
     run = homes / "run"
     done = run_command("run.py", *SMALL, f"data.root={folder}", f"hydra.run.dir={run}")

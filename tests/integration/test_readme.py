@@ -30,6 +30,7 @@ NETWORK = "downloads"
 HOURS = "takes hours"
 # Composed, or its words parsed, only; why.
 COMPOSED = {
+    "run.py resume=RUN": "run below as resume=last",
     "run.py model._target_=my_net.Net": "the file is in docs/, and run by test_own_network",
     "make demo": "installs; its `run.py` is run below",
     "make test": "these tests",

@@ -42,6 +42,7 @@ def trusted(*words):
     return run_command(*words, *shlex.split(named[0]))
 
 
+@pytest.mark.slow
 def test_a_teacher_of_ones_own(own_run):
     run, words = own_run
     teacher = [f"+teacher.t.run={run}", "model.units=[1,1,1]"]

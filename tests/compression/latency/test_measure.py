@@ -98,6 +98,7 @@ class Branches(nn.Module):
         return pixels if pixels.sum() > 3 else -pixels
 
 
+@pytest.mark.slow
 def test_what_fixes_its_batch_is_measured_at_it():
     for result in measure_latency([Loops()], image_size=8, batch=4, repeats=3):
         assert (result.backend, result.batch) == ("onnxruntime", 1)

@@ -13,7 +13,7 @@ IMAGES = ImageKind.of(torch.rand(2, 3, 64, 64))
 @pytest.mark.parametrize(
     ("name", "batch", "reason"),
     [
-        ("FiveDimensionalAttention", "free", ""),
+        pytest.param("FiveDimensionalAttention", "free", "", marks=pytest.mark.slow),
         ("LoopsOverBatch", "fixed", "makes the number of images a constant (networks.py:"),
         ("ValueBranch", "none", "values of tensors decide what it does"),
         ("DropoutInEval", "none", "draws random numbers in eval mode by aten.dropout"),

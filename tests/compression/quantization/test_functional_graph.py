@@ -140,7 +140,7 @@ class Frozen(Detached):
 
 
 KIN = (AddToView, Unbind, Encoder, Gru, Norms, WritesIntoInput, Reused, Frozen)
-FAST = {"InPlaceSlice", "InPlaceView", "ChunkSplitUnbind", "Attention", "Recurrent", "AddToView"}
+FAST = {"InPlaceSlice", "InPlaceView", "ChunkSplitUnbind", "AddToView"}
 REFUSED = {
     "LoopsOverBatch": r"makes the number of images a constant \(networks.py:.*for i in x",
     "ValueBranch": r"by values of tensors \(networks.py:.*if x.mean\(\) > 0",

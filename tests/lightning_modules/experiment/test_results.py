@@ -272,10 +272,10 @@ def test_what_the_command_asked_for_is_an_error(words, says, whole):
     cfg, run = whole
     missing = dict.fromkeys(["latency", "agreement"], "RuntimeError: boom")
     metrics = {k: v for k, v in read_metrics(run).items() if not k.startswith(("cost/l", "val/a"))}
-    experiment._require_accepted(cfg, {**metrics, "missing": missing})  # nobody asked
+    experiment._require_asked(cfg, {**metrics, "missing": missing})  # nobody asked
     cfg = changed(cfg, *words)
     with pytest.raises(SystemExit, match=re.escape(f"error: {says}")):
-        experiment._require_accepted(cfg, {**metrics, "missing": missing})
+        experiment._require_asked(cfg, {**metrics, "missing": missing})
 
 
 @pytest.fixture
