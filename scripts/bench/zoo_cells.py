@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from compression import compress
+from compression import compress, recalibrate
 from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.onnx import try_export
@@ -61,6 +61,16 @@ class Case:
         generator = torch.Generator().manual_seed(0)
         size = (number, 3, self.size, self.size)
         return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+
+    @cached_property
+    def normalized(self) -> Network:
+        """With running statistics of its own activations, as a trained network has them.
+
+        With others, what is calibrated in evaluation says nothing of a training step.
+        """
+        network = copy.deepcopy(self.network)
+        recalibrate(network, [self.images(MIN_IMAGES)])
+        return network
 
     @cached_property
     def pruned(self) -> Network | CompressionError:
@@ -127,7 +137,7 @@ def quantize(case: Case) -> str:
     """An int8 network that answers with numbers."""
     step = Quantize(images=MIN_IMAGES, method="minmax")
     try:
-        int8 = step.apply(case.network, step.plan(case.network, case.context, 0))
+        int8 = step.apply(case.normalized, step.plan(case.normalized, case.context, 0))
     except CompressionError as error:
         return _refused(case, [step], error)
     return _answer(int8, case)
@@ -136,9 +146,9 @@ def quantize(case: Case) -> str:
 def quantize_aware(case: Case) -> str:
     """The same after a training step in which every parameter that learns gets a gradient."""
     step = QuantizeAware(images=MIN_IMAGES, method="minmax")
-    learning = _with_gradient(copy.deepcopy(case.network), case)
+    learning = _with_gradient(copy.deepcopy(case.normalized), case)
     try:
-        network = step.apply(case.network, step.plan(case.network, case.context, 0))
+        network = step.apply(case.normalized, step.plan(case.normalized, case.context, 0))
         lost = learning - _with_gradient(network.train(), case)
         if lost:
             return f"after training: no gradient reaches {', '.join(sorted(lost)[:3])}"
