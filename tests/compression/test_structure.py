@@ -258,6 +258,7 @@ def test_that_excluded_layers_of_int8_are_known_before(kind):
         check_structure(Residual(), chain, SIZE)
 
 
+@pytest.mark.slow
 def test_that_operators_are_known_before():
     with pytest.raises(CompressionError, match="compression.q: .*lstsq"):
         check_structure(NoOperator(), {"compression.q": Quantize()}, SIZE)

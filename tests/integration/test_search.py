@@ -20,6 +20,7 @@ def rows(study):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_search_with_limits_is_continued_by_its_command(homes, folder):
     words = [
         *SEARCH, f"data.root={folder}", "model.units=choice([1,1,1],[2,4,2])", "logger=wandb",

@@ -37,6 +37,7 @@ def test_odd_networks_are_exported_and_agree(name, tmp_path):
     assert fixed_batch(onnx_session(str(path))) == (None if name in FREE else 1)
 
 
+@pytest.mark.slow
 def test_a_number_of_images_inside_of_an_operation_costs_the_free_batch():
     found = try_export(NETWORKS["MixtureOfKernels"]().eval(), 64, images=IMAGES)
     assert found.batch == "fixed"

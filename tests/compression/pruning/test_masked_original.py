@@ -135,7 +135,7 @@ def test_networks(name):
     check_network(name, "random", 0)
 
 
-@pytest.mark.parametrize("name", KIN)
+@pytest.mark.parametrize("name", [*KIN][::2])  # all of them below
 def test_kin(name):
     check_kin(name, "random", 1)
 

@@ -80,8 +80,8 @@ class Looping(nn.Module):
     "name",
     [
         "onnx",
-        "torch_export",
-        pytest.param("openvino", marks=needs_extra("openvino")),
+        pytest.param("torch_export", marks=pytest.mark.slow),
+        pytest.param("openvino", marks=[needs_extra("openvino"), pytest.mark.slow]),
         pytest.param("executorch", marks=[needs_extra("executorch"), pytest.mark.slow]),
     ],
 )

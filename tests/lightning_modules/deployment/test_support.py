@@ -40,6 +40,7 @@ class Idle(Body):
         return self.plus(x) if x.mean() > -1 else self.minus(x)
 
 
+@pytest.mark.slow
 def test_a_network_whose_way_depends_on_values():
     found = answers(Idle())
     assert tuple(found) == ALL

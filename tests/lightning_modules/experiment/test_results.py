@@ -28,6 +28,7 @@ from scripts.evaluate import evaluate_run
 from tests.conftest import ROOT, draw_folder
 from tests.lightning_modules.runs.documented import undocumented
 
+SLOW, FAST = pytest.mark.slow, ("latency", "pictures", "card", "report")
 WORDS = [
     "data=image_folder", "data.image_size=32", "data.batch_size=6", "model.units=[1,1,1]",
     "trainer.max_epochs=1", "trainer.memory_format=contiguous", "logger=none",
@@ -138,7 +139,13 @@ def test_a_whole_run_has_all_and_says_nothing_of_missing(whole):
         expand([f"resume={run}"])
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "part",
+    [
+        p if p in ("latency", "pictures", "card", "report") else pytest.param(p, marks=SLOW)
+        for p in PARTS
+    ],
+)
 def test_a_part_that_fails_costs_itself_and_a_resume_adds_it(
     part, whole, trained, quick, monkeypatch, capsys
 ):
