@@ -27,37 +27,28 @@ REPEATED = [
 ]
 
 
-def complete():
-    table = zoo.read_table()
-    return [*table] == [*NETWORKS] and all(cell for row in table.values() for cell in row.values())
-
-
-filled = pytest.mark.skipif(not complete(), reason="python scripts/bench/zoo.py has cells to fill")
-
-
 def share(column, good):
     cells = [row[column] for row in zoo.read_table().values()]
     return sum(cell.startswith(good) for cell in cells) / len(cells)
 
 
-@filled
 def test_every_cell_is_there():
     table = zoo.read_table()
+    if not all(cell for row in table.values() for cell in row.values()):
+        pytest.skip("python scripts/bench/zoo.py has cells to fill")
     assert [*table] == [*NETWORKS] and len(table) >= 59
     for name, row in table.items():
         assert list(row) == ["px", *zoo_cells.COLUMNS], name
         assert all(row.values()), name
 
 
-@filled
 def test_what_fails_says_why_before_training():
     for name, row in zoo.read_table().items():
         for column, cell in row.items():
-            if column != "px" and not zoo.succeeded(cell):
+            if column != "px" and cell and not zoo.succeeded(cell):
                 assert re.match(r"(before training|not asked): \w.{10}", cell), (name, column, cell)
 
 
-@filled
 def test_pruned_networks_equal_the_masked_original():
     for name, row in zoo.read_table().items():
         if row["masked"].startswith("not asked"):
@@ -67,14 +58,12 @@ def test_pruned_networks_equal_the_masked_original():
             assert verdict == "equal" and float(difference) <= 1e-4, name
 
 
-@filled
 def test_nine_in_ten_are_trained_in_int8_and_more_are_exported():
     assert share("quantize_aware", "yes") >= 0.9
     assert share("quantize", "yes") >= 0.9
     assert share("onnx", "yes") >= 0.95
 
 
-@filled
 @pytest.mark.parametrize("column", OUT_OF_REACH)
 def test_what_was_reached_still_is(column):
     for name, row in zoo.read_table().items():
@@ -83,7 +72,6 @@ def test_what_was_reached_still_is(column):
             assert word == "reached" and float(macs) <= 0.6 * zoo_cells.SLACK, name
 
 
-@filled
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "column"), REPEATED)
 def test_a_cell_of_the_table(name, column):
