@@ -1,7 +1,5 @@
 """A network as a graph of PyTorch's own operators, which every export begins with."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +8,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config
 
 from compression.errors import CompressionError
+from compression.evaluation_mode import spelled_out_attention
 from compression.network_copy import forget_stored
 from compression.onnx.exportable_functions import ExportableFunctions
 from compression.onnx.failure import code_line, failure, first_line, reads_values
@@ -117,7 +116,7 @@ def _program(network: nn.Module, images: Tensor, shapes: object) -> ExportedProg
             with (
                 ExportableFunctions(),
                 _config.patch(backed_size_oblivious=oblivious),  # type: ignore[attr-defined]
-                _spelled_out_attention(),
+                spelled_out_attention(),
             ):
                 return torch.export.export(network, (images,), dynamic_shapes=shapes, strict=strict)
         except Exception as error:  # the tracer raises what the network's own code meets
@@ -127,17 +126,6 @@ def _program(network: nn.Module, images: Tensor, shapes: object) -> ExportedProg
             if reads_values(error):
                 break
     raise reasons[-1] if shapes else reasons[0]  # reading the code gives the line
-
-
-@contextmanager
-def _spelled_out_attention() -> Iterator[None]:
-    """`nn.MultiheadAttention` in its parts, not as one operation that is faster in eval mode."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _deterministic(traced: Traced) -> Traced:

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from compression.cost import observed_pass
+from compression.evaluation_mode import spelled_out_attention
 from compression.network_copy import forget_stored
 from compression.pruning import (  # noqa: F401 - they add their rules
     layer_rules,
@@ -106,19 +106,8 @@ def inside(network: nn.Module, where: list[str]) -> Iterator[None]:
         hooks.append(module.register_forward_pre_hook(lambda *_, name=name: where.append(name)))
         hooks.append(module.register_forward_hook(leave))
     try:
-        with _plain_attention():
+        with spelled_out_attention():
             yield
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """nn.MultiheadAttention without its one-kernel form, which hides the products."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)

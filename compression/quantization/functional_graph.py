@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, fx, nn
 from torch._subclasses import FakeTensor
-from torch.nn.functional import dropout
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from compression.errors import CompressionError
 from compression.network_copy import copy_network
 from compression.onnx import TracingError, suppress_output, trace
+from compression.onnx.exportable_functions import attend
 from compression.outputs import main_output
 from compression.schema import height_width
 
@@ -75,13 +75,7 @@ def _attention(
         return NotImplemented
     factor = math.sqrt(scale or 1 / math.sqrt(query.shape[-1]))
     scores = (query * factor) @ (key.transpose(-2, -1) * factor)
-    if is_causal:
-        attn_mask = query.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -math.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    return dropout(scores.softmax(-1), dropout_p, dropout_p > 0) @ value
+    return attend(scores, value, attn_mask, dropout_p, is_causal)
 
 
 SPELLED_OUT = {
