@@ -34,8 +34,6 @@ def share(column, good):
 
 def test_every_cell_is_there():
     table = zoo.read_table()
-    if not all(cell for row in table.values() for cell in row.values()):
-        pytest.skip("python scripts/bench/zoo.py has cells to fill")
     assert [*table] == [*NETWORKS] and len(table) >= 59
     for name, row in table.items():
         assert list(row) == ["px", *zoo_cells.COLUMNS], name
@@ -45,7 +43,7 @@ def test_every_cell_is_there():
 def test_what_fails_says_why_before_training():
     for name, row in zoo.read_table().items():
         for column, cell in row.items():
-            if column != "px" and cell and not zoo.succeeded(cell):
+            if column != "px" and not zoo.succeeded(cell):
                 assert re.match(r"(before training|not asked): \w.{10}", cell), (name, column, cell)
 
 
