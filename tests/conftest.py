@@ -150,8 +150,8 @@ def start_command(
         cold: In an interpreter of its own, though one with the libraries imported is at hand
             (`tests/warm_python.py`).
     """
-    if not (cold or COLD) and _warm_python().can_start(words, os.environ):
-        return _warm_python().start(words, os.environ, stdout, stderr)
+    if not (cold or COLD) and warm_python().can_start(words, os.environ):
+        return warm_python().start(words, os.environ, stdout, stderr)
     return subprocess.Popen(
         [sys.executable, *words],
         cwd=ROOT,
@@ -180,5 +180,6 @@ def run_command(
 
 
 @cache
-def _warm_python() -> WarmPython:
+def warm_python() -> WarmPython:
+    """The server of this test process; it starts when it is first asked for."""
     return WarmPython(ROOT, ENVIRONMENT)

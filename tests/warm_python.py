@@ -105,7 +105,12 @@ class WarmPython:
             self._process = subprocess.Popen(
                 [sys.executable, SERVER, str(theirs.fileno())],
                 cwd=root,
-                env={**environment, "NO_ALBUMENTATIONS_UPDATE": "1"},  # as datamodules sets it
+                env={
+                    **environment,
+                    "NO_ALBUMENTATIONS_UPDATE": "1",  # as datamodules sets it
+                    # pandas imports pyarrow where it is installed, whose allocator starts a thread.
+                    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+                },
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # no terminal, so that the streams are buffered alike

@@ -1,5 +1,6 @@
 """Help, configuration and refusals appear about as fast as in a bare Hydra application."""
 
+import os
 import resource
 import statistics
 import subprocess
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT, run_command
+from tests.conftest import COLD, ROOT, run_command, warm_python
 
 BARE = """
 import hydra
@@ -69,3 +70,8 @@ def test_what_is_not_imported(monkeypatch, words, code, absent):
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     imported = {line.split("|")[-1].strip() for line in lines}
     assert "hydra" in imported and not imported & set(absent)
+
+
+@pytest.mark.skipif(COLD or sys.platform != "linux", reason="every program starts cold")
+def test_programs_of_tests_are_forked_with_the_libraries_imported():
+    assert warm_python().can_start(["run.py"], os.environ)
