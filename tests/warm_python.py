@@ -193,6 +193,14 @@ def _serve(requests: socket.socket) -> dict:
 def _become(asked: dict) -> types.ModuleType:
     """Makes of this process what it would be right after `python WORDS...`; its main module."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for descriptor, name in enumerate(("stdout", "stderr"), 1):
+        # The server's own knows what its file could do, which a pipe cannot (tell).
+        given = getattr(sys, name)
+        encoding, errors, lines = given.encoding, given.errors, given.line_buffering
+        stream = open(descriptor, "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
+        stream.reconfigure(line_buffering=lines)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     os.environ.clear()
     os.environ.update(asked["env"])
     sys.argv = asked["words"]
