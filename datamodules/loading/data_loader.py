@@ -25,7 +25,7 @@ class PrefetchingLoader(DataLoader):
     # The base promises an iterator class of its own, of which nobody uses more than `next`.
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """The batches, in order, the next ones made meanwhile."""
-        return prefetch(super().__iter__())
+        yield from prefetch(super().__iter__())
 
 
 def make_loader(
@@ -35,7 +35,12 @@ def make_loader(
     num_workers: int,
     seed: int,
 ) -> DataLoader:
-    """A loader of the sampler's batches (lists of keys), the same for any number of workers."""
+    """A loader of the sampler's batches (lists of keys), the same for any number of workers.
+
+    An iterator of it asks the sampler for nothing, and starts no process, until its first batch is
+    wanted. Lightning opens the loader of a resumed fit before it tells the sampler the epoch, so
+    that what is fetched at once would be of epoch 0: resuming is exact because of this.
+    """
     settings: dict[str, Any] = {
         "sampler": sampler,
         "batch_size": None,  # a key of the sampler is a whole batch

@@ -35,7 +35,7 @@ SPARED = 0.25  # of it is left to others, such as semaphores and the exchange of
 
 
 class WorkerLoader(DataLoader):
-    """A loader with worker processes, made by `make_loader`."""
+    """A loader with worker processes, made by `make_loader`, which start with the first batch."""
 
     # The base promises an iterator class of its own, of which nobody uses more than `next`.
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]

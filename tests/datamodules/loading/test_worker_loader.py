@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from datamodules.errors import DataError
-from datamodules.loading import ImageDataset, make_loader, worker_loader
+from datamodules.loading import EpochSampler, ImageDataset, data_loader, make_loader, worker_loader
 from tests.conftest import ROOT
 from tests.datamodules.conftest import at_most
 
@@ -65,6 +65,26 @@ def check(found, *, keyed=False):
         assert images[:, 0, 0, 0].tolist() == labels.tolist() == [first, first + 1]
         images += 1  # in place, as mixing does
         assert [key.tolist() for key in rest] == ([[[0, first], [0, first + 1]]] if keyed else [])
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_what_is_opened_before_the_epoch_is_set_gives_that_epoch(monkeypatch, workers, persistent):
+    """As Lightning opens the loader of a resumed fit; a part of an epoch may have been left."""
+    settings = data_loader.worker_settings(workers) | {"persistent_workers": persistent}
+    monkeypatch.setattr(data_loader, "worker_settings", lambda number: settings)
+    dataset = ImageDataset(pixels=Images(), labels=list(range(12)), size=(5, 6), keyed=True)
+    sampler = EpochSampler(size=12, batch_size=2, seed=0, drop_last=True)
+    loader = make_loader(dataset, sampler, num_workers=workers, seed=0)
+    for epoch in (7, 3, 4):
+        opened = iter(loader)
+        time.sleep(0.02)  # in which what is opened could ask for batches
+        sampler.set_epoch(epoch)
+        with at_most(60):
+            found = [next(opened)[2].tolist() for _ in range(2 if epoch == 3 else 6)]
+        wanted = [[list(key) for key in keys] for keys in sampler]
+        assert found == wanted[: len(found)]
+        assert {key[0] for keys in found for key in keys} == {epoch}
 
 
 @pytest.mark.parametrize("keyed", [False, True])

@@ -165,8 +165,11 @@ class Stop(pl.Callback):
 
 
 @pytest.mark.slow
-def test_a_resumed_fit_of_two_processes_equals_an_uninterrupted_one(context):
-    settings = ["callbacks=ema", "scheduler=plateau", "scheduler.patience=0"]
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_resumed_fit_of_two_processes_equals_an_uninterrupted_one(context, workers):
+    settings = [
+        "callbacks=ema", "scheduler=plateau", "scheduler.patience=0", f"data.num_workers={workers}"
+    ]  # fmt: skip
     expected = trained(context("whole", *settings)).state_dict()
     with pytest.raises(ConfigError, match="^stop$"):
         trained(context("cut", *settings, f"+callbacks.stop._target_={__name__}.Stop"))

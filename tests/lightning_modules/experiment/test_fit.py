@@ -6,6 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from datamodules.loading import data_loader
+from datamodules.loading.worker_loader import worker_settings
 from lightning_modules.experiment import initial_network
 from lightning_modules.experiment.fit import fit
 from lightning_modules.experiment.run_context import RunContext
@@ -124,6 +126,33 @@ def test_resumed_fits_equal_uninterrupted_ones(context, name):
         assert rows(again) == rows(whole)
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize(
+    ("workers", "persistent"),
+    [
+        (2, True),
+        *(
+            pytest.param(workers, persistent, marks=pytest.mark.slow)
+            for workers, persistent in [(0, True), (1, True), (1, False), (2, False)]
+        ),
+    ],
+)
+def test_a_resume_is_exact_with_loader_workers(context, monkeypatch, workers, persistent):
+    """What is drawn by weight, and half an epoch left each time, make it harder."""
+    settings = worker_settings(workers) | {"persistent_workers": persistent}
+    monkeypatch.setattr(data_loader, "worker_settings", lambda number: settings)
+    overrides = [
+        f"data.num_workers={workers}", "sampling=balanced", "trainer.limit_train_batches=4",
+        "trainer.max_epochs=4",
+    ]  # fmt: skip
+    whole = context("whole", *overrides)
+    expected, epoch = trained(whole)
+    again = stopped_and_resumed(context, overrides, epoch=2)
+    found, same = trained(again, resume=True)
+    assert same == epoch == 3
+    assert rows(again) == rows(whole)
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 @pytest.mark.slow
