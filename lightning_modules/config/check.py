@@ -24,7 +24,7 @@ from lightning_modules.config.typed_paths import check_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.networks import resolved
 from lightning_modules.registry import build, schema
-from lightning_modules.runs import leaves, run_directory, saved_run
+from lightning_modules.runs import check_unfinished, hold, leaves, run_directory, saved_run
 from lightning_modules.schema import check_settings
 
 
@@ -41,11 +41,16 @@ class CheckBeforeStart(Callback):
         _refuse(_check_folder, folder, config)
         run_directory.register(folder)
         _refuse(run_directory.make_writable, folder)
+        _refuse(hold, folder)
+        _refuse(_check_folder, folder, config)  # another process may have ended there meanwhile
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks what all trials share, and makes the folder of the sweep."""
         _refuse(check_multirun, config)
-        _refuse(run_directory.make_writable, Path(config.hydra.sweep.dir))  # for its database
+        folder = Path(config.hydra.sweep.dir)
+        _refuse(run_directory.make_writable, folder)  # for its database
+        if not searches(config):  # whose workers share a study
+            _refuse(hold, folder)
 
 
 def check_multirun(cfg: DictConfig) -> None:
@@ -208,6 +213,8 @@ def _check_entered(cfg: DictConfig, classes: tuple[str, ...]) -> None:
 
 
 def _check_folder(folder: Path, cfg: DictConfig) -> None:
+    if cfg.resume is not None:
+        check_unfinished(folder)
     if cfg.resume is None and any((folder / name).exists() for name in ("steps", "model")):
         raise ConfigError(
             f"{folder} already holds a run; continue it with resume={folder}, or choose another "

@@ -31,6 +31,7 @@ from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.registry import plain
 from lightning_modules.runs import (
     METRICS_FILE,
+    check_unfinished,
     key_of,
     lead_to_data,
     leaves,
@@ -185,9 +186,8 @@ def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     path = run / ".hydra" / "overrides.yaml"
     if not path.is_file():
         raise ConfigError(f"{run} cannot be resumed: it has no .hydra/overrides.yaml.")
+    check_unfinished(run)
     trained = (run / METRICS_FILE).is_file()
-    if trained and not missing_parts(run):
-        raise ConfigError(f"{run} is finished; to go on from its network use from_run={run}.")
     if len(folders) == 1 and (folder := _own_folder(run)) is not None:
         raise ConfigError(f"{run} was started with --config-dir={folder}; give that again.")
     for argument in arguments:

@@ -53,6 +53,7 @@ from lightning_modules.runs import (
     METRICS_FILE,
     STOPPED,
     RunSplits,
+    held,
     make_data,
     missing_parts,
     run_directory,
@@ -141,10 +142,12 @@ def run_experiment(
 
     Raises:
         ConfigError, DataError, CompressionError: it cannot work; a new folder is removed again.
+            Or another process works there.
         SystemExit: it was interrupted; the sentence says how to go on.
     """
     folder = folder.absolute()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(held(folder))
         with _refusal(folder, clears=is_main_run and cfg.resume is None):
             prepared = _prepare(cfg, folder, study, is_main_run=is_main_run)
             data, stages, network, teachers, latency = prepared

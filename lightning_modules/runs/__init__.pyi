@@ -23,6 +23,7 @@ from .evaluation_images import evaluation_data as evaluation_data
 from .metrics_record import METRICS_FILE as METRICS_FILE
 from .metrics_record import LayerRecord as LayerRecord
 from .metrics_record import StageRecord as StageRecord
+from .metrics_record import check_unfinished as check_unfinished
 from .metrics_record import missing_parts as missing_parts
 from .metrics_record import read_metrics as read_metrics
 from .metrics_record import write_metrics as write_metrics
@@ -52,6 +53,12 @@ from .run_files import RESULT as RESULT
 from .run_files import find_record as find_record
 from .run_files import lead_to_data as lead_to_data
 from .run_files import run_of as run_of
+from .run_lock import LOCK as LOCK
+from .run_lock import Holder as Holder
+from .run_lock import held as held
+from .run_lock import hold as hold
+from .run_lock import holder as holder
+from .run_lock import release as release
 from .run_records import FAILED as FAILED
 from .run_records import STOPPED as STOPPED
 from .run_records import Record as Record

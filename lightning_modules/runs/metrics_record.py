@@ -170,6 +170,16 @@ def missing_parts(folder: Path) -> dict[str, str]:
     return missing if isinstance(missing, dict) else {}
 
 
+def check_unfinished(run: Path) -> None:
+    """Refuses to resume a run that lacks nothing.
+
+    Raises:
+        ConfigError: it is finished, or its `metrics.json` is damaged.
+    """
+    if (run / METRICS_FILE).is_file() and not missing_parts(run):
+        raise ConfigError(f"{run} is finished; to go on from its network use from_run={run}.")
+
+
 def is_measured(key: str) -> bool:
     """Whether a run may have a metric of that name."""
     return _measured().fullmatch(key) is not None

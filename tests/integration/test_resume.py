@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lightning_modules.runs import holder
 from tests.conftest import run_command, start_command
 
 WORDS = [
@@ -84,4 +85,19 @@ def test_ctrl_c_says_how_to_continue(homes, folder):
     assert "Traceback" not in said
     assert said.splitlines()[-1].endswith(f"python run.py resume={run}")
     run_command("run.py", f"resume={run}")
-    assert (run / "model" / "network.yaml").is_file()
+    assert (run / "model" / "network.yaml").is_file() and not (run / ".lock").exists()
+
+
+@pytest.mark.slow
+def test_a_run_at_work_is_not_resumed(homes, folder):
+    run = homes / "run"
+    words = [*WORDS[:7], f"data.root={folder}", f"hydra.run.dir={run}", "trainer.max_epochs=500"]
+    process = start_command("run.py", *words, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (run / "metrics.csv").is_file():
+        time.sleep(0.01)
+    refused = run_command("run.py", f"resume={run}", check=False)
+    assert (process.poll(), refused.returncode) == (None, 1)
+    assert f"{run} is at work: process {process.pid} on this host" in refused.stderr
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert holder(run) is None
