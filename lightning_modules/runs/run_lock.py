@@ -43,7 +43,7 @@ class Holder:
 
 
 def hold(run: Path) -> None:
-    """Holds a run's folder, which exists, until `release` or this process's end.
+    """Holds a run's folder, made where it is missing, until `release` or this process's end.
 
     Raises:
         ConfigError: another process works there, or the disk knows no locks.
@@ -51,6 +51,7 @@ def hold(run: Path) -> None:
     run = run.resolve()
     if _is_own(run):
         return
+    run.mkdir(parents=True, exist_ok=True)
     for left in reversed(range(TRIES)):
         descriptor = _locked(run / LOCK)
         if descriptor is not None:
