@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = table_console(record=True)
     changed = changes(found.index, records[0].folder) if records else ()
     for text in (*overview_lines(found.index), *changed, *summary(found)):
-        console.print(text, markup=False, highlight=False, soft_wrap=isinstance(text, str))
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     with _written_whole(folder) as part:
         write_tables(found, part)
         write_sheets(found, part)

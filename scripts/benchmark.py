@@ -10,9 +10,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-from rich.text import Text
-
+from datamodules.screen import ScreenTable
 from lightning_modules.config import OwnKey, ScriptParser, named_run, run_script, table_console
 from lightning_modules.deployment import (
     BACKENDS,
@@ -108,13 +106,13 @@ def source_named(name: str, overrides: list[str], form: Format | None) -> Path:
 
 def show(rows: "list[Row]", settings: "BenchmarkSettings") -> None:
     """Prints the table, the fastest first, and how it was measured."""
-    table = Table()
+    table = ScreenTable()
     for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in HEADINGS[:2] else "right")
-    table.add_column(_f1_heading(rows), justify="right")
+        table.add_column(heading, number=heading not in HEADINGS[:2])
+    table.add_column(_f1_heading(rows), number=True)
     for row in sorted(rows, key=lambda row: row.timing.one_ms):
-        table.add_row(*map(Text, _cells(row)))
-    table_console().print(table)
+        table.add_row(*_cells(row))
+    table.print(table_console())
     print(under(settings))
     print(
         "memory: of a process of its own at the best batch, loading and compiling included; file: "

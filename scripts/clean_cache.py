@@ -4,9 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from datamodules.cache import StoredCache, stored_caches
+from datamodules.screen import ScreenTable
 from lightning_modules.config import OwnKey, ScriptParser, run_script, table_console
 from lightning_modules.errors import ConfigError
 
@@ -50,15 +49,15 @@ def _chosen(
 
 def print_table(caches: list[StoredCache], chosen: list[StoredCache]) -> None:
     """Prints one row a cache, the longest unused first."""
-    table = Table()
-    table.add_column("cache", overflow="fold")
-    table.add_column("MB", justify="right")
-    table.add_column("days unused", justify="right")
+    table = ScreenTable()
+    table.add_column("cache")
+    table.add_column("MB", number=True)
+    table.add_column("days unused", number=True)
     table.add_column("")
     for cache in caches:
         state = "removed" if cache in chosen else "" if cache.whole else "killed build"
         table.add_row(cache.name, f"{cache.bytes / 1e6:,.1f}", f"{cache.idle_days:.1f}", state)
-    table_console().print(table)
+    table.print(table_console())
 
 
 if __name__ == "__main__":

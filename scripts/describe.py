@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
-from rich.table import Table
 
+from datamodules.screen import ScreenTable
 from lightning_modules.config import (
     OwnKey,
     ScriptParser,
@@ -145,45 +145,45 @@ def totals(network: "Network", found: "Profile", cfg: DictConfig, *, f1: float |
 
 def print_table(rows: list["Row"], title: str) -> None:
     """Prints the rows, aligned."""
-    table = Table(title=title)
+    table = ScreenTable(title=title)
     for column in ("row", "kind", "arguments", "output"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for column in ("parameters", "MACs", "ratio"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, number=True)
     total = max(sum(row.macs for row in rows), 1)
     for row in rows:
         shape = "" if row.shape is None else " x ".join(map(str, row.shape))
         numbers = (f"{row.params:,}", f"{row.macs:,}", f"{row.macs / total:.1%}")
         table.add_row(row.name, row.kind, row.arguments, shape, *numbers)
-    table_console().print(table, markup=False)
+    table.print(table_console())
 
 
 def print_steps(layers: list[tuple[str, str, str]]) -> None:
     """Prints what compression did to each layer and why: (step, layer, what)."""
     if not layers:
         return
-    table = Table(title="what was done to each layer")
+    table = ScreenTable(title="what was done to each layer")
     for column in ("step", "layer", "what"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for row in layers:
         table.add_row(*row)
-    table_console().print(table, markup=False)
+    table.print(table_console())
 
 
 def print_support(network: "Network") -> None:
     """Tries and prints what can be done with a network, and why other things cannot."""
     from lightning_modules.deployment import supported
 
-    table = Table(title="what can be done with it")
+    table = ScreenTable(title="what can be done with it")
     for column in ("what", "", "reason, or how far"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     kind = None
     for answer in supported(network):
         if kind not in (None, answer.kind):
             table.add_section()
         kind = answer.kind
         table.add_row(answer.name, answer.answer, answer.reason)
-    table_console().print(table, markup=False)
+    table.print(table_console())
 
 
 def random_network(cfg: DictConfig, outline: "Network") -> "Network":
@@ -209,7 +209,7 @@ def print_savings(name: str) -> None:
     for step in read_metrics(run).get("steps", ()) if (run / METRICS_FILE).is_file() else ():
         if step.get("layers"):
             table = table_of(step["name"], step["layers"])
-            table_console().print(table, markup=False)
+            table.print(table_console())
 
 
 def _size(own: dict[str, str], cfg: DictConfig) -> Any:

@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from rich.table import Table
-from rich.text import Text
-
+from datamodules.screen import ScreenTable
 from lightning_modules.config import (
     OwnKey,
     ScriptParser,
@@ -44,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = splits_named(typed.own.get("split"))
     splits = [s for name in typed.names for s in evaluate_run(name, typed.overrides, chosen)]
     console = table_console()
-    console.print(overview(splits))
+    overview(splits).print(console)
     for split in splits:
-        console.print(class_table(split))
+        class_table(split).print(console)
 
 
 @dataclass(frozen=True)
@@ -119,29 +116,29 @@ def splits_named(text: str | None) -> list[str]:
     return names
 
 
-def overview(splits: list[Split]) -> Table:
+def overview(splits: list[Split]) -> ScreenTable:
     """One row for each run and split."""
     rows = [(s.run, s.name, str(sum(row.support for row in s.classes)), s.metrics) for s in splits]
-    table = Table()
+    table = ScreenTable()
     for column in ("run", "split", "images", *splits[0].metrics):
-        table.add_column(column.replace("_", " "), justify=_side(column))
+        table.add_column(column.replace("_", " "), number=_is_number(column))
     for run, split, images, metrics in rows:
-        table.add_row(Text(run), split, images, *(f"{v:.4f}" for v in metrics.values()))
+        table.add_row(run, split, images, *(f"{v:.4f}" for v in metrics.values()))
     return table
 
 
-def class_table(split: Split) -> Table:
+def class_table(split: Split) -> ScreenTable:
     """One row for each class."""
-    table = Table(title=Text(f"{split.run}, {split.name}"), title_justify="left")
+    table = ScreenTable(title=f"{split.run}, {split.name}")
     for column in CLASS_COLUMNS:
-        table.add_column(column, justify=_side(column))
+        table.add_column(column, number=_is_number(column))
     for cells in table_cells(split.classes):
-        table.add_row(*map(Text, cells))
+        table.add_row(*cells)
     return table
 
 
-def _side(column: str) -> Literal["left", "right"]:
-    return "left" if column in ("run", "split", "class") else "right"
+def _is_number(column: str) -> bool:
+    return column not in ("run", "split", "class")
 
 
 if __name__ == "__main__":

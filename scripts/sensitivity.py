@@ -5,9 +5,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
-from rich.table import Table
-from rich.text import Text
 
+from datamodules.screen import ScreenTable
 from lightning_modules.config import (
     NamedRun,
     OwnKey,
@@ -130,17 +129,17 @@ def step_config(name: str, step: str, overrides: list[str]) -> NamedRun:
 def show(found: "Scan", title: str) -> None:
     """Prints one row for each layer: what it loses and saves at each ratio."""
     ratios = sorted({point.ratio for point in found.points})
-    table = Table(title=Text(title), title_justify="left")
-    table.add_column("layer", overflow="fold")
+    table = ScreenTable(title=title)
+    table.add_column("layer")
     for ratio in ratios:
-        table.add_column(f"F1 lost, MACs saved at {ratio:g}", justify="right")
+        table.add_column(f"F1 lost, MACs saved at {ratio:g}", number=True)
     rows: dict[str, dict[float, Point]] = {}
     for point in found.points:
         rows.setdefault(point.layer, {})[point.ratio] = point
     for layer, points in rows.items():
         cells = (_cell(found, points[r]) if r in points else "" for r in ratios)
-        table.add_row(Text(layer), *cells)
-    table_console().print(table)
+        table.add_row(layer, *cells)
+    table.print(table_console())
     print(
         f"macro-F1 {found.f1:.4f} (BatchNorm estimated anew, as everywhere here), {found.macs:,} "
         f"MACs, {found.params:,} parameters"

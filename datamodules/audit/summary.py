@@ -3,23 +3,20 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from datamodules.audit.audit import Audit
 from datamodules.audit.duplicates import KINDS, Group
 from datamodules.audit.label_issues import LabelIssues
 from datamodules.audit.tables import LABEL_COLUMNS, QUANTILES, count_rows, label_rows, size_rows
 from datamodules.contact_sheets import numbered
 from datamodules.errors import shown
+from datamodules.screen import ScreenTable
 
 MAX_CLASSES = 40  # rows; counts.csv has all
 NAMED = 5  # of each kind of finding
 SUSPECTS = 10  # rows; labels.csv has all
 
 
-def summary(audit: Audit) -> Iterator[RenderableType]:
+def summary(audit: Audit) -> Iterator[ScreenTable | str]:
     """Tables and sentences, to be printed one after the other."""
     yield f"files below {shown(audit.folder)}"
     yield _counts(audit)
@@ -44,11 +41,11 @@ def summary(audit: Audit) -> Iterator[RenderableType]:
         yield from _label_issues(audit, audit.labels)
 
 
-def _counts(audit: Audit) -> Table:
-    table = Table(title="items of each class")
+def _counts(audit: Audit) -> ScreenTable:
+    table = ScreenTable(title="items of each class")
     table.add_column("class")
     for split in [*audit.index.splits, "total"]:
-        table.add_column(split, justify="right")
+        table.add_column(split, number=True)
     rows = sorted(count_rows(audit), key=lambda row: -row[-1])
     for row in rows[:MAX_CLASSES]:
         table.add_row(*map(str, row))
@@ -58,10 +55,10 @@ def _counts(audit: Audit) -> Table:
     return table
 
 
-def _sizes(audit: Audit) -> Table:
-    table = Table(title="sizes in pixels")
+def _sizes(audit: Audit) -> ScreenTable:
+    table = ScreenTable(title="sizes in pixels")
     for column in ("split", "what", *QUANTILES):
-        table.add_column(column, justify="right" if column in QUANTILES else "left")
+        table.add_column(column, number=column in QUANTILES)
     for split, what, *values in size_rows(audit):
         table.add_row(split, what, *(f"{value:g}" for value in values))
     return table
@@ -74,11 +71,11 @@ def _extremes(audit: Audit) -> Iterator[str]:
         yield f"{word} picture: {size}, {picture.split} {audit.name(picture.item)}"
 
 
-def _duplicates(audit: Audit) -> Table:
-    table = Table(title="duplicates (each row includes those above it)")
+def _duplicates(audit: Audit) -> ScreenTable:
+    table = ScreenTable(title="duplicates (each row includes those above it)")
     table.add_column("duplicates")
     for column in ("groups", "pictures", "groups across classes", "groups across splits"):
-        table.add_column(column, justify="right")
+        table.add_column(column, number=True)
     for kind, groups in audit.duplicates.items():
         pictures = sum(len(group.members) for group in groups)
         across = sum(g.across_classes for g in groups), sum(g.across_splits for g in groups)
@@ -86,7 +83,7 @@ def _duplicates(audit: Audit) -> Table:
     return table
 
 
-def _label_issues(audit: Audit, labels: LabelIssues) -> Iterator[RenderableType]:
+def _label_issues(audit: Audit, labels: LabelIssues) -> Iterator[ScreenTable | str]:
     yield (
         f"likely wrong labels: {len(labels.found) or 'none'} of {labels.checked} checked "
         f"(accuracy of the predictions {labels.accuracy:.3f})"
@@ -94,15 +91,15 @@ def _label_issues(audit: Audit, labels: LabelIssues) -> Iterator[RenderableType]
     yield from (f"  {note}" for note in labels.notes)
     if labels.found:
         rows = list(itertools.islice(label_rows(audit), SUSPECTS))
-        table = Table(title=f"likely wrong labels, the first {len(rows)}")
+        table = ScreenTable(title=f"likely wrong labels, the first {len(rows)}")
         empty = [not any(column) for column in zip(*rows, strict=True)]  # of boxes
         for column, nothing in zip(LABEL_COLUMNS, empty, strict=True):
             if not nothing:
                 numeric = column == "rank" or column.endswith("confidence")
-                table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+                table.add_column(column.replace("_", " "), number=numeric)
         for row in rows:
             cells = (cell for cell, nothing in zip(row, empty, strict=True) if not nothing)
-            table.add_row(*(Text(shown(str(cell))) for cell in cells))
+            table.add_row(*(shown(str(cell)) for cell in cells))
         yield table
 
 

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from rich.table import Table
-from rich.text import Text
-
 from datamodules.decoding import sentences
+from datamodules.screen import ScreenTable
 from datamodules.workers import report_progress
 from lightning_modules.config import table_console
 from lightning_modules.deployment.inference_model import InferenceModel
@@ -144,12 +142,14 @@ def _show(
     first: list[Prediction], counts: Counter[str], names: tuple[str, ...], folder: Path
 ) -> None:
     """Prints the first rows, and how many images were given each class."""
-    table = Table("file", "class")
-    table.add_column("probability", justify="right")
+    table = ScreenTable()
+    table.add_column("file")
+    table.add_column("class")
+    table.add_column("probability", number=True)
     for one in first:
         name, top = relative(one.file, folder), one.top_class
-        table.add_row(Text(name), Text(names[top]), f"{one.probabilities[top]:.4f}")
-    table_console().print(table)
+        table.add_row(name, names[top], f"{one.probabilities[top]:.4f}")
+    table.print(table_console())
     rest = counts.total() - len(first)
     if rest > 0:
         print(f"            and {rest:,} more")

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import cast
 
-from rich.table import Table
 from torch import nn
 
 from compression.latency import LayerSaving
 from compression.latency.layer_savings import layer_savings
+from datamodules.screen import ScreenTable
 from lightning_modules.runs import LayerRecord
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,11 @@ def messages(rows: Sequence[LayerSaving]) -> list[str]:
     return [*lines, *(f"slow: {_line(row)}" for row in behind[:WORST])]
 
 
-def table_of(step: str, rows: Sequence[LayerRecord]) -> Table:
+def table_of(step: str, rows: Sequence[LayerRecord]) -> ScreenTable:
     """All changed layers of a step, from `metrics.json`."""
-    table = Table(title=f"{step}: MACs saved against milliseconds saved")
+    table = ScreenTable(title=f"{step}: MACs saved against milliseconds saved")
     for heading in HEADINGS:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for row in rows:
         if row["change"] != "none":
             macs, ms = row["macs"], row["ms"]

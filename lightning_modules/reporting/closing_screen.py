@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from datamodules.screen import ScreenTable
 from lightning_modules.networks.description import INT8, weights_file
 from lightning_modules.runs import StageRecord, short_path, trust_word
 
@@ -39,7 +39,7 @@ def show_closing_screen(
     """
     console = Console(width=None if Console().is_terminal else 110)
     console.print()
-    console.print(_table(metrics))
+    _table(metrics).print(console)
     for line in [*(f"  {note}" for note in notes), *_lines(folder, metrics, hints)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -66,22 +66,23 @@ def _lines(folder: Path, metrics: dict[str, Any], hints: Sequence[tuple[str, str
     return [*lines, *looks, f"next     {_next(run, metrics)}{trust_word(folder)}"]
 
 
-def _table(metrics: dict[str, Any]) -> Table:
+def _table(metrics: dict[str, Any]) -> ScreenTable:
     fold = f", fold {metrics['fold']} of 0..{metrics['num_folds'] - 1}" if "fold" in metrics else ""
-    table = Table(title=f"before and after{fold}")
+    table = ScreenTable(title=f"before and after{fold}")
     table.add_column("step")
     shown = [key for key in COLUMNS if key in metrics]
     for key in shown:
-        table.add_column(COLUMNS[key][0], justify="right")
+        table.add_column(COLUMNS[key][0], number=True)
     rows, same = stage_metrics(metrics["steps"]), agreements(metrics["steps"])
     if any(same):
-        table.add_column(AGREEMENT, justify="right")
+        table.add_column(AGREEMENT, number=True)
     for (name, after), agreement in zip(rows, same, strict=True):
         table.add_row(name, *(cell(key, after) for key in shown), *([agreement] * any(same)))
     if len(rows) > 1:
         first, last = rows[0][1], rows[-1][1]
         table.add_section()
-        table.add_row("change", *(change(key, first, last) for key in shown))
+        changes = (change(key, first, last) for key in shown)
+        table.add_row("change", *changes, *([""] * any(same)))
     return table
 
 

@@ -5,9 +5,8 @@ import io
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from datamodules.screen import ScreenTable
 from lightning_modules.files import write_text
 from lightning_modules.reporting.closing_screen import COLUMNS
 from lightning_modules.runs import METRICS, Row, Spread, Summary, as_text
@@ -36,18 +35,15 @@ def cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
 def show(summary: Summary) -> None:
     """Prints the table, and below it what has no place in it."""
     headings, rows = cells(summary)
-    table = Table(title=TITLE.format(objective=summary.objective))
+    table = ScreenTable(title=TITLE.format(objective=summary.objective))
     for heading in headings:
-        if heading in summary.keys:
-            table.add_column(Text(heading), overflow="fold")
-        else:
-            table.add_column(Text(heading), justify="right", no_wrap=True, overflow="fold")
+        table.add_column(heading, number=heading not in summary.keys)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*row)
     console = Console(width=None if Console().is_terminal else 200)
     console.print()
     if rows:
-        console.print(table)
+        table.print(console)
     for line in notes(summary):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -4,9 +4,8 @@ import itertools
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table as ScreenTable
-from rich.text import Text
 
+from datamodules.screen import ScreenTable
 from lightning_modules.reporting.report.content import Table
 from lightning_modules.reporting.study_trials import STOPPED, TrialRecord
 from lightning_modules.runs import as_text
@@ -52,15 +51,17 @@ def best_table(
 
 
 def show_best(best: Sequence[TrialRecord], objectives: Sequence[str]) -> None:
-    """Prints that table, as wide as the terminal."""
+    """Prints that table, as wide as the terminal, and which parameters have no room in it."""
     console = Console(width=None if Console().is_terminal else 160)
     found = best_table(best, objectives, room=console.width - WIDTH_OF_METRICS)
     table = ScreenTable(title=found.caption)
     for heading in found.headings:
-        table.add_column(Text(heading), justify="right", overflow="fold")
+        table.add_column(heading, number=heading not in best[0].params)
     for row in found.rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+        table.add_row(*row)
+    table.print(console)
+    if hidden := [name for name in best[0].params if name not in found.headings]:
+        print(f"not shown: {', '.join(hidden)}; trials.csv has all parameters")
 
 
 def _number(value: float) -> str:

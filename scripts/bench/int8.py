@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
-from rich.table import Table
 
 from compression import Context
 from compression.latency import processor, stable_times, torch_threads
 from compression.quantization import Quantize
 from compression.quantization.calibration import BATCH, MIN_IMAGES
-from lightning_modules.config import ScriptParser, option_values, run_script
+from datamodules.screen import ScreenTable
+from lightning_modules.config import ScriptParser, option_values, run_script, table_console
 from lightning_modules.deployment import Format, InferenceModel, format_named, metadata_of
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, build_network
@@ -41,20 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if runtime not in FORMATS:
             raise ConfigError(f"There is no runtime {runtime}; there are {', '.join(FORMATS)}.")
         format_named(FORMATS[runtime])
-    table = Table("network", "runtime")
+    table = ScreenTable()
+    table.add_column("network")
+    table.add_column("runtime")
     for batch in BATCHES:
-        table.add_column(f"ms, {batch} float", justify="right")
-        table.add_column(f"ms, {batch} int8", justify="right")
-        table.add_column("ratio", justify="right")
-    table.add_column("bytes float", justify="right")
-    table.add_column("bytes int8", justify="right")
-    table.add_column("ratio", justify="right")
+        for heading in (f"ms, {batch} float", f"ms, {batch} int8", "ratio"):
+            table.add_column(heading, number=True)
+    for heading in ("bytes float", "bytes int8", "ratio"):
+        table.add_column(heading, number=True)
     with torch_threads(1):
         for name in NETWORKS:
             for row in rows(name, runtimes, size):
                 print(*row, flush=True)  # as they come: a table is printed at the end
                 table.add_row(*row)
-    Console(width=160).print(table)
+    table.print(table_console())
     print(f"{processor()}, one thread, {size} px, medians; float and int8 take turns")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from omegaconf import OmegaConf
+from rich.console import Console
 
 from lightning_modules.evaluation import metrics as evaluation
 from lightning_modules.networks.description import INT8, WEIGHTS
@@ -70,3 +71,20 @@ def test_nothing_is_said_of_a_float_network_or_of_what_was_not_timed(int8_run):
     assert int8_worth(int8_run, untimed, run="RUN") is None
     (int8_run / "model" / INT8).rename(int8_run / "model" / WEIGHTS)
     assert int8_worth(int8_run, int8_metrics(1.0), run="RUN") is None
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 110, 200])
+def test_no_figure_of_the_screen_is_cut(width):
+    after = {
+        "val/f1": 0.9123, "val/accuracy": 0.9234,
+        "cost/macs": 4_037_014_528, "cost/params": 25_557_032,
+        "cost/file_bytes": 102_228_128, "cost/latency_ms": 1234.567,
+    }  # fmt: skip
+    stages = [{"name": n, "before": after, "after": after} for n in ("00_train", "01_prune")]
+    stages[1]["agreement"] = 0.987
+    console = Console(width=width)
+    with console.capture() as shown:
+        closing._table({**after, "steps": stages}).print(console)
+    figures = ["0.9123", "0.9234", "4,037,014,528", "25,557,032", "102,228,128", "1234.567"]
+    assert {figure: shown.get().count(figure) for figure in figures} == dict.fromkeys(figures, 2)
+    assert "98.7%" in shown.get() and "x 1.00" in shown.get() and "…" not in shown.get()
