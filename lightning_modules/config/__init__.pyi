@@ -31,3 +31,5 @@ from .script_arguments import run_script as run_script
 from .script_arguments import sets_image_size as sets_image_size
 from .script_arguments import table_console as table_console
 from .script_arguments import value_of as value_of
+from .storage_password import PASSWORD as PASSWORD
+from .storage_password import split_password as split_password

@@ -26,6 +26,7 @@ from lightning_modules.config.options import (
     option_values,
 )
 from lightning_modules.config.own_code import find_own_code, named_packages, own_network
+from lightning_modules.config.storage_password import take_password
 from lightning_modules.config.typed_paths import how_to_quote, path_of, take_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.registry import plain
@@ -65,7 +66,7 @@ def expand(arguments: list[str]) -> list[str]:
         raise SystemExit
     if any(argument.startswith(("--hydra-help", "--shell-completion")) for argument in arguments):
         return arguments
-    arguments = current_words(take_paths(arguments))
+    arguments = current_words(take_paths(take_password(arguments)))
     find_own_code(named_packages(arguments))
     arguments = own_network(arguments)
     arguments += current_options(arguments)

@@ -1,25 +1,36 @@
 """Opening a study: its storage, whether it is the one that the command means, a job's own trial."""
 
 import logging
-import time
+import os
 from pathlib import Path
 from typing import Any
 
 import optuna
 from omegaconf import DictConfig
 from optuna import Study, Trial
-from optuna.storages import RDBStorage
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from lightning_modules.config import current_words
+from lightning_modules.config import PASSWORD, current_words, split_password
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
 from lightning_modules.registry import plain
 from lightning_modules.runs import SEARCH, current_space
 from lightning_modules.search.identity import digest, identity, study_name
 from lightning_modules.search.objectives import objectives_of
-from lightning_modules.search.ownership import open_trial
+from lightning_modules.search.opened_study import load_study, trial_of
+from lightning_modules.search.ownership import OWNER, elsewhere, open_trial, this_process
+from lightning_modules.search.patient_storage import (
+    PATIENCE,
+    LostConnection,
+    PatientStorage,
+    is_lost,
+    patiently,
+    reason_of,
+)
 
+PATIENCE_AT_FIRST = 10  # seconds
 RACED = ("already exists", "unique constraint")  # what databases say of it
 
 
@@ -32,9 +43,11 @@ def open_study(root: DictConfig) -> Study:
             when keys had other names.
     """
     name, folder = root.hydra.sweeper.study_name, Path(root.hydra.sweep.dir)
-    about, storage = identity(root), open_storage(root.hydra.sweeper.storage)
+    # One that has been there comes back; of a new one the URL may be wrong.
+    patience = PATIENCE if (folder / SEARCH).is_file() else PATIENCE_AT_FIRST
+    about, storage = identity(root), open_storage(root.hydra.sweeper.storage, patience)
     try:
-        study = optuna.load_study(study_name=name, storage=storage)
+        study = load_study(name, storage)
     except KeyError:
         if any((folder / "trials").glob("*")):
             raise ConfigError(
@@ -43,14 +56,16 @@ def open_study(root: DictConfig) -> Study:
             ) from None
         if name == study_name(root):  # nobody asked for a study of another name
             _check_former(folder.parent, name, about)
-        study = optuna.create_study(
+        optuna.create_study(
             study_name=name,
             storage=storage,
             directions=about["directions"],
             load_if_exists=True,  # another worker may have been faster
         )
+        study = load_study(name, storage)
     _check_same(study, about)
-    score, url = plain(root.score.macs), str(root.hydra.sweeper.storage)
+    score, (url, _) = plain(root.score.macs), split_password(root.hydra.sweeper.storage)
+    _note_hosts(study, url)
     write_json(folder / SEARCH, {"name": name, "storage": url, "score": score, **about})
     return study
 
@@ -69,20 +84,20 @@ def find_study(folder: Path) -> tuple[Study, dict[str, Any]]:
     if url.startswith("sqlite:///") and (folder / "study.db").is_file():
         url = f"sqlite:///{folder / 'study.db'}"  # the folder may have been moved
     try:
-        return optuna.load_study(study_name=about["name"], storage=open_storage(url)), about
+        return load_study(about["name"], open_storage(url)), about
     except KeyError:
         raise ConfigError(f"{url} holds no study called {about['name']}.") from None
 
 
 def own_trial(hydra: DictConfig, number: int, pruner: Any = None) -> Trial:
     """The trial that a job is, from the study that its `hydra` node names; `pruner` decides."""
-    study = optuna.load_study(
-        study_name=hydra.sweeper.study_name,
-        storage=open_storage(hydra.sweeper.storage),
+    study = load_study(
+        hydra.sweeper.study_name,
+        open_storage(hydra.sweeper.storage),
         sampler=optuna.samplers.RandomSampler(),  # has nothing to draw here
         pruner=pruner,
     )
-    return open_trial(study, study.get_trials(deepcopy=False)[number])
+    return open_trial(study, trial_of(study, number))
 
 
 def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
@@ -95,8 +110,12 @@ def trial_facts(cfg: DictConfig, hydra: DictConfig) -> dict[str, Any]:
     }
 
 
-def open_storage(url: Any) -> RDBStorage:
-    """Optuna's storage behind a URL.
+def open_storage(url: Any, patience: float = PATIENCE) -> PatientStorage:
+    """Optuna's storage behind a URL; its password may be in it, or in the environment.
+
+    Args:
+        url: as SQLAlchemy takes it.
+        patience: for how many seconds a database may not answer.
 
     Raises:
         ConfigError: it cannot be reached, or is of another Optuna.
@@ -104,11 +123,22 @@ def open_storage(url: Any) -> RDBStorage:
     optuna.logging.set_verbosity(logging.WARNING)
     if not isinstance(url, str):
         raise ConfigError(f"hydra.sweeper.storage={url} is no URL; give sqlite:///FILE or another.")
-    # Workers wait for each other's writes, each of which takes milliseconds.
-    patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    for tries_left in reversed(range(10)):
+    url, password = split_password(url)
+    try:
+        settings = _engine_settings(url, password)
+    except (SQLAlchemyError, ImportError) as error:
+        raise ConfigError(
+            f"The study's storage {url} cannot be used: {reason_of(error)}."
+        ) from None
+
+    def opened() -> PatientStorage:
         try:
-            return RDBStorage(url, engine_kwargs=patience)
+            return PatientStorage(url, settings)
+        except (SQLAlchemyError, StorageInternalError) as error:
+            # Another worker may create the same tables just now; a moment later they are there.
+            if is_lost(error) or any(word in reason_of(error).lower() for word in RACED):
+                raise LostConnection(reason_of(error)) from None
+            raise
         except RuntimeError as error:
             versions = str(error).partition(". ")[0]  # "The runtime ... (set up by optuna 5.0.0)"
             raise ConfigError(
@@ -116,13 +146,44 @@ def open_storage(url: Any) -> RDBStorage:
                 f"or copy the database first and then run `optuna storage upgrade --storage {url}` "
                 "with the newer one, which cannot be undone."
             ) from None
-        except (SQLAlchemyError, ImportError) as error:
-            reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
-            # Another worker creates the same tables just now; a moment later they are there.
-            if not tries_left or not any(word in reason.lower() for word in RACED):
-                raise ConfigError(f"The study's storage {url} cannot be used: {reason}.") from None
-            time.sleep(0.2)
-    raise AssertionError("The last try returns or raises.")
+        except ImportError as error:
+            raise ConfigError(
+                f"The study's storage {url} cannot be used: {error.__cause__ or error}."
+            ) from None
+
+    storage: PatientStorage = patiently(opened, url, patience)
+    return storage
+
+
+def _engine_settings(url: str, password: str | None) -> dict[str, Any]:
+    """What SQLAlchemy's engine is made with."""
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
+        # Workers wait for each other's writes, each of which takes milliseconds.
+        return {"connect_args": {"timeout": 60}}
+    words: dict[str, Any] = {}
+    if parts.get_driver_name() in ("psycopg2", "psycopg"):
+        # A host that vanished says nothing: seconds, and for the last one milliseconds.
+        words = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+        words |= {"keepalives_count": 3, "tcp_user_timeout": 60_000}
+        words = {key: value for key, value in words.items() if key not in parts.query}
+    if secret := password or os.environ.get(PASSWORD):
+        words["password"] = secret
+    # One for the search, and one for a thread of it that beats at the same time.
+    return {"connect_args": words, "pool_pre_ping": True, "pool_size": 1, "max_overflow": 4}
+
+
+def _note_hosts(study: Study, url: str) -> None:
+    """Says what to do where workers of several hosts write one SQLite file."""
+    owners = (trial.user_attrs[OWNER]["host"] for trial in elsewhere(study.get_trials(False)))
+    others = sorted(set(owners) - {this_process()["host"]})
+    if others and url.startswith("sqlite"):
+        print(
+            f"note     workers on {', '.join(others)} use {url}, too: a SQLite file may be damaged "
+            "by several hosts; give them a PostgreSQL server: "
+            "hydra.sweeper.storage=postgresql://USER@HOST/DATABASE",
+            flush=True,
+        )
 
 
 def _check_same(study: Study, about: dict[str, Any]) -> None:

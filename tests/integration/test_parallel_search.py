@@ -1,20 +1,15 @@
 """Searches past one process: launchers, and several workers on one PostgreSQL study."""
 
-import os
-import pwd
-import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import optuna
 import pytest
 
 from tests.conftest import run_command, start_command
 from tests.integration.test_search import SEARCH, progress, rows
+from tests.postgresql_server import postgresql_server, programs
 
 UNITS = "model.units=[1,1,1]"
 
@@ -42,38 +37,10 @@ def test_trials_side_by_side(homes, folder, launcher, package):
 def postgresql():
     """The URL of an empty database, of a server of this test's own on the loopback."""
     pytest.importorskip("psycopg2", reason="needs the extra [postgresql]")
-    found = shutil.which("initdb") or next(Path("/usr/lib/postgresql").glob("*/bin/initdb"), None)
-    if found is None:
+    if programs() is None:
         pytest.skip("PostgreSQL's server is not installed")
-    programs = Path(found).resolve().parent
-    # The server refuses to run as root.
-    user = pwd.getpwnam("nobody").pw_name if os.getuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="pg") as folder, socket.socket() as free:
-        if user is not None:
-            shutil.chown(folder, user)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        data = f"{folder}/data"
-        words = [programs / "initdb", "-D", data, "-A", "trust", "-U", "diet", "--no-sync"]
-        quiet = {"user": user, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(words, check=True, cwd=folder, **quiet)
-        words = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-k", folder, "-F"]
-        server = subprocess.Popen([*words, "-p", str(port)], cwd=folder, **quiet)
-        try:
-            _wait_for(programs / "pg_isready", port)
-            yield f"postgresql://diet@127.0.0.1:{port}/postgres"
-        finally:
-            server.send_signal(signal.SIGINT)  # its fast shutdown
-            server.wait(60)
-
-
-def _wait_for(pg_isready, port):
-    words = [pg_isready, "-h", "127.0.0.1", "-p", str(port), "-q"]
-    deadline = time.monotonic() + 60
-    while subprocess.run(words, check=False).returncode:
-        assert time.monotonic() < deadline, "PostgreSQL did not start"
-        time.sleep(0.1)
+    with postgresql_server() as server:
+        yield server.url
 
 
 @pytest.mark.slow

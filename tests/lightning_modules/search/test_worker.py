@@ -11,6 +11,7 @@ from omegaconf import open_dict
 from optuna.trial import TrialState, create_trial
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.search import storage
 from lightning_modules.search.identity import identity, study_name
 from lightning_modules.search.ownership import OWNER, this_process
 from lightning_modules.search.results import show_results
@@ -138,9 +139,25 @@ def test_another_study_of_the_same_name_is_refused(search, tmp_path):
         ("somewhere", "cannot be used"),
     ],
 )
-def test_unreachable_storage(search, url, sentence):
+def test_unreachable_storage(search, monkeypatch, url, sentence):
+    monkeypatch.setattr(storage, "PATIENCE_AT_FIRST", 0.2)  # a server may be starting
     with pytest.raises(ConfigError, match=f"storage {url} cannot be used.*".replace("?", r"\?")):
         search(distance, f"hydra.sweeper.storage={url}")
+
+
+def test_a_file_for_workers_of_two_hosts_is_said(search, capsys):
+    study, _ = search(distance, "sweep.n_trials=1")
+    leave_running(study)
+    search(distance, "sweep.n_trials=2")
+    assert "PostgreSQL" not in capsys.readouterr().out
+    leave_running(study, host="elsewhere")
+    search(distance, "sweep.n_trials=3")
+    (note,) = [line for line in capsys.readouterr().out.splitlines() if "elsewhere" in line]
+    assert note.startswith("note     workers on elsewhere use sqlite:///")
+    assert note.endswith(
+        "study.db, too: a SQLite file may be damaged by several hosts; give them a PostgreSQL "
+        "server: hydra.sweeper.storage=postgresql://USER@HOST/DATABASE"
+    )
 
 
 def test_a_worker_that_was_slower_gives_its_trial_back(search, monkeypatch):
