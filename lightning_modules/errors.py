@@ -1,6 +1,9 @@
 """What counts as a user's mistake: reported as one sentence, never as a traceback."""
 
 import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from compression.errors import CompressionError
 from datamodules.errors import DataError, shown
@@ -36,6 +39,55 @@ _REMEDIES = {
 _OTHER_PLACES = (
     ", or choose another place, for runs by MODEL_DIET_OUTPUTS=DIR, for caches by cache_dir=DIR"
 )
+
+
+# How those that ask for memory say that there is none; the last two are of C++ and OpenCV.
+_NO_MEMORY = re.compile(
+    r"DefaultCPUAllocator: (not enough memory|can't allocate memory)|out of memory"
+    r"|failed to allocate|bad_alloc|Insufficient memory",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(r"[Tt]ried to allocate (\d+(?:\.\d+)? ?(?:bytes|[KMGT]iB))")
+
+
+def memory_sentence(error: BaseException) -> str | None:
+    """That the memory of the machine or of its GPU is full, and what to do; None: it is not that.
+
+    Libraries have no exception in common for it.
+    """
+    text = str(error)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    full = bool(names & {"MemoryError", "OutOfMemoryError"})
+    if isinstance(error, OSError):
+        full = error.errno == errno.ENOMEM
+    elif isinstance(error, RuntimeError) or "error" in names:  # cv2.error derives from Exception
+        full = full or _NO_MEMORY.search(text) is not None
+    if not full:
+        return None
+    place = "The GPU's memory" if re.search(r"\b(CUDA|HIP|MPS)\b", text) else "The memory"
+    asked = _ASKED.search(text)
+    more = f" ({asked[1]} more were asked for)" if asked else ""
+    return (
+        f"{place} is full{more}: end other programs that use it, or take a smaller "
+        "data.batch_size, data.eval_batch_size or data.image_size, or fewer data.num_workers."
+    )
+
+
+@contextmanager
+def full_memory_said() -> Iterator[None]:
+    """Makes a full memory a user's error.
+
+    Raises:
+        ConfigError: instead of what a library raised.
+    """
+    try:
+        yield
+    except USER_ERRORS:
+        raise
+    except Exception as error:
+        if (sentence := memory_sentence(error)) is None:
+            raise
+        raise ConfigError(sentence) from error
 
 
 def system_sentence(error: OSError, *, elsewhere: bool = True) -> str | None:

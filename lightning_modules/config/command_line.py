@@ -28,7 +28,7 @@ from lightning_modules.config.options import (
 from lightning_modules.config.own_code import find_own_code, named_packages, own_network
 from lightning_modules.config.storage_password import take_password
 from lightning_modules.config.typed_paths import how_to_quote, path_of, take_paths
-from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
+from lightning_modules.errors import USER_ERRORS, ConfigError, memory_sentence, system_sentence
 from lightning_modules.registry import plain
 from lightning_modules.runs import (
     METRICS_FILE,
@@ -124,8 +124,9 @@ def report_errors() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again
         raise SystemExit(1) from None
-    except OSError as error:
-        sentence = system_sentence(error)
+    except Exception as error:
+        sentence = system_sentence(error) if isinstance(error, OSError) else None
+        sentence = sentence or memory_sentence(error)
         if sentence is None:
             raise
         raise SystemExit(f"error: {sentence}") from None

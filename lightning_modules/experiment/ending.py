@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lightning_modules.errors import USER_ERRORS, system_sentence
+from lightning_modules.errors import USER_ERRORS, memory_sentence, system_sentence
 from lightning_modules.files import whole_folder
 from lightning_modules.runs import METRICS_FILE, read_metrics, write_metrics
 
@@ -104,6 +104,7 @@ def reason_of(error: Exception) -> str:
     sentence = system_sentence(error, elsewhere=False) if isinstance(error, OSError) else None
     if isinstance(error, USER_ERRORS):
         sentence = str(error)
+    sentence = sentence or memory_sentence(error)
     if sentence is None:
         said = f"{type(error).__name__}: {error}".strip().removesuffix(":")
         sentence = f"{said.splitlines()[0].rstrip('.')} (traceback in {LOG})."

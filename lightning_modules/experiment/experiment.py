@@ -26,7 +26,13 @@ from lightning_modules.distillation import (
     gather_teachers,
     with_original,
 )
-from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
+from lightning_modules.errors import (
+    USER_ERRORS,
+    ConfigError,
+    full_memory_said,
+    memory_sentence,
+    system_sentence,
+)
 from lightning_modules.evaluation import check_split
 from lightning_modules.experiment.ending import note_failure
 from lightning_modules.experiment.latency_plan import (
@@ -148,7 +154,7 @@ def run_experiment(
     folder = folder.absolute()
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(folder))
-        with _refusal(folder, clears=is_main_run and cfg.resume is None):
+        with _refusal(folder, clears=is_main_run and cfg.resume is None), full_memory_said():
             prepared = _prepare(cfg, folder, study, is_main_run=is_main_run)
             data, stages, network, teachers, latency = prepared
             loggers = run_loggers(cfg, folder, title=title, group=group, search=search)
@@ -266,7 +272,7 @@ def _latency_plan(
 def _interruption(folder: Path) -> Iterator[None]:
     """Ctrl-C ends with the command that continues; Lightning itself leaves by a bare SystemExit.
 
-    So does what goes wrong with the disk, the images and the processes that read them.
+    So does what goes wrong with the memory, the disk, the images and the processes that read them.
     """
     command = shlex.join(["python", "run.py", f"resume={folder}"]) + trust_word(folder)
     try:
@@ -278,10 +284,10 @@ def _interruption(folder: Path) -> Iterator[None]:
         raise SystemExit(
             f"interrupted; continue from the last whole epoch with: {command}"
         ) from None
-    except (DataError, OSError) as error:
-        sentence: str | None = str(error)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, DataError) else memory_sentence(error)
         if isinstance(error, OSError):
-            sentence = system_sentence(error, elsewhere=False)
+            sentence = sentence or system_sentence(error, elsewhere=False)
         if sentence is None or (folder / METRICS_FILE).is_file():
             raise
         raise ConfigError(

@@ -28,6 +28,7 @@ from lightning_modules.training import (
     chosen_callbacks,
     ddp_strategy,
     device_count,
+    first_device,
 )
 
 # Keys of conf/trainer that are ours; all others are arguments of Lightning's Trainer.
@@ -54,6 +55,8 @@ def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
         *checkpoint_callbacks(run.checkpoints(stage)),
         *_pruning(run),
     ]
+    if first_device(trainer).type == "cpu":  # of which Lightning knows no -1 and no list
+        settings["devices"] = device_count(trainer)
     plugins: list[Any] = [AtomicCheckpointIO()]
     if device_count(trainer) > 1:
         settings["strategy"] = ddp_strategy(trainer.strategy)

@@ -5,7 +5,12 @@ import os
 
 import pytest
 
-from lightning_modules.errors import system_sentence
+from lightning_modules.errors import (
+    ConfigError,
+    full_memory_said,
+    memory_sentence,
+    system_sentence,
+)
 
 
 def refusal(number, name=None):
@@ -40,3 +45,47 @@ def test_where_the_place_is_given():
 @pytest.mark.parametrize("error", [refusal(errno.ENOENT, "x"), OSError("odd"), TimeoutError()])
 def test_what_may_be_a_bug(error):
     assert system_sentence(error) is None
+
+
+CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+GPU = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.10 GiB"
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's, which needs no GPU to be raised."""
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (MemoryError(), "The memory is full: end other programs"),
+        (MemoryError("Unable to allocate 9.31 GiB for an array"), "The memory is full: "),
+        (
+            RuntimeError(f"{CPU}you tried to allocate 710934528 bytes."),
+            "The memory is full (710934528 bytes more were asked for): end other",
+        ),
+        (OutOfMemoryError(GPU), "The GPU's memory is full (2.50 GiB more were asked for): end"),
+        (RuntimeError("std::bad_alloc"), "The memory is full: "),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "The memory is full: "),
+    ],
+)
+def test_a_full_memory(error, place):
+    assert memory_sentence(error).startswith(place)
+    with pytest.raises(ConfigError, match="take a smaller data.batch_size"), full_memory_said():
+        raise error
+
+
+def test_opencv():
+    import cv2
+
+    with pytest.raises(ConfigError, match="The memory is full"), full_memory_said():
+        raise cv2.error("OpenCV(4.1) alloc.cpp:73: error: (-4:Insufficient memory) Failed to al")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes cannot be multiplied"), ValueError("out of memory"), KeyError()]
+)
+def test_what_is_no_full_memory(error):
+    assert memory_sentence(error) is None
+    with pytest.raises(type(error)), full_memory_said():
+        raise error

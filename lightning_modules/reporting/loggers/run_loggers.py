@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,15 @@ from datamodules.errors import shown
 from lightning_modules.errors import USER_ERRORS, ConfigError
 from lightning_modules.registry import build, plain
 from lightning_modules.reporting.loggers.results import LogsResults, RunResults
-from lightning_modules.reporting.loggers.schema import LOGGERS, chosen_loggers
+from lightning_modules.reporting.loggers.schema import (
+    DEFAULT,
+    LOGGERS,
+    chosen_loggers,
+    lacks_default,
+)
 from lightning_modules.reporting.loggers.stage_logger import StageLogger, StepCount
+
+log = logging.getLogger(__name__)
 
 # What a logger is told of its run where its class has an argument of that name.
 FACTS = frozenset({"save_dir", "run_name", "group"})
@@ -90,6 +98,8 @@ def run_loggers(
         ConfigError: one of them cannot start.
     """
     chosen = chosen_loggers(cfg)
+    if lacks_default(cfg):
+        log.warning(f"{DEFAULT} is not installed: the metrics are in {folder} only")
     config = _printable(plain(cfg))
     if chosen and search is not None:
         config["search"] = search()

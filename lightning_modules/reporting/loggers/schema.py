@@ -10,8 +10,10 @@ from pydantic import AfterValidator, Strict
 from compression.registry import Registry
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain, require_extra
+from lightning_modules.reporting.loggers.wandb_server import DISABLED, ONLINE, check_key
 from lightning_modules.schema import Wanted, check_settings, declared
 
+DEFAULT = "wandb"  # of conf/config.yaml
 NONE = "none"  # the option that stands for no logger, and the name of its empty node
 LOGGERS = Registry(
     kind="logger",
@@ -37,9 +39,9 @@ def _is_place(uri: str) -> str:
 
 @declared(more="ignore")
 class WandbSettings:
-    """Of `wandb.init`; it has many more."""
+    """Of `wandb.init`; it has many more. The last two modes are former names of the first two."""
 
-    mode: Literal["offline", "online", "shared", "disabled"] = "offline"
+    mode: Literal["offline", "online", "shared", "disabled", "dryrun", "run"] = "offline"
 
 
 @declared(more="ignore")
@@ -58,12 +60,29 @@ SETTINGS: dict[str, type] = {"wandb": WandbSettings, "mlflow": MlflowSettings}
 
 
 def chosen_loggers(cfg: DictConfig) -> dict[str, DictConfig]:
-    """The loggers by name, without those that were set to null, or whose `_target_` was."""
-    return {name: node for name, node in cfg.logger.items() if not _is_left_out(node)}
+    """The loggers by name, without those that are to do nothing.
+
+    Such are those that were set to null, or whose `_target_` was, W&B where it is disabled, and
+    the default where its package is not installed.
+    """
+    found = {name: node for name, node in cfg.logger.items() if not _is_left_out(node)}
+    return {} if lacks_default(cfg) else found
 
 
 def _is_left_out(node: Any) -> bool:
-    return node is None or (OmegaConf.is_dict(node) and node.get("_target_", "") is None)
+    if not OmegaConf.is_dict(node):
+        return node is None
+    target = node.get("_target_", "")
+    return target is None or (LOGGERS.name_of(target) == DEFAULT and node.get("mode") == DISABLED)
+
+
+def lacks_default(cfg: DictConfig) -> bool:
+    """Whether nobody chose a logger, and the package of the default one is not installed."""
+    if list(cfg.logger) != [DEFAULT] or _is_installed(DEFAULT):
+        return False
+    hydra = cfg.hydra if "hydra" in cfg else HydraConfig.get()
+    typed = (word.lstrip("+~").split("=")[0].split(".")[0] for word in hydra.overrides.task)
+    return "logger" not in typed
 
 
 def check_loggers(cfg: DictConfig) -> None:
@@ -92,6 +111,13 @@ def check_loggers(cfg: DictConfig) -> None:
             require_extra(known, known, what=f"logger={name}")
         if known in SETTINGS:
             check_settings(SETTINGS[known], plain(node), place)
+        if known == DEFAULT and not _is_installed(DEFAULT):
+            raise ConfigError(
+                f"logger={DEFAULT} needs the package {DEFAULT}, which is not installed: run "
+                f"`pip install {DEFAULT}`, or choose another logger."
+            )
+        if known == DEFAULT and node.get("mode") in ONLINE:
+            check_key(node.mode)
         if not isinstance(target, str) or not _is_installed(target.partition(".")[0]):
             raise ConfigError(
                 f"{place}._target_={target} does not exist: no such package can be imported here."

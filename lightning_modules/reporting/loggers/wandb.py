@@ -1,7 +1,10 @@
 """The W&B run of an experiment: one for all its stages, always finished."""
 
 import contextlib
+import logging
 import os
+import re
+import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +13,23 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from datamodules.errors import shown
+from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import CLASS_COLUMNS, class_rows, is_class_metric
 from lightning_modules.reporting.loggers.results import RunResults
+from lightning_modules.reporting.loggers.wandb_server import ONLINE, unreachable
 from lightning_modules.runs import short_path
 
+log = logging.getLogger(__name__)
+
 STAGING = "WANDB_DATA_DIR"
+FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")  # of W&B, for each start of a run
 
 
 class WandbRun(Logger):
     """Logs to a W&B run that gets the configuration, curves, pictures, classes and the network.
+
+    A resumed run is the same one at W&B: it keeps its id and what was logged of it. Where the
+    server cannot be reached, an online run becomes an offline one, with a word.
 
     Args:
         save_dir: the run directory; W&B writes below it, nothing elsewhere.
@@ -56,9 +67,22 @@ class WandbRun(Logger):
         return self._logger.experiment
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
-        """Starts the run, which records them as its configuration."""
+        """Starts the run, which records them as its configuration.
+
+        Raises:
+            ConfigError: the server refuses it.
+        """
         import wandb
 
+        mode = self._settings.setdefault("mode", "offline")
+        if mode in ONLINE and (reason := unreachable()):
+            log.warning(
+                f"W&B cannot be reached ({reason}): this run is logged offline, to be sent later."
+            )
+            self._settings["mode"] = mode = "offline"
+        elif mode in ONLINE:
+            self._settings.setdefault("resume", "allow")
+        self._settings.setdefault("id", self._earlier_id() or secrets.token_hex(4))
         self._open.enter_context(_staging(self._folder / "wandb" / "staging"))
         typed = sys.argv[:]
         sys.argv[:] = map(shown, typed)  # W&B records them, and fails for a path that is not UTF-8
@@ -70,6 +94,12 @@ class WandbRun(Logger):
                 reinit="finish_previous",
                 **self._settings,
             )
+        except wandb.Error as error:
+            said = " ".join(str(error).split()).rstrip(".")
+            raise ConfigError(
+                f"logger.wandb.mode={mode}: W&B refuses the run ({type(error).__name__}: {said}); "
+                "see `wandb login --verify`, or take logger.wandb.mode=offline."
+            ) from error
         finally:
             sys.argv[:] = typed
         self._logger = WandbLogger(experiment=run)
@@ -111,9 +141,18 @@ class WandbRun(Logger):
 
     @property
     def hint(self) -> tuple[str, str] | None:
-        """How an offline run is sent."""
+        """How an offline run is sent; W&B puts the parts of a resumed one together."""
         offline = sorted((self._folder / "wandb").glob("offline-run-*"))
-        return ("W&B", f"wandb sync {short_path(offline[-1])}") if offline else None
+        if not offline:
+            return None
+        place = offline[0] if len(offline) == 1 else self._folder / "wandb"
+        return "W&B", f"wandb sync {short_path(place)}"
+
+    def _earlier_id(self) -> str | None:
+        """The id of this run before it was resumed: W&B ends the names of its folders with it."""
+        found = sorted(path.name for path in (self._folder / "wandb").glob("*run-*"))
+        ids = [match[1] for name in found if (match := FOLDER.fullmatch(name))]
+        return ids[-1] if ids else None
 
 
 @contextlib.contextmanager

@@ -59,13 +59,57 @@ def test_refusals(nodes, said):
         {"m": {**MLFLOW, "tracking_uri": "http://localhost"}},
     ],
 )
-def test_what_may_be(nodes):
+def test_what_may_be(nodes, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     check_loggers(cfg({"logger": "none"}, **nodes))
 
 
 def test_chosen_loggers():
-    found = chosen_loggers(cfg(none=None, csv=OWN, wandb={"_target_": None}, x={"y": 1}))
+    off = {**WANDB, "mode": "disabled"}
+    found = chosen_loggers(cfg(none=None, csv=OWN, wandb={"_target_": None}, x={"y": 1}, off=off))
     assert list(found) == ["csv", "x"]
+
+
+def test_the_environment_says_what_wandb_does(compose_config, monkeypatch):
+    assert compose_config().logger.wandb.mode == "offline"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("WANDB_PROJECT", "cans")
+    assert chosen_loggers(compose_config(hydra=True)) == {}
+    typed = compose_config("logger.wandb.mode=offline", hydra=True)
+    assert chosen_loggers(typed)["wandb"].project == "cans"
+
+
+def test_without_wandb_the_default_is_no_logger_and_a_chosen_one_is_refused(
+    compose_config, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
+    default = compose_config(hydra=True)
+    check_loggers(default)
+    assert chosen_loggers(default) == {}
+    with pytest.raises(
+        ConfigError, match="logger=wandb needs the package wandb, .*`pip install wandb`"
+    ):
+        check_loggers(compose_config("logger=wandb", hydra=True))
+
+
+def test_online_without_a_key_is_refused(compose_config, monkeypatch, tmp_path):
+    import wandb
+
+    for name in ("WANDB_API_KEY", "NETRC", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.example:8080")
+    wandb.teardown()  # it reads the environment once
+    online = compose_config("logger.wandb.mode=online", hydra=True)
+    said = r"mode=online needs a key for http://wandb.example:8080, .*`wandb login`, set WANDB_API"
+    with pytest.raises(ConfigError, match=said):
+        check_loggers(online)
+    (tmp_path / ".netrc").write_text("machine other login user password " + "b" * 40)
+    with pytest.raises(ConfigError, match=said):
+        check_loggers(online)
+    (tmp_path / ".netrc").write_text("machine wandb.example:8080 login user password " + "b" * 40)
+    check_loggers(online)
+    wandb.teardown()
 
 
 @pytest.mark.parametrize("extra", ["mlflow", "tensorboard"])

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lightning_modules.errors import ConfigError
 from lightning_modules.reporting.loggers.wandb import STAGING
 
 NODE = {
@@ -107,3 +108,35 @@ def test_lightnings_own_logger_is_finished_too(tmp_path, run_of):
     (run,) = of_kind(tmp_path / "run", "run")
     (end,) = of_kind(tmp_path / "run", "exit")
     assert (run.display_name, end.exit_code) == ("b", 0)
+
+
+def test_a_resumed_run_is_the_same_one_in_two_parts(tmp_path, run_of):
+    run_of(NODE)
+    (first,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    time.sleep(1.1)  # W&B names the parts by the second
+    ((_, command),) = run_of(NODE)
+    assert command == f"wandb sync {tmp_path / 'run' / 'wandb'}"
+    parts = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
+    assert len(parts) == 2
+    assert {part.name.rpartition("-")[2] for part in parts} == {first.name.rpartition("-")[2]}
+
+
+def test_an_online_run_asks_for_its_history(tmp_path, run_of, monkeypatch):
+    import wandb
+
+    from lightning_modules.reporting.loggers import wandb as room
+
+    asked = {}
+
+    def init(**settings):
+        asked.update(settings)
+        raise wandb.errors.CommError("no project x.")
+
+    (tmp_path / "run" / "wandb" / "run-20260102_030405-my-id").mkdir(parents=True)
+    (tmp_path / "run" / "wandb" / "latest-run").symlink_to("run-20260102_030405-my-id")
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(room, "unreachable", lambda: None)
+    said = r"mode=online: W&B refuses the run \(CommError: no project x\); see `wandb login --ver"
+    with pytest.raises(ConfigError, match=said):
+        run_of({**NODE, "mode": "online"})
+    assert (asked["id"], asked["resume"]) == ("my-id", "allow")
