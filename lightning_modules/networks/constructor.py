@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from compression.errors import own_words
-from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.errors import USER_ERRORS, ConfigError, full_memory_said
 from lightning_modules.registry import ROOTS, build, how_to_find
 from lightning_modules.schema import nearest
 
@@ -58,7 +58,8 @@ def make_body(
     if getattr(factory, "reads_rows", False) and "_target_" in str(rest):
         body = {**body, "_recursive_": False}
     try:
-        made = build(dict(body), **extra)
+        with full_memory_said():
+            made = build(dict(body), **extra)
     except TypeError as error:
         raise ConfigError(_said(target, error, accepted)) from error
     except USER_ERRORS as error:

@@ -75,3 +75,14 @@ def test_an_image_that_is_gone_during_the_training(homes, folder):
     assert process.returncode == 1 and "Traceback" not in stderr, stderr
     said = stderr.splitlines()[-1]
     assert "red/3.png cannot be decoded" in said and "python run.py resume=" in said
+
+
+@pytest.mark.slow
+def test_a_trial_without_memory_fails_alone(homes, folder):
+    words = [*SMALL, f"data.root={folder}", "trainer.max_epochs=1", "model.units=[1,1,1]"]
+    done = run_command("run.py", "-m", *words, "model.width=8000,0.25", check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "error: 1 of 2 trials failed; the reasons stand above and in their" in done.stderr
+    (failed,) = (homes / "outputs").rglob("failed.txt")  # a layer of 800 GB
+    assert failed.read_text().startswith("The memory is full (")
+    assert len(list((homes / "outputs").rglob("metrics.json"))) == 1
