@@ -32,4 +32,5 @@ from .script_arguments import sets_image_size as sets_image_size
 from .script_arguments import table_console as table_console
 from .script_arguments import value_of as value_of
 from .storage_password import PASSWORD as PASSWORD
+from .storage_password import hide_password as hide_password
 from .storage_password import split_password as split_password

@@ -5,6 +5,10 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote
 
+from omegaconf import DictConfig, open_dict, read_write
+
+from lightning_modules.runs import quote
+
 KEY = re.compile(r"\+{0,2}hydra\.sweeper\.storage=")
 PASSWORD = "MODEL_DIET_STORAGE_PASSWORD"  # of this process and those that it starts
 
@@ -45,3 +49,18 @@ def take_password(words: Sequence[str]) -> list[str]:
                 os.environ[PASSWORD] = password
         kept.append(word)
     return kept
+
+
+def hide_password(root: DictConfig) -> None:
+    """Takes the password of a file's storage out of a composed search, and of its trials."""
+    url = root.hydra.sweeper.storage
+    if not isinstance(url, str):
+        return
+    rest, password = split_password(url)
+    if password is None:
+        return
+    os.environ[PASSWORD] = password
+    with read_write(root), open_dict(root):
+        root.hydra.sweeper.storage = rest
+        # Trials are composed anew from the files, and from these.
+        root.hydra.overrides.hydra.append(f"hydra.sweeper.storage={quote(rest)}")

@@ -118,10 +118,7 @@ def patiently(call: Callable[[], Any], url: str, patience: float) -> Any:
         except LostConnection as lost:
             reason = str(lost)
         except (SQLAlchemyError, StorageInternalError) as error:
-            hint = SQLITE if url.startswith("sqlite") else ""
-            raise ConfigError(
-                f"The study's storage {url} cannot be used: {reason_of(error)}{hint}."
-            ) from None
+            raise ConfigError(refusal(url, error)) from None
         waited = time.monotonic() - start
         if waited + pause > patience:
             hint = SQLITE if url.startswith("sqlite") else "; see whether its server runs"
@@ -134,6 +131,16 @@ def patiently(call: Callable[[], Any], url: str, patience: float) -> Any:
             print(f"waiting  for the study's storage {url}: {reason}", file=sys.stderr, flush=True)
         time.sleep(pause * random.uniform(0.5, 1))  # not all workers at once
         pause = min(2 * pause, PAUSES[1])
+
+
+def refusal(url: str, error: BaseException) -> str:
+    """Why a storage cannot be used, and what to do."""
+    reason, hint = reason_of(error), ""
+    if url.startswith("sqlite"):
+        hint = SQLITE
+    elif "password" in reason.lower():
+        hint = "; its password is taken from the URL, from PGPASSWORD or from ~/.pgpass"
+    return f"The study's storage {url} cannot be used: {reason}{hint}."
 
 
 def reason_of(error: BaseException) -> str:

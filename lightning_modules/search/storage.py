@@ -1,5 +1,6 @@
 """Opening a study: its storage, whether it is the one that the command means, a job's own trial."""
 
+import functools
 import logging
 import os
 from pathlib import Path
@@ -93,7 +94,7 @@ def own_trial(hydra: DictConfig, number: int, pruner: Any = None) -> Trial:
     """The trial that a job is, from the study that its `hydra` node names; `pruner` decides."""
     study = load_study(
         hydra.sweeper.study_name,
-        open_storage(hydra.sweeper.storage),
+        _job_storage(hydra.sweeper.storage, os.getpid()),
         sampler=optuna.samplers.RandomSampler(),  # has nothing to draw here
         pruner=pruner,
     )
@@ -153,6 +154,12 @@ def open_storage(url: Any, patience: float = PATIENCE) -> PatientStorage:
 
     storage: PatientStorage = patiently(opened, url, patience)
     return storage
+
+
+@functools.lru_cache(1)
+def _job_storage(url: str, process: int) -> PatientStorage:
+    """One for all that a job tells its study: its value, its epochs, its beats."""
+    return open_storage(url)
 
 
 def _engine_settings(url: str, password: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.config import multirun_folder, searches
+from lightning_modules.config import hide_password, multirun_folder, searches
 from lightning_modules.runs import joined
 
 # Hydra takes plugins of this package only; nothing of that name is imported.
@@ -32,6 +32,7 @@ class StudySweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Takes the composed multirun and makes its launcher."""
+        hide_password(config)
         self.root = config
         self.launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
