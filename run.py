@@ -11,10 +11,12 @@ from omegaconf import DictConfig
 from lightning_modules.config import command_line
 from lightning_modules.runs import run_directory
 from lightning_modules.search import study
+from lightning_modules.slurm import register_launcher_defaults
 
 gc.disable()  # until the checks passed: what is composed and imported by then stays
 run_directory.register_resolvers()
 study.register_sweeper_defaults()
+register_launcher_defaults()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

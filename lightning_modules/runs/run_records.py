@@ -65,8 +65,11 @@ def find_records(names: Sequence[str]) -> list[Record]:
 
 def study_records(study: Path, *, prefix: str = "") -> list[Record]:
     """The records of a study's trials, in order: of all runs in it and in its folders."""
-    trials = [path.parent for pattern in ("*/.hydra", "*/*/.hydra") for path in study.glob(pattern)]
-    trials.sort(key=lambda path: (len(path.name), path.name))  # 2 before 10
+    left = (".hydra", FAILED)  # a job that was cancelled before it began has the second only
+    found = {
+        path.parent for name in left for at in ("*", "*/*") for path in study.glob(f"{at}/{name}")
+    }
+    trials = sorted(found, key=lambda path: (len(path.name), path.name))  # 2 before 10
     return [read_record(trial, f"{prefix}{trial.relative_to(study)}") for trial in trials]
 
 
@@ -77,7 +80,7 @@ def read_record(folder: Path, name: str) -> Record:
         choices = _choices(folder, config)
     except FileNotFoundError:
         reason = "it is neither a run (it has no .hydra/config.yaml) nor a study with trials."
-        return Record(name, folder, failure=reason)
+        return Record(name, folder, failure=failure_of(folder) or reason)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return Record(name, folder, failure="its .hydra folder cannot be read; it is damaged.")
     try:
