@@ -105,3 +105,15 @@ def test_an_empty_study_is_said(homes):
     run_directory.make_folder(run_directory.outputs_root() / "studies", "empty")
     (record,) = find_records(["empty"])
     assert "nor a study with trials" in record.failure
+
+
+def test_a_trial_that_never_began_counts_as_failed(tmp_path, leave):
+    leave(tmp_path / "trials" / "0", "seed=0", f1=0.5)
+    (tmp_path / "trials" / "1").mkdir()
+    (tmp_path / "trials" / "1" / "failed.txt").write_text("its job was cancelled\n")
+    (tmp_path / "trials" / "2").mkdir()  # waits for its turn
+    records = study_records(tmp_path)
+    assert [(record.name, record.failure) for record in records] == [
+        ("trials/0", None),
+        ("trials/1", "its job was cancelled"),
+    ]
