@@ -174,7 +174,7 @@ def how_to_find(error: BaseException, target: str) -> str:
         return ""
     return (
         f"; what a command names may lie in the current directory, {Path.cwd()}, as {package}.py "
-        f"or {package}/; where a saved run names it, add trust=[{package}]"
+        f"or {package}/; where a saved run names it, add 'trust=[{package}]'"
     )
 
 

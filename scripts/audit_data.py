@@ -46,6 +46,7 @@ from lightning_modules.runs import (
     find_records,
     make_splits,
     trained_on,
+    typed_word,
 )
 
 OURS = "duplicates.csv"  # in every audit's folder
@@ -181,7 +182,7 @@ def _write_exclusions(
     yield from (f"  {REASONS[reason]}: {count}" for reason, count in new.counts.items() if count)
     if before:
         yield f"  listed in {in_use} already: {len(before)}"
-    yield f"review it, then train with data.exclude={path}"
+    yield f"review it, then train with {typed_word('data.exclude', path)}"
 
 
 def read_index(cfg: DictConfig, records: Sequence[Record]) -> Index:

@@ -1,6 +1,5 @@
 """Fetches a data set, and only what is missing of it: `python scripts/download.py NAME`."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from datamodules.downloads import (
     trashnet,
 )
 from datamodules.errors import DataError
+from datamodules.typed_words import command, typed_word
 from lightning_modules.config import OwnKey, ScriptParser, run_script
 from lightning_modules.errors import ConfigError
 
@@ -110,11 +110,11 @@ def show(name: str, report: Report, *, usual: bool) -> None:
         print(f"  {target.path.relative_to(report.root)}: {reason}")
     if len(gone) > SHOWN:
         print(f"  and {len(gone) - SHOWN} more")
-    words = [f"data={name}"] + ([] if usual else [f"data.root={report.root}"])
+    words = [typed_word("data", name)] + ([] if usual else [typed_word("data.root", report.root)])
     if gone and name == "taco":
-        words.append(f"data.source.annotations={taco.AVAILABLE}")
+        words.append(typed_word("data.source.annotations", taco.AVAILABLE))
     if there and (name == "taco" or not gone):
-        print(f"{'next':<9} python run.py {shlex.join(words)}")
+        print(f"{'next':<9} {command('run.py', *words)}")
     if gone:
         raise DataError(
             f"{len(gone)} of {report.total} {report.what} could not be had "

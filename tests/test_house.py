@@ -14,7 +14,8 @@ FLAT = {
     "compression": {
         "engine", "evaluation_mode", "images", "network_copy", "outputs", "recipe", "step",
         "steps", "structure", "target",
-    }
+    },
+    "datamodules": {"typed_words"},
 }  # fmt: skip
 # Tests of a subject rather than of one module, and what that is.
 SUBJECTS = {

@@ -24,7 +24,14 @@ from lightning_modules.config.typed_paths import check_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
 from lightning_modules.networks import resolved
 from lightning_modules.registry import build, schema
-from lightning_modules.runs import check_unfinished, hold, leaves, run_directory, saved_run
+from lightning_modules.runs import (
+    check_unfinished,
+    hold,
+    leaves,
+    run_directory,
+    saved_run,
+    typed_word,
+)
 from lightning_modules.schema import check_settings
 
 
@@ -217,6 +224,6 @@ def _check_folder(folder: Path, cfg: DictConfig) -> None:
         check_unfinished(folder)
     if cfg.resume is None and any((folder / name).exists() for name in ("steps", "model")):
         raise ConfigError(
-            f"{folder} already holds a run; continue it with resume={folder}, or choose another "
-            "hydra.run.dir."
+            f"{folder} already holds a run; continue it with {typed_word('resume', folder)}, or "
+            "choose another hydra.run.dir."
         )

@@ -32,6 +32,7 @@ from lightning_modules.errors import USER_ERRORS, ConfigError, memory_sentence, 
 from lightning_modules.registry import plain
 from lightning_modules.runs import (
     METRICS_FILE,
+    bash_word,
     check_unfinished,
     key_of,
     lead_to_data,
@@ -191,7 +192,8 @@ def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     check_unfinished(run)
     trained = (run / METRICS_FILE).is_file()
     if len(folders) == 1 and (folder := _own_folder(run)) is not None:
-        raise ConfigError(f"{run} was started with --config-dir={folder}; give that again.")
+        word = bash_word(f"--config-dir={folder}")
+        raise ConfigError(f"{run} was started with {word}; give that again.")
     for argument in arguments:
         key = key_of(argument)
         if trained and key not in ("logger", "trust"):

@@ -7,7 +7,6 @@ said how to quote it. `~` is the home folder wherever a configuration names a pa
 
 import os
 import re
-import shlex
 from collections.abc import Iterable
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lightning_modules.config.former_words import as_written
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs import key_of, leaves, quote
+from lightning_modules.runs import bash_word, key_of, leaves, quote
 
 # Keys whose values are paths.
 PATH = re.compile(
@@ -109,7 +108,7 @@ def how_to_quote(word: str, reason: str) -> str:
     quoted = f'"{text}"' if not set('"\\') & set(text) else quote(text)
     return (
         f"{word} cannot be read ({reason}); if the value is a text, quote it for Hydra, and all of "
-        f"it for the shell: {shlex.quote(f'{name}={quoted}')}"
+        f"it for the shell: {bash_word(f'{name}={quoted}')}"
     )
 
 

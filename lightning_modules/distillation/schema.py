@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, Strict
 
 from compression.registry import Registry
 from compression.steps import step_settings
+from datamodules.typed_words import typed_word
 from lightning_modules.distillation.schedule import ScheduleAbove0, ScheduleIn0To1
 from lightning_modules.distillation.term_settings import Term, TermSettings, settings_of
 from lightning_modules.errors import ConfigError
@@ -163,7 +164,7 @@ def _check_features(
     if pairs and not comparing:
         raise ConfigError(
             f"teacher.{next(iter(pairs))}.features pairs modules, but no distillation term "
-            f"compares them; add one, as distillation=[{','.join([*terms, 'attention'])}]."
+            f"compares them; add one, as {typed_word('distillation', [*terms, 'attention'])}."
         )
     for name, term in comparing.items():
         if not pairs:
@@ -220,5 +221,5 @@ def _check_steps(cfg: DictConfig, terms: Mapping[str, TermSettings]) -> None:
             raise ConfigError(
                 f"distillation.terms.{comparing} compares modules, which compression.{name} does "
                 "not have; give distillation=soft_targets, or "
-                f"compression.{name}.fine_tuning.teacher=[]."
+                f"'compression.{name}.fine_tuning.teacher=[]'."
             )

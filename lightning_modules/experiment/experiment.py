@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -59,11 +58,13 @@ from lightning_modules.runs import (
     METRICS_FILE,
     STOPPED,
     RunSplits,
+    command,
     held,
     make_data,
     missing_parts,
     run_directory,
     trust_word,
+    typed_word,
 )
 from lightning_modules.search import objective_values, run_trial
 from lightning_modules.training import (
@@ -241,7 +242,8 @@ def _run_stages(
             networks.append(network)
     except Exception:
         if results:
-            name, words = results[-1]["name"], f"from_run={run.folder}{trust_word(run.folder)}"
+            name, words = results[-1]["name"], typed_word("from_run", run.folder)
+            words += trust_word(run.folder)
             log.warning(f"{name} is done and kept: a command with {words} goes on from there")
         raise
     taught = [t for t in teachers if any(stage.epochs and stage.has(t.name) for stage in stages)]
@@ -274,15 +276,15 @@ def _interruption(folder: Path) -> Iterator[None]:
 
     So does what goes wrong with the memory, the disk, the images and the processes that read them.
     """
-    command = shlex.join(["python", "run.py", f"resume={folder}"]) + trust_word(folder)
+    onward = command("run.py", typed_word("resume", folder), trust_word(folder).strip())
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         if (folder / METRICS_FILE).is_file():
-            more = f"; what is missing is added by: {command}" if missing_parts(folder) else ""
+            more = f"; what is missing is added by: {onward}" if missing_parts(folder) else ""
             raise SystemExit(f"interrupted; the run's results are in {folder}{more}") from None
         raise SystemExit(
-            f"interrupted; continue from the last whole epoch with: {command}"
+            f"interrupted; continue from the last whole epoch with: {onward}"
         ) from None
     except Exception as error:
         sentence = str(error) if isinstance(error, DataError) else memory_sentence(error)
@@ -291,7 +293,7 @@ def _interruption(folder: Path) -> Iterator[None]:
         if sentence is None or (folder / METRICS_FILE).is_file():
             raise
         raise ConfigError(
-            f"{sentence} Then continue from the last whole epoch with: {command}"
+            f"{sentence} Then continue from the last whole epoch with: {onward}"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """`card.md`: what a stranger must know of a shipped network."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ The calibration error is the mean distance of confidence and accuracy, 0 at best
 ```python
 from lightning_modules.networks import load_network
 
-network = load_network("{folder}")  # checks hashes and a stored input; unpickles nothing
+network = load_network({folder})  # checks hashes and a stored input; unpickles nothing
 logits = network(images)  # uint8 N x 3 x {height} x {width}
 ```
 """
@@ -122,7 +123,7 @@ def write_card(
         pictures=_links(folder, pictures, numbered(saved["class_names"]).legend),
         recipe="\n".join(f"- {line}" for line in saved["recipe"]) or "Nothing: it was trained.",
         limits="\n".join(f"- {line}" for line in _limits(metrics, cfg, saved["image_size"])),
-        folder=folder,
+        folder=json.dumps(str(folder), ensure_ascii=False),
     )
     write_text(folder / CARD, text)
 

@@ -8,7 +8,14 @@ from rich.console import Console
 
 from datamodules.screen import ScreenTable
 from lightning_modules.networks.description import INT8, weights_file
-from lightning_modules.runs import StageRecord, short_path, trust_word
+from lightning_modules.runs import (
+    StageRecord,
+    bash_word,
+    command,
+    short_path,
+    trust_word,
+    typed_word,
+)
 
 PAYS = 0.95  # maximum of the float network's time: what is nearer to 1 may be noise
 REPORT = "report.html"  # in a run's directory, where it was asked for
@@ -60,7 +67,7 @@ def _lines(folder: Path, metrics: dict[str, Any], hints: Sequence[tuple[str, str
         lines.append(f"int8     {worth.removeprefix('int8 ')}")
     if missing := metrics.get("missing"):
         lines += [f"missing  {part}: {reason}" for part, reason in missing.items()]
-        resume = f"python run.py resume={run}{trust_word(folder)}"
+        resume = command("run.py", typed_word("resume", run), trust_word(folder).strip())
         lines.append(f"         once the cause is gone, add it by: {resume}")
     looks = (f"{word:<8} {command}" for word, command in hints)
     return [*lines, *looks, f"next     {_next(run, metrics)}{trust_word(folder)}"]
@@ -142,13 +149,14 @@ def int8_worth(folder: Path, metrics: dict[str, Any], *, run: str) -> str | None
     )
     if time <= PAYS:
         return f"int8 pays here: {ratios}"
+    trust = trust_word(folder).strip()
     return (
         f"int8 does not pay here: {ratios}; unless the file's size is what counts, ship the float "
-        f"network: python scripts/export.py {run} int8=false{trust_word(folder)}"
+        f"network: {command('scripts/export.py', bash_word(Path(run)), 'int8=false', trust)}"
     )
 
 
 def _next(run: str, metrics: dict[str, Any]) -> str:
     if len(metrics["steps"]) == 1 and metrics["steps"][0]["name"].startswith("00"):
-        return f"python run.py +compression=tucker from_run={run}"
-    return f"python scripts/evaluate.py {run}"
+        return command("run.py", "+compression=tucker", typed_word("from_run", run))
+    return command("scripts/evaluate.py", bash_word(Path(run)))

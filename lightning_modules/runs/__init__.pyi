@@ -27,11 +27,14 @@ from .metrics_record import check_unfinished as check_unfinished
 from .metrics_record import missing_parts as missing_parts
 from .metrics_record import read_metrics as read_metrics
 from .metrics_record import write_metrics as write_metrics
+from .overrides import bash_word as bash_word
+from .overrides import command as command
 from .overrides import key_of as key_of
 from .overrides import leaves as leaves
 from .overrides import quote as quote
 from .overrides import removed as removed
 from .overrides import select as select
+from .overrides import typed_word as typed_word
 from .renames import current_config as current_config
 from .renames import current_key as current_key
 from .renames import current_option as current_option

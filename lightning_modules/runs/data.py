@@ -1,7 +1,5 @@
 """From the configuration to the data module of a run or script; imports torch."""
 
-import shlex
-
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -12,7 +10,7 @@ from lightning_modules.registry import build_part, plain
 from lightning_modules.runs.class_samplers import SAMPLING, class_sampler
 from lightning_modules.runs.data_splits import SPLIT_KEYS, build_source, make_splits
 from lightning_modules.runs.evaluation_images import EvaluationData
-from lightning_modules.runs.overrides import key_of
+from lightning_modules.runs.overrides import bash_word, command, key_of, typed_word
 
 OWN_KEYS = ("name", "root", "license", "source", *SPLIT_KEYS)  # told by other means
 
@@ -63,10 +61,11 @@ def audit_command(cfg: DictConfig) -> str:
     if HydraConfig.initialized():
         hydra = HydraConfig.get()
         chosen = [word for word in hydra.overrides.task if _is_of_data(key_of(word))]
-        words = [f"data={hydra.runtime.choices['data']}", *chosen]
+        option = typed_word("data", hydra.runtime.choices["data"])
+        words = [option, *map(bash_word, chosen)]
     else:
-        words = [f"data={cfg.data.name}", f"data.root={cfg.data.root}"]
-    return shlex.join(["python", "scripts/audit_data.py", *words])
+        words = [typed_word("data", cfg.data.name), typed_word("data.root", cfg.data.root)]
+    return command("scripts/audit_data.py", *words)
 
 
 def _is_of_data(key: str) -> bool:

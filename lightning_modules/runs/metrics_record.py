@@ -11,6 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
+from lightning_modules.runs.overrides import typed_word
 
 METRICS_FILE = "metrics.json"  # of a run
 SCHEMA = 1  # files of earlier versions have none and mean the same
@@ -177,7 +178,8 @@ def check_unfinished(run: Path) -> None:
         ConfigError: it is finished, or its `metrics.json` is damaged.
     """
     if (run / METRICS_FILE).is_file() and not missing_parts(run):
-        raise ConfigError(f"{run} is finished; to go on from its network use from_run={run}.")
+        word = typed_word("from_run", run)
+        raise ConfigError(f"{run} is finished; to go on from its network use {word}.")
 
 
 def is_measured(key: str) -> bool:

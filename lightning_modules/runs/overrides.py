@@ -1,28 +1,17 @@
 """Words of a command line, `a.b=value`, and the keys of plain configurations that they name."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
+
+from datamodules.typed_words import bash_word as bash_word
+from datamodules.typed_words import command as command
+from datamodules.typed_words import quote as quote
+from datamodules.typed_words import typed_word as typed_word
 
 
 def key_of(argument: str) -> str:
     """`a.b` of `+a.b=value`; empty for anything that is no override."""
     return argument.split("=", 1)[0].lstrip("+~") if "=" in argument else ""
-
-
-def quote(value: Any) -> str:
-    """A value in Hydra's override grammar."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        # Backslashes count only before a quote, and there each must be doubled.
-        escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
-        return f"'{escaped}'"
-    if isinstance(value, list):
-        return "[" + ",".join(quote(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{quote(item)}" for key, item in value.items()) + "}"
-    return str(value)
 
 
 def leaves(

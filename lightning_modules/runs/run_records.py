@@ -12,7 +12,7 @@ import yaml
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import run_directory
 from lightning_modules.runs.metrics_record import METRICS_FILE, read_metrics
-from lightning_modules.runs.overrides import select
+from lightning_modules.runs.overrides import select, typed_word
 from lightning_modules.runs.renames import current_config, current_option
 from lightning_modules.schema import is_number
 
@@ -87,7 +87,8 @@ def read_record(folder: Path, name: str) -> Record:
         finished, metrics = (folder / METRICS_FILE).stat().st_mtime, _numbers(read_metrics(folder))
         failure = failure_of(folder)
     except FileNotFoundError:
-        failure = failure_of(folder) or f"it did not finish; continue it with resume={folder}."
+        onward = typed_word("resume", folder)
+        failure = failure_of(folder) or f"it did not finish; continue it with {onward}."
     except ConfigError as error:
         failure = f"its {str(error).removeprefix(f'{folder}/')}"
     except (OSError, ValueError, OverflowError):

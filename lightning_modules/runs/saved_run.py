@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from compression.registry import inside
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import ROOTS, plain
+from lightning_modules.runs.overrides import typed_word
 from lightning_modules.runs.renames import current_config, current_option
 from lightning_modules.runs.run_files import RESULT, STAGES, lead_to_data, run_of
 from lightning_modules.runs.saved_model import current_model
@@ -103,7 +104,8 @@ def saved_config(
             if not own and not {key, key.split(".")[0]} & set(allowed):
                 raise ConfigError(
                     f"{run} wants to run {target}, which is not this package's code; if you trust "
-                    f"it, say so with {key}={target} or 'trust=[{str(target).split('.')[0]}]'."
+                    f"it, say so with {typed_word(key, str(target))} or "
+                    f"'trust=[{str(target).split('.')[0]}]'."
                 )
     return cfg
 

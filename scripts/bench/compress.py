@@ -19,7 +19,7 @@ from typing import Any
 from compression.pruning.settings import IMPORTANCES
 from lightning_modules.config import ScriptParser, run_script
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs import METRICS_FILE, read_metrics
+from lightning_modules.runs import METRICS_FILE, bash_word, read_metrics
 from scripts.bench.measuring import start_run
 
 PLAIN = ("logger=none", "pictures=false")
@@ -197,7 +197,8 @@ def fill(row: Row, results: Results, every: list[Row]) -> list[str]:
         command = [*words, *PLAIN, f"seed={seed}", f"hydra.run.dir={folder}"]
         if (folder / ".hydra").is_dir():
             command = [f"resume={folder}"]
-        print(f"{row.name}, seed {seed}: run.py {' '.join(command)}", flush=True)
+        typed = " ".join(map(bash_word, command))
+        print(f"{row.name}, seed {seed}: run.py {typed}", flush=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with Path(f"{folder}.log").open("w") as log:
             failed = start_run(command, output=log).wait()

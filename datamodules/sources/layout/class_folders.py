@@ -8,6 +8,7 @@ from datamodules.sources.formats import IMAGE_SUFFIXES
 from datamodules.sources.layout.context import Context, listed
 from datamodules.sources.layout.shapes import folded
 from datamodules.sources.listing import Folder
+from datamodules.typed_words import typed_word
 
 EXPECTED_TREE = "root/[train/]<class>/*.{jpg,png,...} and, where you have them, root/{val,test}"
 
@@ -41,7 +42,7 @@ def class_folders(context: Context, folder: Folder, found: Classes) -> Classes:
             raise DataError(
                 f"The class folder {context.at(inner)} has no images "
                 f"({', '.join(IMAGE_SUFFIXES)}): fill it or remove it from every split, or "
-                f"leave it out by data.source.exclude=[{shown(name)}]."
+                f"leave it out by {typed_word('data.source.exclude', [name])}."
                 f"{_lacking(context)}"
             )
         if shown(name) in classes:
@@ -82,7 +83,7 @@ def _note_wrapped(context: Context, classes: Classes) -> None:
             context.notes.append(
                 f"{shown(only.name)}/ is the only class, and all its images lie in the folders "
                 f"{listed(only.filled)}: if these are the classes, give "
-                f"data.root={context.at(only)}."
+                f"{typed_word('data.root', context.at(only))}."
             )
 
 

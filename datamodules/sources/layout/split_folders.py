@@ -10,6 +10,7 @@ from datamodules.sources.layout.context import Context, listed
 from datamodules.sources.layout.shapes import inmost, is_unlabelled, shape, words_of
 from datamodules.sources.listing import Folder
 from datamodules.sources.split_names import SPLIT_WORDS, split_called
+from datamodules.typed_words import typed_word
 
 SPLITS = ("train", "val", "test")
 
@@ -103,7 +104,7 @@ def _refuse_strays(context: Context, named: Mapping[str, Folder], strays: Classe
             f"beside it {listed(strays)} with {sum(f.count for f in strays.values())} images, "
             f"which is no split: move {shown(first)} into {split}/ if it is a class, rename "
             f"{split} if that is a class, call it train, val or test if it is a split, or "
-            f"leave it out by data.source.exclude=[{shown(first)}]."
+            f"leave it out by {typed_word('data.source.exclude', [first])}."
         )
 
 

@@ -5,6 +5,7 @@ from datamodules.sources.layout.context import Context, listed
 from datamodules.sources.layout.shapes import holds_splits
 from datamodules.sources.listing import Folder
 from datamodules.sources.split_names import split_called
+from datamodules.typed_words import typed_word
 
 COPIES = "images in a second copy of the folders"
 
@@ -59,7 +60,7 @@ def drop_copies(context: Context, base: Folder, name: str) -> None:
             raise DataError(
                 f"{context.at(folder)} holds {listed(folder.filled)}, as the folder around it "
                 f"does, but not the same images (first: {shown(other)}): merge them, or leave "
-                f"one out by data.source.exclude=[{shown(folder.path)}]."
+                f"one out by {typed_word('data.source.exclude', [folder.path])}."
             )
 
 

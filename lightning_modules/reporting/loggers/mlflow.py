@@ -10,7 +10,7 @@ from typing import Any
 from pytorch_lightning.loggers import MLFlowLogger
 
 from lightning_modules.reporting.loggers.results import RunResults
-from lightning_modules.runs import short_path
+from lightning_modules.runs import bash_word, short_path
 
 SQLITE = "sqlite:///"
 ARTIFACTS = "mlflow_artifacts"  # beside the database
@@ -87,7 +87,7 @@ class MlflowRun(MLFlowLogger):
         if not uri.startswith(SQLITE):
             return "MLflow", uri
         file = short_path(Path(uri.removeprefix(SQLITE)))
-        return "MLflow", f"mlflow ui --backend-store-uri {SQLITE}{file}"
+        return "MLflow", f"mlflow ui --backend-store-uri {bash_word(f'{SQLITE}{file}')}"
 
 
 def _allowed(named: Mapping[str, Any]) -> dict[str, Any]:

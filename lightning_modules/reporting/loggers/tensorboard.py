@@ -8,7 +8,7 @@ from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from lightning_modules.reporting.loggers.results import RunResults
-from lightning_modules.runs import outputs_root, short_path
+from lightning_modules.runs import bash_word, outputs_root, short_path
 
 
 class TensorBoardRun(TensorBoardLogger):
@@ -36,4 +36,5 @@ class TensorBoardRun(TensorBoardLogger):
     def hint(self) -> tuple[str, str]:
         """The command that shows the curves of all runs, or of this one where it lies elsewhere."""
         run, root = Path(self.save_dir), outputs_root().absolute()
-        return "curves", f"tensorboard --logdir {short_path(root if root in run.parents else run)}"
+        folder = Path(short_path(root if root in run.parents else run))
+        return "curves", f"tensorboard --logdir {bash_word(folder)}"

@@ -17,7 +17,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import CLASS_COLUMNS, class_rows, is_class_metric
 from lightning_modules.reporting.loggers.results import RunResults
 from lightning_modules.reporting.loggers.wandb_server import ONLINE, unreachable
-from lightning_modules.runs import short_path
+from lightning_modules.runs import bash_word, short_path
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class WandbRun(Logger):
         if not offline:
             return None
         place = offline[0] if len(offline) == 1 else self._folder / "wandb"
-        return "W&B", f"wandb sync {short_path(place)}"
+        return "W&B", f"wandb sync {bash_word(Path(short_path(place)))}"
 
     def _earlier_id(self) -> str | None:
         """The id of this run before it was resumed: W&B ends the names of its folders with it."""

@@ -1,6 +1,5 @@
 """How to load and to repeat a run, as commands to copy."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import yaml
 
 from lightning_modules.config import current_words
 from lightning_modules.reporting.report.finished_run import FinishedRun
-from lightning_modules.runs import key_of, trust_word
+from lightning_modules.runs import bash_word, command, key_of, trust_word, typed_word
 
 # Told by a continuation or by a search, and no part of what is repeated.
 LEFT_OUT = ("resume", "trial")
@@ -29,13 +28,13 @@ def loading(run: FinishedRun) -> str:
 
 def using(run: FinishedRun) -> list[str]:
     """Commands that use the network."""
-    folder, trust = shlex.quote(str(run.folder)), trust_word(run.folder)
+    folder, trust = bash_word(run.folder), trust_word(run.folder).strip()
     return [
-        f"python scripts/evaluate.py {folder}{trust}",
-        f"python scripts/predict.py {folder} images/{trust}",
-        f"python scripts/export.py {folder} format=onnx{trust}",
-        f"python scripts/benchmark.py {folder}{trust}",
-        f"python run.py +compression=tucker from_run={folder}{trust}",
+        command("scripts/evaluate.py", folder, trust),
+        command("scripts/predict.py", folder, "images/", trust),
+        command("scripts/export.py", folder, "format=onnx", trust),
+        command("scripts/benchmark.py", folder, trust),
+        command("run.py", "+compression=tucker", typed_word("from_run", run.folder), trust),
     ]
 
 
@@ -51,15 +50,9 @@ def rerun(folder: Path) -> list[str]:
         return []
     stored = current_words(_read(path) or [], announce=False)
     overrides = [word for word in stored if key_of(word) not in LEFT_OUT]
-    command = " ".join(["python run.py", *map(quoted, overrides)])
     where = ((_read(hydra / "hydra.yaml") or {}).get("hydra", {}).get("runtime", {})).get("cwd")
-    return [*([f"cd {shlex.quote(where)}"] if where else []), command]
-
-
-def quoted(word: str) -> str:
-    """A word for a shell; in double quotes where it has single ones and nothing else to hide."""
-    plain = "'" in word and not any(letter in word for letter in '"$`\\!\n')
-    return f'"{word}"' if plain else shlex.quote(word)
+    repeated = command("run.py", *map(bash_word, overrides))
+    return [*([f"cd {bash_word(where)}"] if where else []), repeated]
 
 
 def _read(path: Path) -> Any:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from datamodules.typed_words import quote
 from lightning_modules.config import command_line, options
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import run_directory
-from lightning_modules.runs.overrides import quote
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab c/'\\.-$:{}[],=\"", max_size=8),

@@ -183,11 +183,6 @@ def test_the_command_that_repeats_a_run(run):
     assert commands.rerun(run.folder) == []
 
 
-@pytest.mark.parametrize("word", ["it's", "a'b$c", "a'`b`", "x y", "a'\\b", "a'!b", "'", "a'\n"])
-def test_quoted_words_survive_a_shell(word):
-    assert shlex.split(commands.quoted(word)) == [word]
-
-
 def test_the_snippet_loads_the_network(run):
     import torch
 
