@@ -136,7 +136,7 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (
             ["+teacher=resnet18", "teacher.resnet18.features={features.stage2: layer3}"],
-            r"compares them; add one, as distillation=\[soft_targets,attention\]",
+            r"compares them; add one, as 'distillation=\[soft_targets,attention\]'",
         ),
         (
             ["+teacher=resnet18", "teacher.resnet18.features=layer3"],
