@@ -6,6 +6,7 @@ gave it: another account can read it.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,21 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """What `write_json` wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+# What `whole_file` and `whole_folder` write to, of a process with that number.
+_PART = re.compile(r"\..+\.\d+\.part(\.old)?")
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what killed processes left half-written below a folder where no other one writes."""
+    for path in list(folder.rglob(".*.part*")):
+        if _PART.fullmatch(path.name) is None:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.profilers import SimpleProfiler
 
 from lightning_modules.distillation import Teacher, make_distiller
+from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import Stage
 from lightning_modules.experiment.trainer import make_trainer, report_errors, seed_stream
@@ -21,7 +22,6 @@ from lightning_modules.registry import plain
 from lightning_modules.runs import kept_splits, make_data
 from lightning_modules.training import (
     BEST,
-    LAST,
     Classifier,
     OptimizerState,
     build_auxiliary,
@@ -33,6 +33,7 @@ from lightning_modules.training import (
     make_schedule,
     other_ranks,
     read_checkpoint,
+    reason_to_stop,
 )
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class FitSpec:
         round: number of this fit within the stage; -1 prepares for the first plan.
         teachers: frozen networks to learn from; none means labels only.
         resume_state: stored in each checkpoint: how to rebuild the network before loading it.
-        resume: continue from the stage's `last.ckpt`.
+        resume: the checkpoint to continue from.
         channels_last: keep activations in channels-last memory order.
         optimizer_state: what the optimizer starts with; after the fit what it knows then.
     """
@@ -58,7 +59,7 @@ class FitSpec:
     round: int
     teachers: tuple[Teacher, ...]
     resume_state: dict[str, Any] | None
-    resume: bool
+    resume: Path | None
     channels_last: bool
     optimizer_state: OptimizerState
 
@@ -71,8 +72,9 @@ def fit(
     round: int = 0,
     teachers: Sequence[Teacher] = (),
     resume_state: dict[str, Any] | None = None,
-    resume: bool = False,
+    resume: Path | None = None,
     optimizer_state: OptimizerState | None = None,
+    ended: list[str] | None = None,
 ) -> int:
     """Trains `network` in place; it comes back on the CPU, contiguous, in eval mode.
 
@@ -82,9 +84,13 @@ def fit(
     Args:
         run: what the run's fits share.
         network, stage, round, teachers, resume_state, resume, optimizer_state: see `FitSpec`.
+        ended: gets a sentence where the fit ended before its last epoch, which is said as well.
 
     Returns:
         The epoch (from 0) whose weights the network has.
+
+    Raises:
+        ConfigError: the best epoch is asked for, and its checkpoint is damaged or absent.
     """
     network.eval()
     if stage.epochs_of(round) == 0:
@@ -105,10 +111,18 @@ def fit(
     profiler = getattr(trainer, "profiler", None)
     if isinstance(profiler, SimpleProfiler):
         log.info(profiler.summary())
-    epoch = trainer.current_epoch - 1
+    epoch = _epochs_done(trainer) - 1
+    if sentence := _early_end(trainer):
+        log.info(f"  {sentence}")
+        if ended is not None:
+            ended.append(f"round {round + 1}: {sentence}" if stage.rounds > 1 else sentence)
     if run.cfg.trainer.keep == "best":
         best = read_checkpoint(run.checkpoints(stage), BEST)
-        assert best is not None  # each epoch is validated, so one was the best
+        if best is None or best["resume_state"].get("round", round) != round:
+            raise ConfigError(
+                f"No epoch of {stage.name} was validated, so none is the best: lower "
+                "trainer.check_val_every_n_epoch, or set trainer.keep=last."
+            )
         epoch = best["epoch"]
         module.load_state_dict(best["state_dict"])
     if trained is not network:
@@ -143,10 +157,24 @@ def fit_rank(spec: FitSpec, run: RunContext) -> tuple[pl.Trainer, Classifier]:
         trainer.fit(
             module,
             datamodule=run.data,
-            ckpt_path=run.checkpoints(spec.stage) / LAST if spec.resume else None,
+            ckpt_path=spec.resume,
             weights_only=True,
         )
     return trainer, module
+
+
+def _early_end(trainer: pl.Trainer) -> str | None:
+    """A sentence where a fit ended before its last epoch."""
+    done, wanted = _epochs_done(trainer), trainer.max_epochs or 0
+    if done >= wanted:
+        return None
+    reason = reason_to_stop(trainer) or "a callback asked for it"
+    return f"ended after epoch {done} of {wanted}: {reason}"
+
+
+def _epochs_done(trainer: pl.Trainer) -> int:
+    """The begun ones that were ended, which `current_epoch` may lack right after a resume."""
+    return trainer.fit_loop.epoch_progress.current.processed
 
 
 def _module(spec: FitSpec, run: RunContext, trainer: pl.Trainer) -> Classifier:

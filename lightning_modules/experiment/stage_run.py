@@ -26,7 +26,7 @@ from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
 from lightning_modules.runs import RESULT, StageRecord, data_identity
-from lightning_modules.training import OptimizerState, read_checkpoint, resume_state
+from lightning_modules.training import OptimizerState, newest_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def run_stage(
     cost = cost_metrics(network, run.data.image_size)
     entered = validation_predictions(network, run)
     before = {**split_metrics(entered, split="val"), **cost, **_entered_bytes(stage, run)}
-    network, surgery, epoch = _rounds(stage, network, run, chosen, before)
+    network, rounds, epoch = _rounds(stage, network, run, chosen, before)
     if stage.step is not None:
         network = cast(Network, stage.step.finish(network))
         cost = cost_metrics(network, run.data.image_size)
@@ -66,10 +66,12 @@ def run_stage(
     result: StageRecord = {
         "name": stage.name,
         "before": before,
-        "surgery": surgery,
+        "surgery": rounds["surgery"],
         "after": after,
         "epoch": epoch,
     }
+    if rounds["ended"]:
+        result["ended"] = rounds["ended"]
     if stage.step is not None:
         result["agreement"] = (entered.classes == left.classes).double().mean().item()
     if sentence := _too_much_lost(stage, before, after):
@@ -117,13 +119,20 @@ def _rounds(
     run: RunContext,
     teachers: list[Teacher],
     entry_metrics: dict[str, float],
-) -> tuple[Network, list[dict[str, float]], int]:
-    """Prepare; then plan, apply, fine-tune as often as asked; from where a checkpoint stands."""
+) -> tuple[Network, dict[str, Any], int]:
+    """Prepare; then plan, apply, fine-tune as often as asked; from where a checkpoint stands.
+
+    Returns:
+        The network, what the rounds left to record, and the epoch whose weights it has.
+    """
     first = -1 if stage.prepare_epochs else 0
-    checkpoint = read_checkpoint(run.checkpoints(stage))
-    start: dict[str, Any] = {"round": first - 1, "entries": [], "surgery": []}
-    start = resume_state(checkpoint) if checkpoint else start
-    earlier, entries, surgery = network.recipe.entries, list(start["entries"]), start["surgery"]
+    checkpoint = newest_checkpoint(run.checkpoints(stage))
+    start: dict[str, Any] = {"round": first - 1, "entries": [], "surgery": [], "ended": []}
+    if checkpoint is not None:
+        start |= checkpoint.resume_state
+        log.info(f"  continues after epoch {checkpoint.epoch + 1} ({checkpoint.path.name})")
+    earlier, entries = network.recipe.entries, list(start["entries"])
+    surgery, ended = list(start["surgery"]), list(start["ended"])
     latency = RelativeLatency(network, run.data.image_size)
     network, epoch, optimizer_state = copy.deepcopy(network), -1, OptimizerState()
     for round in range(first, stage.rounds):
@@ -140,8 +149,8 @@ def _rounds(
                 surgery.append(validation_metrics(network, run))
         network.recipe = Recipe([*earlier, *(Entry(**entry) for entry in entries)])
         if round >= start["round"]:
-            now = {"round": round, "entries": entries, "surgery": surgery}
-            resumed = round == start["round"]
+            now = {"round": round, "entries": entries, "surgery": surgery, "ended": ended}
+            resumes = checkpoint is not None and round == start["round"]
             epoch = fit(
                 network,
                 run,
@@ -149,10 +158,11 @@ def _rounds(
                 round=round,
                 teachers=teachers,
                 resume_state=now,
-                resume=resumed,
+                resume=checkpoint.path if checkpoint is not None and resumes else None,
                 optimizer_state=optimizer_state,
+                ended=ended,
             )
-    return network, surgery, epoch
+    return network, {"surgery": surgery, "ended": ended}, epoch
 
 
 def _surgery(step: Step, network: Network, context: Context, round: int) -> tuple[Network, Entry]:

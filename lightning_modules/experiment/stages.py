@@ -79,7 +79,21 @@ def stages_of(cfg: DictConfig) -> list[Stage]:
                 prepare_epochs=_capped(cfg, tuning.get("prepare_epochs") or 0),
             )
         )
+    _check_validated(cfg, stages)
     return stages
+
+
+def _check_validated(cfg: DictConfig, stages: list[Stage]) -> None:
+    """Where the best epoch is delivered, each fit needs one that is validated."""
+    every = cfg.trainer.get("check_val_every_n_epoch", 1)
+    for stage in stages:
+        for epochs in (stage.epochs, stage.prepare_epochs):
+            if cfg.trainer.keep == "best" and 0 < epochs < every:
+                raise ConfigError(
+                    f"trainer.check_val_every_n_epoch={every}: {stage.name} has {epochs} epochs, "
+                    "so none would be validated and trainer.keep=best has no best one; lower it, "
+                    "or set trainer.keep=last."
+                )
 
 
 def _epochs(cfg: DictConfig, own: int | None) -> int:

@@ -19,12 +19,12 @@ from lightning_modules.registry import build, build_part, plain
 from lightning_modules.training import (
     AtomicCheckpointIO,
     DivergenceGuard,
+    EpochCheckpoints,
     EpochTable,
     Freezing,
     GradientReport,
     RankBuffers,
     Seeding,
-    checkpoint_callbacks,
     chosen_callbacks,
     ddp_strategy,
     device_count,
@@ -52,8 +52,8 @@ def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
         DivergenceGuard(stage.name),
         GradientReport(),
         table,
-        *checkpoint_callbacks(run.checkpoints(stage)),
-        *_pruning(run),
+        *_pruning(run, epochs_before=table.epochs_before()),
+        EpochCheckpoints(run.checkpoints(stage)),
     ]
     if first_device(trainer).type == "cpu":  # of which Lightning knows no -1 and no list
         settings["devices"] = device_count(trainer)
@@ -82,7 +82,7 @@ def make_trainer(run: RunContext, stage: Stage, round: int) -> pl.Trainer:
     return made
 
 
-def _pruning(run: RunContext) -> list[pl.Callback]:
+def _pruning(run: RunContext, *, epochs_before: int) -> list[pl.Callback]:
     """Of a trial whose search ends trials early."""
     if run.cfg.trial is None or run.cfg.sweep.pruner is None:
         return []
@@ -90,7 +90,7 @@ def _pruning(run: RunContext) -> list[pl.Callback]:
 
     stages = stages_of(run.cfg)
     epochs = sum(s.epochs * s.rounds + s.prepare_epochs for s in stages)
-    return [*pruning_callbacks(run.cfg, run.folder, epochs)]
+    return [*pruning_callbacks(run.cfg, run.folder, epochs, epochs_before=epochs_before)]
 
 
 @contextlib.contextmanager

@@ -69,6 +69,7 @@ class StageRecord(TypedDict):
         epoch: whose weights were kept, from 0, of the last round; -1 where none was trained.
         agreement: of a compression step, the validation images that the network before it and the
             one after it put into the same class, 0..1.
+        ended: a sentence for each fit that ended before its last epoch, and why.
         rejected: the sentence on a step that lost more than its `max_f1_drop` allows.
         layers: where latency is measured, those of a compression step.
     """
@@ -79,6 +80,7 @@ class StageRecord(TypedDict):
     after: dict[str, float]
     epoch: int
     agreement: NotRequired[float]
+    ended: NotRequired[list[str]]
     rejected: NotRequired[str]
     layers: NotRequired[list[LayerRecord]]
 

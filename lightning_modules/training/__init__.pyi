@@ -1,12 +1,12 @@
 from .auxiliary.building import build_auxiliary as build_auxiliary
 from .auxiliary.building import check_auxiliary as check_auxiliary
 from .auxiliary.objectives import AuxiliaryLosses as AuxiliaryLosses
-from .callbacks.checkpoints import BEST as BEST
-from .callbacks.checkpoints import LAST as LAST
+from .callbacks.checkpoint_files import BEST as BEST
+from .callbacks.checkpoint_files import Checkpoint as Checkpoint
+from .callbacks.checkpoint_files import newest_checkpoint as newest_checkpoint
+from .callbacks.checkpoint_files import read_checkpoint as read_checkpoint
 from .callbacks.checkpoints import AtomicCheckpointIO as AtomicCheckpointIO
-from .callbacks.checkpoints import checkpoint_callbacks as checkpoint_callbacks
-from .callbacks.checkpoints import read_checkpoint as read_checkpoint
-from .callbacks.checkpoints import resume_state as resume_state
+from .callbacks.checkpoints import EpochCheckpoints as EpochCheckpoints
 from .callbacks.ema import EMA as EMA
 from .callbacks.freezing import Freezing as Freezing
 from .callbacks.gradients import GradientReport as GradientReport
@@ -14,6 +14,7 @@ from .callbacks.progress import EpochTable as EpochTable
 from .callbacks.seeding import Seeding as Seeding
 from .callbacks.seeding import seed_step as seed_step
 from .callbacks.stopping import DivergenceGuard as DivergenceGuard
+from .callbacks.stopping import reason_to_stop as reason_to_stop
 from .classifier import Classifier as Classifier
 from .classifier import classification_metrics as classification_metrics
 from .ddp_processes import RankBuffers as RankBuffers

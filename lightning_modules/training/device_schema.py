@@ -49,6 +49,7 @@ class TrainerSettings:
     limit_val_batches: Batches
     keep: Literal["last", "best"]
     memory_format: Literal["auto", "contiguous", "channels_last"]
+    check_val_every_n_epoch: Annotated[float, whole_from(1)] = 1
 
 
 def check_trainer(trainer: DictConfig, *, sweep: bool) -> None:

@@ -1,6 +1,7 @@
+from .checkpoint_files import newest_checkpoint as newest_checkpoint
+from .checkpoint_files import read_checkpoint as read_checkpoint
 from .checkpoints import AtomicCheckpointIO as AtomicCheckpointIO
-from .checkpoints import checkpoint_callbacks as checkpoint_callbacks
-from .checkpoints import read_checkpoint as read_checkpoint
+from .checkpoints import EpochCheckpoints as EpochCheckpoints
 from .ema import EMA as EMA
 from .freezing import Freezing as Freezing
 from .gradients import GradientReport as GradientReport

@@ -51,7 +51,9 @@ Row = dict[str, Any]
 class EpochTable(pl.Callback):
     """Writes the table anew after each epoch, in one piece.
 
-    A resumed run takes back the rows of the epochs it repeats, so that none stands twice.
+    A resumed run takes back the rows of the epochs it repeats, so that none stands twice. In an
+    epoch that was not validated the validation's columns are empty: what an earlier epoch measured
+    is forgotten when the next one begins, for all callbacks alike.
     """
 
     def __init__(self, path: Path, *, step: str, round: int) -> None:
@@ -60,8 +62,10 @@ class EpochTable(pl.Callback):
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Starts the clock."""
+        """Starts the clock, and forgets what was measured on the validation images before."""
         self._start = time.perf_counter()
+        for name in [name for name in trainer.callback_metrics if name.startswith("val/")]:
+            del trainer.callback_metrics[name]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Adds the row, in the first process only."""
@@ -83,13 +87,13 @@ class EpochTable(pl.Callback):
         return len(self._earlier(0))
 
     def _earlier(self, epoch: int) -> list[Row]:
-        """The rows that stay when this epoch is run again."""
+        """The rows that stay when this epoch is run again; none of a later round does."""
         if not self.path.is_file():
             return []
         with self.path.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        here = (self.step, str(self.round))
-        return [r for r in rows if (r["step"], r["round"]) != here or int(r["epoch"]) < epoch]
+        here = (self.round, epoch)
+        return [r for r in rows if r["step"] != self.step or _position(r) < here]
 
     def _write(self, rows: list[Row]) -> None:
         measured = (name for row in rows for name in row if name != "seconds")
@@ -99,3 +103,8 @@ class EpochTable(pl.Callback):
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.path, text.getvalue())
+
+
+def _position(row: Row) -> tuple[int, int]:
+    """Round and epoch of a row within its step."""
+    return int(row["round"]), int(row["epoch"])

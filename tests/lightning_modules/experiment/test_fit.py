@@ -1,6 +1,10 @@
 """A fit, interrupted and resumed, ends with the weights of an uninterrupted one, bit for bit."""
 
+import contextlib
 import csv
+import itertools
+import os
+import re
 
 import pytest
 import pytorch_lightning as pl
@@ -8,12 +12,18 @@ import torch
 
 from datamodules.loading import data_loader
 from datamodules.loading.worker_loader import worker_settings
+from lightning_modules.errors import ConfigError
 from lightning_modules.experiment import initial_network
 from lightning_modules.experiment.fit import fit
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs.data import make_data
-from lightning_modules.training.callbacks.checkpoints import BEST, LAST, read_checkpoint
+from lightning_modules.training.callbacks.checkpoint_files import (
+    BEST,
+    LAST,
+    newest_checkpoint,
+    read_checkpoint,
+)
 from tests.conftest import draw_folder
 
 SMALL = [
@@ -62,12 +72,12 @@ def entered(context):
     return initial_network(context.cfg, context.data)
 
 
-def trained(context, *, resume=False):
+def trained(context, *, resume=False, ended=None):
     """The weights after the first stage, the epoch they are of, and the network."""
-    network = entered(context)
-    epoch = fit(
-        network, context, stages_of(context.cfg)[0], resume_state={"round": 0}, resume=resume
-    )
+    network, stage = entered(context), stages_of(context.cfg)[0]
+    found = newest_checkpoint(context.checkpoints(stage)) if resume else None
+    path = found and found.path
+    epoch = fit(network, context, stage, resume_state={"round": 0}, resume=path, ended=ended)
     return {key: value.clone() for key, value in network.state_dict().items()}, epoch
 
 
@@ -274,3 +284,150 @@ def test_the_same_batches_are_learnt_by_heart(context):
     assert all(torch.equal(a, b) for a, b in zip(first, last, strict=True))
     losses = [float(row["train/loss"]) for row in rows(run)]
     assert losses[-1] < 0.3 * losses[0]
+
+
+def killed_at(context, number):
+    """Trains in another process that is killed before its `number`-th renaming; whether it was."""
+    if (pid := os.fork()) == 0:
+        plain, left = os.replace, iter(range(number))
+
+        def replace(*paths):
+            if next(left, None) is None:
+                os._exit(9)
+            plain(*paths)
+
+        os.replace = replace
+        with contextlib.suppress(BaseException):
+            trained(context)
+            os._exit(0)
+        os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+@pytest.mark.parametrize("every", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("moments", ["some", pytest.param("all", marks=pytest.mark.slow)])
+def test_a_kill_between_any_two_renamings_changes_nothing(context, moments, every):
+    """Between the table, `best.ckpt` and `last.ckpt` of an epoch, say; the folder moves, too."""
+    overrides = [
+        "callbacks=[ema,early_stopping]", "callbacks.early_stopping.patience=2", "optimizer=sgd",
+        "optimizer.lr=1", "trainer.keep=best", "trainer.max_epochs=4", "scheduler=plateau",
+        f"trainer.check_val_every_n_epoch={every}", "sampling=sqrt",
+    ]  # fmt: skip
+    whole = context("whole", *overrides)
+    said = []
+    expected, epoch = trained(whole, ended=said)
+    number = 3
+    while killed_at(context(f"killed{number}", *overrides), number):
+        moved = context(f"moved{number}", *overrides)
+        context(f"killed{number}", *overrides).folder.rename(moved.folder)
+        again = []
+        found, same = trained(moved, resume=True, ended=again)
+        assert (same, again) == (epoch, said)
+        assert rows(moved) == rows(whole)
+        assert all(torch.equal(found[key], expected[key]) for key in expected), number
+        number += 1 if moments == "all" else 9
+    assert number > 20
+
+
+ENDS = {
+    "early stopping": (
+        ["callbacks=early_stopping", "callbacks.early_stopping.patience=1",
+         "optimizer=sgd", "optimizer.lr=1e-9"],
+        r"ended after epoch 2 of 9: early stopping: val/f1 was not better than \d\.\d{4} 1 times "
+        r"in a row \(patience=1\)",
+    ),
+    "a threshold": (
+        ["callbacks=early_stopping", "+callbacks.early_stopping.stopping_threshold=0.1"],
+        r"ended after epoch 1 of 9: early stopping: val/f1 reached stopping_threshold=0\.1",
+    ),
+    "max_time": (
+        ["+trainer.max_time=00:00:00:00"], "ended after epoch 0 of 9: max_time: the time of 0:00:00"
+    ),
+    "max_steps": (["+trainer.max_steps=7"], "ended after epoch 2 of 9: max_steps: 7 weight"),
+    "a callback": (
+        [f"+callbacks.ends._target_={__name__}.Ends"], "ended after epoch 2 of 9: a callback asked"
+    ),
+}  # fmt: skip
+
+
+class Ends(pl.Callback):
+    def on_train_epoch_end(self, trainer, module):
+        trainer.should_stop = trainer.current_epoch == 1
+
+
+@pytest.mark.parametrize("reason", ENDS)
+def test_a_fit_that_ends_early_says_why_once_and_is_not_trained_further(context, caplog, reason):
+    overrides, words = ENDS[reason]
+    overrides = [*overrides, "trainer.max_epochs=9"]
+    run, said = context("run", *overrides), []
+    with caplog.at_level("INFO"):
+        expected, epoch = trained(run, ended=said)
+    assert len(said) == 1 and re.match(words, said[0])
+    assert caplog.messages.count(f"  {said[0]}") == 1
+    table = rows(run) if epoch >= 0 else []
+    if reason == "max_time":
+        return
+    again = []
+    found, same = trained(context("run", *overrides), resume=True, ended=again)
+    assert (same, again, rows(run)) == (epoch, said, table)
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_a_fit_of_all_epochs_says_nothing(context):
+    said = []
+    trained(context("run", "trainer.max_epochs=1"), ended=said)
+    assert said == []
+
+
+def test_only_what_was_validated_is_shown_and_counts(context, caplog):
+    """Every second epoch; the last one is none of them."""
+    overrides = [
+        "trainer.check_val_every_n_epoch=2", "callbacks=[progress,early_stopping]",
+        "callbacks.early_stopping.patience=1", "callbacks.early_stopping.monitor=val/loss",
+        "callbacks.early_stopping.mode=min", "optimizer=sgd", "optimizer.lr=0.3",
+        "trainer.max_epochs=19", "scheduler=plateau", "scheduler.patience=0",
+    ]  # fmt: skip
+    run = context("run", *overrides)
+    with caplog.at_level("INFO"):
+        _, epoch = trained(run)
+    table = rows(run)
+    validated = [row for row in table if row["val/f1"]]
+    assert [int(row["epoch"]) % 2 for row in validated] == [1] * len(validated)
+    assert all((row["val/f1"] == "") == (int(row["epoch"]) % 2 == 0) for row in table)
+    assert all(row["train/loss"] for row in table)
+    lines = [line for line in caplog.messages if line.startswith("  epoch ")]
+    assert ["val/f1" in line for line in lines] == [bool(row["val/f1"]) for row in table]
+    losses = [float(row["val/loss"]) for row in validated]
+    assert losses[-1] >= min(losses[:-1]) and int(validated[-1]["epoch"]) == epoch
+    assert all(later < min(losses[:n]) for n, later in enumerate(losses[1:-1], start=1))
+    best = read_checkpoint(run.checkpoints(stages_of(run.cfg)[0]), BEST)
+    scores = {int(row["epoch"]): float(row["val/f1"]) for row in validated}
+    assert scores[best["epoch"]] == max(scores.values())
+    for before, row in itertools.pairwise(table):  # the rate changes where it was measured only
+        assert row["val/f1"] or row["lr"] == before["lr"]
+
+
+def test_a_best_epoch_needs_a_validated_one(compose_config):
+    words = ["trainer.keep=best", "trainer.check_val_every_n_epoch=3", "trainer.max_epochs=3"]
+    stages_of(compose_config(*words))
+    step = ["+compression=tucker", "compression.tucker.fine_tuning.epochs=2"]
+    with pytest.raises(ConfigError, match=r"01_tucker has 2 epochs, so none would be validated"):
+        stages_of(compose_config(*words, *step))
+
+
+def test_a_damaged_best_epoch_is_not_delivered(context):
+    overrides = ["trainer.keep=best", "trainer.max_epochs=2"]
+    with pytest.raises(Killed):
+        trained(
+            context(
+                "run", *overrides, f"+callbacks.stop._target_={__name__}.Stop",
+                "+callbacks.stop.epoch=2", "+callbacks.stop.hook=on_train_end",
+            )
+        )  # fmt: skip
+    run = context("run", *overrides)
+    folder = run.checkpoints(stages_of(run.cfg)[0])
+    (folder / "best.ckpt").write_bytes((folder / "best.ckpt").read_bytes()[:-9])
+    with pytest.raises(ConfigError, match=r"best\.ckpt is damaged: .* delete .*, and resume"):
+        trained(run, resume=True)

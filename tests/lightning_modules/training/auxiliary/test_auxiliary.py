@@ -17,7 +17,7 @@ from lightning_modules.experiment.stages import Stage
 from lightning_modules.networks import load_network
 from lightning_modules.runs.data import make_data
 from lightning_modules.training.auxiliary.building import build_auxiliary, check_auxiliary
-from lightning_modules.training.callbacks.checkpoints import read_checkpoint
+from lightning_modules.training.callbacks.checkpoint_files import read_checkpoint
 
 BOTH = (
     "auxiliary=[classifiers,reconstruction]",
@@ -185,7 +185,8 @@ def test_a_resumed_fit_equals_the_uninterrupted_one(make_session):
             context.cfg.callbacks = {}
             torch.manual_seed(99)  # another process has another generator
             network = copy.deepcopy(start)
-        fit(network, context, stage, resume=name == "killed")
+        last = context.checkpoints(stage) / "last.ckpt"
+        fit(network, context, stage, resume=last if name == "killed" else None)
         results.append((network, read_checkpoint(context.checkpoints(stage))))
     (whole, expected), (resumed, found) = results
     for key, value in whole.state_dict().items():
