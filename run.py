@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig
 
 from lightning_modules.config import command_line
+from lightning_modules.experiment import plain_sweeper
 from lightning_modules.runs import run_directory
 from lightning_modules.search import study
 from lightning_modules.slurm import register_launcher_defaults
@@ -17,6 +18,7 @@ gc.disable()  # until the checks passed: what is composed and imported by then s
 run_directory.register_resolvers()
 study.register_sweeper_defaults()
 register_launcher_defaults()
+plain_sweeper.register_plain_sweeper()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

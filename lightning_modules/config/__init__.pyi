@@ -34,3 +34,6 @@ from .script_arguments import value_of as value_of
 from .storage_password import PASSWORD as PASSWORD
 from .storage_password import hide_password as hide_password
 from .storage_password import split_password as split_password
+from .swept_values import in_grammar as in_grammar
+from .swept_values import swept_values as swept_values
+from .swept_values import written as written

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_modules.config.former_words import current_words, rename_composed
 from lightning_modules.config.options import CONF, check_options
 from lightning_modules.config.own_code import find_composed_code, own_network
+from lightning_modules.config.swept_values import written
 from lightning_modules.config.typed_paths import check_paths, take_paths
 from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain
@@ -137,4 +138,4 @@ def _values(override: Override) -> list[str]:
         return [str(override.input_line)]
     if not override.is_discrete_sweep():
         return []
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    return [f"{override.get_key_element()}={value}" for value in written(override)]

@@ -53,7 +53,7 @@ def _taken(word: str, *, sweep: bool) -> str:
     if text.startswith("~") and not os.path.lexists(text):
         text = expanded(text)
         word = f"{name}={text}"
-    if _means_itself(text) or (not os.path.lexists(text) and _is_understood(text)):
+    if means_itself(text) or (not os.path.lexists(text) and _is_understood(text)):
         return word
     if sweep and "," in text and not os.path.lexists(text):
         return f"{name}={','.join(map(quote, text.split(',')))}"
@@ -69,7 +69,7 @@ def _is_understood(text: str) -> bool:
     return override.is_sweep_override() or not isinstance(override.value(), bool | int | float)
 
 
-def _means_itself(text: str) -> bool:
+def means_itself(text: str) -> bool:
     """Whether Hydra reads a text as just this text."""
     try:
         override = OverridesParser.create().parse_override(f"key={text}")

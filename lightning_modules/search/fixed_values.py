@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from lightning_modules.config import in_grammar
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.space import Distribution, bare
 from lightning_modules.search.trials import counts
@@ -20,10 +21,11 @@ POINT = "point"  # the trial's user attribute: its combination, known before its
 def default_value(root: DictConfig, name: str) -> Any:
     """The value that a parameter's key has without a search, or the option chosen of a group.
 
-    A study's first trial has these, so that nothing worse wins; None where there is none.
+    A study's first trial has these, so that nothing worse wins; as `swept_values` has them.
     """
     key, choices = bare(name), root.hydra.runtime.choices
-    return choices[key] if key in choices else OmegaConf.select(root, key)
+    value = choices[key] if key in choices else OmegaConf.select(root, key)
+    return in_grammar(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 
 def points(space: Mapping[str, Distribution]) -> Iterator[dict[str, Any]]:

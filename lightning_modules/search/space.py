@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Transformer
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_modules.config import swept_values
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import quote
 from lightning_modules.schema import nearest
@@ -45,8 +46,20 @@ class Distribution:
     values: list[Any] | None
 
     def draw(self, trial: "BaseTrial", name: str) -> Any:
-        """A value that the trial's study chooses."""
-        return getattr(trial, f"suggest_{self.kind}")(name, **self.arguments)
+        """A value that the trial's study chooses.
+
+        Raises:
+            ConfigError: the study has drawn it from something else.
+        """
+        try:
+            return getattr(trial, f"suggest_{self.kind}")(name, **self.arguments)
+        except ValueError as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise ConfigError(
+                f"The study cannot draw {name} as it did before ({reason}): an earlier version "
+                "took some quoted texts for numbers; begin the search anew with "
+                "hydra.sweeper.study_name=NAME."
+            ) from None
 
 
 def search_space(root: DictConfig) -> Space:
@@ -118,7 +131,7 @@ def parse(key: str, expression: str) -> Distribution | str:
         elif override.is_range_sweep() and not value.shuffle:
             found = _numbers(value.start, value.stop, value.step, False)
         else:
-            values = list(override.sweep_iterator(transformer=Transformer.encode))
+            values = swept_values(override)
             found = Distribution("categorical", {"choices": values}, values)
         first = found.arguments["low"] if "low" in found.arguments else values[0]
         found.draw(FixedTrial({key: first}), key)

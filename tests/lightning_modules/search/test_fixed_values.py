@@ -1,7 +1,10 @@
 """A search begins with the configuration that it starts from."""
 
 import pytest
+from omegaconf import open_dict
 
+from lightning_modules.search.fixed_values import default_value
+from lightning_modules.search.space import parse
 from tests.lightning_modules.search.test_worker import distance
 
 
@@ -24,3 +27,15 @@ def test_they_come_again_where_that_trial_was_marked_failed(search):
     _, computer = search(distance, "sweep.n_trials=2")
     rates = [float(job["optimizer.lr"]) for job in computer.jobs]
     assert rates[0] == 0.002 != rates[1]
+
+
+@pytest.mark.parametrize(("value", "choices"), [("nan", "'ok','nan'"), ("a b", "'x','a b'")])
+def test_a_text_as_it_stands_is_found_among_quoted_ones(multirun, value, choices):
+    root = multirun("card.license=choice(1)")
+    with open_dict(root):
+        root.card.license, root.augment.crop_scale = value, [0.35, 1.0]
+    assert default_value(root, "card.license") in parse("k", f"choice({choices})").values
+    lists = parse("k", "choice([0.2,1.0],[0.35, 1.0])")
+    assert default_value(root, "augment.crop_scale") == lists.values[1]
+    assert default_value(root, "augment") == "simple"
+    assert default_value(root, "optimizer.lr") == 0.002

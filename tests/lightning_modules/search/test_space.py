@@ -3,11 +3,13 @@
 import re
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.trial import FixedTrial
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.check import check_search
 from lightning_modules.search.identity import identity, study_name
-from lightning_modules.search.space import as_override, distributions, search_space
+from lightning_modules.search.space import as_override, distributions, parse, search_space
 
 
 def test_keys_of_the_command_line_leave_the_space(multirun):
@@ -94,3 +96,30 @@ def test_names_and_folders_that_a_user_gives(multirun, homes):
 @pytest.mark.parametrize(("value", "word"), [(None, "null"), (True, "true"), (0.1, "0.1")])
 def test_values_in_hydras_grammar(value, word):
     assert as_override("a.b", value) == f"a.b={word}"
+
+
+@pytest.mark.parametrize("expression", ["choice('ok','nan','1e3','true','null','1')", "'nan','1'"])
+def test_quoted_texts_are_drawn_as_texts(expression):
+    found = parse("key", expression)
+    for value in found.values:
+        drawn = found.draw(FixedTrial({"key": value}), "key")
+        override = OverridesParser.create().parse_override(as_override("key", drawn))
+        assert isinstance(override.value(), str) and override.value() in expression
+
+
+def test_texts_that_need_no_quotes_are_stored_as_ever():
+    """Studies that exist have these choices."""
+    assert parse("augment", "choice(none,'simple')").values == ["none", "simple"]
+    assert parse("x", "choice([0.2, 1.0],[a,b])").values == ["[0.2,1.0]", "[a,b]"]
+    assert parse("x", "'a',b,null,true,0.5").values == ["'a'", "b", "null", True, 0.5]
+
+
+def test_a_study_that_took_texts_for_numbers_is_not_continued():
+    import optuna
+
+    trial = optuna.create_study().ask()
+    trial.suggest_categorical("x", ["ok", "nan"])
+    study = trial.study
+    study.tell(trial, 1.0)
+    with pytest.raises(ConfigError, match="took some quoted texts for numbers; begin the search"):
+        parse("x", "choice('ok','nan')").draw(study.ask(), "x")

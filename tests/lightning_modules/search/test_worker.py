@@ -7,6 +7,7 @@ import random
 import time
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict
 from optuna.trial import TrialState, create_trial
 
@@ -280,3 +281,30 @@ def test_a_study_begun_with_former_keys_is_not_begun_anew(multirun, homes):
         open_study(root)
     root.hydra.sweeper.study_name = "anew"
     assert open_study(root).study_name == "anew"
+
+
+FEW = ["optimizer.lr=choice(0.1)", "data.batch_size=choice(8)"]
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe", "random", "evolution", "nsgaii"])
+def test_quoted_texts_stay_texts_in_every_sampler_also_after_a_reload(search, sampler):
+    words = [*FEW, f"sweep.sampler={sampler}", "seed=0,1"]
+    space = "card.license=choice('ok','nan','1e3','true','null')"
+    for count in (4, 10):
+        study, computer = search(lambda given: 0.5, *words, space, f"sweep.n_trials={count}")
+        for job in computer.jobs:
+            value = parsed(f"card.license={job['card.license']}")
+            assert isinstance(value, str) and value in ("ok", "nan", "1e3", "true", "null")
+    if sampler == "grid":
+        points = {(trial.params["card.license"], trial.params["seed"]) for trial in study.trials}
+        assert len(points) == 10 == len(study.trials)
+
+
+def test_a_grid_of_a_number_that_equals_nothing_ends(search):
+    words = [*FEW, "sweep.sampler=grid", "seed=0"]
+    study, _ = search(lambda given: 0.5, *words, "card.license=choice(nan,1,true)")
+    assert len(study.trials) == 3
+
+
+def parsed(word):
+    return OverridesParser.create().parse_override(word).value()
