@@ -13,8 +13,11 @@ from .composing import multirun_folder as multirun_folder
 from .composing import sample_trials as sample_trials
 from .composing import searches as searches
 from .composing import swept_keys as swept_keys
+from .experiment_files import FOUND as FOUND
+from .experiment_files import take_experiments as take_experiments
 from .former_words import current_words as current_words
 from .former_words import rename_composed as rename_composed
+from .found_experiment import named as named
 from .found_experiment import write_experiment as write_experiment
 from .options import CONF as CONF
 from .options import check_options as check_options

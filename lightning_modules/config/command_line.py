@@ -15,12 +15,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from lightning_modules.config.experiment_files import take_experiments
 from lightning_modules.config.former_words import current_options, current_words
 from lightning_modules.config.named_twice import check_named_once
 from lightning_modules.config.options import (
     CONFIG_DIR,
     check_options,
     help_screen,
+    offer,
     option_file,
     option_folders,
     option_values,
@@ -70,8 +72,9 @@ def expand(arguments: list[str]) -> list[str]:
     arguments = current_words(take_paths(take_password(arguments)))
     find_own_code(named_packages(arguments))
     arguments = own_network(arguments)
-    arguments += current_options(arguments)
     folders = option_folders(arguments)
+    arguments = take_experiments(arguments, folders)
+    arguments += current_options(arguments)
     check_options(arguments, folders)
     check_named_once(arguments, folders)
     flags, words = _split_flags(arguments)
@@ -211,6 +214,7 @@ def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     left_out = ("resume", "logger") if "logger" in map(key_of, arguments) else ("resume",)
     earlier = [word for word in stored if key_of(word).split(".")[0] not in left_out]
     arguments = _with_trust(arguments, also=_trusted(earlier))
+    earlier = take_experiments(earlier, folders)
     check_options(earlier, [*folders, *option_folders(earlier)[1:]])
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
     return [*earlier, *_moved(run), *arguments, f"resume={quote(str(run))}", *own]
@@ -262,6 +266,9 @@ def _group_overrides(
     cfg = saved_run.saved_config(run, allowed=chosen, trust=trust)
     saved = plain(cfg[group], resolve=False)
     option = saved_run.choice(run, group) or saved["name"]
+    if option.startswith("blocks/found_") and option_file(group, option, folders) is None:
+        offer(f"{group}/{option}", saved)  # the run has all of it, wherever its study is now
+        return [f"{group}={option}"]
     if option_file(group, option, folders) is None:
         raise ConfigError(
             f"{run} used {group}={option}, which does not exist; give {group}=..., or its folder "

@@ -13,8 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_modules.config.experiment_files import take_experiments
 from lightning_modules.config.former_words import current_words, rename_composed
-from lightning_modules.config.options import CONF, check_options
+from lightning_modules.config.options import CONF, check_options, option_folders
 from lightning_modules.config.own_code import find_composed_code, own_network
 from lightning_modules.config.swept_values import written
 from lightning_modules.config.typed_paths import check_paths, take_paths
@@ -29,7 +30,7 @@ def fresh_config(overrides: list[str]) -> DictConfig:
     Raises:
         ConfigError: an option does not exist.
     """
-    overrides = own_network(current_words(take_paths(overrides)))
+    overrides = _words_of(own_network(current_words(take_paths(overrides))))
     check_options(overrides)
     if GlobalHydra.instance().is_initialized():  # by run.py, which ends a search
         cfg = compose("config", overrides=overrides)
@@ -45,9 +46,14 @@ def fresh_config(overrides: list[str]) -> DictConfig:
 def fresh_choices(overrides: list[str]) -> dict[str, str]:
     """Group -> option in `fresh_config` of the same overrides."""
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        words = own_network(current_words(take_paths(overrides), announce=False))
+        words = _words_of(own_network(current_words(take_paths(overrides), announce=False)))
         composed = compose("config", overrides=words, return_hydra_config=True)
     return plain(composed.hydra.runtime.choices)
+
+
+def _words_of(words: list[str]) -> list[str]:
+    """The words of a script, in which experiments may be files."""
+    return take_experiments(words, option_folders(words))
 
 
 def config_over(run: Path, overrides: list[str]) -> DictConfig:

@@ -1,6 +1,10 @@
-"""What a search found as an experiment of its own: `python run.py experiment=found_<study>`."""
+"""What a search found as an experiment of its own: `python run.py experiment=found_<study>`.
 
-import os
+It lies in the study's folder, with the blocks of an architecture beside it; where
+`$MODEL_DIET_FOUND` names a configuration folder, in that one too.
+"""
+
+import json
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -9,38 +13,40 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.config.composing import fresh_config
-from lightning_modules.config.options import CONF
+from lightning_modules.config.experiment_files import BLOCKS, FOUND, found_root
+from lightning_modules.config.options import CONF, offer
 from lightning_modules.files import write_text
 from lightning_modules.registry import plain
 from lightning_modules.runs import NEUTRAL, current_option, leaves, read_config, removed
+from lightning_modules.runs.run_directory import outputs_root, short_path
 
 # Groups whose option no metric depends on, or which an experiment may not choose.
 LEFT_OUT = ("logger", "sweep", "experiment", "debug")
 ADDED = ("compression", "teacher")  # groups that are not in the defaults list
 
 
-def found_root() -> Path:
-    """The configuration folder that winners are written to: $MODEL_DIET_FOUND, else `conf`."""
-    return Path(os.environ.get("MODEL_DIET_FOUND", CONF))
-
-
-def write_experiment(name: str, run: Path, *, found: Set[str], about: str) -> Path:
+def write_experiment(name: str, run: Path, *, folder: Path, found: Set[str], about: str) -> Path:
     """Writes the experiment, and for an architecture its blocks; returns the experiment's path.
 
     Args:
         name: of its file.
         run: whose saved configuration it repeats.
+        folder: of the study.
         found: dotted keys that the search varied.
         about: a line on where it comes from.
     """
     cfg = read_config(run / ".hydra" / "config.yaml")
     choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     options = _options({str(k): current_option(str(k), str(v)) for k, v in choices.items()}, cfg)
+    skip, blocks = NEUTRAL, None
+    if "stages" in cfg.model:
+        blocks = _blocks(cfg, name)
+    elif options["model"].startswith(f"blocks/{FOUND}"):  # varied about what another search found
+        blocks = OmegaConf.to_yaml(cfg.model)
+        offer(f"model/{options['model']}", plain(cfg.model, resolve=False))
     words = [f"{'+' if group in ADDED else ''}{group}={o}" for group, o in options.items()]
     usual, ours = plain(fresh_config(words), resolve=False), plain(cfg, resolve=False)
-    skip: tuple[str, ...] = NEUTRAL
-    if "stages" in cfg.model:
-        _write_blocks(cfg, name)
+    if blocks is not None:
         options["model"], skip = f"blocks/{name}", (*NEUTRAL, "model")
     skip = tuple(f"{node}." for node in skip)
     known = {_dotted(key): value for key, value in leaves(usual)}
@@ -50,18 +56,31 @@ def write_experiment(name: str, run: Path, *, found: Set[str], about: str) -> Pa
         if not f"{_dotted(key)}.".startswith(skip) and (_dotted(key), value) not in known.items()
     }
     gone = [key for key in map(_dotted, removed(usual, ours)) if not f"{key}.".startswith(skip)]
+    path = folder / f"{name}.yaml"
     lines = [
         "# @package _global_",
-        " ".join([f"# python run.py experiment={name}", *(f"'~{key}'" for key in gone)]),
+        " ".join([f"# python run.py experiment={named(path)}", *(f"'~{key}'" for key in gone)]),
         f"# {about}",
         "defaults:",  # added groups come first: after an override Hydra would not take them
         *(f"  - /{group}: {options[group]}" for group in ADDED if group in options),
         *(f"  - override /{g}: {o}" for g, o in options.items() if g not in ADDED),
         *_written(own, found),
     ]
-    path = found_root() / "experiment" / f"{name}.yaml"
-    write_text(path, "\n".join(lines) + "\n")
+    text = "\n".join(lines) + "\n"
+    if blocks is not None:
+        write_text(folder / f"{BLOCKS}{name}.yaml", blocks)
+    write_text(path, text)
+    if (root := found_root()) is not None:
+        write_text(root / "experiment" / f"{name}.yaml", text)
+        if blocks is not None:
+            write_text(root / "model" / "blocks" / f"{name}.yaml", blocks)
     return path
+
+
+def named(path: Path) -> str:
+    """What a command calls an experiment of a study: its name, where it is found by that."""
+    studies = (outputs_root() / "studies").resolve()
+    return path.stem if path.resolve().parents[1] == studies else short_path(path)
 
 
 def _options(choices: dict[str, str], cfg: DictConfig) -> dict[str, str]:
@@ -96,11 +115,14 @@ def _written(own: Mapping[tuple[Any, ...], Any], found: Set[str]) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+    """A value in YAML, as Hydra reads it: for that `1e3` is a number, where PyYAML has a text."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+    read = OmegaConf.to_container(OmegaConf.create(f"a: {text}"))
+    return text if read == {"a": value} or isinstance(value, float) else json.dumps(value)
 
 
-def _write_blocks(cfg: DictConfig, name: str) -> None:
-    """Writes `model/blocks/<name>.yaml`: the network of `model=staged` row by row."""
+def _blocks(cfg: DictConfig, name: str) -> str:
+    """The network of `model=staged` row by row, as an option of `model`."""
     from lightning_modules.networks import meta_network
     from lightning_modules.networks.blocks.network import RowBlocks
 
@@ -120,4 +142,4 @@ def _write_blocks(cfg: DictConfig, name: str) -> None:
         *(f"  {key}: {_scalar(row)}  # found" for key, row in blocks.items()),
         *(f"{key}: {_scalar(value)}  # as in model=staged" for key, value in rest.items()),
     ]
-    write_text(found_root() / "model" / "blocks" / f"{name}.yaml", "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"

@@ -150,7 +150,7 @@ def check_options(arguments: Sequence[str], folders: Sequence[Path] = ()) -> Non
         for name in (name.strip(" '\"") for name in names):
             if name in ("", "null") or not name.replace("_", "").replace("/", "").isalnum():
                 continue  # a null, or a sweep expression: Hydra's to judge
-            if name not in known and _offer(group, name):
+            if name not in known and (is_offered(group, name) or _offer_package(group, name)):
                 continue
             if name not in known:
                 raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")
@@ -158,7 +158,32 @@ def check_options(arguments: Sequence[str], folders: Sequence[Path] = ()) -> Non
                 _check_acyclic(path)
 
 
-def _offer(group: str, name: str) -> bool:
+def offer(option: str, content: dict[str, Any], *, package: str | None = None) -> None:
+    """Makes `group/name` an option of this process, which no file is.
+
+    Args:
+        option: such as `experiment/mine`.
+        content: its values.
+        package: the node that they go to, as `# @package` says it in a file; by default the group.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    group, _, name = option.rpartition("/")
+    node = OmegaConf.create(content)
+    ConfigStore.instance().store(group=group, name=name, node=node, package=package)
+
+
+def is_offered(group: str, name: str) -> bool:
+    """Whether `offer` made an option of a group."""
+    from hydra.core.config_store import ConfigStore
+
+    node: Any = ConfigStore.instance().repo
+    for part in f"{group}/{name}.yaml".split("/"):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node is not None
+
+
+def _offer_package(group: str, name: str) -> bool:
     """Makes what an installed package offers an option of its group; false where none does.
 
     Nothing of the package is imported yet.
@@ -166,9 +191,7 @@ def _offer(group: str, name: str) -> bool:
     path = resolve_name(OFFERED[group]).path(name, group) if group in OFFERED else None
     if path is None:
         return False
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(group=group, name=name, node={name: {"_target_": path}})
+    offer(f"{group}/{name}", {name: {"_target_": path}})
     return True
 
 

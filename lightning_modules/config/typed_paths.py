@@ -22,7 +22,7 @@ PATH = re.compile(
     r"data\.(root|exclude|split\.file"
     r"|source\.(\w+\.)*(root|file|path|table|annotations|class_map|classes))"
     r"|model\.weights|teacher\.\w+\.(run|weights|model\.weights)"
-    r"|from_run|resume|outputs_dir|cache_dir|hydra\.(run|sweep)\.dir|out|root"
+    r"|from_run|resume|experiment|outputs_dir|cache_dir|hydra\.(run|sweep)\.dir|out|root"
 )
 SWEEPS = ("-m", "--multirun")
 

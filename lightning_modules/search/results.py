@@ -6,7 +6,7 @@ from optuna import Study
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from lightning_modules.config import write_experiment
+from lightning_modules.config import FOUND, named, write_experiment
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting import (
     StudyReport,
@@ -74,13 +74,14 @@ def _write_winners(study: Study, folder: Path, top: int) -> None:
             continue
         values = result(record_of(trial), study.user_attrs["objectives"]).replace("  ", ", ")
         path = write_experiment(
-            joined([f"found_{study.study_name}", *([str(place)] if place > 1 else [])]),
+            joined([f"{FOUND}{study.study_name}", *([str(place)] if place > 1 else [])]),
             run,
+            folder=folder,
             found={key.lstrip("+") for key in trial.params},
             about=f"Trial {trial.number} of the study {study.study_name}: {values}",
         )
         print(f"{word:8} trial {trial.number}: {path}")
-        names.append(path.stem)
+        names.append(named(path))
     if names:
         print(f"next     python run.py -m experiment={','.join(names)} seed=0,1,2")
 
