@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, UniformDistribution
 from optuna.trial import TrialState
 
+from lightning_modules.config.composing import fresh_config
+from lightning_modules.config.found_experiment import _scalar, write_experiment
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting.report.page import render
 from lightning_modules.reporting.report.report_input import read_input
@@ -146,3 +148,58 @@ def test_what_a_study_leaves_can_be_read_by_other_tools(study, homes):
     assert about["name"] == found.study_name and about["objectives"] == ["val/f1"]
     assert about["space"]["params"]["data.batch_size"] == "choice(32, 64, 128)"
     assert yaml.safe_load(json.dumps(about)) == about
+
+
+@pytest.mark.parametrize("architecture", [False, True])
+def test_winners_lie_in_their_study_and_nowhere_else(
+    study, leave, homes, capsys, monkeypatch, architecture
+):
+    monkeypatch.delenv("MODEL_DIET_FOUND")
+    found = study("sweep=architecture" if architecture else "seed=3")
+    folder = homes / "outputs" / "studies" / found.study_name
+    name, before = f"found_{found.study_name}", sorted((ROOT / "conf").rglob("*"))
+    add(found, [0.5])
+    model = ["model=staged", "model.width_multiple=1.25"] if architecture else []
+    leave(folder / "trials" / "0", *model, "sampling='1e3'", "optimizer.lr=0.01", f1=0.5)
+    show_results(folder)
+    shown = capsys.readouterr().out
+    assert f"winner   trial 0: {folder / f'{name}.yaml'}" in shown
+    assert f"next     python run.py -m experiment={name} seed=0,1,2" in shown
+    files = {path.name for path in folder.glob("*found_*.yaml")}
+    assert files == {f"{name}.yaml", *([f"blocks_{name}.yaml"] if architecture else [])}
+    assert sorted((ROOT / "conf").rglob("*")) == before
+    again = fresh_config([f"experiment={folder}"])
+    saved = OmegaConf.load(folder / "trials" / "0" / ".hydra" / "config.yaml")
+    assert again.sampling == "1e3" and again.optimizer == saved.optimizer
+    if architecture:
+        assert _shapes(again.model) == _shapes(saved.model)
+        # a second search, about what the first one found
+        leave(homes / "run", f"model=blocks/{name}", "model.blocks.s1.k=5", f1=0.5)
+        path = write_experiment("found_b", homes / "run", folder=homes, found=set(), about="")
+        other = OmegaConf.load(homes / "run" / ".hydra" / "config.yaml")
+        assert fresh_config([f"experiment={path}"]).model == other.model
+
+
+def test_a_study_elsewhere_is_named_by_its_path(study, leave, homes, capsys, monkeypatch):
+    found = study("seed=3")
+    folder = homes / "outputs" / "studies" / found.study_name
+    add(found, [0.5])
+    leave(folder / "trials" / "0", f1=0.5)
+    folder.rename(homes / "elsewhere")
+    monkeypatch.chdir(homes)
+    show_results(homes / "elsewhere")
+    path = f"elsewhere/found_{found.study_name}.yaml"
+    assert f"next     python run.py -m experiment={path} seed=0,1,2" in capsys.readouterr().out
+    assert (homes / path).read_text().splitlines()[1] == f"# python run.py experiment={path}"
+    # two folders of one study no longer overwrite one file
+    assert fresh_config([f"experiment={path}"]).seed == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1e3", "nan", "true", "null", "1", "0x1", "a: b", "${seed}", "???", "é", "", "-", "1_0"],
+)
+def test_texts_are_written_as_texts(value):
+    for one in (value, [value, 1, 0.5, None, True], {}):
+        read = OmegaConf.to_container(OmegaConf.create(f"a: {_scalar(one)}"))
+        assert read == {"a": one}
