@@ -20,7 +20,7 @@ FIELDS = "%i|%T|%r"  # job or task of an array, state in full, why it waits
 
 
 @dataclass(frozen=True)
-class Job:
+class JobInfo:
     """What is known of a job.
 
     Attributes:
@@ -46,7 +46,7 @@ def present() -> bool:
     return all(map(shutil.which, ("sbatch", "squeue", "scancel", "scontrol")))
 
 
-def ask(jobs: Iterable[str]) -> dict[str, Job]:
+def ask(jobs: Iterable[str]) -> dict[str, JobInfo]:
     """What SLURM knows of jobs; those that it has forgotten are not in the answer.
 
     Args:
@@ -79,13 +79,13 @@ def requeue(job: str) -> bool:
     return _run(["scontrol", "requeue", job]).returncode == 0
 
 
-def parse_squeue(text: str) -> dict[str, Job]:
+def parse_squeue(text: str) -> dict[str, JobInfo]:
     """The jobs of `squeue --noheader --array --format="%i|%T|%r"`, by id."""
     rows = (line.strip().split("|", 2) for line in text.splitlines())
-    return {row[0]: Job(row[1], row[2].strip()) for row in rows if len(row) == 3}
+    return {row[0]: JobInfo(row[1], row[2].strip()) for row in rows if len(row) == 3}
 
 
-def parse_sacct(text: str) -> dict[str, Job]:
+def parse_sacct(text: str) -> dict[str, JobInfo]:
     """The jobs of `sacct --noheader --parsable2 --format=JobID,State`, by id.
 
     Its states may say more (`CANCELLED by 1000`); steps of jobs (`17.batch`) are left out, and so
@@ -95,11 +95,11 @@ def parse_sacct(text: str) -> dict[str, Job]:
     for line in text.splitlines():
         job, _, state = line.strip().partition("|")
         if state and "." not in job and "[" not in job:
-            found[job] = Job(state.split()[0])
+            found[job] = JobInfo(state.split()[0])
     return found
 
 
-def _accounted(jobs: list[str]) -> dict[str, Job]:
+def _accounted(jobs: list[str]) -> dict[str, JobInfo]:
     """What the accounting says; nothing where there is none, or it does not answer."""
     if shutil.which("sacct") is None:
         return {}

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import FAILED, failure_of, read_metrics
-from lightning_modules.slurm.controller import Job
+from lightning_modules.slurm.controller import JobInfo
 from lightning_modules.slurm.job_record import RECORD, JobRecord
 from lightning_modules.slurm.waiting import NOT_STARTED
 
@@ -29,7 +29,7 @@ REASONS = {
 }
 
 
-def judge(run: DictConfig, record: JobRecord, end: Job | None, callbacks: Callbacks) -> JobReturn:
+def judge(run: DictConfig, record: JobRecord, end: JobInfo | None, callbacks: Callbacks) -> JobReturn:
     """What Hydra would have been returned of a run.
 
     A run whose folder says that it is finished is so, however its job ended. Of a failure that
@@ -83,7 +83,7 @@ def _failure(folder: Path) -> str | None:
     return failure_of(folder) if newer else None
 
 
-def _sentence(record: JobRecord, end: Job | None) -> str:
+def _sentence(record: JobRecord, end: JobInfo | None) -> str:
     """Why a job left nothing, in a sentence."""
     logs = f"what it said stands in {record.logs}"
     if end is None:

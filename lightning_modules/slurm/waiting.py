@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightning_modules.slurm.controller import Job, SilentControllerError, ask, cancel, requeue
+from lightning_modules.slurm.controller import JobInfo, SilentControllerError, ask, cancel, requeue
 from lightning_modules.slurm.errors import SubmissionError
 from lightning_modules.slurm.watching import REQUEUED
 
@@ -40,7 +40,7 @@ class _Waiting:
     said: set[str] = field(default_factory=set)
 
 
-def wait_for(results: dict[str, Path], limits: Limits) -> dict[str, Job | None]:
+def wait_for(results: dict[str, Path], limits: Limits) -> dict[str, JobInfo | None]:
     """How each job ended; None: SLURM has forgotten it.
 
     A job that left its result has ended, whatever the controller says. One that SLURM ended for
@@ -54,12 +54,12 @@ def wait_for(results: dict[str, Path], limits: Limits) -> dict[str, Job | None]:
         SubmissionError: the controller is silent for too long.
     """
     waiting = {job: _Waiting(result) for job, result in results.items()}
-    ends: dict[str, Job | None] = {}
+    ends: dict[str, JobInfo | None] = {}
     begun = heard = time.monotonic()
     asked = float("-inf")
     while waiting:
         for job in [job for job, one in waiting.items() if _is_there(one.result)]:
-            ends[job] = Job("COMPLETED")
+            ends[job] = JobInfo("COMPLETED")
             del waiting[job]
         now = time.monotonic()
         if waiting and now - asked >= min(MAX_INTERVAL, max(TICK, (now - begun) / 4)):
@@ -87,10 +87,10 @@ def _is_there(file: Path) -> bool:
 
 
 def _ended(
-    waiting: dict[str, _Waiting], known: dict[str, Job], max_pending: float | None
-) -> dict[str, Job | None]:
+    waiting: dict[str, _Waiting], known: dict[str, JobInfo], max_pending: float | None
+) -> dict[str, JobInfo | None]:
     """Takes out jobs that leave no result any more."""
-    ends: dict[str, Job | None] = {}
+    ends: dict[str, JobInfo | None] = {}
     now = time.monotonic()
     for job, one in list(waiting.items()):
         found = known.get(job)
@@ -101,7 +101,7 @@ def _ended(
             one.ended_since = None
             if _waits_too_long(job, one, found, max_pending):
                 cancel([job])
-                ends[job] = Job(NOT_STARTED, found.reason)
+                ends[job] = JobInfo(NOT_STARTED, found.reason)
         elif one.ended_since is None:
             one.ended_since = now
         elif now - one.ended_since >= GRACE:
@@ -111,7 +111,7 @@ def _ended(
     return ends
 
 
-def _waits_too_long(job: str, one: _Waiting, found: Job, max_pending: float | None) -> bool:
+def _waits_too_long(job: str, one: _Waiting, found: JobInfo, max_pending: float | None) -> bool:
     """Whether a job has not started in time; says once what it waits for."""
     if found.state not in ("PENDING", "REQUEUE_HOLD", "SPECIAL_EXIT", "SUSPENDED"):
         one.pending_since = None

@@ -4,7 +4,7 @@ import time
 from enum import Enum
 from functools import cache
 
-from lightning_modules.slurm.controller import Job, SilentControllerError, ask, present
+from lightning_modules.slurm.controller import JobInfo, SilentControllerError, ask, present
 
 INTERVAL = 5.0  # seconds for which an answer holds
 MAX_SILENCE = 30 * 60.0  # seconds without an answer, after which nothing is known
@@ -26,7 +26,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.wanted: set[str] = set()  # asked for since the last question for all
-        self.known: dict[str, Job | None] = {}  # its answers; None: forgotten
+        self.known: dict[str, JobInfo | None] = {}  # its answers; None: forgotten
         self.asked = float("-inf")  # when, by the monotonic clock
         self.silent_since: float | None = None
         self.requeued_until: dict[str, float] = {}
@@ -52,7 +52,7 @@ class Watcher:
         self.requeued_until.pop(job, None)
         return JobState.ENDED if found.ended else JobState.ALIVE
 
-    def _answers(self, jobs: set[str], now: float) -> dict[str, Job | None]:
+    def _answers(self, jobs: set[str], now: float) -> dict[str, JobInfo | None]:
         """What the controller says of jobs; nothing of any while it is silent."""
         try:
             found = ask(jobs)

@@ -5,6 +5,7 @@ systemd, no cgroups, no accounting; whoever starts it is its only user, and need
 """
 
 import argparse
+import ctypes
 import getpass
 import os
 import shutil
@@ -181,6 +182,7 @@ class Cluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches this program only, which ends them
+                preexec_fn=_end_with_parent,
             )
 
     def _wait(self, name: str, answers) -> None:
@@ -192,6 +194,11 @@ class Cluster:
                 said = "\n".join(p.read_text(errors="replace")[-2000:] for p in logs if p.is_file())
                 raise RuntimeError(f"{name} did not start (exit code {ended}):\n{said}")
             time.sleep(0.05)
+
+
+def _end_with_parent() -> None:
+    """Leaves no daemon behind, however this program ends (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def free_ports(count: int) -> list[int]:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from lightning_modules.slurm import controller
-from lightning_modules.slurm.controller import Job, SilentControllerError, ask, cancel, requeue
+from lightning_modules.slurm.controller import JobInfo, SilentControllerError, ask, cancel, requeue
 
 SQUEUE = """\
 17|RUNNING|None
@@ -31,7 +31,7 @@ SACCT = """\
 def test_squeue():
     jobs = controller.parse_squeue(SQUEUE)
     assert list(jobs) == ["17", "18_0", "18_1", "18_2", "19", "20", "21", "22"]
-    assert jobs["18_2"] == Job("PENDING", "JobArrayTaskLimit")
+    assert jobs["18_2"] == JobInfo("PENDING", "JobArrayTaskLimit")
     assert jobs["19"].reason == "(launch failed requeued held)"
     assert [job for job, found in jobs.items() if found.ended] == ["18_0", "18_1", "22"]
     assert controller.parse_squeue("") == {}
@@ -40,7 +40,7 @@ def test_squeue():
 def test_sacct():
     jobs = controller.parse_sacct(SACCT)
     assert list(jobs) == ["17", "18_0", "18_1", "22"]
-    assert jobs["18_1"] == Job("CANCELLED")
+    assert jobs["18_1"] == JobInfo("CANCELLED")
     assert controller.parse_sacct("") == {}
 
 
@@ -57,7 +57,7 @@ def test_sacct():
     ],
 )  # fmt: skip
 def test_every_state_of_the_manual(state, ended):
-    assert Job(state).ended is ended
+    assert JobInfo(state).ended is ended
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def programs(tmp_path, monkeypatch):
 
 def test_the_controller_is_asked_once_for_all(programs):
     programs("squeue", SQUEUE)
-    assert ask(["18_1", "17", "17"]) == {"17": Job("RUNNING"), "18_1": Job("CANCELLED")}
+    assert ask(["18_1", "17", "17"]) == {"17": JobInfo("RUNNING"), "18_1": JobInfo("CANCELLED")}
     words = "squeue --noheader --array --states=all --format=%i|%T|%r --jobs=17,18_1"
     assert programs.said() == [words]
     assert ask([]) == {}
@@ -90,7 +90,7 @@ def test_the_controller_is_asked_once_for_all(programs):
 def test_the_accounting_is_asked_for_what_the_controller_forgot(programs):
     programs("squeue", "", "slurm_load_jobs error: Invalid job id specified\n", 1)
     programs("sacct", SACCT)
-    assert ask(["18_1", "99"]) == {"18_1": Job("CANCELLED")}
+    assert ask(["18_1", "99"]) == {"18_1": JobInfo("CANCELLED")}
     assert programs.said()[1] == (
         "sacct --noheader --parsable2 --allocations --format=JobID,State --jobs=18_1,99"
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from lightning_modules.slurm import JobState, job_state, watching
-from lightning_modules.slurm.controller import Job, SilentControllerError
+from lightning_modules.slurm.controller import JobInfo, SilentControllerError
 from lightning_modules.slurm.watching import INTERVAL, MAX_SILENCE, REQUEUE_WITHIN, Watcher
 
 
@@ -29,7 +29,7 @@ def controller(monkeypatch):
 
 def test_one_question_for_all_in_an_interval(controller):
     watcher = Watcher()
-    controller.jobs = {"1": Job("RUNNING"), "2": Job("PENDING"), "3": Job("CANCELLED")}
+    controller.jobs = {"1": JobInfo("RUNNING"), "2": JobInfo("PENDING"), "3": JobInfo("CANCELLED")}
     expected = [JobState.ALIVE, JobState.ALIVE, JobState.ENDED, JobState.UNKNOWN]
     assert [watcher.state(job) for job in "1234"] == expected
     controller.asked.clear()
@@ -47,7 +47,7 @@ def test_silence_is_no_end(controller):
     assert watcher.state("1") is JobState.ALIVE
     controller.now += 1
     assert watcher.state("1") is JobState.UNKNOWN
-    controller.away, controller.jobs = False, {"1": Job("RUNNING")}
+    controller.away, controller.jobs = False, {"1": JobInfo("RUNNING")}
     controller.now += INTERVAL
     assert watcher.state("1") is JobState.ALIVE
 
@@ -55,11 +55,11 @@ def test_silence_is_no_end(controller):
 @pytest.mark.parametrize("state", ["BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "TIMEOUT"])
 def test_what_the_launcher_requeues_lives_for_a_minute(controller, state):
     watcher = Watcher()
-    controller.jobs = {"1": Job(state)}
+    controller.jobs = {"1": JobInfo(state)}
     assert watcher.state("1") is JobState.ALIVE
     controller.now += REQUEUE_WITHIN
     assert watcher.state("1") is JobState.ENDED
-    controller.jobs = {"1": Job("PENDING")}
+    controller.jobs = {"1": JobInfo("PENDING")}
     controller.now += INTERVAL
     assert watcher.state("1") is JobState.ALIVE
 
