@@ -29,7 +29,9 @@ REASONS = {
 }
 
 
-def judge(run: DictConfig, record: JobRecord, end: JobInfo | None, callbacks: Callbacks) -> JobReturn:
+def judge(
+    run: DictConfig, record: JobRecord, end: JobInfo | None, callbacks: Callbacks
+) -> JobReturn:
     """What Hydra would have been returned of a run.
 
     A run whose folder says that it is finished is so, however its job ended. Of a failure that
