@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from lightning_modules.config import command_line
 from lightning_modules.experiment import plain_sweeper
-from lightning_modules.runs import run_directory
+from lightning_modules.runs import job_process, run_directory
 from lightning_modules.search import study
 from lightning_modules.slurm import register_launcher_defaults
 
@@ -24,6 +24,7 @@ plain_sweeper.register_plain_sweeper()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> Any:
     """Runs one composed experiment and hands its objective(s) to the sweeper."""
+    job_process.follow()
     from lightning_modules.config import check_trial  # pydantic: not for --help
 
     check_trial(cfg)
@@ -40,6 +41,7 @@ if __name__ == "__main__":
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Looking for plugins of pydantic among all installed packages takes longer than a check.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    job_process.lead()
     with command_line.report_errors():
         sys.argv[1:] = command_line.expand(sys.argv[1:])
         main()

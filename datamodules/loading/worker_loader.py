@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from datamodules.errors import DataError
 from datamodules.loading.dataset import Batch, ImageDataset
 from datamodules.loading.sampling import Key
-from datamodules.workers import CHECK_SECONDS, SilenceWatch, death_of, prefetch
+from datamodules.workers import CHECK_SECONDS, SilenceWatch, death_of, end_with, prefetch
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def worker_settings(num_workers: int) -> dict[str, Any]:
         "num_workers": num_workers,
         "persistent_workers": True,
         "collate_fn": _as_it_is,
-        "worker_init_fn": _end_where_sending_fails,
+        "worker_init_fn": _end_in_time,
         "timeout": CHECK_SECONDS,
     }
 
@@ -175,7 +175,13 @@ def _has_room(size: int) -> bool:
     return found.free - size >= SPARED * found.total
 
 
-def _end_where_sending_fails(worker: int) -> None:
+def _end_in_time(worker: int) -> None:
+    """Let this worker end where nobody can use it: torch asks after its parent every 5 seconds."""
+    end_with(os.getppid())
+    _end_where_sending_fails()
+
+
+def _end_where_sending_fails() -> None:
     """Let this worker die, which is noticed, where it would drop a batch, which is not."""
 
     def end(error: Exception, batch: Any) -> None:

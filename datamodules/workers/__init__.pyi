@@ -1,6 +1,7 @@
 from .liveness import CHECK_SECONDS as CHECK_SECONDS
 from .liveness import SilenceWatch as SilenceWatch
 from .liveness import death_of as death_of
+from .processes import end_with as end_with
 from .processes import map_in_processes as map_in_processes
 from .progress import DownloadProgress as DownloadProgress
 from .progress import report_progress as report_progress

@@ -39,7 +39,7 @@ def map_in_processes(
     try:
         # Forked, because a fresh interpreter would first import for seconds.
         executor = ProcessPoolExecutor(
-            cores(), get_context("fork"), initializer=_exit_with, initargs=(os.getpid(),)
+            cores(), get_context("fork"), initializer=end_with, initargs=(os.getpid(),)
         )
     except (OSError, NotImplementedError):  # no semaphores: no shared memory, or it is full
         yield from map_in_order(function, jobs)
@@ -67,8 +67,12 @@ def _do(function: Callable[[Job], Result], jobs: list[Job]) -> list[Result]:
     return [function(job) for job in jobs]
 
 
-def _exit_with(parent: int) -> None:
-    """End this process when its parent is gone: a killed one tells nobody."""
+def end_with(parent: int) -> None:
+    """End this process a second after its parent is gone: a killed one tells nobody.
+
+    Args:
+        parent: the process that started this one.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -35,6 +35,9 @@ from .overrides import quote as quote
 from .overrides import removed as removed
 from .overrides import select as select
 from .overrides import typed_word as typed_word
+from .processes import lives as lives
+from .processes import start_of as start_of
+from .processes import this_process as this_process
 from .renames import current_config as current_config
 from .renames import current_key as current_key
 from .renames import current_option as current_option

@@ -35,7 +35,7 @@ def check_search(root: DictConfig) -> None:
             "give one direction (maximize or minimize) for each objective."
         )
     own = {"n_trials": settings.n_trials, "parallel": settings.n_jobs, "objectives": names}
-    own |= {"sampler": chosen_sampler(root), "max_failure_rate": settings.max_failure_rate}
+    own |= {"sampler": chosen_sampler(root.hydra), "max_failure_rate": settings.max_failure_rate}
     check_settings(SweepSettings, {**plain(root.sweep), **own}, "sweep")
     check_settings(Limits, plain(root.sweep.limits), "sweep.limits")
     if not space.params and settings.custom_search_space is None:
@@ -62,8 +62,6 @@ def check_search(root: DictConfig) -> None:
         _check_custom(root)
     for key in space.dropped:
         print(f"note     {key} is not searched: what the command line chose has no such key")
-    if settings.n_jobs != 1 and root.hydra.runtime.choices["hydra/launcher"] == "basic":
-        print(f"note     sweep.parallel={settings.n_jobs}: this launcher runs one after the other")
 
 
 def _check_custom(root: DictConfig) -> None:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from lightning_modules.config import in_grammar
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.drafts import draft_study
 from lightning_modules.search.space import Distribution, bare
 from lightning_modules.search.trials import counts
 
@@ -70,8 +71,7 @@ def draw_again(
         tries: how many draws at most, from 1.
     """
     others = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
-    drafts = optuna.create_study(directions=study.directions, sampler=sampler)  # in memory
-    drafts.add_trials(others)
+    drafts = draft_study(others, study, sampler)
     known = [one.params for one in others if counts(one)]
     best: dict[str, Any] = {}
     smallest = math.inf

@@ -12,7 +12,10 @@ from lightning_modules.search.objectives import directions_of, objectives_of
 from lightning_modules.search.space import bare, search_space
 
 # Settings of a sweep that may change while its study goes on, or stand elsewhere.
-BUDGET = {"n_trials", "parallel", "max_failure_rate", "mark_failed", "sampler", "redraws"}
+BUDGET = {
+    "n_trials", "parallel", "max_failure_rate", "mark_failed", "silent_minutes", "sampler",
+    "redraws",
+}  # fmt: skip
 ELSEWHERE = {"name", "params", "objective", "direction"}
 
 

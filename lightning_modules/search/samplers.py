@@ -109,7 +109,7 @@ class EvolutionSampler(FixedValuesSampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Chooses the parent, and what the child takes from it: Optuna asks this once a draw."""
         inherited: dict[str, Any] = {}
-        if parent := self._parent(study, trial.number):
+        if parent := self._parent(study):
             names = sorted(parent.params)
             count = int(self.generator.integers(1, MUTATIONS, endpoint=True))
             anew = self.generator.choice(names, size=min(count, len(names)), replace=False)
@@ -117,12 +117,11 @@ class EvolutionSampler(FixedValuesSampler):
         self.value_of = inherited.get
         return {}
 
-    def _parent(self, study: Study, number: int) -> FrozenTrial | None:
+    def _parent(self, study: Study) -> FrozenTrial | None:
         trials = [t for t in study.get_trials(deepcopy=False) if t.params]
         population = feasible(trials)[-POPULATION:]
         if not population:  # several workers have only begun: the first trial is all there is
-            begun = (t for t in trials if t.state == TrialState.RUNNING and t.number < number)
-            return next(begun, None)
+            return next((one for one in trials if one.state == TrialState.RUNNING), None)
         size = min(TOURNAMENT, len(population))
         drawn = [population[i] for i in self.generator.choice(len(population), size, replace=False)]
         sign = 1 if study.direction.name == "MAXIMIZE" else -1

@@ -68,6 +68,7 @@ class SweepSettings:
     max_failure_rate: Fraction
     mark_failed: list[CountFrom0]
     redraws: CountFrom0
+    silent_minutes: Positive
     sampler: Annotated[Any, SAMPLERS]
     pruner: Annotated[Any, PRUNERS] | None
     pruner_epochs: Above0 | None
@@ -92,9 +93,9 @@ class SweepSettings:
             )
 
 
-def chosen_sampler(root: DictConfig) -> str | dict[str, Any]:
-    """The name of the sampler, or the node with its `_target_`."""
-    node = plain(root.hydra.sweeper.sampler)
+def chosen_sampler(hydra: DictConfig) -> str | dict[str, Any]:
+    """The name of the sampler, or the node with its `_target_`, of a `hydra` node."""
+    node = plain(hydra.sweeper.sampler)
     return node.get("kind", node)
 
 

@@ -17,11 +17,11 @@ from lightning_modules.config import PASSWORD, current_words, split_password
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
 from lightning_modules.registry import plain
-from lightning_modules.runs import SEARCH, current_space
+from lightning_modules.runs import SEARCH, current_space, this_process
 from lightning_modules.search.identity import digest, identity, study_name
 from lightning_modules.search.objectives import objectives_of
 from lightning_modules.search.opened_study import load_study, trial_of
-from lightning_modules.search.ownership import OWNER, elsewhere, open_trial, this_process
+from lightning_modules.search.ownership import OWNER, elsewhere, open_trial
 from lightning_modules.search.patient_storage import (
     PATIENCE,
     LostConnection,

@@ -32,19 +32,21 @@ class StudySweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Takes the composed multirun and makes its launcher."""
+        from lightning_modules.search.trial_task import TrialTask  # Optuna: only for a search
+
         hide_password(config)
-        self.root = config
+        self.root, task_function = config, TrialTask(task_function)
         self.launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
         )
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study; what it found is said by `CloseMultirun`."""
-        from lightning_modules.search.worker import Worker  # Optuna: only for a search
+        from lightning_modules.search.processes import run_study
 
         Path(self.root.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         assert self.launcher is not None  # of `setup`
-        Worker(self.root, self.launcher).work()
+        run_study(self.root, self.launcher)
 
 
 def register_sweeper_defaults() -> None:

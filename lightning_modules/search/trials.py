@@ -1,5 +1,7 @@
 """A study's trials: which of them count, which are best, how they end and what they left."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_text
 from lightning_modules.reporting import TrialRecord, write_trials
-from lightning_modules.runs import FAILED, STOPPED, failure_of, read_metrics
+from lightning_modules.runs import FAILED, STOPPED, read_metrics
 from lightning_modules.schema import is_number
 from lightning_modules.search.objectives import checked_values
-from lightning_modules.search.ownership import is_orphan, open_trial
 from lightning_modules.search.trial_job import OVER_LIMITS
 
 # User attributes; studies that exist have them by these names.
@@ -20,6 +21,7 @@ RETIRED = "retired"  # why the trial, marked failed, does not count
 VIOLATION = "violation"  # how far its network is over the limits
 FAILURE = "failure"  # why it has no value
 PRUNED = "stopped after epoch"  # of a trial that pruning ended
+DIED = "its process ended"  # a reason of RETIRED
 METRICS = "figures"  # what it measured
 KEPT = ("val/f1", "val/accuracy", "cost/", "score/", "test/f1")  # beginnings of kept metrics
 
@@ -43,11 +45,35 @@ def feasible(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 def best_trials(study: Study) -> list[FrozenTrial]:
     """Within the limits: all best first for one objective, the Pareto front for several."""
-    if len(study.directions) > 1:  # whoever is over the limits is dominated by all within
-        return feasible(study.best_trials)
-    sign = 1 if study.direction.name == "MINIMIZE" else -1
     good = feasible(study.get_trials(deepcopy=False))
-    return sorted(good, key=lambda trial: (sign * trial.values[0], trial.number))
+    directions = [direction.name.lower() for direction in study.directions]
+    if len(directions) > 1:
+        return best_of(good, directions)
+    return sorted(good, key=lambda trial: (_losses(trial, directions), trial.number))
+
+
+def best_of(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
+    """Those that no other one is better than in all objectives, by number; of one, the first."""
+    front: list[tuple[list[float], FrozenTrial]] = []
+    for losses, trial in sorted(((_losses(t, directions), t) for t in trials), key=_by_losses):
+        # Whoever comes later is not better in all of them.
+        if not any(_dominates(other, losses) for other, _ in front):
+            front.append((losses, trial))
+    best = [trial for _, trial in front]
+    return sorted(best, key=lambda trial: trial.number) if len(directions) > 1 else best[:1]
+
+
+def _losses(trial: FrozenTrial, directions: list[str]) -> list[float]:
+    signs = [1 if direction == "minimize" else -1 for direction in directions]
+    return [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+
+
+def _by_losses(one: tuple[list[float], FrozenTrial]) -> tuple[list[float], int]:
+    return one[0], one[1].number
+
+
+def _dominates(losses: list[float], others: list[float]) -> bool:
+    return losses != others and all(a <= b for a, b in zip(losses, others, strict=True))
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
@@ -68,12 +94,12 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
 
 def state_of(trial: FrozenTrial) -> str:
     """The state in one word, as `TrialRecord` explains them."""
-    if RETIRED in trial.user_attrs:
-        return "retired"
     if trial.state == TrialState.COMPLETE:
         if violation_of(trial):
             return "refused"
         return "stopped" if PRUNED in trial.user_attrs else "finished"
+    if RETIRED in trial.user_attrs:
+        return "retired"
     return "failed" if trial.state == TrialState.FAIL else "running"
 
 
@@ -100,32 +126,6 @@ def metrics_left(folder: Path) -> dict[str, Any]:
         return {}
     found = {k: v for k, v in metrics.items() if k.startswith(KEPT) and k.count("/") == 1}
     return {k: v for k, v in found.items() if is_number(v)}
-
-
-def finish_orphans(study: Study, folder: Path, names: list[str], gone: list[int]) -> None:
-    """Finishes running trials that no process owns.
-
-    A trial whose run was whole when its process ended is told its metrics: nothing is lost and
-    nothing done twice. One that raised counts as that; any other is marked failed, and replaced.
-
-    Args:
-        study: its sampler must draw nothing by itself.
-        folder: of the study.
-        names: of the objectives.
-        gone: numbers of trials of other hosts that the user says are dead.
-    """
-    running = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING]
-    for one in (one for one in running if is_orphan(one) or one.number in gone):
-        trial, run = open_trial(study, one), trial_folder(folder, one.number)
-        try:
-            metrics = read_metrics(run)
-        except (OSError, ConfigError):
-            if (run / FAILED).is_file():
-                mark_raised(study, trial, failure_of(run))
-            else:
-                mark_failed(study, trial, "its process ended", folder)
-        else:
-            end_trial(study, trial, run, [metrics.get(name) for name in names], names)
 
 
 def end_trial(study: Study, trial: Trial, run: Path, returned: Any, names: list[str]) -> bool:
@@ -167,3 +167,13 @@ def mark_failed(study: Study, trial: Trial, why: str, folder: Path) -> None:
     study.tell(trial, state=TrialState.FAIL)
     if (run := trial_folder(folder, trial.number)).is_dir():
         write_text(run / FAILED, f"{why}; another trial replaces this one\n")
+
+
+@contextmanager
+def unless_finished() -> Iterator[None]:
+    """Leaves a trial as it is that another process has ended meanwhile: it is told once."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # of Optuna 2, and 5
+        if "finished" not in str(error) and "Cannot tell a" not in str(error):
+            raise

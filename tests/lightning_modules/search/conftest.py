@@ -3,12 +3,14 @@
 import copy
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import open_dict
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.storage import find_study
+from lightning_modules.search.trial_task import TrialTask
 from lightning_modules.search.worker import Worker
 
 COMPOSED = {}  # composing takes half a second
@@ -59,17 +61,40 @@ class Computer:
         return found
 
 
+class Jobs(Computer):
+    """Launches jobs that tell their trials themselves, as those of a real launcher do."""
+
+    def __init__(self, value, root):
+        super().__init__(self._job)
+        self.task, self.root = TrialTask(lambda cfg: value(self.jobs[-1])), root
+
+    def _job(self, given):
+        cfg = copy.deepcopy(self.root)
+        with open_dict(cfg):
+            cfg.trial = int(given["trial"])
+            cfg.hydra.runtime.output_dir = f"{cfg.hydra.sweep.dir}/{given['hydra.sweep.subdir']}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(HydraConfig, "get", lambda: cfg.hydra)
+            return self.task(cfg)
+
+
 @pytest.fixture
 def search(multirun, tmp_path):
     """Runs a search and returns its study; `value` of a trial's overrides."""
 
     def run(value, *words):
-        root = multirun(*SPACE, *words)
-        (tmp_path / "study").mkdir(exist_ok=True)
-        with open_dict(root):
-            root.hydra.sweep.dir = str(tmp_path / "study")
+        root = rooted(multirun, tmp_path, *words)
         computer = Computer(value)
         Worker(root, computer).work()
         return find_study(tmp_path / "study")[0], computer
 
     return run
+
+
+def rooted(multirun, tmp_path, *words):
+    """A composed search whose study is in `tmp_path / "study"`."""
+    root = multirun(*SPACE, *words)
+    (tmp_path / "study").mkdir(exist_ok=True)
+    with open_dict(root):
+        root.hydra.sweep.dir = str(tmp_path / "study")
+    return root

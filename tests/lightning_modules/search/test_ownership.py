@@ -1,27 +1,50 @@
-"""A trial belongs to a process as long as that very process runs."""
+"""A trial is created together with who tends it, once, and beats while it is at work."""
 
-import os
-import subprocess
-import sys
+import threading
+import time
 
-from lightning_modules.search.ownership import lives, start_of, this_process
+from lightning_modules.runs import this_process
+from lightning_modules.search import ownership
+from lightning_modules.search.opened_study import load_study, trial_of
+from lightning_modules.search.ownership import (
+    HEARTBEAT,
+    OWNER,
+    SWEEPER,
+    Heartbeat,
+    begin_trial,
+    open_trial,
+)
+from lightning_modules.search.storage import open_storage
 
 
-def test_this_process_lives_and_another_start_time_does_not():
+def opened(tmp_path, name="mine"):
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    storage.create_new_study(name)
+    return load_study(name, storage)
+
+
+def test_a_trial_knows_who_began_it_and_no_two_are_alike(tmp_path):
+    study = opened(tmp_path)
+    first, second = begin_trial(study, point={"seed": 1}), begin_trial(study)
+    assert (first.number, second.number) == (0, 1)
     me = this_process()
-    assert me["pid"] == os.getpid() and lives(me)
-    assert lives({**me, "start": "earlier"}) is False  # the number was given again
-    assert lives({**me, "host": "elsewhere"}) is None
-    assert lives(None) is False
+    assert first.user_attrs[SWEEPER] == me and first.user_attrs["point"] == {"seed": 1}
+    assert {**me, "job": None}.items() <= first.user_attrs[OWNER].items()
+    assert first.user_attrs[OWNER]["token"] != second.user_attrs[OWNER]["token"]
+    assert abs(first.user_attrs[HEARTBEAT]["at"] - time.time()) < 60
 
 
-def test_a_process_that_ended_does_not_live():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    owner = {**this_process(), "pid": child.pid, "start": start_of(child.pid)}
-    assert lives(owner) and owner["start"] != this_process()["start"]
-    child.kill()
-    while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT) is None:
-        pass
-    assert lives(owner) is False  # a zombie has ended
-    child.wait()
-    assert lives(owner) is False
+def test_it_beats_until_it_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(ownership, "BEAT_SECONDS", 0.01)
+    study = opened(tmp_path)
+    begun = begin_trial(study)
+    threads = threading.active_count()
+    with Heartbeat(open_trial(study, begun)):
+        deadline = time.monotonic() + 20
+        while trial_of(study, 0).user_attrs[HEARTBEAT]["beat"] < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    deadline = time.monotonic() + 20
+    while threading.active_count() > threads:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
