@@ -190,7 +190,7 @@ def _serve(requests: socket.socket) -> dict:
             os.close(descriptor)
 
 
-def _become(asked: dict) -> types.ModuleType:
+def become(asked: dict) -> types.ModuleType:
     """Makes of this process what it would be right after `python WORDS...`; its main module."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for descriptor, name in enumerate(("stdout", "stderr"), 1):
@@ -212,7 +212,7 @@ def _become(asked: dict) -> types.ModuleType:
     return main
 
 
-def _run(main: types.ModuleType) -> NoReturn:
+def run_script(main: types.ModuleType) -> NoReturn:
     """Runs a script, and ends as Python does, but leaves the freeing of the libraries out.
 
     They would be copied for it, since they are shared with the server: half a second.
@@ -252,4 +252,4 @@ if __name__ == "__main__":
     gc.collect()
     gc.freeze()  # so that no program's collection touches, and so copies, these pages
     _server.sendall(b"ready")
-    _run(_become(_serve(_server)))
+    run_script(become(_serve(_server)))

@@ -1,0 +1,64 @@
+"""Carries orders out, several at once, each in a warm process of its own."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tests.campaign.kinds import CLOCK
+from tests.campaign.order import Order, Row
+from tests.campaign.program import ROOT
+from tests.warm_python import Program, WarmPython
+
+SCRIPT = "tests/campaign/one_run.py"
+LIBFAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"  # of Debian's package faketime
+FAKED = {
+    "FAKETIME_NO_CACHE": "1",  # a forked program sees its own
+    "NO_FAKE_STAT": "1",  # files keep the times that they have
+}
+
+
+def libfaketime() -> str | None:
+    """Where it is, if it is installed."""
+    found = sorted(Path("/").glob(LIBFAKETIME.removeprefix("/")))
+    return str(found[0]) if found else None
+
+
+def run_orders(orders: Iterable[Order], *, lanes: int) -> Iterator[tuple[Order, list[Row]]]:
+    """Carries them out; what came of each, in the order of their ends.
+
+    Raises:
+        RuntimeError: The campaign itself failed, with its traceback.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    faked = {**environment, **FAKED, "LD_PRELOAD": libfaketime() or ""}
+    servers: dict[bool, WarmPython] = {}
+    running: list[tuple[Order, Program, Path]] = []
+    orders = iter(orders)
+    while True:
+        while len(running) < lanes and (order := next(orders, None)) is not None:
+            moved = order.kinds == [CLOCK]
+            env = faked if moved else environment
+            if moved not in servers:
+                servers[moved] = WarmPython(ROOT, env)
+            file = Path(order.work, f"rows{order.number}.json")
+            words = [SCRIPT, order.to_json(), str(file)]
+            if not servers[moved].can_start(words, env):
+                raise RuntimeError("no process can be forked here: a library started a thread")
+            program = servers[moved].start(words, env, subprocess.PIPE, subprocess.STDOUT)
+            running.append((order, program, file))
+        if not running:
+            return
+        ended = [entry for entry in running if entry[1].poll() is not None]
+        for entry in ended:
+            running.remove(entry)
+            order, program, file = entry
+            said, _ = program.communicate()
+            if program.returncode:
+                raise RuntimeError(f"run {order.number} of the campaign failed:\n{said}")
+            yield order, [Row(**row) for row in json.loads(file.read_text())]
+            file.unlink()
+        time.sleep(0 if ended else 0.05)

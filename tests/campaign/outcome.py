@@ -1,0 +1,110 @@
+"""What a run left, as names and values that must be those of a run nobody killed."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Text that must be equal but for what `_plain` takes out.
+TEXT = (".md", ".csv", ".yaml", ".txt")
+PRESENT = (".html", ".png")  # with pictures of times in them
+TIMED = re.compile(r"second|time|latency|date|throughput|created|_ms\b|per_s")
+LEFT_OUT = re.compile(
+    # csv/: Lightning's logger begins a further version_N/ at each resume
+    r"(^|/)(\.hydra|tmp|wandb|checkpoints|csv)(/|$)|\.(log|lock|ckpt|sha256)$|\.part"
+)
+
+
+def outcome(root: Path) -> dict[str, str]:
+    """Everything that a home holds and that does not depend on time, by its path.
+
+    A table counts its rows besides (`PATH rows`), a study its finished trials.
+    """
+    found: dict[str, str] = {}
+    trials = {folder: _name_of_trial(folder) for folder in root.glob("*/trials/*")}
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        name = str(path.relative_to(root))
+        trial = next((folder for folder in path.parents if folder in trials), None)
+        if LEFT_OUT.search(name) or (trial is not None and trials[trial] is None):
+            continue
+        if trial is not None:
+            name = f"{trials[trial]}/{path.relative_to(trial)}"
+        found.update(_of_file(path, name, str(root)))
+    return found
+
+
+def _name_of_trial(folder: Path) -> str | None:
+    """What was tried there, since a replaced trial has another number; None: it is unfinished."""
+    words = folder / ".hydra" / "overrides.yaml"
+    if not (folder / "metrics.json").is_file() or not words.is_file():
+        return None
+    kept = [line for line in words.read_text().splitlines() if "trial=" not in line]
+    return f"trial {_digest(' '.join(sorted(kept)).encode())[:12]}"
+
+
+def differences(found: dict[str, str], expected: dict[str, str]) -> tuple[list[str], list[str]]:
+    """What is lost (absent, or a table with fewer rows), and what is there but not equal."""
+    lost, unequal = [], []
+    for name, value in expected.items():
+        if name not in found:
+            lost.append(name)
+        elif found[name] != value:
+            fewer = name.endswith(" rows") and int(found[name]) < int(value)
+            (lost if fewer else unequal).append(name)
+    return lost, unequal
+
+
+def _of_file(path: Path, name: str, home: str) -> Iterator[tuple[str, str]]:
+    if path.suffix == ".json":
+        content = json.dumps(_plain(json.loads(path.read_text())), sort_keys=True)
+        yield name, _digest(content.replace(home, "HOME").encode())
+    elif path.suffix == ".csv":
+        rows = list(csv.DictReader(io.StringIO(path.read_text().replace(home, "HOME"))))
+        if rows and {"trial", "state"} <= rows[0].keys():  # of a search: others are replaced
+            rows = [{**row, "trial": ""} for row in rows if row["state"] == "finished"]
+            rows.sort(key=lambda row: json.dumps(_plain(row), sort_keys=True))
+        kept = [_plain(row) for row in rows]
+        yield f"{name} rows", str(len(rows))
+        yield name, _digest(json.dumps(kept).encode())
+    elif path.suffix in TEXT:
+        lines = path.read_text().replace(home, "HOME").splitlines()
+        kept = [line for line in lines if not TIMED.search(line)]
+        yield name, _digest("\n".join(kept).encode())
+    elif path.suffix == ".db":
+        yield from _of_study(path, name)
+    elif path.suffix in PRESENT:
+        yield name, "there"
+    else:
+        yield name, _digest(path.read_bytes().replace(home.encode(), b"HOME"))
+
+
+def _of_study(path: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Its finished trials, whatever their numbers: what was tried, and what it gave."""
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute(
+            "select trials.trial_id, param_name, param_value, value from trials "
+            "join trial_values using (trial_id) join trial_params using (trial_id) "
+            "where state = 'COMPLETE' order by param_name"
+        ).fetchall()
+    connection.close()
+    trials: dict[int, list[Any]] = {}
+    for trial, *rest in rows:
+        trials.setdefault(trial, []).append(rest)
+    yield f"{name} rows", str(len(trials))
+    yield name, _digest(json.dumps(sorted(trials.values())).encode())
+
+
+def _plain(value: Any) -> Any:
+    """JSON without what depends on time."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if not TIMED.search(str(k))}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
