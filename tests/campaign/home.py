@@ -69,13 +69,19 @@ class Home:
         if self.disk:
             _mount(self.root, AMPLE, REMOUNT)
 
-    def partial_files(self) -> list[str]:
-        """What holds space and is not whole, but for the system's own temporary folder."""
-        found = (path.relative_to(self.root) for path in self.root.rglob("*"))
+    def partial_files(self, of: int | None = None) -> list[str]:
+        """What holds space and is not whole, but for the system's own temporary folder.
+
+        Args:
+            of: Only what this process wrote.
+        """
+        found = [path.relative_to(self.root) for path in self.root.rglob("*")]
         return sorted(
             str(path)
             for path in found
-            if path.parts[0] != "tmp" and any(word in path.name for word in PARTIAL)
+            if path.parts[0] != "tmp"
+            and any(word in path.name for word in PARTIAL)
+            and (of is None or f".{of}." in path.name)
         )
 
 

@@ -112,7 +112,9 @@ def _end(
     row.dying = round(time.monotonic() - began, 3)
     row.code, row.said = program.end.code, commands.said(program)
     if row.kind == "disk full":
-        lost += [f"{name} is left by a full disk" for name in commands.home.partial_files()]
+        lost += [
+            f"{name} is left by a full disk" for name in commands.home.partial_files(program.pid)
+        ]
 
 
 def _keep(home: Home, folder: Path) -> None:

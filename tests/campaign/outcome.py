@@ -14,6 +14,11 @@ from typing import Any
 TEXT = (".md", ".csv", ".yaml", ".txt")
 PRESENT = (".html", ".png")  # with pictures of times in them
 TIMED = re.compile(r"second|time|latency|date|throughput|created|_ms\b|per_s")
+# What another run of the same command calls otherwise: its day and second, a replaced trial.
+NAMES = (
+    (re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"), "TIME"),
+    (re.compile(r"trials/\d+"), "TRIAL"),
+)
 LEFT_OUT = re.compile(
     # csv/: Lightning's logger begins a further version_N/ at each resume
     r"(^|/)(\.hydra|tmp|wandb|checkpoints|csv)(/|$)|\.(log|lock|ckpt|sha256)$|\.part"
@@ -23,28 +28,35 @@ LEFT_OUT = re.compile(
 def outcome(root: Path) -> dict[str, str]:
     """Everything that a home holds and that does not depend on time, by its path.
 
-    A table counts its rows besides (`PATH rows`), a study its finished trials.
+    A table counts its rows besides (`PATH rows`), a study its finished trials. Of trials, and of
+    teachers trained on the way, only those that ended count: others took their places.
     """
     found: dict[str, str] = {}
-    trials = {folder: _name_of_trial(folder) for folder in root.glob("*/trials/*")}
+    known = {folder: _known_as(folder) for folder in root.glob("*/trials/*")}
+    known |= {folder: _teacher(folder) for folder in root.glob("outputs/teachers/*")}
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name = str(path.relative_to(root))
-        trial = next((folder for folder in path.parents if folder in trials), None)
-        if LEFT_OUT.search(name) or (trial is not None and trials[trial] is None):
+        if LEFT_OUT.search(name):
             continue
-        if trial is not None:
-            name = f"{trials[trial]}/{path.relative_to(trial)}"
+        if (folder := next((each for each in path.parents if each in known), None)) is not None:
+            if known[folder] is None:
+                continue
+            name = f"{known[folder]}/{path.relative_to(folder)}"
         found.update(_of_file(path, name, str(root)))
     return found
 
 
-def _name_of_trial(folder: Path) -> str | None:
+def _known_as(trial: Path) -> str | None:
     """What was tried there, since a replaced trial has another number; None: it is unfinished."""
-    words = folder / ".hydra" / "overrides.yaml"
-    if not (folder / "metrics.json").is_file() or not words.is_file():
+    words = trial / ".hydra" / "overrides.yaml"
+    if not (trial / "metrics.json").is_file() or not words.is_file():
         return None
     kept = [line for line in words.read_text().splitlines() if "trial=" not in line]
     return f"trial {_digest(' '.join(sorted(kept)).encode())[:12]}"
+
+
+def _teacher(run: Path) -> str | None:
+    return _plain_text(run.name, str(run)) if (run / "metrics.json").is_file() else None
 
 
 def differences(found: dict[str, str], expected: dict[str, str]) -> tuple[list[str], list[str]]:
@@ -62,9 +74,9 @@ def differences(found: dict[str, str], expected: dict[str, str]) -> tuple[list[s
 def _of_file(path: Path, name: str, home: str) -> Iterator[tuple[str, str]]:
     if path.suffix == ".json":
         content = json.dumps(_plain(json.loads(path.read_text())), sort_keys=True)
-        yield name, _digest(content.replace(home, "HOME").encode())
+        yield name, _digest(_plain_text(content, home).encode())
     elif path.suffix == ".csv":
-        rows = list(csv.DictReader(io.StringIO(path.read_text().replace(home, "HOME"))))
+        rows = list(csv.DictReader(io.StringIO(_plain_text(path.read_text(), home))))
         if rows and {"trial", "state"} <= rows[0].keys():  # of a search: others are replaced
             rows = [{**row, "trial": ""} for row in rows if row["state"] == "finished"]
             rows.sort(key=lambda row: json.dumps(_plain(row), sort_keys=True))
@@ -72,7 +84,7 @@ def _of_file(path: Path, name: str, home: str) -> Iterator[tuple[str, str]]:
         yield f"{name} rows", str(len(rows))
         yield name, _digest(json.dumps(kept).encode())
     elif path.suffix in TEXT:
-        lines = path.read_text().replace(home, "HOME").splitlines()
+        lines = _plain_text(path.read_text(), home).splitlines()
         kept = [line for line in lines if not TIMED.search(line)]
         yield name, _digest("\n".join(kept).encode())
     elif path.suffix == ".db":
@@ -104,6 +116,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items() if not TIMED.search(str(k))}
     return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _plain_text(text: str, home: str) -> str:
+    text = text.replace(home, "HOME")
+    for pattern, word in NAMES:
+        text = pattern.sub(word, text)
+    return text
 
 
 def _digest(content: bytes) -> str:

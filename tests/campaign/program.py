@@ -1,5 +1,6 @@
 """A program of the campaign: forked from a process that has imported the libraries, and watched."""
 
+import atexit
 import contextlib
 import json
 import os
@@ -49,7 +50,7 @@ class Program:
         home: Where it works; its words are added to what the programs before said.
         pause: The number of the change, from 1; None: it is not watched.
         cold: In an interpreter of its own, which imports everything; it cannot be watched.
-        trace: All changes are noted there, a line each.
+        trace: All changes are noted there, a line each, and last its processor seconds.
 
     Attributes:
         end: How it ended, once it has.
@@ -172,6 +173,10 @@ def _watch(root: Path, report: int, gate: int, pause: int | None, trace: Path | 
     owner, count, below = os.getpid(), 0, f"{root}{os.sep}"
     lines = None if trace is None else os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
+    def note(line: str) -> None:
+        if lines is not None:
+            os.write(lines, f"{line}\n".encode())
+
     def hook(event: str, arguments: tuple) -> None:
         nonlocal count
         if event == "open":
@@ -189,14 +194,14 @@ def _watch(root: Path, report: int, gate: int, pause: int | None, trace: Path | 
             return
         count += 1
         line = f"{event} {path.removeprefix(below)}"
-        if lines is not None:
-            os.write(lines, f"{line}\n".encode())
+        note(line)
         if count == pause:
             os.write(report, json.dumps(line).encode())
             if jump := int(os.read(gate, 32) or 0):  # nothing, once the campaign is gone
                 _move_clock(jump)
 
     sys.addaudithook(hook)
+    atexit.register(lambda: note(f"{time.process_time()}"))
 
 
 def _move_clock(seconds: int) -> None:

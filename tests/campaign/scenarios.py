@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 TRAIN = (
     "run.py", "data=image_folder", "data.root={images}/few", "data.image_size=32",
-    "data.batch_size=6", "model.units=[1,1,1]", "trainer.memory_format=contiguous", "latency.backend=null",
-    "logger=none", "pictures=false", "report=false", "seed={seed}", "data.num_workers={workers}",
+    "data.batch_size=6", "model.units=[1,1,1]", "trainer.memory_format=contiguous",
+    "latency.backend=null", "logger=none", "pictures=false", "report=false", "seed={seed}",
+    "data.num_workers={workers}",
 )  # fmt: skip
 RUN = ("hydra.run.dir={home}/run",)
 STUDY = ("hydra.sweep.dir={home}/study",)

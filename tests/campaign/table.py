@@ -52,11 +52,12 @@ def markdown(rows: list[dict[str, str]]) -> str:
 
 
 def summary(rows: list[dict[str, str]]) -> str:
-    """Kills, lost, unequal, and what a kill cost, in a line."""
+    """Kills, lost, unequal, tracebacks, and what a kill cost, in a line."""
     processor = sum(float(row["processor"]) for row in rows) / max(len(rows), 1)
     return (
         f"{len(rows)} kills, {_count(rows, 'lost')} lost, {_count(rows, 'unequal')} unequal; "
-        f"{len({row['run'] for row in rows})} runs, {processor:.2f} processor seconds a kill"
+        f"{len({row['run'] for row in rows})} runs, {processor:.2f} processor seconds a kill, "
+        f"{sum('(traceback)' in row['said'] for row in rows)} ended with a traceback"
     )
 
 
