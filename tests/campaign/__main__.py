@@ -19,6 +19,7 @@ from tests.campaign.order import Order
 from tests.campaign.scenarios import SCENARIOS
 
 RECORD = Path(__file__).with_name("kills.csv")
+DOCS = Path(__file__).parents[2] / "docs" / "survival.md"
 MOVED = 8  # every so many runs, the clock is moved
 
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Carries the campaign on, or shows its table; 1 where something was lost or unequal."""
     flags = _parser().parse_args(arguments)
     if flags.table:
-        print(table.markdown(table.read(flags.csv)))
+        table.write(DOCS, table.read(flags.csv))
     else:
         _carry_on(flags)
     rows = table.read(flags.csv)
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", default="", help="only those with this in their names")
     parser.add_argument("--kind", choices=KINDS, help="only this one")
     parser.add_argument("--run", type=int, action="append", help="only the runs of these numbers")
-    parser.add_argument("--table", action="store_true", help="show the record as Markdown, no more")
+    parser.add_argument("--table", action="store_true", help=f"write {DOCS.name} anew, no more")
     return parser
 
 

@@ -53,7 +53,7 @@ def carry_out(order: Order) -> list[Row]:
     used = sum(program.end.processor for program in commands.programs)
     for row in rows:
         row.processor = round(used / len(rows), 3)
-        row.lost, row.unequal = "; ".join(lost), "; ".join(unequal)
+        row.lost, row.unequal = _said(lost), _said(unequal)
     return rows
 
 
@@ -115,6 +115,11 @@ def _end(
         lost += [
             f"{name} is left by a full disk" for name in commands.home.partial_files(program.pid)
         ]
+
+
+def _said(wrong: list[str], most: int = 3) -> str:
+    more = f"; and {len(wrong) - most} more" if len(wrong) > most else ""
+    return "; ".join(wrong[:most]) + more
 
 
 def _keep(home: Home, folder: Path) -> None:

@@ -17,11 +17,12 @@ TIMED = re.compile(r"second|time|latency|date|throughput|created|_ms\b|per_s")
 # What another run of the same command calls otherwise: its day and second, a replaced trial.
 NAMES = (
     (re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"), "TIME"),
-    (re.compile(r"trials/\d+"), "TRIAL"),
+    (re.compile(r"[Tt]rials?[ /]\d+|(?m:^# \d+$)"), "TRIAL"),
 )
+MACHINE = re.compile(r"- (trial|data\.num_workers)=")  # words of a trial that change nothing
 LEFT_OUT = re.compile(
     # csv/: Lightning's logger begins a further version_N/ at each resume
-    r"(^|/)(\.hydra|tmp|wandb|checkpoints|csv)(/|$)|\.(log|lock|ckpt|sha256)$|\.part"
+    r"(^|/)(\.hydra|tmp|wandb|checkpoints|csv)(/|$)|multirun.yaml$|\.(log|lock|ckpt|sha256)$|\.part"
 )
 
 
@@ -51,7 +52,7 @@ def _known_as(trial: Path) -> str | None:
     words = trial / ".hydra" / "overrides.yaml"
     if not (trial / "metrics.json").is_file() or not words.is_file():
         return None
-    kept = [line for line in words.read_text().splitlines() if "trial=" not in line]
+    kept = [line for line in words.read_text().splitlines() if not MACHINE.search(line)]
     return f"trial {_digest(' '.join(sorted(kept)).encode())[:12]}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.campaign.kinds import KINDS
 from tests.campaign.order import Row
 
+BEGIN, END = "<!-- made by python -m tests.campaign --table -->", "<!-- end -->"
 COLUMNS = [field.name for field in fields(Row)]
 
 
@@ -30,6 +31,13 @@ def add(file: Path, rows: Iterable[Row]) -> None:
         writer.writerows(asdict(row) for row in rows)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def write(page: Path, rows: list[dict[str, str]]) -> None:
+    """Puts the table where a page has that of before."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{summary(rows)}\n\n{markdown(rows)}\n{END}{after}")
 
 
 def markdown(rows: list[dict[str, str]]) -> str:
@@ -57,7 +65,7 @@ def summary(rows: list[dict[str, str]]) -> str:
     return (
         f"{len(rows)} kills, {_count(rows, 'lost')} lost, {_count(rows, 'unequal')} unequal; "
         f"{len({row['run'] for row in rows})} runs, {processor:.2f} processor seconds a kill, "
-        f"{sum('(traceback)' in row['said'] for row in rows)} ended with a traceback"
+        f"{sum('(traceback)' in row['said'] for row in rows)} tracebacks"
     )
 
 
