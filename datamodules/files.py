@@ -19,7 +19,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     What an error leaves is removed, and `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
         beside.replace(path)

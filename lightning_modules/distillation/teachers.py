@@ -15,11 +15,19 @@ from torch import Tensor, nn
 from datamodules.loading import ImageData
 from lightning_modules.distillation import teacher_runs
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json, write_json
+from lightning_modules.files import read_json, write_json, write_text
 from lightning_modules.networks import Network, build_network, load_network, to_channels_last
-from lightning_modules.runs import run_directory, trusted_packages
+from lightning_modules.runs import (
+    METRICS_FILE,
+    NOT_YET,
+    missing_parts,
+    run_directory,
+    trusted_packages,
+)
 
 log = logging.getLogger(__name__)
+
+CONFIG = Path(".hydra") / "config.yaml"  # of a run
 
 HALVES = {"16": torch.float16, "bf16": torch.bfloat16}
 
@@ -141,6 +149,8 @@ def gather_teachers(
 ) -> list[Teacher]:
     """All teachers but `original`; which runs they are is noted in the folder, for a resume.
 
+    One that has to be trained is noted before, so that a resume goes on with its training.
+
     Args:
         cfg: the composed configuration.
         data: of the student; a teacher must know the same classes.
@@ -153,11 +163,15 @@ def gather_teachers(
     for name, node in cfg.teacher.items():
         if name == teacher_runs.ORIGINAL:
             continue
+        found = None if name in known else teacher_runs.find_run(name, node, cfg.data)
         if name not in known:
-            run = teacher_runs.find_run(name, node, cfg.data)
-            run = run or _train_teacher(name, node, cfg, train)
+            run = found or _begin_teacher(name, node, cfg)
             known[name] = None if run is None else str(run)
+            write_json(record, known)
         run = known[name]
+        if run is not None and found is None and _is_begun(Path(run)):
+            log.info(f"teacher {name}: no finished run on this data yet; training it in {run}")
+            train(_own_config(Path(run)), Path(run))
         log.info(f"teacher {name}: {run or node.weights}")
         teachers.append(
             teacher_from(
@@ -169,17 +183,13 @@ def gather_teachers(
                 trust=trusted_packages(cfg),
             )
         )
-    if teachers:
-        write_json(record, known)
     return teachers
 
 
-def _train_teacher(
-    name: str, node: DictConfig, cfg: DictConfig, train: Callable[[DictConfig, Path], Any]
-) -> Path | None:
-    """Trains a teacher that has no finished run yet, with this command's settings.
+def _begin_teacher(name: str, node: DictConfig, cfg: DictConfig) -> Path | None:
+    """The folder and configuration of a teacher's run, with this command's settings.
 
-    Whether that is allowed was checked before the run started.
+    Whether it may be trained was checked before the run started.
     """
     if node.get("weights") is not None:
         return None
@@ -187,16 +197,26 @@ def _train_teacher(
         run_directory.outputs_root() / "teachers",
         f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}_{cfg.data.name}",
     )
-    log.info(f"teacher {name}: no finished run on this data yet; training it in {folder}")
     own = cast(DictConfig, OmegaConf.merge(cfg, {"from_run": None, "resume": None}))
     OmegaConf.set_struct(own, False)
     own.model, own.teacher, own.compression = node.model, {}, {}
     if "cosine_scale" in cfg.model:  # the head that the loss needs
         own.model.cosine_scale = cfg.model.cosine_scale
-    (folder / ".hydra").mkdir()
-    OmegaConf.save(own, folder / ".hydra" / "config.yaml")
-    train(own, folder)
+    write_text(folder / CONFIG, OmegaConf.to_yaml(own))
     return folder.absolute()
+
+
+def _is_begun(run: Path) -> bool:
+    """Whether it is a teacher's of `_begin_teacher` whose training, or its end, is not over."""
+    trained_here = run.parent == (run_directory.outputs_root() / "teachers").absolute()
+    unfinished = not (run / METRICS_FILE).is_file() or NOT_YET in missing_parts(run).values()
+    return trained_here and unfinished
+
+
+def _own_config(run: Path) -> DictConfig:
+    own = cast(DictConfig, OmegaConf.load(run / CONFIG))
+    OmegaConf.set_struct(own, False)
+    return own
 
 
 def with_original(teachers: list[Teacher], network: Network, cfg: DictConfig) -> list[Teacher]:

@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 
 from lightning_modules.errors import USER_ERRORS, memory_sentence, system_sentence
 from lightning_modules.files import whole_folder
-from lightning_modules.runs import METRICS_FILE, read_metrics, write_metrics
+from lightning_modules.runs import METRICS_FILE, NOT_YET, read_metrics, write_metrics
 
 Made = TypeVar("Made")
-NOT_YET = "the run was ended before it"
 LOG = "run.log"  # Hydra's, in a run's directory
 # What a resumed run keeps where it is there; all other parts are made anew from it.
 KEPT = ("evaluation", "agreement", "latency", "layers")

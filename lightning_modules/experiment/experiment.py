@@ -46,6 +46,7 @@ from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stage_run import run_stage
 from lightning_modules.experiment.stages import Stage, initial_network, stages_of
 from lightning_modules.experiment.structure import check_stages
+from lightning_modules.files import remove_parts
 from lightning_modules.networks import Network
 from lightning_modules.reporting import (
     RunLoggers,
@@ -200,6 +201,7 @@ def _prepare(
     cfg: DictConfig, folder: Path, study: Path | None, *, is_main_run: bool
 ) -> tuple[ImageData, list[Stage], Network, list[Teacher], LatencyPlan | None]:
     """All that can be refused comes before the first stage."""
+    remove_parts(folder)  # of a process that was killed
     pl.seed_everything(cfg.seed, verbose=False)
     check_classes(cfg)
     device_count(cfg.trainer)  # refuses devices that this machine lacks

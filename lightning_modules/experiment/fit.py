@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,19 @@ from lightning_modules.training import (
 )
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class FitRecord:
+    """What the fits of a stage leave to record.
+
+    Attributes:
+        updates: weight updates of the optimizer.
+        ended: a sentence for each fit that ended before its last epoch, and why.
+    """
+
+    updates: int = 0
+    ended: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ def fit(
     resume_state: dict[str, Any] | None = None,
     resume: Path | None = None,
     optimizer_state: OptimizerState | None = None,
-    ended: list[str] | None = None,
+    record: FitRecord | None = None,
 ) -> int:
     """Trains `network` in place; it comes back on the CPU, contiguous, in eval mode.
 
@@ -84,7 +97,7 @@ def fit(
     Args:
         run: what the run's fits share.
         network, stage, round, teachers, resume_state, resume, optimizer_state: see `FitSpec`.
-        ended: gets a sentence where the fit ended before its last epoch, which is said as well.
+        record: what this fit leaves to record is added to it.
 
     Returns:
         The epoch (from 0) whose weights the network has.
@@ -112,10 +125,11 @@ def fit(
     if isinstance(profiler, SimpleProfiler):
         log.info(profiler.summary())
     epoch = _epochs_done(trainer) - 1
+    record = FitRecord() if record is None else record
+    record.updates += trainer.global_step
     if sentence := _early_end(trainer):
         log.info(f"  {sentence}")
-        if ended is not None:
-            ended.append(f"round {round + 1}: {sentence}" if stage.rounds > 1 else sentence)
+        record.ended.append(f"round {round + 1}: {sentence}" if stage.rounds > 1 else sentence)
     if run.cfg.trainer.keep == "best":
         best = read_checkpoint(run.checkpoints(stage), BEST)
         if best is None or best["resume_state"].get("round", round) != round:

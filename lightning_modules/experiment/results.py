@@ -99,7 +99,8 @@ def leave_results(
     ending.make("layers", parts.time_layers)
     pictures = ending.make("pictures", parts.draw) or []
     ending.make("card", functools.partial(parts.describe, pictures))
-    results = RunResults(ending.metrics, pictures, folder / "model", facts)
+    updates = sum(stage.get("updates", 0) for stage in trained.results)
+    results = RunResults(ending.metrics, pictures, folder / "model", facts, max(0, updates - 1))
     ending.make("loggers", functools.partial(_upload, run, uploads, results))
     ending.make("report", parts.report)
     return ending.record

@@ -14,7 +14,7 @@ from compression.step import Context, Step
 from lightning_modules.distillation import Teacher
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import cost_metrics, split_metrics
-from lightning_modules.experiment.fit import fit
+from lightning_modules.experiment.fit import FitRecord, fit
 from lightning_modules.experiment.run_context import (
     RunContext,
     step_context,
@@ -54,7 +54,7 @@ def run_stage(
     cost = cost_metrics(network, run.data.image_size)
     entered = validation_predictions(network, run)
     before = {**split_metrics(entered, split="val"), **cost, **_entered_bytes(stage, run)}
-    network, rounds, epoch = _rounds(stage, network, run, chosen, before)
+    network, surgery, fits, epoch = _rounds(stage, network, run, chosen, before)
     if stage.step is not None:
         network = cast(Network, stage.step.finish(network))
         cost = cost_metrics(network, run.data.image_size)
@@ -66,12 +66,13 @@ def run_stage(
     result: StageRecord = {
         "name": stage.name,
         "before": before,
-        "surgery": rounds["surgery"],
+        "surgery": surgery,
         "after": after,
+        "updates": fits.updates,
         "epoch": epoch,
     }
-    if rounds["ended"]:
-        result["ended"] = rounds["ended"]
+    if fits.ended:
+        result["ended"] = fits.ended
     if stage.step is not None:
         result["agreement"] = (entered.classes == left.classes).double().mean().item()
     if sentence := _too_much_lost(stage, before, after):
@@ -119,20 +120,21 @@ def _rounds(
     run: RunContext,
     teachers: list[Teacher],
     entry_metrics: dict[str, float],
-) -> tuple[Network, dict[str, Any], int]:
+) -> tuple[Network, list[dict[str, float]], FitRecord, int]:
     """Prepare; then plan, apply, fine-tune as often as asked; from where a checkpoint stands.
 
     Returns:
-        The network, what the rounds left to record, and the epoch whose weights it has.
+        The network, the metrics after each surgery, what the fits left to record, and the epoch
+        whose weights it has.
     """
     first = -1 if stage.prepare_epochs else 0
     checkpoint = newest_checkpoint(run.checkpoints(stage))
-    start: dict[str, Any] = {"round": first - 1, "entries": [], "surgery": [], "ended": []}
+    start: dict[str, Any] = {"round": first - 1, "entries": [], "surgery": [], "fits": {}}
     if checkpoint is not None:
         start |= checkpoint.resume_state
         log.info(f"  continues after epoch {checkpoint.epoch + 1} ({checkpoint.path.name})")
     earlier, entries = network.recipe.entries, list(start["entries"])
-    surgery, ended = list(start["surgery"]), list(start["ended"])
+    surgery, fits = start["surgery"], FitRecord(**start["fits"])
     latency = RelativeLatency(network, run.data.image_size)
     network, epoch, optimizer_state = copy.deepcopy(network), -1, OptimizerState()
     for round in range(first, stage.rounds):
@@ -149,7 +151,7 @@ def _rounds(
                 surgery.append(validation_metrics(network, run))
         network.recipe = Recipe([*earlier, *(Entry(**entry) for entry in entries)])
         if round >= start["round"]:
-            now = {"round": round, "entries": entries, "surgery": surgery, "ended": ended}
+            now = {"round": round, "entries": entries, "surgery": surgery, "fits": asdict(fits)}
             resumes = checkpoint is not None and round == start["round"]
             epoch = fit(
                 network,
@@ -160,9 +162,9 @@ def _rounds(
                 resume_state=now,
                 resume=checkpoint.path if checkpoint is not None and resumes else None,
                 optimizer_state=optimizer_state,
-                ended=ended,
+                record=fits,
             )
-    return network, {"surgery": surgery, "ended": ended}, epoch
+    return network, surgery, fits, epoch
 
 
 def _surgery(step: Step, network: Network, context: Context, round: int) -> tuple[Network, Entry]:

@@ -21,6 +21,7 @@ from .evaluation_images import EvaluationData as EvaluationData
 from .evaluation_images import changes as changes
 from .evaluation_images import evaluation_data as evaluation_data
 from .metrics_record import METRICS_FILE as METRICS_FILE
+from .metrics_record import NOT_YET as NOT_YET
 from .metrics_record import LayerRecord as LayerRecord
 from .metrics_record import StageRecord as StageRecord
 from .metrics_record import check_unfinished as check_unfinished

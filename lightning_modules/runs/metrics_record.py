@@ -14,6 +14,7 @@ from lightning_modules.files import read_json, write_json
 from lightning_modules.runs.overrides import typed_word
 
 METRICS_FILE = "metrics.json"  # of a run
+NOT_YET = "the run was ended before it"  # why a part is missing until it is made
 SCHEMA = 1  # files of earlier versions have none and mean the same
 
 # The metrics of the final network; `<split>` is val, or test where there are labelled test images.
@@ -66,6 +67,7 @@ class StageRecord(TypedDict):
             `cost/*`.
         surgery: `val/*` after each round's change, BatchNorm recalibrated, not yet fine-tuned.
         after: the same as `before`, of the network that left it.
+        updates: weight updates of the optimizer, in all its rounds.
         epoch: whose weights were kept, from 0, of the last round; -1 where none was trained.
         agreement: of a compression step, the validation images that the network before it and the
             one after it put into the same class, 0..1.
@@ -80,6 +82,7 @@ class StageRecord(TypedDict):
     after: dict[str, float]
     epoch: int
     agreement: NotRequired[float]
+    updates: NotRequired[int]
     ended: NotRequired[list[str]]
     rejected: NotRequired[str]
     layers: NotRequired[list[LayerRecord]]

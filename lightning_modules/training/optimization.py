@@ -70,8 +70,9 @@ def make_schedule(optimizer: Optimizer, node: DictConfig, length: FitLength) -> 
     if isinstance(schedule, ReduceLROnPlateau):
         # Lightning updates a plateau of interval `epoch` after the epoch's checkpoint, so that a
         # resumed run would miss the update; after the epoch's last batch it comes before.
-        # An epoch that did not measure what it watches (`strict`) leaves the rate as it is.
-        timing |= {"interval": "step", "frequency": length.batches_per_epoch, "strict": False}
+        timing |= {"interval": "step", "frequency": length.batches_per_epoch}
+        # An epoch without validation leaves the rate as it is.
+        timing["strict"] = not str(timing.get("monitor")).startswith("val/")
     return {"scheduler": schedule, **timing}
 
 

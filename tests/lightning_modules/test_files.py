@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from lightning_modules.files import (
     read_json,
+    remove_parts,
     whole_file,
     whole_folder,
     write_bytes,
@@ -60,6 +61,19 @@ def test_a_folder_is_replaced_whole_or_stays(tmp_path):
         raise RuntimeError
     assert [path.name for path in folder.iterdir()] == ["second"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    folder = tmp_path / "steps" / "00_train"
+    (folder / ".model.77.part").mkdir(parents=True)
+    (folder / ".model.77.part" / "weights").write_text("half")
+    (folder / ".model.77.part.old").mkdir()
+    kept = [".env", "a.part", ".note.part", ".a.77.partly", "b.77.part", ".77.part"]
+    for name in (*kept, ".last.ckpt.7.part"):
+        (folder / name).write_text("x")
+    remove_parts(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
+    remove_parts(tmp_path / "absent")
 
 
 def test_files_have_the_mode_that_the_umask_leaves(tmp_path, umask):

@@ -57,7 +57,8 @@ class RunLoggers:
 
     def log_results(self, results: RunResults) -> None:
         """Logs what a finished run has to show; what one logger raises comes after all others."""
-        results = replace(results, step=self._steps.last)
+        # Of a resumed run whose training was over before, nothing was counted.
+        results = replace(results, step=self._steps.last or results.step)
         with contextlib.ExitStack() as stack:
             for logger in self._loggers.values():
                 stack.callback(_log, logger, results)

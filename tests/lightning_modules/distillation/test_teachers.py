@@ -1,5 +1,7 @@
 """Teachers from runs and from weights files."""
 
+from functools import partial
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -8,6 +10,7 @@ from safetensors.torch import save_file
 from lightning_modules.distillation.teachers import teacher_from
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, save_network
+from lightning_modules.runs import NOT_YET, write_metrics
 
 CLASSES = ("blue", "green", "red")
 IMAGES = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
@@ -80,6 +83,47 @@ def test_a_teacher_trained_with_arcface_gets_its_head(compose_config, homes):
     (teacher,) = gather_teachers(cfg, data, homes / "run", train=train)
     assert isinstance(teacher.network.body.output, CosineLinear)
     assert "cosine_scale" not in cfg.teacher.shufflenet_g3.model
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["training", "end", "whole"])
+def test_a_resume_goes_on_with_the_teacher_that_was_in_training(compose_config, homes, moment):
+    from types import SimpleNamespace
+
+    from lightning_modules.distillation.teachers import gather_teachers
+
+    data = SimpleNamespace(class_names=CLASSES, image_size=(32, 32))
+    (homes / "run").mkdir()
+    folders = []
+
+    def train(own, folder, *, moment=None):
+        folders.append((folder, own.optimizer.lr))
+        if moment == "training":
+            raise Killed
+        network = build_network(own.model, num_classes=3, image_size=32)
+        network.class_names = CLASSES
+        save_network(network, folder)
+        write_metrics(folder, {"missing": {"card": NOT_YET}} if moment == "end" else {})
+        if moment == "end":
+            raise Killed
+
+    def gather(rate, train):
+        cfg = compose_config("+teacher=shufflenet_g3", f"optimizer.lr={rate}")
+        return gather_teachers(cfg, data, homes / "run", train=train)
+
+    if moment == "whole":
+        gather(0.1, train)
+    else:
+        with pytest.raises(Killed):
+            gather(0.1, partial(train, moment=moment))
+    (teacher,) = gather(0.2, train)
+    assert teacher.network.num_classes == 3
+    assert {rate for _, rate in folders} == {0.1}  # as it was begun
+    assert len(folders) == (1 if moment == "whole" else 2)
+    assert [*(homes / "outputs" / "teachers").iterdir()] == [folders[0][0]] == [folders[-1][0]]
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("16", torch.float16), ("bf16", torch.bfloat16)])

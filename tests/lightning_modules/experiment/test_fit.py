@@ -14,7 +14,7 @@ from datamodules.loading import data_loader
 from datamodules.loading.worker_loader import worker_settings
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment import initial_network
-from lightning_modules.experiment.fit import fit
+from lightning_modules.experiment.fit import FitRecord, fit
 from lightning_modules.experiment.run_context import RunContext
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.runs.data import make_data
@@ -72,12 +72,12 @@ def entered(context):
     return initial_network(context.cfg, context.data)
 
 
-def trained(context, *, resume=False, ended=None):
+def trained(context, *, resume=False, record=None):
     """The weights after the first stage, the epoch they are of, and the network."""
     network, stage = entered(context), stages_of(context.cfg)[0]
     found = newest_checkpoint(context.checkpoints(stage)) if resume else None
     path = found and found.path
-    epoch = fit(network, context, stage, resume_state={"round": 0}, resume=path, ended=ended)
+    epoch = fit(network, context, stage, resume_state={"round": 0}, resume=path, record=record)
     return {key: value.clone() for key, value in network.state_dict().items()}, epoch
 
 
@@ -316,14 +316,14 @@ def test_a_kill_between_any_two_renamings_changes_nothing(context, moments, ever
         f"trainer.check_val_every_n_epoch={every}", "sampling=sqrt",
     ]  # fmt: skip
     whole = context("whole", *overrides)
-    said = []
-    expected, epoch = trained(whole, ended=said)
+    said = FitRecord()
+    expected, epoch = trained(whole, record=said)
     number = 3
     while killed_at(context(f"killed{number}", *overrides), number):
         moved = context(f"moved{number}", *overrides)
         context(f"killed{number}", *overrides).folder.rename(moved.folder)
-        again = []
-        found, same = trained(moved, resume=True, ended=again)
+        again = FitRecord()
+        found, same = trained(moved, resume=True, record=again)
         assert (same, again) == (epoch, said)
         assert rows(moved) == rows(whole)
         assert all(torch.equal(found[key], expected[key]) for key in expected), number
@@ -361,24 +361,25 @@ class Ends(pl.Callback):
 def test_a_fit_that_ends_early_says_why_once_and_is_not_trained_further(context, caplog, reason):
     overrides, words = ENDS[reason]
     overrides = [*overrides, "trainer.max_epochs=9"]
-    run, said = context("run", *overrides), []
+    run, said = context("run", *overrides), FitRecord()
     with caplog.at_level("INFO"):
-        expected, epoch = trained(run, ended=said)
-    assert len(said) == 1 and re.match(words, said[0])
-    assert caplog.messages.count(f"  {said[0]}") == 1
+        expected, epoch = trained(run, record=said)
+    (sentence,) = said.ended
+    assert re.match(words, sentence)
+    assert caplog.messages.count(f"  {sentence}") == 1
     table = rows(run) if epoch >= 0 else []
     if reason == "max_time":
         return
-    again = []
-    found, same = trained(context("run", *overrides), resume=True, ended=again)
+    again = FitRecord()
+    found, same = trained(context("run", *overrides), resume=True, record=again)
     assert (same, again, rows(run)) == (epoch, said, table)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 def test_a_fit_of_all_epochs_says_nothing(context):
-    said = []
-    trained(context("run", "trainer.max_epochs=1"), ended=said)
-    assert said == []
+    said = FitRecord()
+    trained(context("run", "trainer.max_epochs=1"), record=said)
+    assert said == FitRecord(updates=6, ended=[])
 
 
 def test_only_what_was_validated_is_shown_and_counts(context, caplog):

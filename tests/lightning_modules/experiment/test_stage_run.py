@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -97,9 +98,33 @@ def test_a_done_stage_is_loaded_and_not_repeated(context, monkeypatch):
     assert torch.equal(again(images), trained(images))
 
 
+class Ends(pl.Callback):
+    def on_train_epoch_end(self, trainer, module):
+        trainer.should_stop = True
+
+
+def test_fits_that_end_early_are_recorded_also_over_a_resume(context, monkeypatch):
+    context.cfg.callbacks = {"ends": {"_target_": f"{__name__}.Ends"}}
+    network = initial_network(context.cfg, context.data)
+    stage = Stage("01_shrink", Shrink(), epochs=2)
+
+    def killed(*_, **__):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr("lightning_modules.experiment.stage_run.save_network", killed)
+        run_stage(stage, network, context, [])
+    _, result = run_stage(stage, network, context, [])
+    assert result["ended"] == [
+        f"round {n}: ended after epoch 1 of 2: a callback asked for it" for n in (1, 2)
+    ]
+    assert result["updates"] == 2
+    assert len(result["surgery"]) == 2
+
+
 def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(context):
     from lightning_modules.errors import ConfigError
-    from lightning_modules.training.callbacks.checkpoints import read_checkpoint
+    from lightning_modules.training.callbacks.checkpoint_files import read_checkpoint
 
     context.cfg.loss = {"_target_": f"{__name__}.GoesWrong"}
     context.cfg.trainer.memory_format = "contiguous"

@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import Logger
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.reporting import check_classes, run_loggers
+from lightning_modules.reporting.loggers.results import RunResults
 from lightning_modules.reporting.loggers.run_loggers import RunLoggers
 from lightning_modules.reporting.loggers.stage_logger import StageLogger, StepCount
 
@@ -166,6 +167,19 @@ def test_a_stages_logger_stays_open_and_has_what_the_runs_has(made):
     bare = StageLogger.__new__(StageLogger)
     with pytest.raises(AttributeError):  # as a copy would ask, before it has a logger
         _ = bare._logger
+
+
+def test_results_of_a_run_that_trained_before_have_its_last_step(tmp_path):
+    """As after a kill at the end of a run; here nothing was counted."""
+    seeing = Seeing()
+    results = RunResults({"seed": 3}, [], tmp_path, step=5)
+    RunLoggers({"seeing": seeing}).log_results(results)
+    counted = RunLoggers({"seeing": seeing})
+    counted.of_stage("00_train")[0].log_metrics({"train/loss": 1.0}, 7)
+    counted.log_results(results)
+    assert seeing.told[1:] == [
+        ("results", 3, 5), (7, {"00_train-train/loss": 1.0}), ("results", 3, 7)
+    ]  # fmt: skip
 
 
 def test_steps_never_fall():
