@@ -10,8 +10,6 @@ import random
 import signal
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from tests.conftest import draw_folder, run_command
 
@@ -53,9 +51,8 @@ def rows(path):
 
 
 def assert_equal(run, whole):
-    found, expected = (load_file(at / "model" / "weights.safetensors") for at in (run, whole))
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    for path in (whole / "model").iterdir():  # an int8 network is one of ONNX
+        assert (run / "model" / path.name).read_bytes() == path.read_bytes(), path.name
     assert rows(run / "metrics.csv") == rows(whole / "metrics.csv")
     # A kill right after the first epoch leaves no checkpoint before the last one.
     spare = {name for name in files(whole) if "previous.ckpt" in name}
