@@ -1,8 +1,4 @@
-"""Studies together with the storages behind them, and trials created past Optuna's cache.
-
-That of Optuna 2 takes a running trial of its own for unchanged; but another process may work on it,
-beat for it, and end it.
-"""
+"""Studies together with the storages behind them."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightning_modules.search.patient_storage import PatientStorage
 
-STORAGES: WeakKeyDictionary[Study, PatientStorage] = WeakKeyDictionary()
+STORAGES: WeakKeyDictionary[Study, tuple[PatientStorage, int]] = WeakKeyDictionary()
 
 
 def load_study(name: str, storage: PatientStorage, **parts: Any) -> Study:
@@ -23,15 +19,14 @@ def load_study(name: str, storage: PatientStorage, **parts: Any) -> Study:
         KeyError: there is none.
     """
     study = optuna.load_study(study_name=name, storage=storage, **parts)
-    STORAGES[study] = storage
+    STORAGES[study] = storage, storage.get_study_id_from_name(name)
     return study
 
 
 def new_trial(study: Study, attributes: dict[str, Any]) -> FrozenTrial:
     """A new running trial without parameters; no other one has these user attributes."""
-    storage = STORAGES[study]
+    storage, study_id = STORAGES[study]
     template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
-    study_id = storage.get_study_id_from_name(study.study_name)
     return storage.get_trial(storage.create_new_trial(study_id, template))
 
 
@@ -41,11 +36,10 @@ def trial_of(study: Study, number: int) -> FrozenTrial:
     Raises:
         KeyError: there is none.
     """
-    storage = STORAGES[study]
-    study_id = storage.get_study_id_from_name(study.study_name)
-    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+    storage, study_id = STORAGES[study]
+    return storage.get_trial_of(study_id, number)
 
 
 def close_study(study: Study) -> None:
     """Gives up the connections to its database; a later call makes new ones."""
-    STORAGES[study].engine.dispose()
+    STORAGES[study][0].engine.dispose()

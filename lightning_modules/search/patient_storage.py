@@ -1,20 +1,26 @@
 """Optuna's storage, whose every call outlasts a restart of its database."""
 
+import copy
 import functools
 import inspect
+import json
 import os
 import random
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import event, or_
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.trial_rows import TRIALS, read_trials
 
 PATIENCE = 120  # seconds without an answer, of a database that has been there
 SAID_AFTER = 5  # seconds without an answer
@@ -44,21 +50,18 @@ class LostConnection(Exception):
     """
 
 
-# Those that are given a session are parts of a transaction, which fails as a whole.
-CALLS = {
-    method
-    for name, method in vars(RDBStorage).items()
-    if inspect.isfunction(method)
-    and not name.startswith("__")
-    and "session" not in inspect.signature(method).parameters
-}
+class Refusal(Exception):
+    """The database does not do what was asked; Optuna 2 would ask again, without end."""
 
 
-class PatientStorage(RDBStorage):
-    """Calls that lose their connection are made again, for two minutes.
+class PatientStorage:
+    """Optuna's storage of a database; calls that lose their connection are made again.
 
     What was done, but not answered, is not done twice: a trial is created once for each set of
     user attributes (its owner's token is its own), and ended once.
+
+    Trials are read anew until they end, in two queries for all of them: Optuna's own cache takes
+    those that it created for unchanged, though another process may end them.
 
     Raises:
         ConfigError: no answer for `PATIENCE` seconds, or the database refuses.
@@ -66,16 +69,79 @@ class PatientStorage(RDBStorage):
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any]) -> None:
         # Optuna fills in {SCHEMA_VERSION}; a folder may have braces, too.
-        super().__init__(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=engine_kwargs)
-        self.process = os.getpid()
+        filled = with_driver(url).replace("{", "{{").replace("}", "}}")
+        self.database = RDBStorage(filled, engine_kwargs=engine_kwargs)
+        self.engine, self.url, self.process = self.database.engine, url, os.getpid()
+        # Of each study, with their identities, by number.
+        self._trials: dict[int, list[tuple[int, FrozenTrial]]] = {}
+        self._lock = threading.Lock()
         event.listen(self.engine, "handle_error", _pass_on)
 
-    def __getattribute__(self, name: str) -> Any:
-        """Every call of Optuna's storage, in the patient form."""
-        found = super().__getattribute__(name)
-        if inspect.ismethod(found) and found.__func__ in CALLS:
-            return functools.partial(self.call_patiently, found)
-        return found
+    def __getattr__(self, name: str) -> Any:
+        """Every other call of Optuna's storage, in the patient form."""
+        if name == "database":  # of a copy that is being made
+            raise AttributeError(name)
+        found = getattr(self.database, name)
+        return functools.partial(self.call_patiently, found) if callable(found) else found
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial as it is now.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._one(TRIALS.c.trial_id == trial_id)
+
+    def get_trial_of(self, study_id: int, number: int) -> FrozenTrial:
+        """The trial of a number, as it is now.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._one((TRIALS.c.study_id == study_id) & (TRIALS.c.number == number))
+
+    def get_trial_params(self, trial_id: int) -> dict[str, Any]:
+        """As Optuna's."""
+        return self.get_trial(trial_id).params
+
+    def get_trial_user_attrs(self, trial_id: int) -> dict[str, Any]:
+        """As Optuna's."""
+        return self.get_trial(trial_id).user_attrs
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        """As Optuna's."""
+        return self.get_trial(trial_id).system_attrs
+
+    def get_trial_number_from_id(self, trial_id: int) -> int:
+        """As Optuna's."""
+        return self.get_trial(trial_id).number
+
+    def read_trials_from_remote_storage(self, study_id: int) -> None:
+        """Does nothing: `get_all_trials` reads."""
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """All trials by number, or those in some states; only what may have changed is read."""
+        with self._lock:
+            known = self._trials.setdefault(study_id, [])
+            last = known[-1][0] if known else -1
+            open_ids = [trial_id for trial_id, one in known if not one.state.is_finished()]
+            new = (TRIALS.c.study_id == study_id) & (TRIALS.c.trial_id > last)
+            which = or_(new, TRIALS.c.trial_id.in_(open_ids)) if open_ids else new
+            for trial_id, trial in self.call_patiently(read_trials, self.engine, which):
+                known[trial.number : trial.number + 1] = [(trial_id, trial)]
+            trials = [one for _, one in known if states is None or one.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def _one(self, which: Any) -> FrozenTrial:
+        found = self.call_patiently(read_trials, self.engine, which)
+        if not found:
+            raise KeyError("there is no such trial")
+        return found[0][1]
 
     def call_patiently(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What a call gives, which may be made several times."""
@@ -89,9 +155,11 @@ class PatientStorage(RDBStorage):
             given = inspect.signature(method).bind(*args, **kwargs).arguments if lost else {}
             template = given.get("template_trial")
             if template is not None and template.user_attrs:
-                known = self.get_all_trials(given["study_id"], deepcopy=False)
-                if created := [one for one in known if one.user_attrs == template.user_attrs]:
-                    return created[0]
+                attributes = json.loads(json.dumps(template.user_attrs))
+                self.get_all_trials(given["study_id"], deepcopy=False)
+                for trial_id, one in reversed(self._trials[given["study_id"]]):
+                    if one.user_attrs == attributes:
+                        return trial_id
             try:
                 return method(*args, **kwargs)
             except LostConnection:
@@ -117,7 +185,7 @@ def patiently(call: Callable[[], Any], url: str, patience: float) -> Any:
             return call()
         except LostConnection as lost:
             reason = str(lost)
-        except (SQLAlchemyError, StorageInternalError) as error:
+        except (Refusal, SQLAlchemyError, StorageInternalError) as error:
             raise ConfigError(refusal(url, error)) from None
         waited = time.monotonic() - start
         if waited + pause > patience:
@@ -131,6 +199,16 @@ def patiently(call: Callable[[], Any], url: str, patience: float) -> Any:
             print(f"waiting  for the study's storage {url}: {reason}", file=sys.stderr, flush=True)
         time.sleep(pause * random.uniform(0.5, 1))  # not all workers at once
         pause = min(2 * pause, PAUSES[1])
+
+
+def with_driver(url: str) -> str:
+    """The URL for the driver that this project's extra installs, whose turn it is without a word.
+
+    SQLAlchemy's own choice changed with its version 2.1.
+    """
+    if url.startswith("postgresql://") and find_spec("psycopg2"):
+        return url.replace("postgresql://", "postgresql+psycopg2://", 1)
+    return url
 
 
 def refusal(url: str, error: BaseException) -> str:
@@ -173,5 +251,6 @@ def _pass_on(context: Any) -> None:
     if getattr(context, "is_pre_ping", False):
         return  # SQLAlchemy connects anew by itself
     error = context.sqlalchemy_exception
-    if error is not None and (context.is_disconnect or is_lost(error)):
-        raise LostConnection(reason_of(error))
+    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+        lost = context.is_disconnect or is_lost(error)
+        raise (LostConnection if lost else Refusal)(reason_of(error))

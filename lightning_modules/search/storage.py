@@ -29,6 +29,7 @@ from lightning_modules.search.patient_storage import (
     is_lost,
     patiently,
     reason_of,
+    with_driver,
 )
 
 PATIENCE_AT_FIRST = 10  # seconds
@@ -164,7 +165,7 @@ def _job_storage(url: str, process: int) -> PatientStorage:
 
 def _engine_settings(url: str, password: str | None) -> dict[str, Any]:
     """What SQLAlchemy's engine is made with."""
-    parts = make_url(url)
+    parts = make_url(with_driver(url))
     if parts.get_backend_name() == "sqlite":
         # Workers wait for each other's writes, each of which takes milliseconds.
         return {"connect_args": {"timeout": 60}}
