@@ -39,6 +39,13 @@ class PostgresqlServer:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.url = f"postgresql://diet@127.0.0.1:{self.port}/postgres"
+        self.server: subprocess.Popen | None = None
+        if not (folder / "data" / "PG_VERSION").is_file():
+            self._create(password)
+
+    def _create(self, password: str | None) -> None:
+        folder = self.folder
         words = [self.programs / "initdb", "-D", folder / "data", "-U", "diet", "--no-sync"]
         words += ["--locale=C", "-A", "trust" if password is None else "scram-sha-256"]
         if password is not None:
@@ -47,8 +54,6 @@ class PostgresqlServer:
                 shutil.chown(folder / "password", self.user)
             words.append(f"--pwfile={folder / 'password'}")
         subprocess.run(words, check=True, cwd=folder, **self._quiet())
-        self.url = f"postgresql://diet@127.0.0.1:{self.port}/postgres"
-        self.server: subprocess.Popen | None = None
 
     def _quiet(self):
         nothing = subprocess.DEVNULL

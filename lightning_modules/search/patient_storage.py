@@ -16,11 +16,11 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import event, or_
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.search.trial_rows import TRIALS, read_trials
+from lightning_modules.search.trial_rows import BY_ID, BY_NUMBER, SINCE, read_trials
 
 PATIENCE = 120  # seconds without an answer, of a database that has been there
 SAID_AFTER = 5  # seconds without an answer
@@ -90,7 +90,7 @@ class PatientStorage:
         Raises:
             KeyError: there is none.
         """
-        return self._one(TRIALS.c.trial_id == trial_id)
+        return self._one(BY_ID, trial_id=trial_id)
 
     def get_trial_of(self, study_id: int, number: int) -> FrozenTrial:
         """The trial of a number, as it is now.
@@ -98,7 +98,7 @@ class PatientStorage:
         Raises:
             KeyError: there is none.
         """
-        return self._one((TRIALS.c.study_id == study_id) & (TRIALS.c.number == number))
+        return self._one(BY_NUMBER, study_id=study_id, number=number)
 
     def get_trial_params(self, trial_id: int) -> dict[str, Any]:
         """As Optuna's."""
@@ -128,17 +128,15 @@ class PatientStorage:
         """All trials by number, or those in some states; only what may have changed is read."""
         with self._lock:
             known = self._trials.setdefault(study_id, [])
-            last = known[-1][0] if known else -1
-            open_ids = [trial_id for trial_id, one in known if not one.state.is_finished()]
-            new = (TRIALS.c.study_id == study_id) & (TRIALS.c.trial_id > last)
-            which = or_(new, TRIALS.c.trial_id.in_(open_ids)) if open_ids else new
-            for trial_id, trial in self.call_patiently(read_trials, self.engine, which):
+            given = {"study_id": study_id, "last": known[-1][0] if known else -1}
+            given["running"] = [key for key, one in known if not one.state.is_finished()]
+            for trial_id, trial in self.call_patiently(read_trials, self.engine, SINCE, **given):
                 known[trial.number : trial.number + 1] = [(trial_id, trial)]
             trials = [one for _, one in known if states is None or one.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
-    def _one(self, which: Any) -> FrozenTrial:
-        found = self.call_patiently(read_trials, self.engine, which)
+    def _one(self, which: Any, **given: int) -> FrozenTrial:
+        found = self.call_patiently(read_trials, self.engine, which, **given)
         if not found:
             raise KeyError("there is no such trial")
         return found[0][1]

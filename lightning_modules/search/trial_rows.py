@@ -13,7 +13,19 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import DateTime, Float, Integer, String, cast, column, literal, null, select, table
+from sqlalchemy import (
+    DateTime,
+    Float,
+    Integer,
+    String,
+    bindparam,
+    cast,
+    column,
+    literal,
+    null,
+    select,
+    table,
+)
 from sqlalchemy import union_all as union
 from sqlalchemy.engine import Engine
 
@@ -43,19 +55,38 @@ PARTS = {
 }  # fmt: skip
 
 
-def read_trials(engine: Engine, which: Any) -> list[tuple[int, FrozenTrial]]:
-    """The trials that a condition on `TRIALS` holds for, after their identities, which rise.
+# Which trials are read, and what is given for it; put together once.
+BY_ID = TRIALS.c.trial_id == bindparam("trial_id")
+BY_NUMBER = (TRIALS.c.study_id == bindparam("study_id")) & (TRIALS.c.number == bindparam("number"))
+SINCE = ((TRIALS.c.study_id == bindparam("study_id")) & (TRIALS.c.trial_id > bindparam("last"))) | (
+    TRIALS.c.trial_id.in_(bindparam("running", expanding=True))
+)
+
+
+def read_trials(engine: Engine, which: Any, **given: Any) -> list[tuple[int, FrozenTrial]]:
+    """The trials that a condition holds for, after their identities, which rise.
 
     One that ends meanwhile is given as running, perhaps with what it ended with.
+
+    Args:
+        engine: of the database.
+        which: `BY_ID`, `BY_NUMBER` or `SINCE`.
+        given: the values of its names.
     """
-    found = select(TRIALS).where(which).order_by(TRIALS.c.trial_id)
-    details = union(*(_rows(part, which) for part in PARTS)).order_by("id")
+    found, details = _queries(which)
     with engine.connect() as connection:
-        rows = connection.execute(found).all()
+        rows = connection.execute(found, given).all()
         told: dict[int, dict[str, list[Any]]] = {row.trial_id: {} for row in rows}
-        for part, trial_id, _, *row in connection.execute(details) if rows else ():
+        for part, trial_id, _, *row in connection.execute(details, given) if rows else ():
             told.get(trial_id, {}).setdefault(part, []).append(row)
     return [(row.trial_id, _trial(row, told[row.trial_id])) for row in rows]
+
+
+@cache
+def _queries(which: Any) -> tuple[Any, Any]:
+    """Of the trials, and of all that belongs to them."""
+    found = select(TRIALS).where(which).order_by(TRIALS.c.trial_id)
+    return found, union(*(_rows(part, which) for part in PARTS)).order_by("id")
 
 
 def _rows(part: str, which: Any) -> Any:

@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 
 from lightning_modules.search.opened_study import load_study, trial_of
+from lightning_modules.search.patient_storage import with_driver
 from lightning_modules.search.storage import open_storage
 from tests.postgresql_server import postgresql_server, programs
 
@@ -48,7 +49,7 @@ def fill(url):
 
 
 def check(url):
-    theirs = optuna.storages.RDBStorage(url)
+    theirs = optuna.storages.RDBStorage(with_driver(url))
     for name, count in (("mine", 5), ("other0", 1), ("other1", 1)):
         study = load_study(name, open_storage(url))
         ours = study.trials
