@@ -74,6 +74,7 @@ class PatientStorage:
         self.engine, self.url, self.process = self.database.engine, url, os.getpid()
         # Of each study, with their identities, by number.
         self._trials: dict[int, list[tuple[int, FrozenTrial]]] = {}
+        self._numbers: dict[int, int] = {}
         self._lock = threading.Lock()
         event.listen(self.engine, "handle_error", _pass_on)
 
@@ -113,8 +114,10 @@ class PatientStorage:
         return self.get_trial(trial_id).system_attrs
 
     def get_trial_number_from_id(self, trial_id: int) -> int:
-        """As Optuna's."""
-        return self.get_trial(trial_id).number
+        """As Optuna's; a number never changes."""
+        if trial_id not in self._numbers:
+            self._numbers[trial_id] = self.get_trial(trial_id).number
+        return self._numbers[trial_id]
 
     def read_trials_from_remote_storage(self, study_id: int) -> None:
         """Does nothing: `get_all_trials` reads."""

@@ -76,10 +76,10 @@ def read_trials(engine: Engine, which: Any, **given: Any) -> list[tuple[int, Fro
     found, details = _queries(which)
     with engine.connect() as connection:
         rows = connection.execute(found, given).all()
-        told: dict[int, dict[str, list[Any]]] = {row.trial_id: {} for row in rows}
+        details_of: dict[int, dict[str, list[Any]]] = {row.trial_id: {} for row in rows}
         for part, trial_id, _, *row in connection.execute(details, given) if rows else ():
-            told.get(trial_id, {}).setdefault(part, []).append(row)
-    return [(row.trial_id, _trial(row, told[row.trial_id])) for row in rows]
+            details_of.get(trial_id, {}).setdefault(part, []).append(row)
+    return [(row.trial_id, _trial(row, details_of[row.trial_id])) for row in rows]
 
 
 @cache
@@ -109,9 +109,9 @@ def _rows(part: str, which: Any) -> Any:
     )
 
 
-def _trial(row: Any, told: dict[str, list[Any]]) -> FrozenTrial:
-    laws = {name: (_law(text), number) for name, number, text in told.get("params", ())}
-    values = {int(place): _number(*rest) for place, *rest in told.get("values", ())}
+def _trial(row: Any, details_of: dict[str, list[Any]]) -> FrozenTrial:
+    laws = {name: (_law(text), number) for name, number, text in details_of.get("params", ())}
+    values = {int(place): _number(*rest) for place, *rest in details_of.get("values", ())}
     return FrozenTrial(
         number=row.number,
         state=TrialState[row.state],
@@ -121,9 +121,11 @@ def _trial(row: Any, told: dict[str, list[Any]]) -> FrozenTrial:
         datetime_complete=row.datetime_complete,
         params={name: law.to_external_repr(number) for name, (law, number) in laws.items()},
         distributions={name: law for name, (law, _) in laws.items()},
-        user_attrs={name: json.loads(text) for name, _, text in told.get("user", ())},
-        system_attrs={name: json.loads(text) for name, _, text in told.get("system", ())},
-        intermediate_values={int(step): _number(*rest) for step, *rest in told.get("steps", ())},
+        user_attrs={name: json.loads(text) for name, _, text in details_of.get("user", ())},
+        system_attrs={name: json.loads(text) for name, _, text in details_of.get("system", ())},
+        intermediate_values={
+            int(step): _number(*rest) for step, *rest in details_of.get("steps", ())
+        },
         trial_id=row.trial_id,
     )
 
