@@ -1,10 +1,11 @@
 """Studies together with the storages behind them."""
 
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import optuna
 from optuna import Study
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightning_modules.search.patient_storage import PatientStorage
@@ -18,9 +19,18 @@ def load_study(name: str, storage: PatientStorage, **parts: Any) -> Study:
     Raises:
         KeyError: there is none.
     """
-    study = optuna.load_study(study_name=name, storage=storage, **parts)
+    study = optuna.load_study(study_name=name, storage=as_optunas(storage), **parts)
     STORAGES[study] = storage, storage.get_study_id_from_name(name)
     return study
+
+
+def as_optunas(storage: PatientStorage) -> BaseStorage:
+    """A storage as a study takes it: it has all calls of Optuna's, though not their class.
+
+    That of Optuna 2 and that of later ones differ in what they must have, and a database's own
+    class would be given a cache.
+    """
+    return cast(BaseStorage, storage)
 
 
 def new_trial(study: Study, attributes: dict[str, Any]) -> FrozenTrial:

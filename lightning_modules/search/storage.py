@@ -20,7 +20,7 @@ from lightning_modules.registry import plain
 from lightning_modules.runs import SEARCH, current_space, this_process
 from lightning_modules.search.identity import digest, identity, study_name
 from lightning_modules.search.objectives import objectives_of
-from lightning_modules.search.opened_study import load_study, trial_of
+from lightning_modules.search.opened_study import as_optunas, load_study, trial_of
 from lightning_modules.search.ownership import OWNER, elsewhere, open_trial
 from lightning_modules.search.patient_storage import (
     PATIENCE,
@@ -60,7 +60,7 @@ def open_study(root: DictConfig) -> Study:
             _check_former(folder.parent, name, about)
         optuna.create_study(
             study_name=name,
-            storage=storage,
+            storage=as_optunas(storage),
             directions=about["directions"],
             load_if_exists=True,  # another worker may have been faster
         )
