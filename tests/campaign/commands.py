@@ -103,6 +103,21 @@ class Commands:
             return False
         raise Failed(f"refused: {said}")
 
+    def meet(self, stopped: Program) -> list[str]:
+        """Types the command that continues while a process still has the run; what is wrong.
+
+        It must be refused, and name that process.
+        """
+        words, lock = self.next, self.home.root / "run" / ".lock"
+        has_it = lock.is_file() and f'"pid": {stopped.pid}}}' in lock.read_text()
+        if words != self.resume or not has_it:
+            return []
+        program = self.start(words)
+        self._await(program)
+        said = self.said(program, longest=1000)
+        refused = program.end.code == 1 and f"process {stopped.pid} " in said
+        return [] if refused else [f"a second process was let into the run: {said[:200]}"]
+
     @property
     def has_trained(self) -> bool:
         """Whether there is something that must not be lost."""

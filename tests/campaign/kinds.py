@@ -4,11 +4,13 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tests.campaign.home import Home
 from tests.campaign.program import Program
 
 LIMIT = 60.0  # seconds in which a program ends that was told to
+ASKED = 0.3  # share of the stopped programs that another one meets
 HOUR, DAY = 3600.0, 86400.0
 
 
@@ -16,74 +18,88 @@ class Alive(Exception):
     """A program did not end though it was told to."""
 
 
-def end_by(kind: str, program: Program, home: Home, draws: random.Random, *, rest: float) -> str:
-    """Kills a program that runs or pauses.
+@dataclass(frozen=True)
+class Attack:
+    """What a kind of kill is given.
 
-    Args:
-        kind: One of `KINDS`.
-        program: It; at its end it is dead.
+    Attributes:
+        program: It runs, or pauses; at the end it is dead.
         home: Where it works.
         draws: Of what is left to chance.
-        rest: Seconds that the program may still need.
+        rest: Seconds that it may still need.
+        meanwhile: Called at times while it is stopped.
+    """
 
-    Returns:
-        By what means: a signal, a full tmpfs, libfaketime.
+    program: Program
+    home: Home
+    draws: random.Random
+    rest: float
+    meanwhile: Callable[[], None]
+
+
+def end_by(kind: str, attack: Attack) -> str:
+    """Kills a program by one of `KINDS`; by what means: a signal, a full tmpfs, libfaketime.
 
     Raises:
         Alive: It had to be killed at last.
     """
-    means = KINDS[kind](program, home, draws, rest)
-    if program.wait(LIMIT) != "ended":
-        program.send(signal.SIGKILL, group=True)
-        program.wait(LIMIT)
+    means = KINDS[kind](attack)
+    if attack.program.wait(LIMIT) != "ended":
+        attack.program.send(signal.SIGKILL, group=True)
+        attack.program.wait(LIMIT)
         raise Alive(f"it still ran {LIMIT:.0f} s after {kind}")
     return means
 
 
-def _signalled(number: signal.Signals, *, group: bool) -> Callable[..., str]:
-    def end(program: Program, home: Home, draws: random.Random, rest: float) -> str:
-        program.send(number, group=group)
-        program.go_on()
+def _signalled(number: signal.Signals, *, group: bool) -> Callable[[Attack], str]:
+    def end(attack: Attack) -> str:
+        attack.program.send(number, group=group)
+        attack.program.go_on()
         return "signal"
 
     return end
 
 
-def _interrupted_twice(program: Program, home: Home, draws: random.Random, rest: float) -> str:
-    program.send(signal.SIGINT, group=True)
-    program.go_on()
+def _interrupted_twice(attack: Attack) -> str:
+    attack.program.send(signal.SIGINT, group=True)
+    attack.program.go_on()
+    draws = attack.draws
     time.sleep(draws.choice([0, draws.uniform(0, 0.05), draws.uniform(0, 0.5)]))
-    program.send(signal.SIGINT, group=True)
+    attack.program.send(signal.SIGINT, group=True)
     return "signal"
 
 
-def _stopped(program: Program, home: Home, draws: random.Random, rest: float) -> str:
-    program.send(signal.SIGSTOP)
-    program.go_on()
-    time.sleep(draws.uniform(0, 0.2))
-    program.send(signal.SIGKILL)
+def _stopped(attack: Attack) -> str:
+    attack.program.send(signal.SIGSTOP)
+    attack.program.go_on()
+    time.sleep(attack.draws.uniform(0, 0.2))
+    if attack.draws.random() < ASKED:
+        attack.meanwhile()
+    attack.program.send(signal.SIGKILL)
     return "signal"
 
 
-def _disk_full(program: Program, home: Home, draws: random.Random, rest: float) -> str:
+def _disk_full(attack: Attack) -> str:
     """Some room is left, from nothing to a checkpoint or two."""
-    means = home.fill(program.pid, draws.choice([0, 4096, draws.randrange(1 << 14, 1 << 18)]))
-    program.go_on()
+    room = attack.draws.choice([0, 4096, attack.draws.randrange(1 << 14, 1 << 18)])
+    means = attack.home.fill(attack.program.pid, room)
+    attack.program.go_on()
     return means
 
 
-def _clock_moved(program: Program, home: Home, draws: random.Random, rest: float) -> str:
+def _clock_moved(attack: Attack) -> str:
     """It jumps, forward or back, while the program works; killed, that goes on by the new time."""
+    draws = attack.draws
     jump = draws.choice([-90, -HOUR, HOUR, -3 * DAY, 40 * DAY, draws.uniform(-DAY, DAY)])
-    home.set_clock(jump)
-    if program.paused_at:
-        program.go_on(jump)
-        program.wait(draws.uniform(0, rest))
-    program.send(signal.SIGKILL)
+    attack.home.set_clock(jump)
+    if attack.program.paused_at:
+        attack.program.go_on(jump)
+        attack.program.wait(draws.uniform(0, attack.rest))
+    attack.program.send(signal.SIGKILL)
     return "libfaketime"
 
 
-KINDS: dict[str, Callable[[Program, Home, random.Random, float], str]] = {
+KINDS: dict[str, Callable[[Attack], str]] = {
     "KILL": _signalled(signal.SIGKILL, group=False),
     "TERM": _signalled(signal.SIGTERM, group=False),
     "INT": _signalled(signal.SIGINT, group=True),

@@ -11,12 +11,13 @@ import shutil
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.campaign.commands import Commands, Failed
 from tests.campaign.home import Home
-from tests.campaign.kinds import Alive, end_by
+from tests.campaign.kinds import Alive, Attack, end_by
 from tests.campaign.order import Order, Row
 from tests.campaign.outcome import differences, outcome
 from tests.campaign.program import LONGEST, Program
@@ -70,11 +71,11 @@ def _kill(
         pause = moment = None
         cold = len(order.kinds) > 1 and draws.random() < COLD  # libfaketime comes with the warm
         if cold:
-            moment = draws.uniform(0, IMPORTING)
+            moment = draws.uniform(0, min(IMPORTING, expected["seconds"] + 1))
         elif draws.random() < AT_CHANGES:
             pause = draws.randint(1, max(round(expected["changes"] * share), 1))
         else:
-            moment = draws.uniform(0, expected["seconds"] * max(share, 0.7))
+            moment = draws.uniform(0, expected["seconds"] * max(share, 0.5))
         words = commands.next
         program = commands.start(words, pause=pause, cold=cold)
         state = program.wait(LONGEST) if moment is None else program.work(moment)
@@ -87,34 +88,35 @@ def _kill(
             next(kinds), "cold" if cold else "warm",
             program.paused_at if moment is None else f"{moment:.3f} s of work", commands.progress,
         )  # fmt: skip
-        _end(row, program, commands, draws, rest=expected["seconds"], lost=lost)
+        attack = Attack(
+            program, commands.home, draws, expected["seconds"],
+            meanwhile=partial(_meet, program, commands, lost),
+        )  # fmt: skip
+        lost += _end(row, attack, commands)
         if row.code == 0 and not commands.lacks_parts:
             return  # it ended well all the same
         rows.append(row)
     commands.finish()
 
 
-def _end(
-    row: Row,
-    program: Program,
-    commands: Commands,
-    draws: random.Random,
-    *,
-    rest: float,
-    lost: list[str],
-) -> None:
-    began = time.monotonic()
+def _meet(stopped: Program, commands: Commands, lost: list[str]) -> None:
+    lost += commands.meet(stopped)
+
+
+def _end(row: Row, attack: Attack, commands: Commands) -> list[str]:
+    """Kills; notes how in the row, and returns what is wrong with it."""
+    began, wrong = time.monotonic(), []
     try:
-        row.means = end_by(row.kind, program, commands.home, draws, rest=rest)
+        row.means = end_by(row.kind, attack)
     except Alive as error:
-        lost.append(str(error))
-    commands.home.make_room()
+        wrong.append(str(error))
+    attack.home.make_room()
     row.dying = round(time.monotonic() - began, 3)
-    row.code, row.said = program.end.code, commands.said(program)
+    row.code, row.said = attack.program.end.code, commands.said(attack.program)
     if row.kind == "disk full":
-        lost += [
-            f"{name} is left by a full disk" for name in commands.home.partial_files(program.pid)
-        ]
+        left = attack.home.partial_files(attack.program.pid)
+        wrong += [f"{name} is left by a full disk" for name in left]
+    return wrong
 
 
 def _said(wrong: list[str], most: int = 3) -> str:
