@@ -2,6 +2,8 @@ from .cache import CachedSplit as CachedSplit
 from .cache import Levels as Levels
 from .cache import allow_bad_images as allow_bad_images
 from .cache import open_cache as open_cache
+from .contents import file_digests as file_digests
+from .contents import split_digest as split_digest
 from .pixels import ChosenPixels as ChosenPixels
 from .pixels import DecodedPixels as DecodedPixels
 from .pixels import Pixels as Pixels

@@ -19,6 +19,7 @@ from lightning_modules.config.command_line import COMPOSING, explain
 from lightning_modules.config.composing import sample_trials, searches
 from lightning_modules.config.former_words import as_written, rename_composed
 from lightning_modules.config.own_code import find_composed_code
+from lightning_modules.config.resuming import take_saved
 from lightning_modules.config.schema import RunSettings
 from lightning_modules.config.typed_paths import check_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
@@ -43,6 +44,7 @@ class CheckBeforeStart(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Checks the configuration and the folder of a run, before Hydra makes it."""
+        _refuse(take_saved, config)
         _refuse(check, config)
         folder = Path(config.hydra.run.dir)
         _refuse(_check_folder, folder, config)

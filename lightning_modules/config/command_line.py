@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -28,18 +26,14 @@ from lightning_modules.config.options import (
     option_values,
 )
 from lightning_modules.config.own_code import find_own_code, named_packages, own_network
+from lightning_modules.config.resuming import resume_words, trusted
 from lightning_modules.config.storage_password import take_password
 from lightning_modules.config.typed_paths import how_to_quote, path_of, take_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, memory_sentence, system_sentence
 from lightning_modules.registry import plain
 from lightning_modules.runs import (
-    METRICS_FILE,
-    bash_word,
-    check_unfinished,
     key_of,
-    lead_to_data,
     leaves,
-    missing_parts,
     quote,
     removed,
     run_directory,
@@ -49,13 +43,11 @@ from lightning_modules.runs import (
 
 # What a wrong command line may raise while it is composed.
 COMPOSING = (*USER_ERRORS, HydraException, OmegaConfBaseException)
-# What may differ between a run and its continuation: nothing that changes a weight.
 FLAGS = ("-m", "--multirun")
 # Hydra's flags with a value, which may stand in the next word.
 VALUED_FLAGS = (
     *CONFIG_DIR, "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c",
 )  # fmt: skip
-RESUMABLE = ("trainer.max_epochs", "logger", "callbacks", "hydra.verbose", "trust")
 
 
 def expand(arguments: list[str]) -> list[str]:
@@ -78,6 +70,8 @@ def expand(arguments: list[str]) -> list[str]:
     check_options(arguments, folders)
     check_named_once(arguments, folders)
     flags, words = _split_flags(arguments)
+    if _take(words, "resume")[0] is not None:  # one run, also where `-m` stands beside it
+        flags = [flag for flag in flags if flag not in FLAGS]
     return flags + _expand(words, folders)
 
 
@@ -96,7 +90,7 @@ def _split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _expand(arguments: list[str], folders: list[Path]) -> list[str]:
     resumed, arguments = _take(arguments, "resume")
     if resumed is not None:
-        return _resume(resumed, arguments, folders)
+        return resume_words(resumed, arguments, folders)
     entered, arguments = _take(arguments, "from_run")
     if entered is not None:
         return _enter(entered, arguments, folders)
@@ -168,78 +162,6 @@ def _take(arguments: list[str], key: str) -> tuple[str | None, list[str]]:
     return value, rest
 
 
-def _trusted(arguments: Sequence[str]) -> list[str]:
-    """The packages of `trust=[...]`, or of `trust=...` where it is one."""
-    words = [word for word in arguments if key_of(word) == "trust"]
-    try:
-        value = OverridesParser.create().parse_override(words[-1]).value() if words else []
-    except HydraException:  # composing says it
-        return []
-    return [str(name) for name in (value if isinstance(value, list) else [value]) if name]
-
-
-def _with_trust(arguments: Sequence[str], *, also: Sequence[str]) -> list[str]:
-    """The words, their `trust` with the packages that an earlier command trusted."""
-    named = _trusted(arguments)
-    if not named:
-        return list(arguments)
-    rest = [word for word in arguments if key_of(word) != "trust"]
-    return [*rest, f"trust=[{','.join(dict.fromkeys([*also, *named]))}]"]
-
-
-def _resume(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
-    run = run_directory.resolve(value, run_directory.STARTED)
-    path = run / ".hydra" / "overrides.yaml"
-    if not path.is_file():
-        raise ConfigError(f"{run} cannot be resumed: it has no .hydra/overrides.yaml.")
-    check_unfinished(run)
-    trained = (run / METRICS_FILE).is_file()
-    if len(folders) == 1 and (folder := _own_folder(run)) is not None:
-        word = bash_word(f"--config-dir={folder}")
-        raise ConfigError(f"{run} was started with {word}; give that again.")
-    for argument in arguments:
-        key = key_of(argument)
-        if trained and key not in ("logger", "trust"):
-            raise ConfigError(
-                f"{argument} cannot change any more: {run} is trained, and lacks only "
-                f"{', '.join(missing_parts(run))}; leave it out."
-            )
-        if not any(key == name or key.startswith(f"{name}.") for name in RESUMABLE):
-            raise ConfigError(
-                f"{argument} cannot change when a run is resumed; only trainer.max_epochs, "
-                "logger and callbacks can: start a new run instead."
-            )
-    stored = current_words(yaml.safe_load(path.read_text()), announce=False)
-    # Other loggers take the place of all that was said of those before.
-    left_out = ("resume", "logger") if "logger" in map(key_of, arguments) else ("resume",)
-    earlier = [word for word in stored if key_of(word).split(".")[0] not in left_out]
-    arguments = _with_trust(arguments, also=_trusted(earlier))
-    earlier = take_experiments(earlier, folders)
-    check_options(earlier, [*folders, *option_folders(earlier)[1:]])
-    own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
-    return [*earlier, *_moved(run), *arguments, f"resume={quote(str(run))}", *own]
-
-
-def _moved(run: Path) -> list[str]:
-    """Overrides for the paths of a run's data that lead elsewhere from here than they did then."""
-    path = run / ".hydra" / "config.yaml"
-    if not path.is_file():
-        return []
-    cfg = saved_run.read_config(path)
-    typed = dict(leaves(plain(cfg.data, resolve=False)))
-    lead_to_data(cfg, run)
-    meant = leaves(plain(cfg.data, resolve=False))
-    return [f"++data.{'.'.join(k)}={quote(v)}" for k, v in meant if v != typed.get(k)]
-
-
-def _own_folder(run: Path) -> str | None:
-    """Of options, which the command that started the run named by `--config-dir`."""
-    path = run / ".hydra" / "hydra.yaml"
-    stored = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    sources = select(stored, ("hydra", "runtime", "config_sources")) or []
-    return next((each["path"] for each in sources if each["provider"] == "command-line"), None)
-
-
 def _enter(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
     """The model and data of the entered run come first, so that explicit overrides win."""
     run = run_directory.resolve(value, run_directory.FINISHED)
@@ -248,7 +170,7 @@ def _enter(value: str, arguments: list[str], folders: list[Path]) -> list[str]:
         run = stage
     saved_run.description(run)
     chosen = {key_of(argument) for argument in arguments}
-    trust, inherited = _trusted(arguments), []
+    trust, inherited = trusted(arguments), []
     for group in ("model", "data"):
         if group not in chosen:
             inherited += _group_overrides(run, group, chosen, folders, trust)

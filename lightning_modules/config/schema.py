@@ -74,5 +74,6 @@ class RunSettings:
     score: ScoreSettings
     teacher_policy: Literal["train", "refuse", None]
     lr_find: Flag
+    resume_force: Flag = False
     pictures: Switch
     report: Switch

@@ -61,6 +61,7 @@ from lightning_modules.runs import (
     RunSplits,
     command,
     held,
+    keep_dependencies,
     make_data,
     missing_parts,
     run_directory,
@@ -227,6 +228,8 @@ def _prepare(
     data.setup()
     network.levels = data.levels
     check_split(cfg.score, has_test=data.has_test)
+    images = {split: data.items(split) for split in data.caches.labelled}
+    keep_dependencies(cfg, folder, images, joined=data.index.new)
     return data, stages, network, teachers, latency
 
 

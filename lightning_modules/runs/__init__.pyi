@@ -15,6 +15,9 @@ from .data_splits import data_identity as data_identity
 from .data_splits import make_splits as make_splits
 from .data_splits import source_identity as source_identity
 from .data_splits import without_paths as without_paths
+from .dependencies import check_before_data as check_before_data
+from .dependencies import keep_dependencies as keep_dependencies
+from .dependencies import same_version as same_version
 from .evaluation_images import TRAIN as TRAIN
 from .evaluation_images import WHOLE as WHOLE
 from .evaluation_images import EvaluationData as EvaluationData

@@ -13,6 +13,7 @@ NEUTRAL = (
     "sweep",
     "trial",
     "resume",
+    "resume_force",
     "trust",
     "teacher_policy",
     "logger",

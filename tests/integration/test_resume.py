@@ -101,3 +101,30 @@ def test_a_run_at_work_is_not_resumed(homes, folder):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert holder(run) is None
+
+
+@pytest.mark.slow
+def test_what_changed_between_kill_and_resume(homes, folder):
+    """A conf file that changed does not matter; an image that did is refused."""
+    options = homes / "options" / "optimizer" / "mine.yaml"
+    options.parent.mkdir(parents=True)
+    options.write_text("defaults: [adamw]\nlr: 0.002\n")
+    run, twin = homes / "killed", homes / "twin"
+    words = [
+        f"--config-dir={homes}/options", "optimizer=mine", *WORDS[:8], "trainer.max_epochs=12",
+    ]  # fmt: skip
+    run_command("run.py", *words, f"data.root={folder}", f"hydra.run.dir={twin}")
+    stop_when(run, folder, stage="00_train,0", epoch=2, words=words)
+    options.unlink()
+    image = next(folder.glob("train/blue/*.png"))
+    before, status = image.read_bytes(), image.stat()
+    image.write_bytes(next(folder.glob("train/red/*.png")).read_bytes())
+    refused = run_command("run.py", f"resume={run}", check=False)
+    assert refused.returncode == 1
+    assert "the train images are others (36 then, 36 now). Put back" in refused.stderr
+    assert not (run / "metrics.json").exists()
+    image.write_bytes(before)
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    run_command("run.py", f"resume={run}")
+    found, expected = (load_file(at / "model" / "weights.safetensors") for at in (run, twin))
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
