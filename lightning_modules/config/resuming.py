@@ -21,7 +21,6 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.registry import plain
 from lightning_modules.runs import (
     METRICS_FILE,
-    NAMED,
     bash_word,
     check_unfinished,
     current_option,
@@ -47,8 +46,8 @@ REPLACED = ("logger", "callbacks")  # groups of which another option may be chos
 def resume_words(value: str, typed: list[str], folders: list[Path]) -> list[str]:
     """The overrides that continue a run: what it needs of its own, `resume=`, what is typed anew.
 
-    A run of another version is composed from its own words, so that keys which are younger than it
-    have their values; one of this version needs only those that typed words build on.
+    A run of another version is composed from its own words, since its configuration has other
+    keys; one of this version needs only those that typed words build on.
 
     Args:
         value: of `resume=`.
@@ -67,7 +66,7 @@ def resume_words(value: str, typed: list[str], folders: list[Path]) -> list[str]
         typed = [word for word in typed if key_of(word) != "trust"]
         typed.append(f"trust=[{','.join(names)}]")
     needed = earlier
-    if (run / ".hydra" / "config.yaml").is_file() and same_version(run):
+    if _is_taken(run):
         groups = {key_of(word).split(".")[0] for word in typed} & set(REPLACED)
         needed = [word for word in earlier if key_of(word).split(".")[0] in groups]
     elif len(folders) == 1 and (folder := _own_folder(run)) is not None:
@@ -83,27 +82,25 @@ def resume_words(value: str, typed: list[str], folders: list[Path]) -> list[str]
 def take_saved(cfg: DictConfig) -> None:
     """Puts a resumed run's saved configuration in the place of what was composed.
 
-    What was typed anew stays, and so do keys that are younger than the run.
+    What was typed anew stays. Of a run of another version, what was composed is taken.
 
     Args:
         cfg: as Hydra composed it, with its node; changed.
     """
     run = None if cfg.get("resume") is None else Path(cfg.resume)
-    if run is None or not (run / ".hydra" / "config.yaml").is_file():
+    if run is None or not _is_taken(run):
         return
     task = list(cfg.hydra.overrides.task)
     place = next(n for n, word in enumerate(task) if key_of(word) == "resume")
     typed, keys = task[place + 1 :], [key_of(word) for word in task[place + 1 :]]
     saved = saved_run.read_config(run / ".hydra" / "config.yaml")
     lead_to_data(saved, run)
-    if not same_version(run):
-        _add_younger(saved, cfg, ())
-    for key in [*(key for key in cfg if key not in saved), "resume", *keys]:
-        if not str(key).startswith("hydra"):
+    for key in ["resume", *keys]:
+        if not key.startswith("hydra"):
             node: Any = cfg
-            for part in str(key).split("."):  # as written: an interpolation stays one
+            for part in key.split("."):  # as written: an interpolation stays one
                 node = node._get_node(part)
-            OmegaConf.update(saved, str(key), node, merge=False)
+            OmegaConf.update(saved, key, node, merge=False)
     earlier = _own_words(run, typed)
     moved = [word for word in task[:place] if word not in earlier]
     with open_dict(cfg), read_write(cfg.hydra):
@@ -123,6 +120,11 @@ def trusted(words: Sequence[str]) -> list[str]:
     except HydraException:  # composing says it
         return []
     return [str(name) for name in (value if isinstance(value, list) else [value]) if name]
+
+
+def _is_taken(run: Path) -> bool:
+    """Whether a run goes on with its saved configuration: it is of this version."""
+    return (run / ".hydra" / "config.yaml").is_file() and same_version(run)
 
 
 def _own_words(run: Path, typed: Sequence[str]) -> list[str]:
@@ -180,24 +182,6 @@ def _own_folder(run: Path) -> str | None:
     stored = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     sources = select(stored, ("hydra", "runtime", "config_sources")) or []
     return next((each["path"] for each in sources if each["provider"] == "command-line"), None)
-
-
-def _add_younger(saved: Any, composed: Any, above: tuple[str, ...]) -> None:
-    """Adds keys that only the composed node has; names that somebody chose are no keys."""
-    if ".".join(above) in NAMED:
-        shared = [key for key in saved if key in composed]
-    else:
-        shared = [key for key in composed if key != "hydra"]
-    for key in shared:
-        node, own = composed._get_node(key), saved._get_node(key)
-        if own is None:
-            OmegaConf.update(saved, key, node, merge=False)
-        elif _has_keys(node) and _has_keys(own) and node.get("_target_") == own.get("_target_"):
-            _add_younger(own, node, (*above, str(key)))
-
-
-def _has_keys(node: Any) -> bool:
-    return isinstance(node, DictConfig) and not (node._is_none() or node._is_interpolation())
 
 
 def _take_choices(choices: DictConfig, run: Path, typed: Sequence[str]) -> None:

@@ -64,6 +64,7 @@ from lightning_modules.runs import (
     keep_dependencies,
     make_data,
     missing_parts,
+    note_version,
     run_directory,
     trust_word,
     typed_word,
@@ -203,6 +204,7 @@ def _prepare(
 ) -> tuple[ImageData, list[Stage], Network, list[Teacher], LatencyPlan | None]:
     """All that can be refused comes before the first stage."""
     remove_parts(folder)  # of a process that was killed
+    note_version(cfg, folder)
     pl.seed_everything(cfg.seed, verbose=False)
     check_classes(cfg)
     device_count(cfg.trainer)  # refuses devices that this machine lacks

@@ -17,6 +17,7 @@ from .data_splits import source_identity as source_identity
 from .data_splits import without_paths as without_paths
 from .dependencies import check_before_data as check_before_data
 from .dependencies import keep_dependencies as keep_dependencies
+from .dependencies import note_version as note_version
 from .dependencies import same_version as same_version
 from .evaluation_images import TRAIN as TRAIN
 from .evaluation_images import WHOLE as WHOLE

@@ -17,17 +17,15 @@ from omegaconf import DictConfig
 from datamodules.typed_words import PROJECT
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import read_json, write_json
+from lightning_modules.runs.run_files import DEPENDS_ON
 
 if TYPE_CHECKING:
     from datamodules.sources import Item
 
-FILE = "depends_on.json"  # in a run's folder
 TEACHERS = "teachers.json"  # beside it: which runs its teachers are
 JOINED = "joined"  # beside the splits: what is in none
 PACKAGE = "model-diet"
 WEIGHTS = ("network.int8.onnx", "weights.safetensors")  # of a saved network, one of them
-
-Split = dict[str, Any]  # "images", their number, and "sha256"
 
 
 @functools.cache
@@ -49,16 +47,20 @@ def same_version(run: Path) -> bool:
     return _stored(run).get("version") == package_version()
 
 
+def note_version(cfg: DictConfig, run: Path) -> None:
+    """Records that this version begins a run, unless it began before."""
+    if cfg.resume is None and not (run / DEPENDS_ON).is_file():
+        write_json(run / DEPENDS_ON, {"version": package_version()})
+
+
 def check_before_data(cfg: DictConfig, run: Path) -> None:
     """Compares what can be compared before the images are read: the version, files of weights.
 
     Raises:
         ConfigError: they are others than when the run began, and nothing says to go on.
     """
-    stored = _stored(run)
-    if stored:
-        now = {"version": package_version(), "weights": _weights(cfg, run)}
-        _refuse_others(cfg, run, {key: stored.get(key) for key in now}, now)
+    now = {"version": package_version(), "weights": _weights(cfg, run)}
+    _refuse_others(cfg, run, _stored(run), now)
 
 
 def keep_dependencies(
@@ -88,22 +90,21 @@ def keep_dependencies(
         data[JOINED] = {"images": len(joined), "sha256": names}
     now = {"version": package_version(), "data": data, "weights": _weights(cfg, run)}
     stored = _stored(run)
-    if stored:
-        _refuse_others(cfg, run, stored, now)
-    if stored != now:
-        write_json(run / FILE, now)
+    _refuse_others(cfg, run, stored, now)
+    if stored != (now := {**now, "version": stored.get("version")}):
+        write_json(run / DEPENDS_ON, now)
 
 
 def _stored(run: Path) -> dict[str, Any]:
-    if not (run / FILE).is_file():
+    if not (run / DEPENDS_ON).is_file():
         return {}
     try:
-        found = read_json(run / FILE)
+        found = read_json(run / DEPENDS_ON)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not found:
         raise ConfigError(
-            f"{run / FILE} is damaged: remove it, and the run goes on without a comparison."
+            f"{run / DEPENDS_ON} is damaged: remove it, and the run goes on without a comparison."
         )
     return found
 
@@ -120,22 +121,23 @@ def _refuse_others(
 
 
 def _differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    if stored.get("version") != now["version"]:
-        yield f"version {stored.get('version')} began it, and this is {now['version']}"
-    splits, known = now.get("data") or {}, stored.get("data") or {}
+    version, known, before = (stored.get(key) for key in ("version", "data", "weights"))
+    if version is not None and version != now["version"]:
+        yield f"version {version} began it, and this is {now['version']}"
+    splits = now.get("data")
+    if known is None or splits is None:
+        known = splits = {}
     for split in [*known, *(split for split in splits if split not in known)]:
-        if (before := known.get(split)) != (after := splits.get(split)):
-            kind = "unused" if split == JOINED else split
-            yield f"the {kind} images are others ({_count(before)} then, {_count(after)} now)"
-    files, before = now["weights"], stored.get("weights") or {}
+        if known.get(split) != splits.get(split):
+            kind, counts = "unused" if split == JOINED else split, (known, splits)
+            then, there = (each.get(split, {"images": 0})["images"] for each in counts)
+            yield f"the {kind} images are others ({then} then, {there} now)"
+    files = now["weights"]
+    before = files if before is None else before
     for name in [*before, *(name for name in files if name not in before)]:
         if before.get(name) != files.get(name):
             what = "is gone" if files.get(name) is None else "is another file"
             yield f"{name} {what}"
-
-
-def _count(split: Split | None) -> int:
-    return 0 if split is None else int(split["images"])
 
 
 def _weights(cfg: DictConfig, run: Path) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.errors import shown
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import write_bytes
-from lightning_modules.runs.run_files import EXCLUDED, RECORD
+from lightning_modules.runs.run_files import DEPENDS_ON, EXCLUDED, RECORD
 
 NEEDED = 1 << 16  # bytes without which no run begins: what Hydra writes
 _made: set[str] = set()  # folders that this process gave a name
@@ -162,5 +162,5 @@ def cleanup(folder: Path) -> None:
             folder.parent.rmdir()
         return
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
-    for name in {"run.log", RECORD, EXCLUDED} - _older[folder.absolute()]:
+    for name in {"run.log", RECORD, EXCLUDED, DEPENDS_ON} - _older[folder.absolute()]:
         (folder / name).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from datamodules.splits import read_split_file
 
 RECORD = "splits.csv"  # which image was in which split
 EXCLUDED = "exclude.csv"  # what `data.exclude` named
+DEPENDS_ON = "depends_on.json"  # what it was begun with besides its configuration
 # Keys of `data` that name a file or folder, and may do so from the directory of that day.
 PATHS = ("root", "source.root", "split.file", "exclude", "source.classes", "source.class_map")
 

@@ -43,9 +43,9 @@ def test_resume_repeats_the_runs_overrides(homes):
         "model.variant=resnet18",
         "trainer.max_epochs=3",
         "from_run='/x'",
+        f"resume='{run}'",
         "trainer.max_epochs=5",
         "logger=none",
-        f"resume='{run}'",
         f"hydra.run.dir='{run}'",
         "hydra.output_subdir=.hydra/resume",
     ]
@@ -59,9 +59,9 @@ def test_a_resumed_run_of_before_keeps_its_logger_or_takes_another(homes, capsys
     kept = command_line.expand([f"resume={run}"])
     assert kept == ["logger=wandb", "logger.wandb.mode=online", "seed=1", *own]
     taken = command_line.expand([f"resume={run}", "logger=[csv,mlflow]"])
-    assert taken == ["seed=1", "logger=[csv,mlflow]", *own]
+    assert taken == ["seed=1", own[0], "logger=[csv,mlflow]", *own[1:]]
     added = command_line.expand([f"resume={run}", "logger.wandb.mode=offline"])
-    assert added == [*kept[:3], "logger.wandb.mode=offline", *own]
+    assert added == [*kept[:3], own[0], "logger.wandb.mode=offline", *own[1:]]
     assert not capsys.readouterr().err  # what is stored is read without a word
 
 

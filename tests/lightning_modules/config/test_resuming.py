@@ -8,8 +8,7 @@ from omegaconf import OmegaConf
 from lightning_modules.config import command_line
 from lightning_modules.config.resuming import take_saved
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs import same_version
-from lightning_modules.runs.dependencies import FILE, package_version
+from lightning_modules.runs.dependencies import DEPENDS_ON, package_version
 
 WORDS = ["model=mine", "optimizer.lr=0.3", "callbacks=[ema]", "seed=7"]
 
@@ -18,7 +17,7 @@ WORDS = ["model=mine", "optimizer.lr=0.3", "callbacks=[ema]", "seed=7"]
 def begin(homes, compose_config):
     """Leaves what a run wrote when it began, with an option of its own that has gone since."""
 
-    def begun(*words, version=None, change=None):
+    def begun(*words, version=None):
         run = homes / "a run"
         (run / ".hydra").mkdir(parents=True)
         cfg = compose_config("optimizer.lr=0.3", "callbacks=[ema]", "seed=7", *words, hydra=True)
@@ -27,13 +26,11 @@ def begin(homes, compose_config):
         content = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
         OmegaConf.set_struct(content, False)
         content.model.name = "mine"
-        if change is not None:
-            change(content)
         OmegaConf.save(content, run / ".hydra" / "config.yaml")
         OmegaConf.save(hydra, run / ".hydra" / "hydra.yaml")
         (run / ".hydra" / "overrides.yaml").write_text(json.dumps([*WORDS, *words]))
         if version is not None:
-            (run / FILE).write_text(json.dumps({"version": version}))
+            (run / DEPENDS_ON).write_text(json.dumps({"version": version}))
         return run
 
     return begun
@@ -76,25 +73,15 @@ def test_what_needs_an_option_that_is_gone_is_said(begin, compose_config):
         resumed(compose_config, run)
 
 
-def test_a_run_of_an_earlier_version_gets_younger_keys_and_no_names(begin, compose_config):
-    def older(content):
-        del content.data.cache_scale, content.resume_force
-        content.optimizer.lr = 0.2
-        content.compression = {"tucker": content.compression.tucker}
-        del content.compression.tucker.rounds
-
-    run = begin("+compression=[tucker,svd]", version="0.0.1", change=older)
-    words = ["optimizer.lr=0.3", "callbacks=[ema]", "+compression=[tucker,svd]"]
+@pytest.mark.parametrize("version", [None, "0.0.1"])
+def test_a_run_of_another_version_is_composed_of_its_words(begin, compose_config, version):
+    run = begin(version=version)
+    words = ["optimizer.lr=0.4", "callbacks=[ema]"]
     (run / ".hydra" / "overrides.yaml").write_text(json.dumps(words))
-    assert not same_version(run)
-    cfg = resumed(compose_config, run)
-    assert cfg.data.cache_scale == 1.25 and cfg.resume_force is False
-    assert cfg.optimizer.lr == 0.2
-    assert list(cfg.compression) == ["tucker"]
-    assert (
-        cfg.compression.tucker.rounds
-        == compose_config("+compression=tucker").compression.tucker.rounds
-    )
+    cfg = resumed(compose_config, run, "trainer.max_epochs=9")
+    assert (cfg.optimizer.lr, cfg.seed, cfg.trainer.max_epochs) == (0.4, 0, 9)
+    own = [f"resume='{run}'", "trainer.max_epochs=9"]
+    assert list(cfg.hydra.overrides.task) == [*words, *own]
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[]"])

@@ -7,8 +7,14 @@ from omegaconf import OmegaConf
 
 from datamodules.sources import Item
 from lightning_modules.errors import ConfigError
-from lightning_modules.runs import check_before_data, dependencies, keep_dependencies
-from lightning_modules.runs.dependencies import FILE, package_version
+from lightning_modules.runs import (
+    check_before_data,
+    dependencies,
+    keep_dependencies,
+    note_version,
+    same_version,
+)
+from lightning_modules.runs.dependencies import DEPENDS_ON, package_version
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ def parts(tmp_path):
     run.mkdir()
     (run / "teachers.json").write_text(json.dumps({"a": str(teacher.parent), "b": None}))
     content = {
-        "model": {"weights": str(weights)}, "from_run": None, "resume_force": False,
+        "resume": None, "model": {"weights": str(weights)}, "from_run": None, "resume_force": False,
         "teacher": {"a": {"model": {}}, "b": {"weights": str(weights)}},
         "cache_dir": str(tmp_path / "cache"),
     }  # fmt: skip
@@ -59,13 +65,13 @@ CHANGES = [
 def test_a_change_is_refused_unless_forced(tmp_path, parts, change, said):
     cfg, run, images = parts
     keep_dependencies(cfg, run, images, joined=[])
-    before = (run / FILE).read_bytes()
+    before = (run / DEPENDS_ON).read_bytes()
     keep_dependencies(cfg, run, images, joined=[])  # nothing changed
     change(cfg, tmp_path)
     sentence = rf"{run} would not go on as it began: {said}\. Put back .* resume_force=true"
     with pytest.raises(ConfigError, match=sentence):
         keep_dependencies(cfg, run, images, joined=[])
-    assert (run / FILE).read_bytes() == before
+    assert (run / DEPENDS_ON).read_bytes() == before
     if change is not replace_an_image:
         with pytest.raises(ConfigError, match=sentence):
             check_before_data(cfg, run)
@@ -87,23 +93,36 @@ def test_images_that_join(parts):
 
 def test_another_version(parts, monkeypatch):
     cfg, run, images = parts
+    note_version(cfg, run)
     keep_dependencies(cfg, run, images, joined=[])
+    assert same_version(run)
     monkeypatch.setattr(dependencies, "package_version", lambda: "9.9")
     said = f"version {package_version()} began it, and this is 9.9"
     with pytest.raises(ConfigError, match=said):
         check_before_data(cfg, run)
+    cfg.resume_force = True
+    note_version(cfg, run)
+    keep_dependencies(cfg, run, images, joined=[])
+    assert not same_version(run)  # its saved configuration stays that of another version
 
 
 def test_a_run_of_an_earlier_version_has_no_record(parts):
-    cfg, run, _ = parts
+    cfg, run, images = parts
+    cfg.resume = str(run)
+    note_version(cfg, run)
     check_before_data(cfg, run)
-    assert not (run / FILE).exists()
+    assert not (run / DEPENDS_ON).exists()
+    keep_dependencies(cfg, run, images, joined=[])
+    assert not same_version(run)
+    images["train"].clear()
+    with pytest.raises(ConfigError, match=r"the train images are others \(1 then, 0 now\)"):
+        keep_dependencies(cfg, run, images, joined=[])
 
 
 def test_a_damaged_record(parts):
     cfg, run, _ = parts
     for text in ("", "[]", "{"):
-        (run / FILE).write_text(text)
+        (run / DEPENDS_ON).write_text(text)
         with pytest.raises(ConfigError, match=r"depends_on.json is damaged: remove it"):
             check_before_data(cfg, run)
 
