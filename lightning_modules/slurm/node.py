@@ -27,9 +27,9 @@ def register_launcher_defaults() -> None:
         # How often a job that was preempted, or reached its time limit, goes on in its folder.
         max_num_timeout: int = 3
         # Minutes after which a job that has not started is cancelled; null: it waits on.
-        max_pending_min: int | None = 7 * 24 * 60
+        max_pending_min: float | None = 7 * 24 * 60
         # Minutes for which the controller may not answer.
-        max_silent_min: int = 30
+        max_silent_min: float = 30
 
     plugins.class_name_to_class[TARGET] = RunLauncher
     ConfigStore.instance().store(

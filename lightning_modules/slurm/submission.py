@@ -1,5 +1,7 @@
 """Handing jobs to `sbatch`, by submitit, with patience for a controller that is away."""
 
+import contextlib
+import io
 import logging
 import os
 import time
@@ -50,7 +52,9 @@ def submit(
     deadline = time.monotonic() + patience
     while True:
         try:
-            return [job.job_id for job in executor.map_array(call, *zip(*arguments, strict=True))]
+            with contextlib.redirect_stderr(io.StringIO()):  # what sbatch says is said below
+                jobs = executor.map_array(call, *zip(*arguments, strict=True))
+            return [job.job_id for job in jobs]
         except (FailedJobError, FailedSubmissionError) as error:
             said = " ".join(str(error).replace("sbatch: error: ", "").split()).rstrip(".")
             away = any(words in said.lower() for words in AWAY)

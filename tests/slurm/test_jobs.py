@@ -20,19 +20,19 @@ class App:
     """A started `app.py -m ...`, its study, and its jobs."""
 
     def __init__(self, study: Path, *words: str):
-        self.study, self.words = study, words
+        self.study, self.words, self.log = study, words, study.with_suffix(".log")
         self.process = self.start()
 
     def start(self) -> subprocess.Popen:
         fixed = [f"hydra.sweep.dir={self.study}", "hydra.launcher.signal_delay_s=1"]
-        return subprocess.Popen(
-            [sys.executable, "tests/slurm/app.py", "-m", *fixed, *self.words],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with self.log.open("w") as log:
+            return subprocess.Popen(
+                [sys.executable, "tests/slurm/app.py", "-m", *fixed, *self.words],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def trial(self, number: int) -> Path:
         return self.study / "trials" / str(number)
@@ -59,7 +59,8 @@ class App:
         return sorted(int(path.parent.name) for path in self.study.glob("trials/*/metrics.json"))
 
     def end(self, code: int) -> str:
-        said = self.process.communicate(timeout=120)[0]
+        self.process.wait(180)
+        said = self.log.read_text()
         assert self.process.returncode == code, said
         assert "Traceback" not in said, said
         return said
@@ -169,10 +170,9 @@ def test_the_controller_and_the_node_are_started_again(app, cluster):
 def test_jobs_are_submitted_once_the_controller_is_back(app, cluster):
     cluster.end("slurmctld")
     one = app("value=1", "seconds=1")
-    said = [one.process.stdout.readline()]
+    wait_until(lambda: "SLURM takes no jobs for now, trying on: " in one.log.read_text())
     cluster.start_controller()
-    said.append(one.end(0))
-    assert any("SLURM takes no jobs for now, trying on: " in line for line in said), said
+    one.end(0)
     assert (one.finished(), one.starts(0)) == ([0], 1)
 
 
@@ -195,8 +195,7 @@ def test_ctrl_c_ends_the_jobs(app, cluster):
     one = app("value=1,2", "seconds=60")
     wait_until(lambda: one.tenths(0) and one.tenths(1))
     one.process.send_signal(signal.SIGINT)
-    one.process.communicate(timeout=60)
-    assert one.process.returncode != 0
+    assert one.process.wait(60) != 0
     wait_until(lambda: not cluster("squeue", "-h", "-t", "PD,R,CG").strip())
 
 
