@@ -7,6 +7,7 @@ nothing of jobs that were submitted before.
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,14 +88,14 @@ class RunLauncher(SlurmLauncher):
         limit, job = self.params["max_num_timeout"], own_job()
         if _restarts() < limit:
             agreed = job is not None and requeue(job)
-            raise SystemExit(
-                "SLURM ends this job; " + ("it is requeued" if agreed else "no requeue")
-            )
-        sentence = _too_often(limit)
-        if HydraConfig.initialized():
-            folder = Path(HydraConfig.get().runtime.output_dir)
-            write_text(folder / FAILED, f"{sentence}\n")
-        raise SystemExit(sentence)
+            sentence = f"SLURM ends this job; {'it is requeued' if agreed else 'no requeue by it'}."
+        else:
+            sentence = _too_often(limit)
+            if HydraConfig.initialized():
+                folder = Path(HydraConfig.get().runtime.output_dir)
+                write_text(folder / FAILED, f"{sentence}\n")
+        print(sentence, file=sys.stderr, flush=True)
+        raise SystemExit(1)
 
     def _composed(self, overrides: list[str], number: int) -> DictConfig:
         """A run's configuration, as its job will compose it, but for the job's id."""

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,7 +57,8 @@ def submit(
                 jobs = executor.map_array(call, *zip(*arguments, strict=True))
             return [job.job_id for job in jobs]
         except (FailedJobError, FailedSubmissionError) as error:
-            said = " ".join(str(error).replace("sbatch: error: ", "").split()).rstrip(".")
+            lines = [one.removeprefix("sbatch: error: ") for one in str(error).splitlines()]
+            said = "; ".join(filter(None, map(str.strip, lines))).rstrip(".")
             away = any(words in said.lower() for words in AWAY)
             if not away or time.monotonic() > deadline:
                 raise SubmissionError(f"SLURM takes no jobs: {said}.") from None
@@ -70,7 +72,7 @@ def _executor(settings: dict[str, Any]) -> Any:
 
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     given = {key: value for key, value in settings.items() if key not in OF_EXECUTOR}
-    given["setup"] = [*(given.get("setup") or []), f"export PYTHONPATH='{path}'"]
+    given["setup"] = [*(given.get("setup") or []), f"export PYTHONPATH={shlex.quote(path)}"]
     given["additional_parameters"] = {"requeue": True, **(given.get("additional_parameters") or {})}
     shared = set(OmegaConf.structured(BaseQueueConf))
     executor = submitit.AutoExecutor(

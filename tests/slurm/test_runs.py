@@ -47,7 +47,7 @@ def one_study(homes):
 def end(process, code=0):
     said = process.communicate(timeout=400)[0]
     assert process.returncode == code, said
-    assert "Traceback" not in said and "submitit" not in said, said
+    assert "Traceback" not in said and "submitit." not in said, said
     return said
 
 
@@ -81,11 +81,12 @@ def test_jobs_outlive_their_search_and_tell_it(homes, folder, cluster):
     jobs = {run.name: job_of(run) for run in (study / "trials").iterdir()}
     said = end(started(*words))
     trials = loaded(study).trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
-    assert not any("retired" in trial.user_attrs for trial in trials)
+    assert [trial.state for trial in trials[:3]] == [TrialState.COMPLETE] * 3
+    others = {trial.user_attrs.get("retired") for trial in trials[3:]}
+    assert others <= {"another worker was faster"}  # of two who saw one place
     assert {name: job_of(study / "trials" / name) for name in jobs} == jobs
     assert all(trials[int(name)].user_attrs["owner"]["job"] == job for name, job in jobs.items())
-    for trial in trials:
+    for trial in trials[:3]:
         metrics = json.loads((study / "trials" / str(trial.number) / "metrics.json").read_text())
         assert trial.value == metrics["val/f1"]
     assert "3 finished" in said and "waiting  for trial" in said

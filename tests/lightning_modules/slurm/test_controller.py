@@ -1,7 +1,5 @@
 """The words of squeue, sacct and scontrol, as SLURM 22.05 prints them."""
 
-import os
-
 import pytest
 
 from lightning_modules.slurm import controller
@@ -58,25 +56,6 @@ def test_sacct():
 )  # fmt: skip
 def test_every_state_of_the_manual(state, ended):
     assert JobInfo(state).ended is ended
-
-
-@pytest.fixture
-def programs(tmp_path, monkeypatch):
-    """SLURM's programs written by the test: name, standard output, standard error, exit code."""
-
-    def write(name, out="", err="", code=0):
-        (tmp_path / f"{name}.out").write_text(out)
-        (tmp_path / f"{name}.err").write_text(err)
-        program = tmp_path / name
-        program.write_text(
-            f'#!/bin/sh\necho "$0 $*" >> {tmp_path}/said\n'
-            f"cat {program}.out\ncat {program}.err >&2\nexit {code}\n"
-        )
-        program.chmod(0o755)
-
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin{os.pathsep}/usr/bin")
-    write.said = lambda: (tmp_path / "said").read_text().replace(f"{tmp_path}/", "").splitlines()
-    return write
 
 
 def test_the_controller_is_asked_once_for_all(programs):
