@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig
 
 from lightning_modules.config import command_line
-from lightning_modules.experiment import plain_sweeper
+from lightning_modules.experiment import multirun, plain_sweeper
 from lightning_modules.runs import job_process, run_directory
 from lightning_modules.search import study
 from lightning_modules.slurm import register_launcher_defaults
@@ -27,13 +27,14 @@ def main(cfg: DictConfig) -> Any:
     job_process.follow()
     from lightning_modules.config import check_trial  # pydantic: not for --help
 
-    check_trial(cfg)
-    gc.enable()
-    from lightning_modules.experiment import (
-        experiment,  # torch and Lightning: only once the checks passed
-    )
+    with multirun.fails_alone():
+        check_trial(cfg)
+        gc.enable()
+        from lightning_modules.experiment import (
+            experiment,  # torch and Lightning: only once the checks passed
+        )
 
-    return experiment.run(cfg)
+        return experiment.run(cfg)
 
 
 if __name__ == "__main__":

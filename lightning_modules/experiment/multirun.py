@@ -1,10 +1,13 @@
 """What a multirun (`-m`) does around its trials: it outlives failures and ends with the spread."""
 
+import contextlib
 import logging
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -43,6 +46,36 @@ class CloseMultirun(Callback):
             close(Path(config.hydra.sweep.dir), config)
         except Exception:  # a bug of ours: Hydra would only warn, and failed trials go unnoticed
             raise SystemExit(traceback.format_exc()) from None
+
+
+@contextlib.contextmanager
+def fails_alone() -> Iterator[None]:
+    """Makes a trial that exits, by `sys.exit` in code of the user's, one that raises.
+
+    So neither its sweep ends nor does its search, which would begin it again and again. What
+    interrupts a run, as Ctrl-C or a requeued job does, stays what it is; so does a single run.
+
+    Raises:
+        ConfigError: the trial exited.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        if HydraConfig.get().mode != RunMode.MULTIRUN or _is_interruption(error):
+            raise
+        raise ConfigError(f"the trial ended itself, by SystemExit({error.code!r}).") from error
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether an exit began with Ctrl-C or with another signal, of which a handler is told."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "SIGTERMException":
+            return True
+        frames = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
+        if any("signum" in code.co_varnames[: code.co_argcount] for code in frames):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def close_search(folder: Path) -> None:

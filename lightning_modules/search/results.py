@@ -19,6 +19,7 @@ from lightning_modules.reporting import (
 )
 from lightning_modules.reporting.pictures import StudyPlots, draw_study
 from lightning_modules.runs import joined
+from lightning_modules.search.fixed_values import given_up
 from lightning_modules.search.ownership import OWNER, elsewhere
 from lightning_modules.search.storage import find_study
 from lightning_modules.search.trials import (
@@ -51,6 +52,8 @@ def show_results(folder: Path, *, top: int = 1) -> None:
     for trial in elsewhere(study.get_trials(deepcopy=False)):
         owner = trial.user_attrs[OWNER]
         print(f"running  trial {trial.number}: process {owner['pid']} on {owner['host']}")
+    for line in given_up(study.get_trials(deepcopy=False)):
+        print(f"given up {line}")
     table = write_table(study, folder)
     best = list(map(record_of, best_trials(study)))
     if not best:

@@ -17,6 +17,7 @@ from lightning_modules.search.objectives import checked_values
 from lightning_modules.search.trial_job import OVER_LIMITS
 
 # User attributes; studies that exist have them by these names.
+DIED = "its process ended"  # a reason of RETIRED
 RETIRED = "retired"  # why the trial, marked failed, does not count
 VIOLATION = "violation"  # how far its network is over the limits
 FAILURE = "failure"  # why it has no value

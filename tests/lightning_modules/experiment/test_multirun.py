@@ -1,12 +1,20 @@
 """A multirun outlives failed trials, closes with the spread and says what failed."""
 
+import os
+import signal
+import sys
+import time
+from types import SimpleNamespace
+
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment import multirun
-from lightning_modules.experiment.multirun import CloseMultirun, close, note_failure
+from lightning_modules.experiment.multirun import CloseMultirun, close, fails_alone, note_failure
 
 
 @pytest.fixture
@@ -125,3 +133,55 @@ def test_a_bug_in_the_close_is_no_silent_success(homes, compose_config, monkeypa
     cfg = OmegaConf.create({"hydra": {"sweep": {"dir": str(homes)}}})
     with pytest.raises(SystemExit, match="no space left"):
         CloseMultirun().on_multirun_end(cfg)
+
+
+def exits(code=3):
+    sys.exit(code)
+
+
+def interrupted_by_the_user():
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        sys.exit(1)  # as Lightning does
+
+
+def requeued():
+    before = signal.signal(signal.SIGUSR2, lambda signum, frame: sys.exit(-1))
+    try:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        time.sleep(1)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.fixture
+def mode(monkeypatch):
+    def set_mode(name):
+        hydra = SimpleNamespace(mode=RunMode[name])
+        monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: hydra))
+
+    return set_mode
+
+
+def test_a_trial_that_exits_fails_alone(mode):
+    mode("MULTIRUN")
+    with (
+        pytest.raises(ConfigError, match=r"the trial ended itself, by SystemExit\(3\)"),
+        fails_alone(),
+    ):
+        exits()
+    with pytest.raises(ConfigError), fails_alone():
+        try:  # as a run says it
+            exits(0)
+        except SystemExit:
+            raise SystemExit("interrupted; continue from the last whole epoch") from None
+    for interruption in (interrupted_by_the_user, requeued):
+        with pytest.raises(SystemExit), fails_alone():
+            try:
+                interruption()
+            except SystemExit:
+                raise SystemExit("interrupted; continue from the last whole epoch") from None
+    mode("RUN")
+    with pytest.raises(SystemExit), fails_alone():
+        exits()

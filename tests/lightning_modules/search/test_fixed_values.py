@@ -2,9 +2,17 @@
 
 import pytest
 from omegaconf import open_dict
+from optuna.trial import TrialState, create_trial
 
-from lightning_modules.search.fixed_values import default_value
+from lightning_modules.search.fixed_values import (
+    POINT,
+    begins_as_it_stands,
+    default_value,
+    given_up,
+    next_point,
+)
 from lightning_modules.search.space import parse
+from lightning_modules.search.trials import DIED, RETIRED
 from tests.lightning_modules.search.test_worker import distance
 
 
@@ -39,3 +47,43 @@ def test_a_text_as_it_stands_is_found_among_quoted_ones(multirun, value, choices
     assert default_value(root, "augment.crop_scale") == lists.values[1]
     assert default_value(root, "augment") == "simple"
     assert default_value(root, "optimizer.lr") == 0.002
+
+
+def ended(state, point, **attributes):
+    attributes = {POINT: point, **attributes}
+    values = 0.5 if state == TrialState.COMPLETE else None
+    return create_trial(state=state, user_attrs=attributes, value=values)
+
+
+def numbered(*trials):
+    for number, trial in enumerate(trials):
+        trial.number = number
+    return list(trials)
+
+
+def test_points_that_end_their_process_come_last_and_are_given_up():
+    space = {"seed": parse("seed", "range(0,2)")}
+    died = lambda seed: ended(TrialState.FAIL, {"seed": seed}, **{RETIRED: DIED})  # noqa: E731
+    done = lambda seed: ended(TrialState.COMPLETE, {"seed": seed})  # noqa: E731
+    stopped = ended(TrialState.FAIL, {"seed": 0}, **{RETIRED: "interrupted"})
+    for trials, expected in (
+        ([], 0),
+        ([stopped], 0),  # Ctrl-C: it comes again in its place
+        ([died(0)], 1),
+        ([died(0), done(1)], 2),
+        ([died(0), done(1), done(2)], 0),
+        ([died(0), died(1), died(0), done(2)], 1),
+        ([died(0), done(1), done(2), died(0), died(0)], None),
+        ([died(0), done(0), done(1), done(2)], None),
+        ([ended(TrialState.FAIL, {"seed": 0}, failure="it raised"), done(1)], 2),
+    ):
+        found = next_point(space, numbered(*trials))
+        assert found == (None if expected is None else {"seed": expected})
+    trials = numbered(died(0), died(1), died(0), done(2), died(0))
+    assert given_up(trials) == ["seed=0: its process ended each time (trials 0, 2, 4)"]
+
+
+def test_values_as_they_stand_are_given_up_too():
+    died = [ended(TrialState.FAIL, {}, **{RETIRED: DIED}) for _ in range(3)]
+    assert begins_as_it_stands(died[:2]) and not begins_as_it_stands(died)
+    assert not begins_as_it_stands([ended(TrialState.COMPLETE, {})])
