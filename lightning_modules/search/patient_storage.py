@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.search.storage_file import check_file, file_of, identity_of
 from lightning_modules.search.trial_rows import BY_ID, BY_NUMBER, SINCE, read_trials
 
 PATIENCE = 120  # seconds without an answer, of a database that has been there
@@ -76,6 +77,7 @@ class PatientStorage:
         self._trials: dict[int, list[tuple[int, FrozenTrial]]] = {}
         self._numbers: dict[int, int] = {}
         self._lock = threading.Lock()
+        self.file = identity_of(file_of(url))
         event.listen(self.engine, "handle_error", _pass_on)
 
     def __getattr__(self, name: str) -> Any:
@@ -149,6 +151,8 @@ class PatientStorage:
         if self.process != os.getpid():  # forked: the connections are the other process's
             self.engine.dispose(close=False)
             self.process = os.getpid()
+        if self.file is not None:  # SQLite would go on writing what nobody reads any more
+            check_file(self.url, self.file)
         lost = False
 
         def attempt() -> Any:

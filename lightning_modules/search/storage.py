@@ -31,6 +31,7 @@ from lightning_modules.search.patient_storage import (
     reason_of,
     with_driver,
 )
+from lightning_modules.search.storage_file import check_file
 
 PATIENCE_AT_FIRST = 10  # seconds
 RACED = ("already exists", "unique constraint")  # what databases say of it
@@ -85,6 +86,7 @@ def find_study(folder: Path) -> tuple[Study, dict[str, Any]]:
     url = about["storage"]
     if url.startswith("sqlite:///") and (folder / "study.db").is_file():
         url = f"sqlite:///{folder / 'study.db'}"  # the folder may have been moved
+    check_file(url)
     try:
         return load_study(about["name"], open_storage(url)), about
     except KeyError:
@@ -93,6 +95,7 @@ def find_study(folder: Path) -> tuple[Study, dict[str, Any]]:
 
 def own_trial(hydra: DictConfig, number: int, pruner: Any = None) -> Trial:
     """The trial that a job is, from the study that its `hydra` node names; `pruner` decides."""
+    check_file(hydra.sweeper.storage)
     study = load_study(
         hydra.sweeper.study_name,
         _job_storage(hydra.sweeper.storage, os.getpid()),
