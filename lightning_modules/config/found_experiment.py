@@ -17,7 +17,15 @@ from lightning_modules.config.experiment_files import BLOCKS, FOUND, found_root
 from lightning_modules.config.options import CONF, offer
 from lightning_modules.files import write_text
 from lightning_modules.registry import plain
-from lightning_modules.runs import NEUTRAL, current_option, leaves, read_config, removed
+from lightning_modules.runs import (
+    NEUTRAL,
+    bash_word,
+    current_option,
+    leaves,
+    read_config,
+    removed,
+    typed_word,
+)
 from lightning_modules.runs.run_directory import outputs_root, short_path
 
 # Groups whose option no metric depends on, or which an experiment may not choose.
@@ -56,10 +64,10 @@ def write_experiment(name: str, run: Path, *, folder: Path, found: Set[str], abo
         if not f"{_dotted(key)}.".startswith(skip) and (_dotted(key), value) not in known.items()
     }
     gone = [key for key in map(_dotted, removed(usual, ours)) if not f"{key}.".startswith(skip)]
-    path = folder / f"{name}.yaml"
+    path, without = folder / f"{name}.yaml", [bash_word(f"~{key}") for key in gone]
     lines = [
         "# @package _global_",
-        " ".join([f"# python run.py experiment={named(path)}", *(f"'~{key}'" for key in gone)]),
+        " ".join(["# python run.py", typed_word("experiment", named(path)), *without]),
         f"# {about}",
         "defaults:",  # added groups come first: after an override Hydra would not take them
         *(f"  - /{group}: {options[group]}" for group in ADDED if group in options),

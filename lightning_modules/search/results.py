@@ -18,7 +18,7 @@ from lightning_modules.reporting import (
     why_nothing,
 )
 from lightning_modules.reporting.pictures import StudyPlots, draw_study
-from lightning_modules.runs import joined
+from lightning_modules.runs import bash_word, command, joined
 from lightning_modules.search.fixed_values import given_up
 from lightning_modules.search.ownership import OWNER, elsewhere
 from lightning_modules.search.storage import find_study
@@ -86,7 +86,8 @@ def _write_winners(study: Study, folder: Path, top: int) -> None:
         print(f"{word:8} trial {trial.number}: {path}")
         names.append(named(path))
     if names:
-        print(f"next     python run.py -m experiment={','.join(names)} seed=0,1,2")
+        chosen = bash_word(f"experiment={','.join(names)}")
+        print(f"next     {command('run.py', '-m', chosen, 'seed=0,1,2')}")
 
 
 def study_report(folder: Path) -> StudyReport:

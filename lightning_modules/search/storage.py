@@ -49,14 +49,11 @@ def open_study(root: DictConfig) -> Study:
     # One that has been there comes back; of a new one the URL may be wrong.
     patience = PATIENCE if (folder / SEARCH).is_file() else PATIENCE_AT_FIRST
     about, storage = identity(root), open_storage(root.hydra.sweeper.storage, patience)
+    numbers = [int(path.name) for path in (folder / "trials").glob("*") if path.name.isdecimal()]
     try:
         study = load_study(name, storage)
     except KeyError:
-        if any((folder / "trials").glob("*")):
-            raise ConfigError(
-                f"{folder / 'trials'} holds trials, but the storage knows no study called {name}; "
-                "give another hydra.sweep.dir, or move the old trials away."
-            ) from None
+        _check_folder(folder, name, about, numbers, trials=None)
         if name == study_name(root):  # nobody asked for a study of another name
             _check_former(folder.parent, name, about)
         optuna.create_study(
@@ -67,6 +64,7 @@ def open_study(root: DictConfig) -> Study:
         )
         study = load_study(name, storage)
     _check_same(study, about)
+    _check_folder(folder, name, about, numbers, trials=len(study.get_trials(deepcopy=False)))
     score, (url, _) = plain(root.score.macs), split_password(root.hydra.sweeper.storage)
     _note_hosts(study, url)
     write_json(folder / SEARCH, {"name": name, "storage": url, "score": score, **about})
@@ -195,6 +193,38 @@ def _note_hosts(study: Study, url: str) -> None:
             "hydra.sweeper.storage=postgresql://USER@HOST/DATABASE",
             flush=True,
         )
+
+
+def _check_folder(
+    folder: Path, name: str, about: dict[str, Any], numbers: list[int], *, trials: int | None
+) -> None:
+    """Refuses a folder whose trials are another study's: their figures would be taken for its own.
+
+    Args:
+        folder: of the study.
+        name: of the study.
+        about: what it is about.
+        numbers: of the trials whose runs lie there, read before the study was.
+        trials: how many the study has; None where its storage does not know it.
+    """
+    try:
+        stored = read_json(folder / SEARCH)
+    except (OSError, ValueError):
+        stored = {}
+    other = stored.get("name", name)
+    if not numbers or (other == name and max(numbers) < (trials or 0)):
+        return
+    found = f"{folder / 'trials'} holds trials"
+    if other != name:
+        parts = [part for part in about if digest(stored.get(part)) != digest(about[part])]
+        found += (
+            f" of the study {other}, which differs from {name} in {' and '.join(parts) or 'name'}"
+        )
+    elif trials:
+        found += f" up to number {max(numbers)}, but the study {name} in the storage has {trials}"
+    else:
+        found += f", but the storage knows no study called {name}"
+    raise ConfigError(f"{found}; give another hydra.sweep.dir, or move the old trials away.")
 
 
 def _check_same(study: Study, about: dict[str, Any]) -> None:

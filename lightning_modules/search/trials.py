@@ -22,7 +22,6 @@ RETIRED = "retired"  # why the trial, marked failed, does not count
 VIOLATION = "violation"  # how far its network is over the limits
 FAILURE = "failure"  # why it has no value
 PRUNED = "stopped after epoch"  # of a trial that pruning ended
-DIED = "its process ended"  # a reason of RETIRED
 METRICS = "figures"  # what it measured
 KEPT = ("val/f1", "val/accuracy", "cost/", "score/", "test/f1")  # beginnings of kept metrics
 

@@ -17,7 +17,13 @@ from lightning_modules.config import COMPOSING, explain
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.custom_space import custom_overrides
 from lightning_modules.search.failure_rate import FailureRate
-from lightning_modules.search.fixed_values import POINT, default_value, draw_again, next_point
+from lightning_modules.search.fixed_values import (
+    POINT,
+    begins_as_it_stands,
+    default_value,
+    draw_again,
+    next_point,
+)
 from lightning_modules.search.liveness import Watch
 from lightning_modules.search.objectives import objectives_of
 from lightning_modules.search.opened_study import trial_of
@@ -159,7 +165,7 @@ class Worker:
         self.study.sampler = sampler = self.sampler(number=trial.number)
         if self.grid:
             known = trial.user_attrs[POINT].get
-        elif not self._count_trials(before=trial.number):
+        elif begins_as_it_stands(self.trials[: trial.number]):
             known = partial(default_value, self.root)
         elif redraws := self.root.sweep.redraws:
 

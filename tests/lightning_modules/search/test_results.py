@@ -189,7 +189,7 @@ def test_a_study_elsewhere_is_named_by_its_path(study, leave, homes, capsys, mon
     monkeypatch.chdir(homes)
     show_results(homes / "elsewhere")
     path = f"elsewhere/found_{found.study_name}.yaml"
-    assert f"next     python run.py -m experiment={path} seed=0,1,2" in capsys.readouterr().out
+    assert f"run.py -m experiment={path} seed=0,1,2" in capsys.readouterr().out
     assert (homes / path).read_text().splitlines()[1] == f"# python run.py experiment={path}"
     # two folders of one study no longer overwrite one file
     assert fresh_config([f"experiment={path}"]).seed == 0

@@ -48,3 +48,33 @@ def test_a_study_of_the_other_optuna(search, tmp_path):
         optuna.storages.RDBStorage(url, skip_compatibility_check=True).upgrade()
         study, _ = search(distance, "sweep.n_trials=1")
         assert [trial.state.name for trial in study.trials] == ["COMPLETE"]
+
+
+def test_a_folder_with_another_studys_trials_is_refused(search, tmp_path):
+    search(distance, "sweep.n_trials=2")
+    trials = tmp_path / "study" / "trials"
+    for number in ("0", "1"):
+        (trials / number).mkdir(parents=True)
+    kept = sqlite_files(tmp_path / "study")
+    with pytest.raises(
+        ConfigError, match=r"holds trials of the study (\w+), which differs from "
+    ) as e:
+        search(distance, "sweep.n_trials=2", "seed=7")
+    assert " in fixed overrides; give another hydra.sweep.dir" in str(e.value)
+    with pytest.raises(ConfigError, match="which differs from mine in name; give another"):
+        search(distance, "sweep.n_trials=2", "hydra.sweeper.study_name=mine")
+    # the same study in another storage, where its numbers begin again
+    elsewhere = f"hydra.sweeper.storage=sqlite:///{tmp_path}/other.db"
+    with pytest.raises(ConfigError, match="holds trials, but the storage knows no study called"):
+        search(distance, "sweep.n_trials=2", elsewhere)
+    assert sqlite_files(tmp_path / "study") == kept
+    for number in ("2", "3", "4"):
+        (trials / number).mkdir()
+    with pytest.raises(
+        ConfigError, match=r"trials up to number 4, but the study \w+ in the storage"
+    ):
+        search(distance, "sweep.n_trials=2")
+
+
+def sqlite_files(folder):
+    return {path: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
