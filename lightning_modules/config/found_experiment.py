@@ -46,7 +46,8 @@ def write_experiment(name: str, run: Path, *, folder: Path, found: Set[str], abo
     cfg = read_config(run / ".hydra" / "config.yaml")
     choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     options = _options({str(k): current_option(str(k), str(v)) for k, v in choices.items()}, cfg)
-    skip, blocks = NEUTRAL, None
+    blocks: str | None = None
+    skip: tuple[str, ...] = NEUTRAL
     if "stages" in cfg.model:
         blocks = _blocks(cfg, name)
     elif options["model"].startswith(f"blocks/{FOUND}"):  # varied about what another search found
