@@ -3,6 +3,7 @@
 import csv
 import json
 import multiprocessing
+import os
 import random
 import time
 
@@ -12,14 +13,17 @@ from omegaconf import open_dict
 from optuna.trial import TrialState, create_trial
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.search import storage
+from lightning_modules.runs import this_process
+from lightning_modules.search import liveness, storage
 from lightning_modules.search.identity import identity, study_name
-from lightning_modules.search.ownership import OWNER, this_process
+from lightning_modules.search.opened_study import new_trial
+from lightning_modules.search.ownership import HEARTBEAT, OWNER, SWEEPER, open_trial
 from lightning_modules.search.results import show_results
 from lightning_modules.search.storage import find_study, open_study
 from lightning_modules.search.trials import PRUNED, RETIRED
 from lightning_modules.search.worker import Worker
-from tests.lightning_modules.search.conftest import SPACE
+from lightning_modules.slurm import JobState, SubmissionError
+from tests.lightning_modules.search.conftest import SPACE, Computer
 
 
 def distance(given):
@@ -174,6 +178,80 @@ def test_a_worker_that_was_slower_gives_its_trial_back(search, monkeypatch):
     study, computer = search(distance, "sweep.n_trials=2")
     assert [job["trial"] for job in computer.jobs] == ["0"]
     assert study.trials[2].user_attrs[RETIRED] == "another worker was faster"
+
+
+def test_a_host_that_vanished_is_replaced_without_a_word_of_the_user(search, capsys):
+    study, _ = search(distance, "sweep.n_trials=1")
+    leave_running(study, host="elsewhere")  # 1: silent for long
+    attributes = {**study.trials[1].user_attrs, HEARTBEAT: {"beat": 7, "at": time.time() - 3600}}
+    new_trial(study, attributes)  # 2: the same, of this version
+    study, computer = search(distance, "sweep.n_trials=4", "sweep.silent_minutes=0.01")
+    assert [job["trial"] for job in computer.jobs] == ["3", "4"]  # 4 for 2; 1 nobody can judge
+    assert study.trials[2].user_attrs[RETIRED] == "silent for 0.01 minutes"
+    assert f"waiting  for trial 2: process {os.getpid()} on elsewhere" in capsys.readouterr().out
+
+
+def test_a_job_without_its_sweeper_is_waited_for(search, monkeypatch, capsys):
+    """SLURM's: the search ends once it has told its value."""
+    study, _ = search(distance, "sweep.n_trials=1")
+    gone = {**this_process(), "start": "earlier"}
+    attributes = {OWNER: {**gone, "job": "17"}, SWEEPER: gone}
+    begun = new_trial(study, {**attributes, HEARTBEAT: {"beat": 0, "at": time.time()}})
+    monkeypatch.setattr(liveness, "job_state", lambda job: JobState.ALIVE)
+    looks = []
+
+    def look(seconds):
+        looks.append(seconds)
+        if len(looks) == 3:
+            study.tell(open_trial(study, begun), 0.75)
+
+    monkeypatch.setattr("lightning_modules.search.worker.time.sleep", look)
+    study, computer = search(distance, "sweep.n_trials=2")
+    assert computer.jobs == [] and study.trials[1].value == 0.75
+    said = capsys.readouterr().out
+    assert len(looks) == 3 and said.count(f"waiting  for trial 1: job 17 on {gone['host']}") == 1
+
+
+def test_ctrl_c_keeps_a_run_that_is_whole(search, tmp_path):
+    def value(given):
+        run = tmp_path / "study" / "trials" / given["trial"]
+        run.mkdir(parents=True)
+        (run / "metrics.json").write_text('{"val/f1": 0.25}')
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        search(value, "sweep.n_trials=1")
+    study, computer = search(distance, "sweep.n_trials=1")
+    assert study.trials[0].value == 0.25 and computer.jobs == []
+
+
+def test_a_launcher_that_fails_fails_its_trial_alone(search, monkeypatch):
+    """The process of a pool was killed, or a job was cancelled."""
+    plain = Computer.launch
+
+    def launch(self, job_overrides, initial_job_idx):
+        if initial_job_idx == 1:
+            raise RuntimeError("A worker process was killed.")
+        return plain(self, job_overrides, initial_job_idx)
+
+    monkeypatch.setattr(Computer, "launch", launch)
+    study, _ = search(distance, "sweep.n_trials=3")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    reason = "its job failed: RuntimeError: A worker process was killed."
+    assert study.trials[1].user_attrs["failure"] == reason
+
+
+def test_a_cluster_that_takes_no_jobs_ends_the_search(search, monkeypatch):
+    def launch(self, job_overrides, initial_job_idx):
+        raise SubmissionError("There is no partition gpus.")
+
+    monkeypatch.setattr(Computer, "launch", launch)
+    with pytest.raises(SubmissionError):
+        search(distance, "sweep.n_trials=3")
+    monkeypatch.undo()
+    study, computer = search(distance, "sweep.n_trials=1")
+    assert study.trials[0].user_attrs[RETIRED] == "There is no partition gpus."
+    assert [job["trial"] for job in computer.jobs] == ["1"]
 
 
 def test_ctrl_c_marks_failed_what_was_at_work(search, tmp_path):
