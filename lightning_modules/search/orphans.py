@@ -83,7 +83,7 @@ def tell_what_is_left(study: Study, trial: Trial, root: DictConfig) -> bool:
     if None not in values:
         end_trial(study, trial, run, values, names)
     elif (run / FAILED).is_file():
-        mark_raised(study, trial, failure_of(run))
+        mark_raised(study, trial, failure_of(run), run)
     else:
         return False
     return True

@@ -1,7 +1,9 @@
 """A study's trials: which of them count, which are best, how they end and what they left."""
 
+import errno
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,17 @@ from lightning_modules.search.objectives import checked_values
 from lightning_modules.search.trial_job import OVER_LIMITS
 
 # User attributes; studies that exist have them by these names.
-DIED = "its process ended"  # a reason of RETIRED
 RETIRED = "retired"  # why the trial, marked failed, does not count
 VIOLATION = "violation"  # how far its network is over the limits
 FAILURE = "failure"  # why it has no value
 PRUNED = "stopped after epoch"  # of a trial that pruning ended
 METRICS = "figures"  # what it measured
+
+DIED = "its process ended"  # a reason of RETIRED
+# What a system says where no trial can be at fault: its disk is full, damaged, or gone.
+OUTSIDE = tuple(
+    os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+)
 KEPT = ("val/f1", "val/accuracy", "cost/", "score/", "test/f1")  # beginnings of kept metrics
 
 
@@ -146,14 +153,20 @@ def end_trial(study: Study, trial: Trial, run: Path, returned: Any, names: list[
             raise returned
         values = checked_values(returned, names)
     except Exception as error:
-        mark_raised(study, trial, " ".join(str(error).split())[:1000])
+        mark_raised(study, trial, " ".join(str(error).split())[:1000], run)
         return False
     study.tell(trial, values)
     return True
 
 
-def mark_raised(study: Study, trial: Trial, why: str | None) -> None:
-    """Ends a trial that has no value, but counts as one of the n."""
+def mark_raised(study: Study, trial: Trial, why: str | None, run: Path) -> None:
+    """Ends a trial that has no value, but counts as one of the n.
+
+    Unless the system failed it, as any other trial then: it is replaced.
+    """
+    if any(words in (why or "") for words in OUTSIDE):
+        mark_failed(study, trial, str(why), run.parent.parent)
+        return
     trial.set_user_attr(FAILURE, why)
     study.tell(trial, state=TrialState.FAIL)
 
@@ -166,7 +179,8 @@ def mark_failed(study: Study, trial: Trial, why: str, folder: Path) -> None:
     trial.set_user_attr(RETIRED, why)
     study.tell(trial, state=TrialState.FAIL)
     if (run := trial_folder(folder, trial.number)).is_dir():
-        write_text(run / FAILED, f"{why}; another trial replaces this one\n")
+        with suppress(OSError):  # the disk may be full; the study knows it
+            write_text(run / FAILED, f"{why}; another trial replaces this one\n")
 
 
 @contextmanager

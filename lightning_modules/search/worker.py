@@ -36,6 +36,7 @@ from lightning_modules.search.standing import Standing
 from lightning_modules.search.storage import open_study
 from lightning_modules.search.trial_job import excess_of
 from lightning_modules.search.trials import (
+    OUTSIDE,
     RETIRED,
     counts,
     end_trial,
@@ -194,6 +195,9 @@ class Worker:
         """Runs a job, whose value is told then at the latest; returns whether it raised.
 
         After Ctrl-C the trial is marked failed, and the command that goes on is said.
+
+        Raises:
+            ConfigError: it raised for what every other one would, such as a full disk.
         """
         start = time.perf_counter()
         try:
@@ -214,6 +218,12 @@ class Worker:
         print(f"{line}  |  {time.perf_counter() - start:.0f} s", flush=True)
         self.standing.write(trials, at_once=False)
         ended = trials[trial.number]
+        why = ended.user_attrs.get(RETIRED, "")
+        if any(words in why for words in OUTSIDE):
+            raise ConfigError(
+                f"Trial {trial.number} could not go on, and no other could: {why.rstrip('.')}. The "
+                "same command continues the study once that is mended."
+            )
         return ended.state == TrialState.FAIL and RETIRED not in ended.user_attrs
 
     def _launch(self, number: int, overrides: list[str]) -> JobReturn:

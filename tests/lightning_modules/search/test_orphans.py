@@ -78,6 +78,12 @@ def test_one_that_raised_counts(left):
     assert trial.user_attrs[FAILURE] == "It diverged." and counts(trial)
 
 
+def test_one_that_a_full_disk_ended_is_replaced(left):
+    why = "[Errno 28] No space left on device: 'last.ckpt'"
+    trial = left({"failed.txt": f"OSError: {why} (traceback in failed.txt)\n"})
+    assert not counts(trial) and why in trial.user_attrs[RETIRED]
+
+
 def test_one_killed_between_its_values_and_its_state_is_told(left):
     trial = left({"failed.txt": "no"}, values=[0.25])
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.25)

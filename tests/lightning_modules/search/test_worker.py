@@ -241,6 +241,22 @@ def test_a_launcher_that_fails_fails_its_trial_alone(search, monkeypatch):
     assert study.trials[1].user_attrs["failure"] == reason
 
 
+def test_a_full_disk_ends_the_search_and_no_trial_is_lost_to_it(search):
+    def value(given):
+        if given["trial"] != "1":
+            return distance(given)
+        raise ConfigError("trials/1/model: No space left on device; free some space.")
+
+    grid = ["sweep.sampler=grid", "optimizer.lr=choice(0.1,0.2,0.3)", "data.batch_size=choice(8)"]
+    words = r"Trial 1 could not go on, and no other could: trials/1/model: No space left on device;"
+    with pytest.raises(ConfigError, match=rf"^{words} .*The same command continues the study"):
+        search(value, *grid)
+    study, computer = search(distance, *grid)
+    assert [job["optimizer.lr"] for job in computer.jobs] == ["0.2", "0.3"]
+    counted = [trial for trial in study.trials if RETIRED not in trial.user_attrs]
+    assert [trial.state.name for trial in counted] == ["COMPLETE"] * 3
+
+
 def test_a_cluster_that_takes_no_jobs_ends_the_search(search, monkeypatch):
     def launch(self, job_overrides, initial_job_idx):
         raise SubmissionError("There is no partition gpus.")
