@@ -188,7 +188,8 @@ def _early_end(trainer: pl.Trainer) -> str | None:
 
 def _epochs_done(trainer: pl.Trainer) -> int:
     """The begun ones that were ended, which `current_epoch` may lack right after a resume."""
-    return trainer.fit_loop.epoch_progress.current.processed
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return int(progress.processed)
 
 
 def _module(spec: FitSpec, run: RunContext, trainer: pl.Trainer) -> Classifier:

@@ -77,7 +77,7 @@ class EpochCheckpoints(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Saves the epoch."""
-        if trainer.fast_dev_run:
+        if getattr(trainer, "fast_dev_run", False):
             return
         score = trainer.callback_metrics.get(MONITOR)
         best = self.best_model_score
