@@ -50,15 +50,21 @@ def read_json(path: Path) -> Any:
 
 
 # What `whole_file` and `whole_folder` write to, of a process with that number.
-_PART = re.compile(r"\..+\.\d+\.part(\.old)?")
+_PART = re.compile(r"\.(.+)\.\d+\.part(\.old)?")
 
 
 def remove_parts(folder: Path) -> None:
-    """Removes what killed processes left half-written below a folder where no other one writes."""
+    """Removes what killed processes left half-written below a folder where no other one writes.
+
+    A folder that was being replaced, and has no new one yet, comes back.
+    """
     for path in list(folder.rglob(".*.part*")):
-        if _PART.fullmatch(path.name) is None:
+        if (found := _PART.fullmatch(path.name)) is None:
             continue
-        if path.is_dir():
+        whole = path.with_name(found[1])
+        if found[2] and not whole.exists():
+            path.replace(whole)
+        elif path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

@@ -92,7 +92,7 @@ def test_kills_between_files(homes, chain):
     words = [*WORDS, f"data.root={photos}", *CHAINS[chain]]
     run_command("run.py", *words, f"hydra.run.dir={homes / 'whole'}")
     draws = random.Random(0)
-    for number in sorted(draws.sample(range(40), 6)):
+    for number in sorted(draws.sample(range(40), 4)):
         run = homes / f"killed{number}"
         if not killed(run, "metrics.csv", number, words):
             break

@@ -68,12 +68,24 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     (folder / ".model.77.part").mkdir(parents=True)
     (folder / ".model.77.part" / "weights").write_text("half")
     (folder / ".model.77.part.old").mkdir()
+    (folder / "model").mkdir()
     kept = [".env", "a.part", ".note.part", ".a.77.partly", "b.77.part", ".77.part"]
     for name in (*kept, ".last.ckpt.7.part"):
         (folder / name).write_text("x")
     remove_parts(tmp_path)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*kept, "model"])
     remove_parts(tmp_path / "absent")
+
+
+def test_a_folder_that_was_being_replaced_comes_back(tmp_path):
+    """Killed after the old one had made room, before the new one had its name."""
+    old = tmp_path / ".model.77.part.old"
+    old.mkdir()
+    (old / "weights").write_text("old")
+    (tmp_path / ".model.77.part").mkdir()
+    remove_parts(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "weights").read_text() == "old"
 
 
 def test_files_have_the_mode_that_the_umask_leaves(tmp_path, umask):
