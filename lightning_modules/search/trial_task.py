@@ -17,7 +17,7 @@ from lightning_modules.search.samplers import sampler_for
 from lightning_modules.search.schema import chosen_sampler
 from lightning_modules.search.storage import own_trial
 from lightning_modules.search.trials import RETIRED, end_trial, unless_finished
-from lightning_modules.slurm import own_job
+from lightning_modules.slurm import leave_if_ended, own_job
 
 
 class TrialTask:
@@ -48,6 +48,7 @@ class TrialTask:
             try:
                 returned = self.task(cfg)
             except Exception as error:
+                leave_if_ended()
                 returned = error
         with unless_finished():
             end_trial(trial.study, trial, Path(hydra.runtime.output_dir), returned, names)

@@ -1,3 +1,4 @@
+from .ending import leave_if_ended as leave_if_ended
 from .errors import SubmissionError as SubmissionError
 from .job_record import job_of as job_of
 from .job_record import own_job as own_job

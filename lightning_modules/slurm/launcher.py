@@ -5,14 +5,10 @@ nothing of jobs that were submitted before.
 """
 
 import logging
-import os
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
@@ -20,10 +16,9 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLaunche
 from omegaconf import DictConfig, open_dict
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import write_text
-from lightning_modules.runs import FAILED
-from lightning_modules.slurm.controller import cancel, requeue
-from lightning_modules.slurm.job_record import JobRecord, own_job, read_record
+from lightning_modules.slurm.controller import cancel
+from lightning_modules.slurm.ending import end, hear, leave_if_ended, restarts, too_often
+from lightning_modules.slurm.job_record import JobRecord, read_record
 from lightning_modules.slurm.outcome import judge
 from lightning_modules.slurm.submission import submit
 from lightning_modules.slurm.waiting import Limits, wait_for
@@ -76,26 +71,15 @@ class RunLauncher(SlurmLauncher):
         pairs = zip(runs, records, strict=True)
         return [judge(run, record, ends[record.job], hear) for run, record in pairs]
 
-    def checkpoint(self, *_: Any, **__: Any) -> None:
-        """In a job that SLURM is about to end: has it run again, unless it did often enough.
+    def checkpoint(self, *_: Any, **__: Any) -> NoReturn:
+        """What submitit calls in a job on SIGUSR2, before SLURM ends it.
 
-        submitit, which calls this on SIGUSR2, would end the run with an error where SLURM
-        requeues the job itself.
+        Submitit's own would end the run with an error where SLURM requeues the job itself.
 
         Raises:
-            SystemExit: always; the run ends here, and keeps its last whole epoch.
+            SystemExit: always.
         """
-        limit, job = self.params["max_num_timeout"], own_job()
-        if _restarts() < limit:
-            agreed = job is not None and requeue(job)
-            sentence = f"SLURM ends this job; {'it is requeued' if agreed else 'no requeue by it'}."
-        else:
-            sentence = _too_often(limit)
-            if HydraConfig.initialized():
-                folder = Path(HydraConfig.get().runtime.output_dir)
-                write_text(folder / FAILED, f"{sentence}\n")
-        print(sentence, file=sys.stderr, flush=True)
-        raise SystemExit(1)
+        end(self.params["max_num_timeout"])
 
     def _composed(self, overrides: list[str], number: int) -> DictConfig:
         """A run's configuration, as its job will compose it, but for the job's id."""
@@ -133,17 +117,20 @@ class RunLauncher(SlurmLauncher):
 
 
 class _Requeued:
-    """A task that SLURM itself may have requeued, but not for ever."""
+    """A task that may be begun several times, but not for ever."""
 
     def __init__(self, task: Callable[[Any], Any], limit: int) -> None:
         self.task, self.limit = task, limit
 
     def __call__(self, cfg: DictConfig) -> Any:
-        if _restarts() > self.limit:
-            raise ConfigError(_too_often(self.limit))
-        # Processes that read images hear of the job's signals, too, which are not theirs.
-        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN))
-        return self.task(cfg)
+        if restarts() > self.limit:  # by SLURM itself
+            raise ConfigError(too_often(self.limit))
+        hear(self.limit)
+        try:
+            return self.task(cfg)
+        except Exception:
+            leave_if_ended()
+            raise
 
 
 def _living(folder: Path, overrides: list[str]) -> JobRecord | None:
@@ -151,15 +138,3 @@ def _living(folder: Path, overrides: list[str]) -> JobRecord | None:
     if record is None or record.overrides != overrides:
         return None
     return record if job_state(record.job) is JobState.ALIVE else None
-
-
-def _restarts() -> int:
-    """How often SLURM has begun this job anew."""
-    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-
-
-def _too_often(limit: int) -> str:
-    return (
-        f"The job was preempted, or reached its time limit, {limit + 1} times; raise "
-        "hydra.launcher.timeout_min or hydra.launcher.max_num_timeout."
-    )
