@@ -65,7 +65,7 @@ def test_a_cancelled_job_fails_its_trial_alone(homes, folder, cluster):
         f"SLURM job {job}: it was cancelled; what it said stands in {logs / job}."
         in (study / "trials" / "0" / "failed.txt").read_text()
     )
-    assert "2 finished, 1 failed" in said
+    assert "1 failed, 2 finished" in said
     assert len(loaded(study).trials) == 3  # none was begun in its place
 
 
@@ -89,7 +89,7 @@ def test_jobs_outlive_their_search_and_tell_it(homes, folder, cluster):
     for trial in trials[:3]:
         metrics = json.loads((study / "trials" / str(trial.number) / "metrics.json").read_text())
         assert trial.value == metrics["val/f1"]
-    assert "3 finished" in said and "waiting  for trial" in said
+    assert "3 finished" in said
 
 
 @pytest.mark.parametrize("workers", [0, 2])
