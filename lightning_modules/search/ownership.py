@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.runs import lives, this_process
 from lightning_modules.search.opened_study import new_trial
+from lightning_modules.search.trials import counts
 
 # User attributes of a trial; studies that exist have the first by this name.
 OWNER = "owner"  # the process that executes it, before that the one that began it
@@ -53,7 +54,7 @@ def sweeper_of(trial: FrozenTrial) -> dict[str, Any] | None:
 
 def elsewhere(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Trials at work in other processes, or on hosts that cannot be seen from here."""
-    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    running = [t for t in trials if t.state == TrialState.RUNNING and counts(t)]
     return [t for t in running if OWNER in t.user_attrs and lives(t.user_attrs[OWNER]) is not False]
 
 

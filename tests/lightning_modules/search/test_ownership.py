@@ -5,16 +5,18 @@ import time
 
 from lightning_modules.runs import this_process
 from lightning_modules.search import ownership
-from lightning_modules.search.opened_study import load_study, trial_of
+from lightning_modules.search.opened_study import load_study, new_trial, trial_of
 from lightning_modules.search.ownership import (
     HEARTBEAT,
     OWNER,
     SWEEPER,
     Heartbeat,
     begin_trial,
+    elsewhere,
     open_trial,
 )
 from lightning_modules.search.storage import open_storage
+from lightning_modules.search.trials import RETIRED
 
 
 def opened(tmp_path, name="mine"):
@@ -32,6 +34,14 @@ def test_a_trial_knows_who_began_it_and_no_two_are_alike(tmp_path):
     assert {**me, "job": None}.items() <= first.user_attrs[OWNER].items()
     assert first.user_attrs[OWNER]["token"] != second.user_attrs[OWNER]["token"]
     assert abs(first.user_attrs[HEARTBEAT]["at"] - time.time()) < 60
+
+
+def test_those_elsewhere_are_at_work_as_far_as_can_be_seen(tmp_path):
+    study, me = opened(tmp_path), this_process()
+    for owner in (me, {**me, "host": "elsewhere"}, {**me, "start": "earlier"}):
+        new_trial(study, {OWNER: owner})
+    new_trial(study, {OWNER: {**me, "host": "vanished"}, RETIRED: "silent for 10 minutes"})
+    assert [trial.number for trial in elsewhere(study.trials)] == [0, 1]
 
 
 def test_it_beats_until_it_is_left(tmp_path, monkeypatch):
