@@ -133,13 +133,11 @@ class Commands:
     def progress(self) -> str:
         """How far it is: the last epoch, or what is there."""
         files = [path for path in self.home.root.rglob("*") if path.is_file()]
-        tables = [path for path in files if path.name == "metrics.csv"]
-        if not tables:
-            return f"{len(files)} files"
-        last = max(tables, key=lambda path: path.stat().st_mtime)
-        ended = sum(path.name == "metrics.json" for path in files)
-        epoch = "/".join(last.read_text().splitlines()[-1].split(",")[:3])
-        return f"{epoch}, {ended} ended" if ended else epoch
+        ended = f"{sum(path.name == 'metrics.json' for path in files)} runs ended"
+        tables = [p for p in files if p.name == "metrics.csv" and "csv" not in p.parts]
+        lines = max(tables, key=_changed).read_text().splitlines() if tables else []
+        epoch = "/".join(lines[-1].split(",")[:3]) if lines else f"{len(files)} files"
+        return f"{epoch}, {ended}"
 
     def said(self, program: Program, longest: int = 200) -> str:
         """The last line of a program; that it left a traceback."""
@@ -174,3 +172,7 @@ class Commands:
             program.send(signal.SIGKILL, group=True)
             program.wait(LONGEST)
             raise Failed(f"it took more than {LONGEST:.0f} s: {self.said(program)}")
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
