@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,31 @@ def remove_parts(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def remove_dead_parts(path: Path) -> None:
+    """Removes what processes of this host left half-written for one path when they were killed.
+
+    Others may be writing beside it, even to it.
+    """
+    for part in path.parent.glob(f".{escape(path.name)}.*.part"):
+        pid = part.name.removeprefix(f".{path.name}.").removesuffix(".part")
+        if not pid.isdecimal() or _runs(int(pid)):
+            continue
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another account's
+        return True
+    return True
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from lightning_modules.config import (
     table_console,
 )
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import whole_folder
+from lightning_modules.files import remove_dead_parts, whole_folder
 from lightning_modules.runs import (
     AUDIT,
     Record,
@@ -209,6 +209,7 @@ def _check_free(folder: Path) -> None:
 @contextlib.contextmanager
 def _written_whole(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to write into, which then takes its place."""
+    remove_dead_parts(folder)
     try:
         with whole_folder(folder) as part:
             yield part

@@ -22,7 +22,7 @@ from lightning_modules.deployment.comparison import (
 from lightning_modules.deployment.formats import Format
 from lightning_modules.deployment.inference_model import eager_model, metadata_of
 from lightning_modules.deployment.int8_export import Int8Export
-from lightning_modules.files import write_bytes, write_json
+from lightning_modules.files import remove_dead_parts, write_bytes, write_json
 from lightning_modules.networks import Network
 
 
@@ -86,9 +86,12 @@ def export(
             **asdict(file.metadata),
             "torch": torch.__version__,
         }
+        described = path.with_name(f"{path.name}.json")
+        for target in (*targets, described):
+            remove_dead_parts(target)
         for written, target in zip(form.files(part), targets, strict=True):
             write_bytes(target, written.read_bytes())
-        write_json(path.with_name(f"{path.name}.json"), report)
+        write_json(described, report)
     return report
 
 

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from safetensors.torch import save_file
 
 from lightning_modules.files import (
     read_json,
+    remove_dead_parts,
     remove_parts,
     whole_file,
     whole_folder,
@@ -75,6 +78,19 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     remove_parts(tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*kept, "model"])
     remove_parts(tmp_path / "absent")
+
+
+def test_only_parts_of_dead_processes_are_removed_where_others_write(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here, gone = os.getpid(), ended.pid
+    (tmp_path / f".audit.{gone}.part").mkdir()
+    kept = [f".audit.{here}.part", f".other.{gone}.part", ".audit.mine.part", "audit"]
+    for name in (f".net.onnx.{gone}.part", f".net.onnx.json.{gone}.part", *kept):
+        (tmp_path / name).write_text("x")
+    for name in ("audit", "net.onnx", "net.onnx.json", "absent/net.onnx"):
+        remove_dead_parts(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
 def test_a_folder_that_was_being_replaced_comes_back(tmp_path):
