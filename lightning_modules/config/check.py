@@ -4,6 +4,7 @@ Everything here runs before torch is imported and before anything is written, so
 second and leaves nothing behind.
 """
 
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import fields
@@ -46,7 +47,7 @@ class CheckBeforeStart(Callback):
         """Checks the configuration and the folder of a run, before Hydra makes it."""
         _refuse(take_saved, config)
         _refuse(check, config)
-        folder = Path(config.hydra.run.dir)
+        folder = _refuse(_folder_of, config, "run")
         _refuse(_check_folder, folder, config)
         run_directory.register(folder)
         _refuse(run_directory.make_writable, folder)
@@ -56,7 +57,7 @@ class CheckBeforeStart(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks what all trials share, and makes the folder of the sweep."""
         _refuse(check_multirun, config)
-        folder = Path(config.hydra.sweep.dir)
+        folder = _refuse(_folder_of, config, "sweep")
         _refuse(run_directory.make_writable, folder)  # for its database
         if not searches(config):  # whose workers share a study
             _refuse(hold, folder)
@@ -133,9 +134,24 @@ def check_step(cfg: DictConfig) -> None:
     _check_entered(cfg, _check_data(cfg))
 
 
-def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> None:
+def _folder_of(cfg: DictConfig, kind: str) -> Path:
+    """The folder of the run, or of the sweep, as `hydra` names it; relative to where one types."""
+    if cfg.hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true would give all relative paths another meaning; leave it out: "
+            "what a run writes lies in its folder anyway."
+        )
+    if not cfg.hydra[kind].dir:
+        raise ConfigError(f"hydra.{kind}.dir has no value; name a folder, or leave it out.")
+    folder = Path(cfg.hydra[kind].dir)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise ConfigError(f"hydra.{kind}.dir={folder} is no folder; name another, or leave it out.")
+    return folder
+
+
+def _refuse(checker: Callable, *arguments: Any, **settings: Any) -> Any:
     try:
-        checker(*arguments, **settings)
+        return checker(*arguments, **settings)
     except USER_ERRORS as error:
         raise SystemExit(f"error: {error}") from None
     except COMPOSING as error:

@@ -6,10 +6,12 @@ import io
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -41,9 +43,11 @@ from lightning_modules.runs import (
     select,
 )
 
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 # What a wrong command line may raise while it is composed.
 COMPOSING = (*USER_ERRORS, HydraException, OmegaConfBaseException)
 FLAGS = ("-m", "--multirun")
+SHOWN = ("--cfg", "-c", "--info", "-i")  # flags that show what is composed, of all trials at once
 # Hydra's flags with a value, which may stand in the next word.
 VALUED_FLAGS = (
     *CONFIG_DIR, "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c",
@@ -57,7 +61,7 @@ def expand(arguments: list[str]) -> list[str]:
         ConfigError: R is not a run, a resumed run would change, or an option does not exist.
     """
     if "--help" in arguments or "-h" in arguments:
-        print(help_screen(), end="")
+        print(help_screen(option_folders(arguments)), end="")
         raise SystemExit
     if any(argument.startswith(("--hydra-help", "--shell-completion")) for argument in arguments):
         return arguments
@@ -72,6 +76,9 @@ def expand(arguments: list[str]) -> list[str]:
     flags, words = _split_flags(arguments)
     if _take(words, "resume")[0] is not None:  # one run, also where `-m` stands beside it
         flags = [flag for flag in flags if flag not in FLAGS]
+    if any(flag.split("=")[0] in SHOWN for flag in flags) and not set(FLAGS).isdisjoint(flags):
+        flags = [flag for flag in flags if flag not in FLAGS]  # Hydra takes only one of the two
+        words = [word for word in words if not _is_swept(word)]
     return flags + _expand(words, folders)
 
 
@@ -101,8 +108,8 @@ def _expand(arguments: list[str], folders: list[Path]) -> list[str]:
 def report_errors() -> Iterator[None]:
     """Turns a user's mistake into one sentence on stderr and exit code 1; bugs keep their trace.
 
-    So does what the system refuses, as a full disk. Who stops reading what is printed, as `head`,
-    ends the program without a word.
+    So does what the system refuses, as a full disk, and Ctrl-C, with a code of its own. Who stops
+    reading what is printed, as `head`, ends the program without a word.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name of a file may be beyond its encoding
@@ -119,6 +126,10 @@ def report_errors() -> Iterator[None]:
         raise SystemExit(f"error: {error}") from None
     except COMPOSING as error:
         raise SystemExit(f"error: {explain(error)}") from None
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends it without a word
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again
         raise SystemExit(1) from None
@@ -152,6 +163,13 @@ def explain(error: Exception) -> str:
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}."
         return f"There is no key {cause.full_key}; {hint}"
     return text
+
+
+def _is_swept(word: str) -> bool:
+    try:
+        return OverridesParser.create().parse_override(word).is_sweep_override()
+    except HydraException:  # composing says it
+        return False
 
 
 def _take(arguments: list[str], key: str) -> tuple[str | None, list[str]]:

@@ -1,7 +1,6 @@
 """What `conf/` and folders of one's own offer: groups, options, and `python run.py --help`."""
 
 import contextlib
-import re
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from itertools import zip_longest
@@ -10,6 +9,8 @@ from pkgutil import resolve_name
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.errors import ConfigError
@@ -68,9 +69,16 @@ def option_folders(arguments: Sequence[str]) -> list[Path]:
 
 
 def _searched(value: str) -> Iterable[Path]:
-    for scheme, place in re.findall(r"\b(file|pkg)://([^\s,'\"\]]+)", value):
-        if scheme == "file":
+    """The folders of a search path: `file://FOLDER`, just `FOLDER`, or `pkg://PACKAGE`."""
+    try:
+        named = OverridesParser.create().parse_override(f"key={value}").value()
+    except HydraException:  # composing says it
+        return
+    for text in named if isinstance(named, list) else [named]:
+        scheme, _, place = str(text).rpartition("://")
+        if scheme in ("", "file"):
             yield Path(place)
+        if scheme != "pkg":
             continue
         with contextlib.suppress(ModuleNotFoundError):  # Hydra's to say
             spec = find_spec(place.replace("/", "."))
@@ -87,16 +95,20 @@ def options_of(group: str, folders: Sequence[Path] = ()) -> list[str]:
     return sorted(found)
 
 
-def help_screen() -> str:
+def help_screen(folders: Sequence[Path] = ()) -> str:
     """Every group with its options, and commands to copy.
+
+    Args:
+        folders: where options lie; by default in `conf/`.
 
     Hydra's own help composes the configuration of each option only to list its name, which takes
     seconds where there are many; the files' names say the same.
     """
     rows = []
-    for group in sorted(path.name for path in CONF.iterdir() if path.is_dir()):
+    places = [path for folder in folders or [CONF] if folder.is_dir() for path in folder.iterdir()]
+    for group in sorted({path.name for path in places if path.is_dir() and path.name[0].isalpha()}):
         plus = "+" if group in ("teacher", "compression") else " "
-        rows.append(f" {plus}{group:<13} {', '.join(options_of(group))}")
+        rows.append(f" {plus}{group:<13} {', '.join(options_of(group, folders))}")
     return TEXT.format(groups="\n".join(rows))
 
 

@@ -5,6 +5,7 @@ Hydra composes today's files, but a run goes on as it was composed when it began
 typed anew, behind the word `resume=`, comes before that.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,10 @@ def resume_words(value: str, typed: list[str], folders: list[Path]) -> list[str]
         word = bash_word(f"--config-dir={folder}")
         raise ConfigError(f"{run} was started with {word}; give that again.")
     else:
-        needed = take_experiments(earlier, folders)
+        # A key that was added (`+`) may be there by now, and Hydra would refuse it.
+        added = re.compile(r"\+(?=[\w/]+\.)")
+        needed = [added.sub("++", word, count=1) if added.match(word) else word for word in earlier]
+        needed = take_experiments(needed, folders)
     check_options(needed, [*folders, *option_folders(needed)[1:]])
     own = [f"hydra.run.dir={quote(str(run))}", "hydra.output_subdir=.hydra/resume"]
     return [*needed, *_moved(run), f"resume={quote(str(run))}", *typed, *own]

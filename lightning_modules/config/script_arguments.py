@@ -5,6 +5,7 @@ Imports no torch, so that `--help` and mistakes come at once.
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,13 +17,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.console import Console
 
-from lightning_modules.config.command_line import report_errors
+from lightning_modules.config.command_line import INTERRUPTED, report_errors
 from lightning_modules.config.composing import config_over
 from lightning_modules.config.typed_paths import expanded
 from lightning_modules.errors import ConfigError
 from lightning_modules.runs import key_of, run_directory, saved_run
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 PLAIN_WIDTH = 160  # columns of a table that goes into a file or a pipe
 
 
@@ -236,5 +236,6 @@ def run_script(main: Callable[[], None], *, interrupted: str = "Interrupted.") -
         try:
             main()
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends it without a word
             print(interrupted, file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None

@@ -306,10 +306,10 @@ def _interruption(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _refusal(folder: Path, *, clears: bool) -> Iterator[None]:
-    """A run refused before it started leaves nothing behind."""
+    """A run refused, or interrupted, before it started leaves nothing behind."""
     try:
         yield
-    except USER_ERRORS:
+    except (*USER_ERRORS, KeyboardInterrupt):
         if clears:
             run_directory.cleanup(folder)
         raise

@@ -16,6 +16,7 @@ from lightning_modules.files import write_bytes
 from lightning_modules.runs.run_files import DEPENDS_ON, EXCLUDED, RECORD
 
 NEEDED = 1 << 16  # bytes without which no run begins: what Hydra writes
+_begun: list[Path] = []  # new folders of this process's run
 _made: set[str] = set()  # folders that this process gave a name
 # Run directories that existed before this process, and what was in them.
 _older: dict[Path, set[str]] = {}
@@ -152,6 +153,14 @@ def register(folder: Path) -> None:
     """Notes, before Hydra writes to a run's folder, whether it was there already."""
     if folder.is_dir() and str(folder) not in _made:
         _older[folder.absolute()] = {path.name for path in folder.iterdir()} - {"run.log"}
+    else:
+        _begun.append(folder)
+
+
+def leave_nothing() -> None:
+    """Removes the folder that this process made for a run, before anything of the run is in it."""
+    for folder in _begun:
+        cleanup(folder)
 
 
 def cleanup(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A network, teacher and step from outside, one file each and one YAML file; a class sampler."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -111,12 +112,30 @@ def test_where_options_lie(own, monkeypatch):
         ["-cd", str(own)],
         [f"hydra.searchpath=[file://{own}]"],
         ["hydra.searchpath=[pkg://my_conf]"],
+        [f"hydra.searchpath=[{own}]"],
+        [f"hydra.searchpath=['file://{own}']"],
     ):
         check_options([*words, "model=mine", "+teacher=[wide,resnet18]", "model=resnet,mine"])
         assert option_folders(words)[1:] == [own]
     for words in ([], ["hydra.searchpath=[pkg://nowhere.at_all]"], ["--config-dir=/nowhere"]):
         with pytest.raises(ConfigError, match="There is no model=mine; there are: alexnet"):
             check_options([*words, "model=mine"])
+
+
+def test_a_search_path_with_spaces(own):
+    folder = own.rename(own.with_name("my (own) conf"))
+    assert option_folders([f"hydra.searchpath=['file://{folder}','{own}']"])[1:] == [folder, own]
+    assert option_folders(["hydra.searchpath=[", "hydra.searchpath=[x://y]"])[1:] == []
+
+
+def test_help_lists_options_of_ones_own(own, capsys):
+    (own / "colours").mkdir()
+    (own / "colours" / "warm.yaml").write_text("a: 1\n")
+    with pytest.raises(SystemExit):
+        command_line.expand(["--help", f"--config-dir={own}"])
+    said = capsys.readouterr().out
+    assert ", mine, mnasnet, " in said and said.isascii()
+    assert re.search(r"^  colours +warm$", said, re.MULTILINE)
 
 
 def test_flags_stand_before_all_overrides():

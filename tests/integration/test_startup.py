@@ -2,13 +2,15 @@
 
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
+import time
 
 import pytest
 
-from tests.conftest import COLD, ROOT, run_command, warm_python
+from tests.conftest import COLD, ROOT, run_command, start_command, warm_python
 
 BARE = """
 import hydra
@@ -75,3 +77,23 @@ def test_what_is_not_imported(monkeypatch, words, code, absent):
 @pytest.mark.skipif(COLD or sys.platform != "linux", reason="every program starts cold")
 def test_programs_of_tests_are_forked_with_the_libraries_imported():
     assert warm_python().can_start(["run.py"], os.environ)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.3, 0.8, 1.5, 2.5, 4.0])
+def test_ctrl_c_before_the_training_is_a_word(tmp_path, monkeypatch, delay):
+    """Also while libraries are imported; what was made for the run is gone."""
+    for name in ("OUTPUTS", "CACHE", "DATA"):
+        monkeypatch.setenv(f"MODEL_DIET_{name}", str(tmp_path / name.lower()))
+    words = [
+        "data=synthetic", "data.image_size=32", "data.source.scenes=40", "trainer=cpu",
+        "trainer.max_epochs=100", "logger=none",
+    ]  # fmt: skip
+    process = start_command("run.py", *words, stdout=subprocess.DEVNULL, cold=True)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (130, 1) and "Traceback" not in said
+    assert said.splitlines()[-1].startswith("interrupted")
+    if process.returncode == 130:
+        assert not list(tmp_path.glob("outputs/*/*/.hydra"))

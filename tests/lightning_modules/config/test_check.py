@@ -535,3 +535,22 @@ def test_nothing_heavy_is_imported_by_the_check():
 def test_draw_folder_is_what_the_check_accepts(tmp_path, homes, compose_config):
     root = draw_folder(tmp_path / "p")
     check(compose_config("data=image_folder", f"data.root={root}"))
+
+
+@pytest.mark.parametrize("kind", ["run", "sweep"])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["hydra.{kind}.dir=''"], "error: hydra.{kind}.dir has no value; name a folder"),
+        (["hydra.{kind}.dir={file}"], "error: hydra.{kind}.dir=.*taken is no folder; name another"),
+        (["hydra.job.chdir=true"], "error: hydra.job.chdir=true would give all relative paths"),
+    ],
+)
+def test_where_a_run_cannot_lie(homes, compose_config, monkeypatch, kind, words, sentence):
+    monkeypatch.setattr("lightning_modules.config.check.check_multirun", lambda cfg: None)
+    (homes / "taken").write_text("")
+    words = [word.format(kind=kind, file=homes / "taken") for word in words]
+    cfg = compose_config("data=synthetic", *words, hydra=True)
+    begin = getattr(CheckBeforeStart(), f"on_{'multirun' if kind == 'sweep' else 'run'}_start")
+    with pytest.raises(SystemExit, match=sentence.format(kind=kind)):
+        begin(cfg)

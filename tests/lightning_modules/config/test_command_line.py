@@ -172,6 +172,12 @@ def test_from_run_keeps_keys_that_are_younger_than_the_run(homes, compose_config
     assert found.model.weights is None
 
 
+def test_what_all_trials_share_is_shown():
+    words = ["-m", "seed=0,1", "optimizer.lr=interval(1,2)", "trainer=cpu", "--cfg", "job"]
+    assert command_line.expand(words) == ["--cfg", "job", "trainer=cpu"]
+    assert command_line.expand(["--cfg=job", "trainer=cpu"]) == ["--cfg=job", "trainer=cpu"]
+
+
 def test_the_multirun_flag_may_stand_anywhere():
     assert command_line.expand(["seed=0,1", "-m"]) == ["-m", "seed=0,1"]
 
@@ -213,11 +219,13 @@ def test_a_run_does_not_choose_what_is_executed(homes):
         (OSError(28, "No space left on device", "/o/a"), "error: /o/a cannot be read or written"),
         (ConfigError("No."), "error: No."),
         (BrokenPipeError(), 1),
+        (KeyboardInterrupt(), 130),
     ],
 )
 def test_how_a_command_ends(error, code, monkeypatch):
     monkeypatch.setattr(command_line.os, "dup2", lambda *descriptors: None)
     monkeypatch.setattr(command_line.sys.stdout, "fileno", lambda: 1, raising=False)
+    monkeypatch.setattr(command_line.signal, "signal", lambda *words: None)
     with pytest.raises(SystemExit) as end, command_line.report_errors():
         raise error
     assert end.value.code == code or str(end.value.code).startswith(str(code))

@@ -84,6 +84,15 @@ def test_a_run_of_another_version_is_composed_of_its_words(begin, compose_config
     assert list(cfg.hydra.overrides.task) == [*words, *own]
 
 
+def test_a_key_that_was_added_and_is_there_by_now(begin, compose_config):
+    run = begin()
+    words = ["+trainer.max_epochs=4", "+compression=[tucker]", "+teacher.a.run=/x"]
+    (run / ".hydra" / "overrides.yaml").write_text(json.dumps(words))
+    cfg = resumed(compose_config, run)
+    assert cfg.trainer.max_epochs == 4 and list(cfg.compression) == ["tucker"]
+    assert cfg.teacher.a.run == "/x"
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[]"])
 def test_a_run_without_words(begin, compose_config, text):
     run = begin(version=package_version())

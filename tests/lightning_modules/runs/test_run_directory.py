@@ -79,6 +79,17 @@ def test_a_refusal_removes_only_what_the_command_made(tmp_path):
     assert [path.name for path in older.iterdir()] == ["notes.txt"]
 
 
+def test_who_is_interrupted_at_its_start_leaves_nothing_new(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_directory, "_begun", [])
+    older, new = tmp_path / "older", tmp_path / "day" / "new"
+    older.mkdir()
+    for folder in (older, new):
+        run_directory.register(folder)
+        (folder / ".hydra").mkdir(parents=True)
+    run_directory.leave_nothing()
+    assert (older / ".hydra").is_dir() and not new.parent.exists()
+
+
 def test_a_place_where_no_run_can_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"file/day \(Not a directory\).*MODEL_DIET_OUTPUTS=DIR"):
