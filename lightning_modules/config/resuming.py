@@ -108,10 +108,10 @@ def take_saved(cfg: DictConfig) -> None:
     earlier = _own_words(run, typed)
     moved = [word for word in task[:place] if word not in earlier]
     with open_dict(cfg), read_write(cfg.hydra):
-        for key in [key for key in cfg if key != "hydra"]:
-            del cfg[key]
-        for key in saved:
-            cfg[key] = saved._get_node(key)
+        for name in [name for name in cfg if name != "hydra"]:
+            del cfg[name]
+        for name in saved:
+            cfg[name] = saved._get_node(name)
         cfg.hydra.overrides.task = [*earlier, *moved, *task[place:]]
         _take_choices(cfg.hydra.runtime.choices, run, keys)
 

@@ -59,7 +59,7 @@ def check_before_data(cfg: DictConfig, run: Path) -> None:
     Raises:
         ConfigError: they are others than when the run began, and nothing says to go on.
     """
-    now = {"version": package_version(), "weights": _weights(cfg, run)}
+    now: dict[str, Any] = {"version": package_version(), "weights": _weights(cfg, run)}
     _refuse_others(cfg, run, _stored(run), now)
 
 
@@ -88,11 +88,16 @@ def keep_dependencies(
     if joined:
         names = hashlib.sha256(os.fsencode("\n".join(joined))).hexdigest()
         data[JOINED] = {"images": len(joined), "sha256": names}
-    now = {"version": package_version(), "data": data, "weights": _weights(cfg, run)}
+    now: dict[str, Any] = {
+        "version": package_version(),
+        "data": data,
+        "weights": _weights(cfg, run),
+    }
     stored = _stored(run)
     _refuse_others(cfg, run, stored, now)
-    if stored != (now := {**now, "version": stored.get("version")}):
-        write_json(run / DEPENDS_ON, now)
+    accepted = {**now, "version": stored.get("version")}  # that which began it
+    if stored != accepted:
+        write_json(run / DEPENDS_ON, accepted)
 
 
 def _stored(run: Path) -> dict[str, Any]:

@@ -554,3 +554,12 @@ def test_where_a_run_cannot_lie(homes, compose_config, monkeypatch, kind, words,
     begin = getattr(CheckBeforeStart(), f"on_{'multirun' if kind == 'sweep' else 'run'}_start")
     with pytest.raises(SystemExit, match=sentence.format(kind=kind)):
         begin(cfg)
+
+
+def test_outputs_that_cannot_be_written_are_one_sentence(homes, compose_config, monkeypatch):
+    (homes / "taken").write_text("")
+    monkeypatch.setenv("MODEL_DIET_OUTPUTS", str(homes / "taken"))
+    run_directory._run_folder.cache_clear()
+    cfg = compose_config("data=synthetic", hydra=True)
+    with pytest.raises(SystemExit, match=r"^error: No run can be written to .*taken/[^\n]*$"):
+        CheckBeforeStart().on_run_start(cfg)
