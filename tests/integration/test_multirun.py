@@ -4,6 +4,7 @@ import csv
 import statistics
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.conftest import run_command
 from tests.integration.test_commands import SMALL, read
@@ -39,3 +40,33 @@ def test_seeds_and_a_key_end_with_mean_and_spread(homes, folder):
     shown = run_command("scripts/report.py", one, "--csv", str(table), other)
     assert mean in shown.stdout and mean in done.stdout
     assert table.read_text().splitlines()[1].startswith("2,2,0,0,")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_folder_used_again_reports_no_old_figures_under_new_names(homes, folder, launcher):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs joblib's")
+    study = homes / "study"
+    words = ["run.py", "-m", *SMALL, f"data.root={folder}", "model.units=[1,1,1]"]
+    words += [f"hydra.sweep.dir={study}", f"hydra/launcher={launcher}"]
+    texts = "card.license=choice('ok','nan')"
+    run_command(*words, "seed=0,1", texts)
+    licenses = [OmegaConf.load(config).card.license for config in configs(study)]
+    assert licenses == ["ok", "nan", "ok", "nan"]
+    before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    for other in ("seed=5,6", "seed=1,0", "seed=1"):
+        done = run_command(*words, other, texts, check=False)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert f"with seed=0, and this command gives it {other[:6]};" in done.stderr
+    assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
+    trained = {path: path.stat().st_mtime_ns for path in study.glob("trials/*/model/*")}
+    run_command(*words, "seed=0,1,2", texts)
+    assert len(configs(study)) == 6
+    assert (
+        trained.items() <= {p: p.stat().st_mtime_ns for p in study.glob("trials/*/model/*")}.items()
+    )
+
+
+def configs(study):
+    return sorted(study.glob("trials/*/.hydra/config.yaml"))
