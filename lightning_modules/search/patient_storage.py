@@ -133,7 +133,7 @@ class PatientStorage:
         """All trials by number, or those in some states; only what may have changed is read."""
         with self._lock:
             known = self._trials.setdefault(study_id, [])
-            given = {"study_id": study_id, "last": known[-1][0] if known else -1}
+            given: dict[str, Any] = {"study_id": study_id, "last": known[-1][0] if known else -1}
             given["running"] = [key for key, one in known if not one.state.is_finished()]
             for trial_id, trial in self.call_patiently(read_trials, self.engine, SINCE, **given):
                 known[trial.number : trial.number + 1] = [(trial_id, trial)]
