@@ -11,7 +11,7 @@ from optuna import Study, Trial
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json, write_text
+from lightning_modules.files import read_json, remove_parts, write_text
 from lightning_modules.reporting import TrialRecord, write_trials
 from lightning_modules.runs import FAILED, STOPPED, read_metrics
 from lightning_modules.schema import is_number
@@ -180,6 +180,7 @@ def mark_failed(study: Study, trial: Trial, why: str, folder: Path) -> None:
     study.tell(trial, state=TrialState.FAIL)
     if (run := trial_folder(folder, trial.number)).is_dir():
         with suppress(OSError):  # the disk may be full; the study knows it
+            remove_parts(run)  # nobody will finish what was half-written there
             write_text(run / FAILED, f"{why}; another trial replaces this one\n")
 
 

@@ -75,6 +75,7 @@ def test_orphans_are_marked_failed_and_replaced_others_left(search, tmp_path, ca
     trials = tmp_path / "study" / "trials"
     for number in (1, 4, 5):
         (trials / str(number)).mkdir(parents=True)
+    (trials / "1" / ".last.ckpt.77.part").touch()
     (trials / "4" / "metrics.json").write_text('{"val/f1": 0.25, "cost/macs": 7}')
     (trials / "4" / "stopped.json").write_text('{"epoch": 2}')
     (trials / "5" / "failed.txt").write_text("It diverged.\n")
@@ -84,6 +85,7 @@ def test_orphans_are_marked_failed_and_replaced_others_left(search, tmp_path, ca
     assert states == ["COMPLETE", "FAIL", "RUNNING", "RUNNING", "COMPLETE", "FAIL", "COMPLETE"]
     assert study.trials[1].user_attrs[RETIRED] == "its process ended"
     assert "another trial replaces this one" in (trials / "1" / "failed.txt").read_text()
+    assert [path.name for path in (trials / "1").iterdir()] == ["failed.txt"]  # nothing partial
     assert (study.trials[4].value, study.trials[5].user_attrs["failure"]) == (0.25, "It diverged.")
     assert study.trials[4].user_attrs[PRUNED] == 2
     study, computer = search(distance, "sweep.n_trials=6", "sweep.mark_failed=[3]")
