@@ -26,10 +26,9 @@ PRUNED = "stopped after epoch"  # of a trial that pruning ended
 METRICS = "figures"  # what it measured
 
 DIED = "its process ended"  # a reason of RETIRED
-# What a system says where no trial can be at fault: its disk is full, damaged, or gone.
-OUTSIDE = tuple(
-    os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
-)
+# What is said where no trial can be at fault: the disk is full, damaged, or gone, or the database.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+OUTSIDE = (*(os.strerror(code) for code in _DISK), "The study's storage ")
 KEPT = ("val/f1", "val/accuracy", "cost/", "score/", "test/f1")  # beginnings of kept metrics
 
 

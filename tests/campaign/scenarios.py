@@ -79,7 +79,8 @@ SCENARIOS = (
         "search",
         (
             *TRAIN[:1], "-m", *TRAIN[1:], *STUDY, "hydra/sweeper=optuna", "sweep=bare",
-            "sweep.sampler=grid", "optimizer.lr=choice(0.002,0.02)",
+            "sweep.sampler=grid", "sweep.objective=val/loss", "sweep.direction=minimize",
+            "optimizer.lr=choice(0.002,0.02)",
             "loss.label_smoothing=choice(0.0,0.1)", "sweep.n_trials=4", "trainer.max_epochs=3",
         ),
         workers=(0, 1, 2),

@@ -78,9 +78,15 @@ def test_one_that_raised_counts(left):
     assert trial.user_attrs[FAILURE] == "It diverged." and counts(trial)
 
 
-def test_one_that_a_full_disk_ended_is_replaced(left):
-    why = "[Errno 28] No space left on device: 'last.ckpt'"
-    trial = left({"failed.txt": f"OSError: {why} (traceback in failed.txt)\n"})
+@pytest.mark.parametrize(
+    "why",
+    [
+        "OSError: [Errno 28] No space left on device: 'last.ckpt' (traceback in failed.txt)",
+        "The study's storage sqlite:///study.db cannot be used: database or disk is full.",
+    ],
+)
+def test_one_that_a_full_disk_ended_is_replaced(left, why):
+    trial = left({"failed.txt": f"{why}\n"})
     assert not counts(trial) and why in trial.user_attrs[RETIRED]
 
 
