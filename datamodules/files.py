@@ -4,12 +4,17 @@ All are made by plain opening and `mkdir`, so that they get the mode that the us
 """
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from datamodules.errors import unwritable
+from datamodules.errors import DataError, unwritable
+
+# What JSON that was damaged, or never was any, makes of whoever takes it apart.
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @contextlib.contextmanager
@@ -71,6 +76,32 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
         raise
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def read_kept(path: Path, fits: Callable[[Any], bool]) -> Any:
+    """JSON in a folder that `build_once` made.
+
+    Args:
+        path: of the file.
+        fits: whether its content is of the form that was written; may fail at what is not.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    with contextlib.suppress(FileNotFoundError, *DAMAGE):
+        content = json.loads(path.read_bytes())
+        if fits(content):
+            return content
+    raise damaged(path.parent)
+
+
+def damaged(folder: Path, reason: str = "") -> DataError:
+    """The sentence on a folder that `build_once` made, whose files others have changed."""
+    why = f" ({reason})" if reason else ""
+    return DataError(
+        f"{folder} was written by this program and is damaged{why}: remove it, and it is made "
+        "again."
+    )
 
 
 def part_of(folder: Path) -> Path:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +43,12 @@ def needs_extra(name: str):
 
 @pytest.fixture(scope="session", autouse=True)
 def _each_file_parsed_once():
+    with each_file_parsed_once():
+        yield
+
+
+@contextmanager
+def each_file_parsed_once():
     """Lets Hydra read a file of conf/ once, for a third of the time of composing goes there."""
     plain, read = ConfigRepository.load_config, {}
 

@@ -35,8 +35,10 @@ class StoredMetrics:
         self.known: dict[str, Any] = {}
         if self.path is not None and self.path.is_file():
             try:
-                self.known = dict(json.loads(self.path.read_text(encoding="utf-8")))
-            except (ValueError, TypeError):
+                self.known = json.loads(self.path.read_bytes())
+                if not all(map(_are_metrics, self.known.values())):
+                    raise ValueError
+            except (ValueError, TypeError, AttributeError, RecursionError):
                 raise CompressionError(
                     f"{self.path} is damaged: delete it, and it is measured again."
                 ) from None
@@ -53,6 +55,12 @@ class StoredMetrics:
             return
         with _writing(self.path.parent):
             write_text(self.path, json.dumps(self.known, allow_nan=False))
+
+
+def _are_metrics(found: Any) -> bool:
+    """Whether these may be metrics; None is kept where nothing could be measured."""
+    json.dumps(found, allow_nan=False)  # a ValueError of NaN and what is infinite
+    return found is None or isinstance(found, dict)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -29,7 +29,7 @@ from datamodules.audit.similarity import (
 )
 from datamodules.cache import CachedSplit, Pixels
 from datamodules.errors import shown
-from datamodules.files import build_once
+from datamodules.files import build_once, read_kept
 from datamodules.sources import Item
 from datamodules.workers import map_in_order, report_progress
 
@@ -79,7 +79,7 @@ def warn_of_leakage(
     key = repr((FORMAT_VERSION, keys, sorted(related.items())))
     folder = cache_dir / f"leakage_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     build_once(folder, lambda part: _write(part / "leaks.json", find_leaks(splits, related)))
-    leaks = [Leak(*leak) for leak in json.loads((folder / "leaks.json").read_text())]
+    leaks = [Leak(*leak) for leak in read_kept(folder / "leaks.json", _fits)]
     if leaks:
         log.warning(
             "%s (the first: %s and %s), which flatters the metrics; see all with: %s",
@@ -87,6 +87,13 @@ def warn_of_leakage(
             *map(shown, leaks[0].first),
             audit,
         )
+
+
+def _fits(leaks: Any) -> bool:
+    kinds = (str, str, int, int, list, int, int)
+    return isinstance(leaks, list) and all(
+        tuple(map(type, leak)) == kinds and list(map(type, leak[4])) == [str, str] for leak in leaks
+    )
 
 
 def find_leaks(

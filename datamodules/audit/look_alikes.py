@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -34,7 +34,7 @@ from datamodules.audit.similarity import (
 )
 from datamodules.decoding import decode_crops
 from datamodules.errors import DataError
-from datamodules.files import build_once, file_state
+from datamodules.files import build_once, file_state, read_kept
 from datamodules.sources import Item
 from datamodules.workers import map_in_processes, report_progress
 
@@ -68,7 +68,7 @@ def find_look_alikes(items: Sequence[Item], *, cache_dir: Path | None) -> dict[s
     else:
         folder = cache_dir / f"look_alikes_{_key(items)}"
         build_once(folder, lambda part: _write(part / "groups.json", _groups(list(_looks(items)))))
-        groups = json.loads((folder / "groups.json").read_text())
+        groups = read_kept(folder / "groups.json", _fits)
     return {image: group[0] for group in groups for image in group}
 
 
@@ -79,6 +79,13 @@ def is_small(item: Item) -> bool:
         return min(x1 - x0, y1 - y0) < SMALL
     with Image.open(item.path) as image:
         return min(image.size) < SMALL
+
+
+def _fits(groups: Any) -> bool:
+    return isinstance(groups, list) and all(
+        isinstance(group, list) and group and all(isinstance(image, str) for image in group)
+        for group in groups
+    )
 
 
 def _write(path: Path, groups: Sequence[Sequence[str]]) -> None:

@@ -10,12 +10,13 @@ they are used: the same pixels of the same items, slower.
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import PIL
 
@@ -30,7 +31,7 @@ from datamodules.decoding import (
 )
 from datamodules.decoding.levels import ALL_BITS
 from datamodules.errors import DataError
-from datamodules.files import build_once, file_state
+from datamodules.files import build_once, file_state, read_kept
 from datamodules.schema import Size
 from datamodules.sources import Box, Item
 from datamodules.workers import map_in_processes, report_progress
@@ -122,7 +123,7 @@ def open_cache(
         folder = other  # the same pixels
     settings = _Settings(name, size, resize_mode, keep_pixels, levels)
     build_once(folder, partial(_build, items=items, settings=settings))
-    images = json.loads((folder / "images.json").read_text())
+    images = read_kept(folder / "images.json", partial(_fits, count=len(items)))
     kept = [items[number] for number in images["kept"]]
     if not kept:
         reason = next(iter(images["bad"].values()), "the split is empty")
@@ -176,7 +177,21 @@ class _Settings(NamedTuple):
 def _levels_of(folder: Path) -> Levels:
     """The bits in use that were found where a cache is; `found` where there is none."""
     path = folder / "images.json"
-    return json.loads(path.read_text())["levels"] if path.is_file() else "found"
+    return read_kept(path, _fits)["levels"] if path.is_file() else "found"
+
+
+def _fits(images: Any, count: int = sys.maxsize) -> bool:
+    """Whether that is what `_build` wrote of so many items."""
+    kept, levels, notices = images["kept"], images["levels"], images["notices"]
+    return (
+        isinstance(kept, list)
+        and all(type(number) is int and 0 <= number < count for number in kept)
+        and (levels is None or (type(levels) is int and 8 < levels <= ALL_BITS))
+        and type(images["deep"]) is int
+        and isinstance(images["bad"], dict)
+        and all(isinstance(why, str) for why in images["bad"].values())
+        and all(isinstance(path, str) for paths in notices.values() for path in paths)
+    )
 
 
 def _key(items: Sequence[Item], size: Size, resize_mode: ResizeMode, levels: Levels) -> str:

@@ -21,7 +21,14 @@ MAX_RATIO = 100  # unpacked to packed; photographs have 1, a zip bomb hundreds
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile ends with on damaged bytes.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    IndexError,  # of a member without a name
+)
 
 
 def check_archive(path: Path) -> None:

@@ -77,7 +77,12 @@ class PartialFile:
         try:
             version = Version(**json.loads(self.note.read_bytes()))
             fits = version.url == url and 0 < self.size <= version.length
-        except (OSError, ValueError, TypeError):  # none, or cut off when it was written
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ):  # none, or cut off when it was written
             return None
         return version if fits else None
 

@@ -35,6 +35,7 @@ DAMAGE = (
     EOFError,
     NotImplementedError,
     ValueError,
+    IndexError,  # of a member without a name
 )
 INSTEAD = "Unpack it, and give the folder as data.root"
 

@@ -4,8 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from datamodules.errors import DataError
+from datamodules.files import DAMAGE, damaged
 from datamodules.sources.source import Index, Item, LeftOut
 
 UNPACKED_DIR = ".cache/unpacked"
@@ -61,6 +63,7 @@ def read_index(folder: Path) -> Index:
     """
     try:
         content = json.loads((folder / INDEX).read_bytes())
+        _require_whole(content)
         return Index(
             class_names=tuple(content["class_names"]),
             splits={
@@ -71,8 +74,21 @@ def read_index(folder: Path) -> Index:
             notes=tuple(content["notes"]),
             sources=content["sources"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder} was written by this program and is damaged ({error}): remove it, and it is "
-            "made again."
-        ) from None
+    except (OSError, *DAMAGE) as error:
+        raise damaged(folder, str(error)[:200]) from None
+
+
+def _require_whole(content: dict[str, Any]) -> None:
+    """Refuse what `write_index` does not write: `ValueError`, or what taking it apart raises."""
+    names, notes = content["class_names"], content["notes"]
+    texts = [*names, *notes, *content["sources"].values()]
+    for path, label, group in (row for rows in content["splits"].values() for row in rows):
+        texts += [path, group]
+        if type(label) is not int or not -1 <= label < len(names):
+            raise ValueError(f"{label!r} is no label")
+    for left in content["left_out"]:
+        texts += [left["reason"], left["first"]]
+        if type(left["count"]) is not int:
+            raise ValueError("it counts what is no number")
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise ValueError("it holds what is no text")

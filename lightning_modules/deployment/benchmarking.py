@@ -18,6 +18,7 @@ from lightning_modules.deployment.backends import (
     backend_named,
     name_of,
 )
+from lightning_modules.deployment.foreign_file import open_foreign
 from lightning_modules.deployment.formats import Format, format_of
 from lightning_modules.deployment.load_model import load_run_network
 from lightning_modules.deployment.model_metadata import ModelMetadata
@@ -151,7 +152,7 @@ def _file_pair(
     """An exported file in what runs it; its F1 is of the data of the run that it lies in."""
     print(f"Preparing {name} ...", flush=True)
     form = format_of(file, named)
-    opened = form.open_file(file, threads=threads)
+    opened = open_foreign(form, file, threads=threads)
     size, run = opened.metadata.image_size, file.absolute().parent.parent
     split, f1 = "", None
     if (run / ".hydra").is_dir():

@@ -76,13 +76,27 @@ class ModuleExport:
 
     def write(self, network: "Network", path: Path, metadata: "ModelMetadata", **how: Any) -> None:
         """See `Export`; `half` where it stores half weights."""
-        self._code().write(network, path, metadata, **how)
+        self.load().write(network, path, metadata, **how)
 
     def open_file(self, path: Path, *, threads: int) -> "InferenceModel":
         """See `Export`."""
-        return self._code().open_file(path, threads=threads)
+        return self.load().open_file(path, threads=threads)
 
-    def _code(self) -> ModuleType:
+    def vet(self, path: Path) -> None:
+        """Refuses what can be seen of a file without the library that runs it.
+
+        Raises:
+            ConfigError: it is no file of this format, or of another export.
+        """
+        if vet := getattr(self.load(), "vet", None):
+            vet(path)
+
+    def load(self) -> ModuleType:
+        """Imports the code, and with it the library.
+
+        Raises:
+            ConfigError: its package is not installed.
+        """
         self.require()
         return import_module(self.module)
 
@@ -94,7 +108,7 @@ class QuantizingExport(ModuleExport):
         self, network: "Network", path: Path, metadata: "ModelMetadata", images: "np.ndarray"
     ) -> None:
         """See `Export`."""
-        self._code().write_int8(network, path, metadata, images)
+        self.load().write_int8(network, path, metadata, images)
 
 
 _HERE = "lightning_modules.deployment"

@@ -70,10 +70,16 @@ def _checked(
             f"{model.name} takes raw pixels, uint8 in 0..255, not {images.dtype}: give the "
             "decoded image as it is; normalisation is inside."
         )
-    most = metadata.max_batch or len(images)
-    if len(images) <= most:
-        return call(images)
-    return np.concatenate([call(images[i : i + most]) for i in range(0, len(images), most)])
+    most = metadata.max_batch or max(len(images), 1)
+    parts = [call(images[i : i + most]) for i in range(0, len(images), most)] or [call(images)]
+    found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if found.shape != (len(images), len(metadata.class_names)):
+        raise ConfigError(
+            f"{model.name} gives {list(found.shape)} for {len(images)} images and "
+            f"{len(metadata.class_names)} classes: it is no network of scripts/export.py, or what "
+            "it says of itself was changed."
+        )
+    return found
 
 
 def eager_model(network: Network, *, name: str | Path, resize_mode: ResizeMode) -> InferenceModel:

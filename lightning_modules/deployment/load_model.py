@@ -4,10 +4,12 @@ from pathlib import Path
 
 from datamodules.decoding import ResizeMode
 from lightning_modules.config import config_over
+from lightning_modules.deployment.foreign_file import open_foreign, require_sound
 from lightning_modules.deployment.formats import Format, format_of
 from lightning_modules.deployment.inference_model import InferenceModel, eager_model
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, load_network, set_image_size
+from lightning_modules.networks.description import INT8
 from lightning_modules.runs import key_of, run_directory, saved_run
 
 
@@ -56,7 +58,7 @@ def open_model(
         ConfigError: it cannot be loaded.
     """
     if not path.is_dir():
-        return format_of(path, named).open_file(path, threads=threads)
+        return open_foreign(format_of(path, named), path, threads=threads)
     network, resize_mode = load_run_network(path, overrides)
     return eager_model(network, name=path, resize_mode=resize_mode)
 
@@ -68,7 +70,19 @@ def load_run_network(run: Path, overrides: list[str]) -> tuple[Network, ResizeMo
         ConfigError: it cannot be loaded.
     """
     cfg = config_over(run, overrides)
+    require_sound_run(run)
     network = load_network(run, trust=list(cfg.trust))
     if "data.image_size" in map(key_of, overrides):
         set_image_size(network, cfg.data.image_size)
     return network, cfg.data.resize_mode
+
+
+def require_sound_run(run: Path) -> None:
+    """Opens the ONNX graph of an int8 run first in a process of its own.
+
+    Raises:
+        ConfigError: the process died of it; what else is wrong with it `load_network` says.
+    """
+    graph = run / "model" / INT8
+    if graph.is_file():
+        require_sound(graph, "onnx", "onnxruntime", files=[graph])

@@ -10,6 +10,8 @@ from lightning_modules.errors import ConfigError
 
 SCHEMA = 2
 EARLIER_KEYS = {1: {"fit": "resize_mode", "largest_batch": "max_batch"}}  # by schema
+LARGEST = 2**15  # pixels of a side
+ENDLESS = (OverflowError, RecursionError)  # of numbers and nesting that no file of ours has
 KEY = "model_diet"  # of the metadata entry that a program reads; the others are for people
 RESIZE_MODES = {
     "stretch": "the whole image, its aspect ratio given up",
@@ -61,7 +63,7 @@ class ModelMetadata:
             if content["resize_mode"] not in RESIZE_MODES:
                 raise ValueError
             return cls(**_typed(content))
-        except (KeyError, ValueError, TypeError, AttributeError):
+        except (LookupError, ValueError, TypeError, AttributeError, *ENDLESS):
             raise ConfigError(
                 f"{file} does not say its classes and preprocessing: it was not written by "
                 "scripts/export.py of this version; export the run again."
@@ -104,15 +106,23 @@ def _current(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _typed(content: dict[str, Any]) -> dict[str, Any]:
+    """The values in their types; `ValueError` where one is beyond what a network can have."""
     names, (height, width) = content["class_names"], content["image_size"]
     batch, levels = content.get("max_batch"), content.get("levels")
-    macs = {str(name): int(count) for name, count in content["macs"].items()}
+    if not isinstance(names, list) or not names:
+        raise ValueError
     return {
         "class_names": tuple(map(str, names)),
-        "image_size": (int(height), int(width)),
+        "image_size": (_within(height, 1, LARGEST), _within(width, 1, LARGEST)),
         "resize_mode": content["resize_mode"],
-        "macs": macs,
-        "params": int(content["params"]),
-        "max_batch": None if batch is None else int(batch),
-        "levels": None if levels is None else int(levels),
+        "macs": {str(name): _within(count, 0) for name, count in content["macs"].items()},
+        "params": _within(content["params"], 0),
+        "max_batch": None if batch is None else _within(batch, 1),
+        "levels": None if levels is None else _within(levels, 9, 16),
     }
+
+
+def _within(value: Any, least: int, most: int = 2**63) -> int:
+    if not least <= int(value) <= most:
+        raise ValueError
+    return int(value)

@@ -67,13 +67,7 @@ def open_file(path: Path, *, threads: int) -> InferenceModel:
     Raises:
         ConfigError: they are no such files, or the .bin is of another export.
     """
-    entries = read_metadata(path)
-    metadata = ModelMetadata.from_entries(entries, file=str(path))
-    weights = path.with_suffix(".bin")
-    if not weights.is_file():
-        raise ConfigError(f"{path} holds no weights; put {weights.name} of the same export by it.")
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != entries.get(WEIGHTS_KEY):
-        raise ConfigError(f"{weights} does not belong to {path.name}: it is of another export.")
+    metadata, weights = vet(path), path.with_suffix(".bin")
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
@@ -91,6 +85,22 @@ def open_file(path: Path, *, threads: int) -> InferenceModel:
         return request.get_tensor("probabilities").data.copy()
 
     return InferenceModel(str(path), metadata, call)
+
+
+def vet(path: Path) -> ModelMetadata:
+    """What both files say of themselves, read without OpenVINO.
+
+    Raises:
+        ConfigError: they are no such files, or the .bin is of another export.
+    """
+    entries = read_metadata(path)
+    metadata = ModelMetadata.from_entries(entries, file=str(path))
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise ConfigError(f"{path} holds no weights; put {weights.name} of the same export by it.")
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != entries.get(WEIGHTS_KEY):
+        raise ConfigError(f"{weights} does not belong to {path.name}: it is of another export.")
+    return metadata
 
 
 def read_metadata(path: Path) -> dict[str, str]:

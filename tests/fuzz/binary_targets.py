@@ -36,7 +36,9 @@ NAMES = [
 ]  # fmt: skip
 
 
-def picture(form: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (9, 7), **how: Any) -> bytes:
+def picture(
+    form: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (9, 7), **how: Any
+) -> bytes:
     """A small image, encoded."""
     noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
     image = Image.fromarray(noise, "RGBA").convert("L" if mode == "I;16" else mode)
@@ -83,7 +85,9 @@ def pngs(draw: Any) -> bytes:
         st.sampled_from((1, 2, 4, 8, 16, 3)), st.integers(0, 7), st.just(0), st.just(0),
         st.integers(0, 2))))]]  # fmt: skip
     for _ in range(draw(st.integers(0, 3))):
-        kind = draw(st.sampled_from((b"IDAT", b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"tEXt", b"zTXt")))
+        kind = draw(
+            st.sampled_from((b"IDAT", b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"tEXt", b"zTXt"))
+        )
         content = draw(st.sampled_from((b"", bytes(300), b"a\0\0" + zlib.compress(bytes(10**6)))))
         parts.append([kind, draw(damaged([content, zlib.compress(bytes(300))]))])
     parts.append([b"IEND", b""])
@@ -133,7 +137,9 @@ def zips(draw: Any) -> bytes:
         for name in draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5)):
             info = zipfile.ZipInfo(name.encode("utf-8", "replace").decode())
             info.compress_type = method
-            info.external_attr = draw(st.sampled_from((0, 0, 0o644 << 16, 0o120777 << 16, 2**32 - 1)))
+            info.external_attr = draw(
+                st.sampled_from((0, 0, 0o644 << 16, 0o120777 << 16, 2**32 - 1))
+            )
             archive.writestr(info, draw(content))
     return draw(damaged([written.getvalue()], most=draw(st.integers(0, 3))))
 
@@ -145,7 +151,9 @@ def tars(draw: Any, names: tuple[str, ...] = tuple(NAMES)) -> bytes:
     content = st.sampled_from((picture(), b"", b"no image", b'{"label": 1}', b"1", b"[1]", b"{"))
     packing = draw(st.sampled_from(("", "", "gz", "bz2", "xz")))
     form = draw(st.sampled_from((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT)))
-    kinds = st.sampled_from((b"0",) * 6 + (b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"S", b"L", b"x"))
+    kinds = st.sampled_from(
+        (b"0",) * 6 + (b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"S", b"L", b"x")
+    )
     with tarfile.open(fileobj=written, mode=f"w:{packing}", format=form) as archive:
         for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=5)):
             info = tarfile.TarInfo(name)

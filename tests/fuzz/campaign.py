@@ -25,6 +25,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import FlakyFailure
 
+from tests.conftest import each_file_parsed_once
 from tests.fuzz import judging
 from tests.fuzz.target import Target
 from tests.fuzz.targets import targets
@@ -170,6 +171,8 @@ def _play(target: Target, first: int, seconds: float, found: Path, report: Any) 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.chdir(folder)
+        for home in ("OUTPUTS", "CACHE", "DATA", "FOUND"):
+            os.environ[f"MODEL_DIET_{home}"] = str(folder / home.lower())
         target.prepare(folder)
 
         def read(value: Any) -> None:
@@ -178,7 +181,9 @@ def _play(target: Target, first: int, seconds: float, found: Path, report: Any) 
             os.ftruncate(last, len(kept))
             counts["executions"] += 1
             try:
-                said = judging.judge(lambda: target.read(folder, value), folder, allowed=target.allowed)
+                said = judging.judge(
+                    lambda: target.read(folder, value), folder, allowed=target.allowed
+                )
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt) or _slug(judging.signature(error)) in known:
                     return
@@ -245,7 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = [target for target in targets() if flags.only in target.name]
     if not chosen:
         sys.exit(f"No target has {flags.only!r} in its name.")
-    fuzz(chosen, flags.seconds, flags.table.absolute(), flags.found.absolute())
+    with each_file_parsed_once():
+        fuzz(chosen, flags.seconds, flags.table.absolute(), flags.found.absolute())
     totals = [t for t in read_totals(flags.table.absolute()).values() if flags.only in t.target]
     print(f"\n{'target':24} executions  sentences  findings  seconds")
     for t in [*totals, _sum(totals)]:

@@ -37,6 +37,8 @@ class ArrowFile:
         """The values of these columns as Python's own, at most `ROWS` rows at a time."""
         with _readable(self.path), self._opened() as file:
             for batch in self._record_batches(file, columns):
+                if not self._is_parquet:  # its offsets are believed, wherever they lead
+                    batch.select(list(columns)).validate(full=True)
                 for start in range(0, batch.num_rows, ROWS):
                     part = batch.slice(start, ROWS)
                     yield [part.column(name).to_pylist() for name in columns]
@@ -81,9 +83,11 @@ def _count(reader: Any) -> int:
 def _features(metadata: dict[bytes, bytes]) -> dict[str, Any]:
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):  # files of others have none
+    except (KeyError, ValueError, TypeError, RecursionError):  # files of others have none
         return {}
-    return features if isinstance(features, dict) else {}
+    if not isinstance(features, dict):
+        return {}
+    return {name: noted for name, noted in features.items() if isinstance(noted, dict)}
 
 
 @contextmanager
@@ -97,7 +101,7 @@ def _readable(path: Path) -> Iterator[None]:
         ) from None
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
             f"{path} cannot be read ({reason}): it is damaged or was not downloaded to its end; "

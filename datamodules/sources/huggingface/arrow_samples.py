@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datamodules.errors import DataError
+from datamodules.schema import is_name
 from datamodules.sources.huggingface.arrow_files import ArrowFile
 from datamodules.sources.huggingface.samples import Sample
 from datamodules.sources.source import LeftOut
@@ -89,10 +90,11 @@ class ArrowSamples:
             return str(value).lower() if isinstance(value, bool) else str(value)
         if value == -1:  # what `datasets` writes where nobody knows
             return None
-        if not 0 <= value < len(self.class_names):
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if not whole or not 0 <= value < len(self.class_names):
             raise DataError(
-                f"{file.path} holds the label {value}, and its {len(self.class_names)} classes are "
-                "numbered from 0: it is damaged; get it again."
+                f"{file.path} holds the label {value!r:.80}, and its "
+                f"{len(self.class_names)} classes are numbered from 0: it is damaged; get it again."
             )
         return int(value)
 
@@ -100,8 +102,13 @@ class ArrowSamples:
         found: dict[tuple[str, ...], ArrowFile] = {}
         for file in files:
             if self._label in file.types:
-                names = file.features.get(self._label or "", {}).get("names")
-                found.setdefault(tuple(names or ()), file)
+                names = file.features.get(self._label or "", {}).get("names") or ()
+                if not isinstance(names, list | tuple) or not all(map(is_name, names)):
+                    raise DataError(
+                        f"{file.path} names the classes in {self._label!r} by what is no list of "
+                        "names: it is damaged; get it again."
+                    )
+                found.setdefault(tuple(names), file)
         if len(found) > 1:
             one, other, *_ = (file.path for file in found.values())
             raise DataError(
@@ -118,6 +125,8 @@ def _sample(image: Any, label: int | str | None) -> Sample:
         content, path = image, None
     else:
         content, path = None, image
+    if not isinstance(content, bytes | None) or not isinstance(path, str | None):
+        content, path = None, ""  # what holds no image is counted as one that is missing
     return Sample(Path(path or "").name, content, path or None, label)
 
 
@@ -126,7 +135,7 @@ def _kind(file: ArrowFile, column: str) -> Kind:
     import pyarrow.types as types
 
     noted, kind = file.features.get(column), file.types[column]
-    if isinstance(noted, dict) and noted.get("_type") in ("Image", "ClassLabel"):
+    if noted is not None and noted.get("_type") in ("Image", "ClassLabel"):
         return "image" if noted["_type"] == "Image" else "class"
     if types.is_struct(kind):
         names = {kind.field(n).name for n in range(kind.num_fields)}

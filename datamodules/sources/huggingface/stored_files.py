@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.errors import DataError
+from datamodules.schema import is_name
 from datamodules.sources.source import LeftOut
 from datamodules.sources.split_names import split_called
 
@@ -141,7 +142,10 @@ def _require_one_configuration(root: Path, split: str, paths: Sequence[Path]) ->
 
 
 def _saved_splits(root: Path) -> StoredFiles:
-    names = _json(root / "dataset_dict.json").get("splits", [])
+    file = root / "dataset_dict.json"
+    names = _json(file).get("splits", [])
+    if not isinstance(names, list) or not all(map(is_name, names)):
+        raise _unlike(file, "it names no splits")
     splits = {split: name for name in names if (split := split_called(name)) is not None}
     other = [name for name in names if name not in splits.values()]
     if not splits and len(names) == 1:
@@ -162,7 +166,11 @@ def _saved_files(folder: Path) -> tuple[Path, ...]:
             f"{folder} holds a selection of its rows as an early `datasets` saved it: load it and "
             "call save_to_disk once more with a newer one."
         )
-    return tuple(folder / file["filename"] for file in state.get("_data_files", []))
+    files = state.get("_data_files", [])
+    names = [file.get("filename") if isinstance(file, dict) else None for file in files or ()]
+    if not isinstance(files, list) or not all(map(is_name, names)):
+        raise _unlike(folder / "state.json", "it names no files")
+    return tuple(folder / name for name in names)
 
 
 def _json(path: Path) -> dict:
@@ -171,9 +179,13 @@ def _json(path: Path) -> dict:
         if isinstance(content, dict):
             return content
         reason = "it is no object"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = str(error)
-    raise DataError(
+    raise _unlike(path, reason)
+
+
+def _unlike(path: Path, reason: str) -> DataError:
+    return DataError(
         f"{path} cannot be read ({reason}): it should be as save_to_disk leaves it; save the data "
         "set again."
     )
