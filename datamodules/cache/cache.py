@@ -186,7 +186,7 @@ def _fits(images: Any, count: int = sys.maxsize) -> bool:
     return (
         isinstance(kept, list)
         and all(type(number) is int and 0 <= number < count for number in kept)
-        and (levels is None or (type(levels) is int and 8 < levels <= ALL_BITS))
+        and (levels is None or (type(levels) is int and 8 <= levels <= ALL_BITS))
         and type(images["deep"]) is int
         and isinstance(images["bad"], dict)
         and all(isinstance(why, str) for why in images["bad"].values())
