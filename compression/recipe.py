@@ -147,7 +147,7 @@ class Recipe:
                     f"1 and {SCHEMA}."
                 )
             return cls([Entry(e["step"], e["version"], e["plan"]) for e in content["entries"]])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, CompressionError):
                 raise
             raise CompressionError(f"This is not a recipe: {error}.") from error

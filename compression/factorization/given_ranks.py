@@ -107,9 +107,9 @@ def _read(path: str, place: str) -> Any:
             f"{nearest(path, rules)}; a rule of your own is named by {{_target_: ...}}."
         )
     try:
-        return yaml.safe_load(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CompressionError(f"{place} cannot be read as YAML: {reason}.") from error
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 UINT8 = 8  # the format's code of the type of the values
+MOST_BYTES = 2**32  # of one array: seventy times MNIST's
 GZIP = b"\x1f\x8b"
 
 
@@ -63,7 +64,12 @@ class IdxFile:
         """
         import numpy as np
 
-        content = self._read(-1)
+        if self._wanted > MOST_BYTES:
+            raise DataError(
+                f"{self.path} promises {self._wanted:,} bytes in its header, which is more than "
+                f"the {MOST_BYTES:,} that are read at once: it is damaged; get it again."
+            )
+        content = self._read(self._wanted)
         if len(content) < self._wanted:
             raise self._too_short(len(content), self._wanted)
         values = np.frombuffer(content, np.uint8, math.prod(self.shape), self._offset)

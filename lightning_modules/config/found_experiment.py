@@ -27,6 +27,7 @@ from lightning_modules.runs import (
     typed_word,
 )
 from lightning_modules.runs.run_directory import outputs_root, short_path
+from lightning_modules.runs.run_files import read_settings
 
 # Groups whose option no metric depends on, or which an experiment may not choose.
 LEFT_OUT = ("logger", "sweep", "experiment", "debug")
@@ -44,7 +45,7 @@ def write_experiment(name: str, run: Path, *, folder: Path, found: Set[str], abo
         about: a line on where it comes from.
     """
     cfg = read_config(run / ".hydra" / "config.yaml")
-    choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    choices = read_settings(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     options = _options({str(k): current_option(str(k), str(v)) for k, v in choices.items()}, cfg)
     blocks: str | None = None
     skip: tuple[str, ...] = NEUTRAL

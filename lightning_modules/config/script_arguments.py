@@ -212,7 +212,7 @@ def named_run(name: str, overrides: list[str]) -> NamedRun:
     description = saved_run.description(run)
     cfg = config_over(run, overrides)
     if not sets_image_size(overrides):
-        cfg.data.image_size = description["image_size"]
+        cfg.data.image_size = description.get("image_size", cfg.data.image_size)
     return NamedRun(run, description, cfg)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.registry import locate
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import write_text
+from lightning_modules.files import DAMAGE, read_yaml, write_text
 from lightning_modules.runs import current_config, current_model, stored_model
 from lightning_modules.runs.saved_model import NETWORKS
 
@@ -85,9 +85,12 @@ def read_description(folder: Path, *, trust: Iterable[str] = ()) -> Description:
             raise ConfigError(f"The saved network {folder} is incomplete: {name} is missing.")
     path = folder / FILE
     try:
-        description = yaml.safe_load(path.read_text(encoding="utf-8"))
+        description = read_yaml(path)
         schema = description["schema"]
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError) as error:
+        texts = all(isinstance(key, str) for key in description)
+        if isinstance(schema, list | dict) or not texts:
+            raise TypeError("it has keys or a schema of no such file")
+    except DAMAGE as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} cannot be read as a saved network: {reason}.") from error
     if schema not in SCHEMAS:

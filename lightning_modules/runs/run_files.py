@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf._utils import get_yaml_loader
+from omegaconf.errors import OmegaConfBaseException
 
 from datamodules.splits import read_split_file
+from lightning_modules.errors import ConfigError
+from lightning_modules.files import DAMAGE, read_yaml
 
 RECORD = "splits.csv"  # which image was in which split
 EXCLUDED = "exclude.csv"  # what `data.exclude` named
@@ -66,6 +70,21 @@ def _elsewhere(cfg: DictConfig, run: Path) -> Iterator[tuple[str, str]]:
 def _start(run: Path) -> str | None:
     """The directory that the run was started in; a teacher trained on the way does not say it."""
     path = run / ".hydra" / "hydra.yaml"
-    stored = OmegaConf.load(path) if path.is_file() else OmegaConf.create()
-    start: str | None = OmegaConf.select(stored, "hydra.runtime.cwd")
-    return start
+    stored = read_settings(path) if path.is_file() else OmegaConf.create()
+    start = OmegaConf.select(stored, "hydra.runtime.cwd", throw_on_resolution_failure=False)
+    return start if isinstance(start, str) and "\0" not in start else None
+
+
+def read_settings(path: Path) -> DictConfig:
+    """A configuration that Hydra stored in a run.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    content = read_yaml(path, loader=get_yaml_loader())
+    try:
+        if isinstance(content, dict):
+            return OmegaConf.create(content)
+    except (OmegaConfBaseException, *DAMAGE):  # it holds what no configuration can
+        pass
+    raise ConfigError(f"{path} cannot be read; the run is damaged.")

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import DAMAGE, read_yaml
 from lightning_modules.runs import run_directory
 from lightning_modules.runs.metrics_record import METRICS_FILE, read_metrics
 from lightning_modules.runs.overrides import select, typed_word
@@ -18,7 +17,6 @@ from lightning_modules.schema import is_number
 
 FAILED = "failed.txt"  # in a trial that raised: the reason in one line, then a bug's traceback
 STOPPED = "stopped.json"  # in a trial that pruning ended: after which epoch
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times faster where it is compiled
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def read_record(folder: Path, name: str) -> Record:
     except FileNotFoundError:
         reason = "it is neither a run (it has no .hydra/config.yaml) nor a study with trials."
         return Record(name, folder, failure=failure_of(folder) or reason)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+    except (OSError, *DAMAGE):
         return Record(name, folder, failure="its .hydra folder cannot be read; it is damaged.")
     try:
         finished, metrics = (folder / METRICS_FILE).stat().st_mtime, _numbers(read_metrics(folder))
@@ -131,9 +129,7 @@ def _choices(folder: Path, config: dict[str, Any]) -> dict[str, str]:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    text = path.read_text(encoding="utf-8")
-    # A path that is not UTF-8 is written with escapes that only the slow loader reads.
-    content = yaml.load(text, Loader=yaml.SafeLoader if "\\uDC" in text else LOADER)
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no mapping.")
     return content

@@ -4,16 +4,18 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from compression.registry import inside
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import DAMAGE, read_yaml
 from lightning_modules.registry import ROOTS, plain
 from lightning_modules.runs.overrides import typed_word
 from lightning_modules.runs.renames import current_config, current_option
-from lightning_modules.runs.run_files import RESULT, STAGES, lead_to_data, run_of
+from lightning_modules.runs.run_files import RESULT, STAGES, lead_to_data, read_settings, run_of
 from lightning_modules.runs.saved_model import current_model
+from lightning_modules.schema import is_whole
 
 # What a saved configuration may name without being asked about.
 OWN_CODE = {
@@ -41,8 +43,9 @@ def description(run: Path) -> dict[str, Any]:
         ConfigError: the directory holds no saved network, or one that this version does not know.
     """
     folder = run if (run / "network.yaml").is_file() else run / "model"
+    path = folder / "network.yaml"
     try:
-        content = yaml.safe_load((folder / "network.yaml").read_text())
+        content = read_yaml(path)
     except FileNotFoundError:
         stage = last_stage(run)
         hint = "give the directory that a finished run printed at its end."
@@ -51,15 +54,29 @@ def description(run: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{run} is not a finished run: it has no model/network.yaml; {hint}"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except ConfigError:
         content = None
-    if not isinstance(content, dict) or "class_names" not in content:
-        raise ConfigError(f"{folder / 'network.yaml'} cannot be read; the run is damaged.")
-    current = current_config(content)
+    if not _describes(content):
+        raise ConfigError(f"{path} cannot be read; the run is damaged.")
     try:
+        current = current_config(content)
         return {k: current_model(v) if k == "model" else v for k, v in current.items()}
     except ConfigError as error:
         raise ConfigError(f"{folder / 'network.yaml'} cannot be read: {error}") from None
+    except DAMAGE:
+        raise ConfigError(
+            f"{folder / 'network.yaml'} cannot be read; the run is damaged."
+        ) from None
+
+
+def _describes(content: Any) -> bool:
+    """Whether that is what `network.yaml` says, as far as it is read without torch."""
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        return False
+    names, size, model = (content.get(key) for key in ("class_names", "image_size", "model"))
+    sized = isinstance(size, list) and len(size) == 2 and all(is_whole(side) for side in size)
+    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return named and (sized or size is None) and isinstance(model, dict | None)
 
 
 def last_stage(run: Path) -> Path | None:
@@ -71,10 +88,14 @@ def last_stage(run: Path) -> Path | None:
 
 def read_config(path: Path) -> DictConfig:
     """A stored configuration, in today's names."""
-    stored = OmegaConf.load(path)
-    if not isinstance(stored, DictConfig):
-        raise ConfigError(f"{path} cannot be read; the run is damaged.")
-    return OmegaConf.create(current_config(plain(stored, resolve=False)))
+    stored = read_settings(path)
+    try:
+        current = OmegaConf.create(current_config(plain(stored, resolve=False)))
+    except (OmegaConfBaseException, *DAMAGE) as error:
+        raise ConfigError(f"{path} cannot be read; the run is damaged.") from error
+    if any(not OmegaConf.is_dict(current.get(group)) for group in OWN_CODE):
+        raise ConfigError(f"{path} lacks {' or '.join(OWN_CODE)}; the run is damaged.")
+    return current
 
 
 def saved_config(
@@ -127,7 +148,10 @@ def choice(run: Path, group: str) -> str | None:
     path = run_of(run) / ".hydra" / "hydra.yaml"
     if not path.is_file():
         return None
-    return current_option(group, OmegaConf.load(path).hydra.runtime.choices[group])
+    option = OmegaConf.select(read_settings(path), f"hydra.runtime.choices.{group}")
+    if not isinstance(option, str):
+        raise ConfigError(f"{path} says no option of {group}; the run is damaged.")
+    return current_option(group, option)
 
 
 def targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:

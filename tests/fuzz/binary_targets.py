@@ -122,7 +122,7 @@ def idx_files() -> st.SearchStrategy[bytes]:
         struct.pack(">4B3I", 0, 0, 8, 3, *shape) + bytes(60)
         for shape in ((2**32 - 1,) * 3, (2**31, 1, 1), (0, 4, 5), (1, 1, 2**32 - 1))
     ]
-    bomb = gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 1, 4, 5) + bytes(2**28), 9)
+    bomb = gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 1, 4, 5) + bytes(2**26))
     return damaged([whole, gzip.compress(whole), *bombs, *map(gzip.compress, bombs), bomb])
 
 

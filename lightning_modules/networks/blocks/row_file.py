@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import read_yaml
 from lightning_modules.registry import ROOTS
 
 ROWS = "backbone"
@@ -32,10 +31,9 @@ def read_row_file(path: str | Path, place: str = "model") -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError(f"{key}: there is no such file.")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{key} is no YAML file: {reason}.") from error
+        content = read_yaml(file)
+    except ConfigError as error:
+        raise ConfigError(f"{key} is no YAML file: {error.__cause__}.") from error
     if isinstance(content, dict) and ROWS in content:
         _check_keys(key, content)
         multiples = {name: content[name] for name in MULTIPLES if name in content}
