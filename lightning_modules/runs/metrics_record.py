@@ -149,10 +149,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         ConfigError: the file is damaged, or a later version wrote it.
     """
     path = folder / METRICS_FILE
-    try:
-        metrics = read_json(path)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read; it is damaged.") from error
+    metrics = read_json(path)
     if not isinstance(metrics, dict):
         raise ConfigError(f"{path} cannot be read; it is damaged.")
     schema = metrics.pop("schema", SCHEMA)

@@ -81,6 +81,9 @@ def find_study(folder: Path) -> tuple[Study, dict[str, Any]]:
         about = read_json(folder / SEARCH)
     except (OSError, ValueError):
         raise ConfigError(f"{folder} is no study: it has no readable {SEARCH}.") from None
+    keys = ("name", "storage")
+    if not isinstance(about, dict) or not all(isinstance(about.get(key), str) for key in keys):
+        raise ConfigError(f"{folder / SEARCH} cannot be read; the study is damaged.")
     url = about["storage"]
     if url.startswith("sqlite:///") and (folder / "study.db").is_file():
         url = f"sqlite:///{folder / 'study.db'}"  # the folder may have been moved

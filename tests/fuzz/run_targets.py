@@ -73,8 +73,9 @@ def tell(run: Path) -> None:
     (record,) = find_records([str(run)])
     told = summary.summarize([record], over=("seed",))
     spread_table.to_csv(told)
-    read_metrics(run)
-    read_run(record)
+    if record.failure is None:
+        read_metrics(run)
+        read_run(record)
     likely_wrong_labels(run)
 
 
