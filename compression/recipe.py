@@ -6,10 +6,10 @@ is trusted: what an installed package registers is never loaded because a file n
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -20,6 +20,9 @@ from compression.steps import STEPS
 
 SCHEMA = 2
 OWN_CODE = "compression"
+Told = TypeVar("Told", list[str], dict[str, str])
+# What a plan of another form makes of the step that takes it apart.
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 # Recipes of schema 1 named a class by where it lay then; the right side is what STEPS has.
 FORMER_PATHS = {
     "compression.pruning.prune.Prune": "prune",
@@ -96,6 +99,20 @@ class Entry:
             return None
 
 
+def _told(describe: Callable[[Plan], Told], entry: Entry) -> Told:
+    """What a step says of its plan.
+
+    Raises:
+        CompressionError: the plan is none of that step.
+    """
+    try:
+        return describe(entry.plan)
+    except DAMAGE as error:
+        raise CompressionError(
+            f"The recipe's plan of {entry.step} is none that this step makes: {error!r:.200}."
+        ) from error
+
+
 def step_name(kind: type[Step]) -> str:
     """What a recipe calls a step: its registered name, or the path of anybody else's class."""
     if kind.name in STEPS.paths and _registered(kind.name) is kind:
@@ -160,7 +177,7 @@ class Recipe:
             if kind is None:
                 lines.append(entry.step)
             else:
-                lines += [f"{kind.name}: {line}" for line in kind.describe(entry.plan)]
+                lines += [f"{kind.name}: {line}" for line in _told(kind.describe, entry)]
         return lines
 
     def layers(self, *, trust: Iterable[str] = ()) -> list[tuple[str, str, str]]:
@@ -169,7 +186,7 @@ class Recipe:
             (kind.name, layer, what)
             for entry in self.entries
             if (kind := entry.known_class(trust)) is not None
-            for layer, what in kind.describe_layers(entry.plan).items()
+            for layer, what in dict(_told(kind.describe_layers, entry)).items()
         ]
 
     def replay(self, network: nn.Module, *, trust: Iterable[str] = ()) -> nn.Module:
@@ -186,7 +203,9 @@ class Recipe:
             kind = entry.step_class(trust)
             try:
                 network = kind.restructure(network, entry.plan)
-            except (AttributeError, KeyError, TypeError, IndexError, RuntimeError) as error:
+            except CompressionError:
+                raise
+            except (*DAMAGE, RuntimeError) as error:
                 raise CompressionError(
                     f"Step {number} of the recipe ({entry.step}) was made for another "
                     f"architecture: {error}."

@@ -26,6 +26,8 @@ PATH = re.compile(
 )
 SWEEPS = ("-m", "--multirun")
 
+LONG_NUMBER = re.compile(r"\d{4001}")  # of which Python makes no number
+
 
 def take_paths(words: Iterable[str]) -> list[str]:
     """The words of a command line, the paths among them quoted where Hydra would not take them.
@@ -34,9 +36,13 @@ def take_paths(words: Iterable[str]) -> list[str]:
         words: overrides and flags; with `-m`, a comma parts values where no such file exists.
 
     Raises:
-        ConfigError: a path names a variable of the environment as if it were a key.
+        ConfigError: a path names a variable of the environment as if it were a key, or a number
+            has too many digits.
     """
     words = list(words)
+    for word in words:
+        if LONG_NUMBER.search(word):
+            raise ConfigError(f"{word[:60]}... has a number of more than 4,000 digits; shorten it.")
     return [_taken(word, sweep=not set(SWEEPS).isdisjoint(words)) for word in words]
 
 

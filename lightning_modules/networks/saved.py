@@ -133,7 +133,10 @@ def load_network(
 
 def _load_int8(folder: Path, description: Description, recipe: Recipe, trust: list[str]) -> Network:
     """An eval-only network around the file; its structure is only there to be counted."""
-    tensors = {tensor.name for tensor in onnx.load(folder / INT8).graph.initializer}
+    try:
+        tensors = {tensor.name for tensor in onnx.load(folder / INT8).graph.initializer}
+    except Exception as error:  # protobuf's own have no common base
+        raise ConfigError(f"{folder / INT8} is no ONNX file: {error}.") from error
     try:
         with MetaInit():
             network = _structure(description, recipe, trust, tensors)

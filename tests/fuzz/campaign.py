@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets import targets
 
 TABLE = Path(__file__).with_name("executions.csv")
+LIBRARIES = (
+    "torch", "lightning_modules.networks", "lightning_modules.training", "torchvision", "optuna",
+    "lightning_modules.deployment.load_model", "lightning_modules.config.check", "pyarrow.parquet",
+)  # fmt: skip
 TURN = float(os.environ.get("TURN", 15))
 STUCK = 120.0  # seconds after which a turn is ended from outside
 ROUND = 400  # inputs that are drawn from one seed
@@ -250,7 +255,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = [target for target in targets() if flags.only in target.name]
     if not chosen:
         sys.exit(f"No target has {flags.only!r} in its name.")
-    with each_file_parsed_once():
+    for name in LIBRARIES:  # once, not at each turn
+        import_module(name)
+    with each_file_parsed_once(), tempfile.TemporaryDirectory() as kept:
+        os.environ["MODEL_DIET_FUZZ_EXPORTS"] = kept
         fuzz(chosen, flags.seconds, flags.table.absolute(), flags.found.absolute())
     totals = [t for t in read_totals(flags.table.absolute()).values() if flags.only in t.target]
     print(f"\n{'target':24} executions  sentences  findings  seconds")

@@ -4,6 +4,8 @@ import copy
 import functools
 import io
 import json
+import os
+import pickle
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -22,7 +24,18 @@ CHILD = ("subprocess.Popen", "os.posix_spawn")  # that opens what is foreign
 
 @functools.cache
 def exported(name: str) -> dict[str, bytes]:
-    """The files of a small network in a format, by suffix."""
+    """The files of a small network in a format, by suffix; kept where a campaign says."""
+    kept = os.environ.get("MODEL_DIET_FUZZ_EXPORTS")
+    path = Path(kept or ".") / f"{name}.pickle"
+    if kept and path.is_file():
+        return pickle.loads(path.read_bytes())
+    found = _export(name)
+    if kept:
+        path.write_bytes(pickle.dumps(found))
+    return found
+
+
+def _export(name: str) -> dict[str, bytes]:
     from lightning_modules.deployment.exporting import export
     from lightning_modules.deployment.formats import format_named
     from tests.lightning_modules.deployment.conftest import tiny
@@ -143,8 +156,6 @@ def pt2_files(draw: Any) -> bytes:
 
 
 def _canary() -> bytes:
-    import pickle
-
     return pickle.dumps(Canary())
 
 

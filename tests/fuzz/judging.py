@@ -27,7 +27,7 @@ FORBIDDEN = (
 )  # fmt: skip
 HARMFUL = ("os", "posix", "subprocess", "sys", "shutil", "importlib", "runpy", "tests")
 BUILT_IN = ("eval", "exec", "compile", "open", "getattr", "setattr", "__import__")
-CHANGING = ("os.remove", "os.rename", "os.symlink", "os.link", "os.mkdir", "os.rmdir")
+CHANGING = ("os.remove", "os.rename", "os.symlink", "os.link")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 

@@ -108,7 +108,7 @@ def read_recipe(path: Path) -> None:
     """As it is told, without a network."""
     from compression.recipe import Recipe
 
-    recipe = Recipe.from_json(path.read_text("utf-8"))
+    recipe = Recipe.from_json(path.read_bytes().decode("utf-8", "replace"))
     recipe.summary()
     recipe.layers()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -67,8 +66,9 @@ def _content(path: Path) -> Any:
             f"{path} is refused: it holds more than tensors, and reading that could run code in "
             f"it; save its state_dict() alone, or as .safetensors."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise ConfigError(f"{path} is damaged or no weights file: {error}.") from error
+    except Exception as error:  # damage shows as an exception of any kind
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ConfigError(f"{path} is damaged or no weights file: {reason}.") from error
 
 
 def _chosen(content: Any, key: str, path: Path) -> State:
