@@ -11,18 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 
 from lightning_modules.config.options import offer, option_file
 from lightning_modules.config.swept_values import in_grammar, swept_values
 from lightning_modules.config.typed_paths import path_of
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json
+from lightning_modules.files import read_json, read_yaml
 from lightning_modules.runs import current_option, joined, key_of
 from lightning_modules.runs.run_directory import SEARCH, outputs_root, search_folder
+from lightning_modules.runs.run_files import LOADER
 
 FOUND = "found_"  # begins the names of what searches wrote
 BLOCKS = "blocks_"  # before the name of an experiment: the file of its architecture, beside it
@@ -199,9 +198,9 @@ def _today(entry: Any) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        content = read_yaml(path, loader=LOADER)
+    except (OSError, ConfigError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(f"{path} cannot be read as an experiment: {reason}.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} is no experiment: it holds no keys.")

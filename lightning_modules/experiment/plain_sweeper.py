@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lightning_modules.config import current_words, written
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import DAMAGE, read_yaml
 from lightning_modules.runs import METRICS_FILE, NEUTRAL, held
 from lightning_modules.runs.run_directory import short_path
 
@@ -107,8 +107,8 @@ def check_owner(folder: Path, words: Sequence[str]) -> None:
             )
         return
     try:
-        stored = current_words(yaml.safe_load(path.read_text(encoding="utf-8")), announce=False)
-    except (OSError, ValueError, TypeError, yaml.YAMLError):
+        stored = current_words(read_yaml(path), announce=False)
+    except (OSError, *DAMAGE):
         raise ConfigError(f"{path} cannot be read; give another hydra.sweep.dir.") from None
     if _meanings(stored) != _meanings(words):
         raise ConfigError(

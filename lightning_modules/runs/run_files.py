@@ -20,6 +20,7 @@ DEPENDS_ON = "depends_on.json"  # what it was begun with besides its configurati
 # Keys of `data` that name a file or folder, and may do so from the directory of that day.
 PATHS = ("root", "source.root", "split.file", "exclude", "source.classes", "source.class_map")
 
+LOADER = get_yaml_loader()  # of configurations: 1e-3 is a number
 STAGES, RESULT = "steps", "result.json"  # a run's stages; in the folder of one that is done
 
 
@@ -81,7 +82,7 @@ def read_settings(path: Path) -> DictConfig:
     Raises:
         ConfigError: it is damaged.
     """
-    content = read_yaml(path, loader=get_yaml_loader())
+    content = read_yaml(path, loader=LOADER)
     try:
         if isinstance(content, dict):
             return OmegaConf.create(content)

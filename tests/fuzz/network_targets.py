@@ -263,13 +263,18 @@ def checkpoints() -> st.SearchStrategy[bytes]:
 def read_last(folder: Path, content: bytes) -> None:
     """As a resumed run reads it."""
     from compression.recipe import Entry
-    from lightning_modules.training import read_checkpoint, resume_state
+    from lightning_modules.training.callbacks.checkpoint_files import (
+        newest_checkpoint,
+        read_checkpoint,
+    )
 
+    for file in folder.glob("*.ckpt*"):
+        file.unlink()
     (folder / "last.ckpt").write_bytes(content)
-    found = read_checkpoint(folder)
+    found = newest_checkpoint(folder)
     if found is not None:
-        start = resume_state(found)
-        [Entry(**entry) for entry in start["entries"]]
+        [Entry(**entry) for entry in found.resume_state.get("entries", [])]
+        read_checkpoint(folder)
 
 
 def read_rank_file(path: Path) -> None:

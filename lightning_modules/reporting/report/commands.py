@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_modules.config import current_words
+from lightning_modules.errors import ConfigError
+from lightning_modules.files import DAMAGE, read_yaml
 from lightning_modules.reporting.report.finished_run import FinishedRun
 from lightning_modules.runs import bash_word, command, key_of, trust_word, typed_word
 
@@ -48,12 +48,15 @@ def rerun(folder: Path) -> list[str]:
     path = next((path for path in files if path.is_file()), None)
     if path is None:
         return []
-    stored = current_words(_read(path) or [], announce=False)
-    overrides = [word for word in stored if key_of(word) not in LEFT_OUT]
-    where = ((_read(hydra / "hydra.yaml") or {}).get("hydra", {}).get("runtime", {})).get("cwd")
+    try:
+        stored = current_words(_read(path) or [], announce=False)
+        overrides = [word for word in stored if key_of(word) not in LEFT_OUT]
+        where = ((_read(hydra / "hydra.yaml") or {}).get("hydra", {}).get("runtime", {})).get("cwd")
+    except DAMAGE:
+        raise ConfigError(f"{hydra} cannot be read; the run is damaged.") from None
     repeated = command("run.py", *map(bash_word, overrides))
     return [*([f"cd {bash_word(where)}"] if where else []), repeated]
 
 
 def _read(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_yaml(path) if path.is_file() else None

@@ -127,17 +127,34 @@ def fault_of(path: Path) -> str | None:
     try:
         with ZipFile(path) as file:
             torn = file.testzip()
-        if torn is None and not {"epoch", "state_dict"} <= _load(path).keys():
+        if torn is None and not _is_of_a_fit(_load(path)):
             return "is damaged: it is no checkpoint of a fit"
     except Exception as error:  # reading bytes that are no checkpoint raises anything at all
         return f"is damaged: it cannot be read ({type(error).__name__})"
     return None if torn is None else "is damaged: a checksum inside it differs"
 
 
+def _is_of_a_fit(content: dict[str, Any]) -> bool:
+    state = _resume_state(content)
+    entries = state.get("entries", [])
+    return (
+        isinstance(content["state_dict"], dict)
+        and type(content["epoch"]) is int
+        and type(state.get("round", 0)) is int
+        and isinstance(state.get("surgery", []), list)
+        and isinstance(entries, list)
+        and all(entry.keys() == {"step", "version", "plan"} for entry in entries)
+    )
+
+
+def _resume_state(content: dict[str, Any]) -> dict[str, Any]:
+    """What a Classifier stored; the second is the key of earlier versions."""
+    return content.get("resume_state") or content.get("origin") or {}
+
+
 def _opened(path: Path) -> Checkpoint:
     content = _load(path)
-    # The second is the key of earlier versions.
-    state = content.get("resume_state") or content.get("origin") or {}
+    state = _resume_state(content)
     return Checkpoint(path, state.get("round", 0), content["epoch"], state)
 
 
