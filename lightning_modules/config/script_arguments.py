@@ -167,9 +167,9 @@ def value_of(key: str, text: str) -> Any:
         override = parser.parse_override(f"{key}={text}")
         if override.is_sweep_override():
             override = parser.parse_override(f"{key}=[{text}]")
-    except HydraException as error:
+    except (HydraException, ValueError) as error:  # of too many digits, too
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"{key}={text} cannot be read: {reason}.") from error
+        raise ConfigError(f"{key}={text[:200]} cannot be read: {reason}.") from error
     return override.value()
 
 

@@ -24,8 +24,10 @@ OPTIONS = (
 )  # fmt: skip
 KEYS = (
     "seed", "trainer.max_epochs", "data.image_size", "data.batch_size", "data.num_workers",
-    "data.root", "data.source.root", "data.source.scenes", "data.split.val_fraction", "data.exclude",
-    "data.split.file", "data.fold", "data.num_folds", "model.name", "model._target_", "model.blocks",
+    "data.root", "data.source.root", "data.source.scenes", "data.split.val_fraction",
+    "data.exclude",
+    "data.split.file", "data.fold", "data.num_folds", "model.name", "model._target_",
+    "model.blocks",
     "model.units", "model.weights", "model.pretrained", "model.input_size", "model.mean",
     "optimizer.lr", "optimizer._target_", "scheduler.warmup_epochs", "loss._target_",
     "compression.prune.ratio", "compression.tucker.rank", "compression.tucker.target",
@@ -36,7 +38,8 @@ KEYS = (
     "hydra.sweeper.storage", "sweep.parallel", "sweep.params", "outputs_dir", "cache_dir", "logger",
     "callbacks.ema.decay", "augment._target_", "augment.backend", "mixing.alpha", "data.name",
     "data.train_on_all", "trainer.keep", "trainer.devices", "trainer.precision", "pictures",
-    "report", "a.b", "", ".", "a..b", "a[0]", "data.source._target_", "no.such.key", "hydra", "data",
+    "report", "a.b", "", ".", "a..b", "a[0]", "data.source._target_", "no.such.key", "hydra",
+    "data",
 )  # fmt: skip
 VALUES = (
     "1", "0", "-1", "1e9", "1e400", "-1e400", "nan", "inf", "0.5", "true", "null", "", "''", '""',
@@ -44,7 +47,8 @@ VALUES = (
     "choice('ok','nan')", "range(1,3)", "range(1,99999999999)", "interval(0,1)", "interval(1,0)",
     "glob(*)", "tag(x,choice(1,2))", "shuffle(1,2)", "sort(2,1)", "int(x)", "float(1)", "str(1)",
     "${seed}", "${no.such}", "${oc.env:HOME}", "${oc.env:NO_SUCH}", "${now:%Y}", "${seed",
-    "${${seed}}", "${model}", "${.}", "${oc.decode:'1'}", "${oc.create:{a:1}}", "???", "a b", "a'b",
+    "${${seed}}", "${model}", "${.}", "${oc.decode:'1'}", "${oc.create:{a:1}}", "???", "a b",
+    "a'b",
     'a"b', "a=b", "a:b", "é", "\x00", "\ud800", "\n", "\\", "\\,", "\\'", "$", "`x`", "$(touch ran)",
     "7" * 5000, "x" * 5000, "[" * 3000, "{a:" * 300, "(" * 200, "~", "/", ".", "..", "/etc/passwd",
     "/dev/zero", "/proc/self/mem", "a/b.yaml", "os.system", "{_target_:os.system}", "macs",

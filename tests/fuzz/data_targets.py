@@ -129,7 +129,7 @@ def prepare_cache(folder: Path) -> None:
 
 def read_cache(folder: Path, content: bytes) -> None:
     """What a cache says of its images."""
-    built = next((folder / "cache").glob("x_8x8_*")) / "images.json"
+    built = next((folder / "cache").glob("x_8x8_*/images.json"))
     built.write_bytes(content)
     items = index_of(folder).splits["unsplit"]
     split = open_cache(items, name="x", size=(8, 8), resize_mode="pad", cache_dir=folder / "cache")
@@ -163,7 +163,9 @@ NOTE = {"url": "http://127.0.0.1/archive.zip", "validator": '"a"', "length": 9}
 CLASS_MAP = {"can": "Metal", "box": "Paper", "pot": None}
 
 TARGETS = [
-    Target("coco annotations", json_files(ANNOTATIONS), at("annotations.json", read_coco), draw_images),
+    Target(
+        "coco annotations", json_files(ANNOTATIONS), at("annotations.json", read_coco), draw_images
+    ),
     Target("csv tables", csv_files(TABLE), at("table.csv", read_table), draw_images),
     Target("split csv", csv_files(SPLITS), at("listed.csv", read_splits), draw_images),
     Target("split records", record_example, at("splits.csv", read_record), draw_images),
@@ -180,7 +182,9 @@ TARGETS = [
     ),
     Target("class lists, json", json_files(["can", "box"]), at("classes.json", read_class_list)),
     Target("class lists, text", csv_files([["can"], ["box"]]), at("classes.txt", read_class_list)),
-    Target("class maps", yaml_files(CLASS_MAP), at("map.yaml", lambda path: read_class_map(str(path)))),
+    Target(
+        "class maps", yaml_files(CLASS_MAP), at("map.yaml", lambda path: read_class_map(str(path)))
+    ),
     Target("unpacked lists", unpacked_example, read_unpacked, draw_images),
     Target("cache lists", json_files(KEPT), read_cache, prepare_cache),
     Target("look-alikes", json_files([[IMAGES[0], IMAGES[1]]]), read_groups, prepare_cache),

@@ -63,7 +63,8 @@ class _Watch:
         if event == "open":
             flags = arguments[2]
             return isinstance(flags, int) and bool(flags & WRITING)
-        return event in CHANGING
+        beside = event == "os.remove" and arguments[1] != -1  # of a folder that is open
+        return event in CHANGING and not beside
 
     def _outside(self, arguments: tuple[Any, ...]) -> bool:
         name = arguments[0]
@@ -101,8 +102,8 @@ def watched(folder: Path, allowed: tuple[str, ...] = ()) -> Iterator[None]:
         yield
     finally:
         WATCH.folder = None
-    if WATCH.seen:
-        raise RanCodeError(WATCH.seen[0])
+        if WATCH.seen:
+            raise RanCodeError(WATCH.seen[0])
 
 
 @contextlib.contextmanager
@@ -157,6 +158,8 @@ def judge(
             with report_errors():
                 read()
     except SystemExit as end:
+        if isinstance(end.__context__, MemoryError):  # it is no sentence on the input
+            raise end.__context__ from None
         return said(end.code)
     return None
 

@@ -205,7 +205,9 @@ def read_database(folder: Path, flips: list[tuple[int, int]]) -> None:
 
 FLIPS = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 260)), max_size=12)
 CONFIGS = [
-    Target(f"run: {file}", lambda file=file: run_files(f".hydra/{file}"), read_damaged, prepare_runs)
+    Target(
+        f"run: {file}", lambda file=file: run_files(f".hydra/{file}"), read_damaged, prepare_runs
+    )
     for file in ("config.yaml", "hydra.yaml", "overrides.yaml")
 ]  # fmt: skip
 TARGETS = [

@@ -1,0 +1,145 @@
+"""What the fuzzing found, by the smallest input: a traceback or a crash once, a sentence now."""
+
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from tests.conftest import needs_extra
+from tests.fuzz.binary_targets import picture
+from tests.fuzz.inputs import DOUBLING
+from tests.fuzz.judging import judge
+from tests.fuzz.test_fuzz import TARGETS
+
+NESTED = b"[" * 60_000 + b"]" * 60_000
+CONFIG = ("trained", ".hydra/config.yaml")
+HYDRA = ("trained", ".hydra/hydra.yaml")
+KEPT = {"kept": [0], "bad": {}, "levels": None, "deep": 0, "notices": {}}
+INDEX = {"class_names": ["a"], "splits": {}, "left_out": [], "notes": [], "sources": {}}
+
+
+def nameless_zip() -> bytes:
+    """A member without a name."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("n", picture())
+    content = written.getvalue().replace(b"PK\x01\x02", b"PK\x01\x02", 1)
+    place = content.index(b"PK\x01\x02")
+    entry = bytearray(content[place : place + 46])
+    entry[28:30] = struct.pack("<H", 0)
+    return content[:place] + bytes(entry) + b"n" * 0 + content[place + 47 :]
+
+
+def recipe(plan) -> bytes:
+    return json.dumps(
+        {"schema": 2, "entries": [{"step": "prune_layers", "version": 1, "plan": plan}]}
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "says"),
+    [
+        ("unpacked lists", NESTED, "this program and is damaged"),
+        ("unpacked lists", b'{"splits": null}', "this program and is damaged"),
+        ("unpacked lists", json.dumps(INDEX | {"notes": [{}]}).encode(), "what is no text"),
+        ("cache lists", b"", "is damaged: remove it"),
+        ("cache lists", NESTED, "is damaged: remove it"),
+        ("cache lists", b"7" * 5000, "is damaged: remove it"),
+        ("cache lists", b"null", "is damaged: remove it"),
+        ("cache lists", b"\x80{}", "is damaged: remove it"),
+        ("cache lists", json.dumps(KEPT | {"kept": [2**31]}).encode(), "is damaged: remove it"),
+        ("cache lists", json.dumps(KEPT | {"kept": [None]}).encode(), "is damaged: remove it"),
+        ("cache lists", json.dumps(KEPT | {"notices": None}).encode(), "is damaged: remove it"),
+        ("look-alikes", b"[[]]", "is damaged: remove it"),
+        ("stored metrics", NESTED, "is damaged: delete it"),
+        ("stored metrics", b'{"a": {"f1": Infinity}}', "is damaged: delete it"),
+        ("stored metrics", b'{"a": 3}', "is damaged: delete it"),
+        ("downloaded archives", nameless_zip(), "it is no whole zip archive"),
+        ("zip archives", nameless_zip(), "cannot be read as an archive of images"),
+        ("idx files", struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "which is more than the"),
+        ("rows", {"_target_": "os.system"}, "row 1 (_target_)"),
+        ("row files", NESTED, "is no YAML file: maximum recursion depth exceeded"),
+        ("row files", f"{DOUBLING}]".encode(), "its aliases come to more than 1,000,000 values"),
+        ("row files", b"&own [1, *own]", "is no YAML file: maximum recursion depth"),
+        ("row files", b"- 2001-99-99", "is no YAML file: month must be in 1..12"),
+        ("rank files", NESTED, "cannot be read as YAML: maximum recursion depth exceeded"),
+        ("recipes", recipe(None), "The recipe's plan of prune_layers is none that this step makes"),
+        ("recipes", recipe({"stages": [[2, 1], ""]}), "plan of prune_layers is none that this"),
+        ("recipes", NESTED, "This is not a recipe"),
+        ("weights, torch", b"", "is damaged or no weights file: "),
+        ("weights, torch", b"\x80\x02X\x04", "is damaged or no weights file: "),
+        ("weights, torch", b"Q", "is damaged or no weights file: "),
+        ("checkpoints", b"", "No checkpoint in"),
+        ("words before Hydra", ["data.root=" + "7" * 5000], "a number of more than 4,000 digits"),
+        ("words of scripts", ["images=" + "7" * 5000], "cannot be read: Exceeds the limit"),
+        ("study.json", b"null", "study.json cannot be read; the study is damaged"),
+        ("study.json", NESTED, "is no study: it has no readable study.json"),
+        ("run: config.yaml", (*CONFIG, b"true\n", "enter"), "config.yaml cannot be read; the run"),
+        ("run: config.yaml", (*CONFIG, b"- [", "images"), "cannot be read as YAML (while parsing"),
+        ("run: config.yaml", (*CONFIG, NESTED, "images"), "as YAML (maximum recursion"),
+        ("run: config.yaml", (*CONFIG, NESTED, "tell"), None),  # the fast loader crashed
+        ("run: config.yaml", (*CONFIG, f"a: {DOUBLING}]".encode(), "images"), "1,000,000 values"),
+        ("run: hydra.yaml", (*HYDRA, b"true\n", "enter"), "hydra.yaml cannot be read; the run"),
+        ("run: hydra.yaml", (*HYDRA, b"{}", "enter"), "hydra.yaml says no option of model"),
+        (
+            "run: overrides.yaml",
+            ("unfinished", ".hydra/overrides.yaml", b"null\n", "resume"),
+            "overrides.yaml is no list of overrides",
+        ),
+        (
+            "run: model/network.yaml",
+            ("trained", "model/network.yaml", b"class_names: 3", "describe"),
+            "network.yaml cannot be read; the run is damaged",
+        ),
+    ],
+)  # fmt: skip
+def test_a_sentence(target, value, says, homes, monkeypatch):
+    monkeypatch.chdir(homes)
+    TARGETS[target].prepare(homes)
+    said = judge(lambda: TARGETS[target].read(homes, value), homes, allowed=TARGETS[target].allowed)
+    assert (said is None and says is None) or says in said
+
+
+def test_a_note_of_a_download_that_is_none_is_left(homes):
+    assert judge(lambda: TARGETS["download notes"].read(homes, NESTED), homes) is None
+
+
+def arrow(content: dict, features: object = None) -> bytes:
+    import pyarrow as pa
+
+    table = pa.table(content)
+    if features is not None:
+        note = json.dumps({"info": {"features": features}})
+        table = table.replace_schema_metadata({"huggingface": note})
+    written = io.BytesIO()
+    with pa.ipc.new_stream(written, table.schema) as writer:
+        writer.write_table(table)
+    return written.getvalue()
+
+
+@needs_extra("datasets")
+def test_offsets_of_arrow_files_are_not_believed(homes):
+    """They ended the process."""
+    whole = arrow({"image": [b"abcd", b"efgh"], "label": ["a", "b"]})
+    offsets = np.array([0, 4, 8], "<i4").tobytes()
+    content = whole.replace(offsets, np.array([0, 4, 2**30], "<i4").tobytes())
+    assert content != whole
+    said = judge(lambda: TARGETS["arrow"].read(homes, content), homes)
+    assert said is not None and "cannot be read" in said and "it is damaged" in said
+
+
+@needs_extra("datasets")
+@pytest.mark.parametrize(
+    ("content", "features", "says"),
+    [
+        ({"image": [b"a"], "label": [0]}, {"label": 3}, None),
+        ({"image": [b"a"], "label": [0]}, {"label": {"names": "ab"}}, "no list of names"),
+        ({"image": [b"a"], "label": ["x"]}, {"label": {"names": ["a", "b"]}}, "the label 'x', and"),
+    ],
+)
+def test_notes_of_arrow_files_are_not_believed(content, features, says, homes):
+    said = judge(lambda: TARGETS["arrow"].read(homes, arrow(content, features)), homes)
+    assert says is None or (said is not None and says in said)
