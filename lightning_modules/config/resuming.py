@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -19,6 +18,7 @@ from lightning_modules.config.experiment_files import take_experiments
 from lightning_modules.config.former_words import current_words
 from lightning_modules.config.options import check_options, option_folders
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import DAMAGE, read_yaml
 from lightning_modules.registry import plain
 from lightning_modules.runs import (
     METRICS_FILE,
@@ -35,6 +35,7 @@ from lightning_modules.runs import (
     saved_run,
     select,
 )
+from lightning_modules.runs.run_files import read_settings
 
 # What may differ between a run and its continuation: nothing that changes a weight.
 RESUMABLE = (
@@ -137,8 +138,8 @@ def _own_words(run: Path, typed: Sequence[str]) -> list[str]:
     if not path.is_file():
         raise ConfigError(f"{run} cannot be resumed: it has no .hydra/overrides.yaml.")
     try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        stored = read_yaml(path)
+    except ConfigError:
         stored = {}
     if stored is None:
         stored = []  # an empty file: nothing was typed
@@ -183,16 +184,21 @@ def _moved(run: Path) -> list[str]:
 def _own_folder(run: Path) -> str | None:
     """Of options, which the command that started the run named by `--config-dir`."""
     path = run / ".hydra" / "hydra.yaml"
-    stored = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    sources = select(stored, ("hydra", "runtime", "config_sources")) or []
-    return next((each["path"] for each in sources if each["provider"] == "command-line"), None)
+    stored = read_yaml(path) if path.is_file() else {}
+    try:
+        sources = select(stored, ("hydra", "runtime", "config_sources")) or []
+        return next((each["path"] for each in sources if each["provider"] == "command-line"), None)
+    except DAMAGE:
+        raise ConfigError(f"{path} cannot be read; the run is damaged.") from None
 
 
 def _take_choices(choices: DictConfig, run: Path, typed: Sequence[str]) -> None:
     path = run / ".hydra" / "hydra.yaml"
     if not path.is_file():
         return
-    stored = OmegaConf.load(path).hydra.runtime.choices
+    stored = OmegaConf.select(read_settings(path), "hydra.runtime.choices")
+    if not OmegaConf.is_dict(stored):
+        raise ConfigError(f"{path} says no options; the run is damaged.")
     for group, option in stored.items():
         if not str(group).startswith("hydra/") and group not in typed:
             choices[group] = option and current_option(str(group), str(option))

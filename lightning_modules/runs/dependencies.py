@@ -6,7 +6,6 @@ have no record, nothing is known. Needs no torch.
 
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -105,13 +104,24 @@ def _stored(run: Path) -> dict[str, Any]:
         return {}
     try:
         found = read_json(run / DEPENDS_ON)
-    except (ValueError, RecursionError):
+    except ConfigError:
         found = None
-    if not isinstance(found, dict) or not found:
+    if not _fits(found):
         raise ConfigError(
             f"{run / DEPENDS_ON} is damaged: remove it, and the run goes on without a comparison."
         )
     return found
+
+
+def _fits(found: Any) -> bool:
+    """Whether that is what is recorded."""
+    if not isinstance(found, dict) or not found:
+        return False
+    data, weights = found.get("data", {}), found.get("weights", {})
+    splits = isinstance(data, dict) and all(
+        isinstance(split, dict) and "images" in split for split in data.values()
+    )
+    return splits and isinstance(weights, dict)
 
 
 def _refuse_others(
@@ -156,8 +166,11 @@ def _weights(cfg: DictConfig, run: Path) -> dict[str, str | None]:
         if node.get("weights") is not None:
             found[f"teacher.{name}.weights"] = Path(node.weights)
     known = run / TEACHERS
-    for name, teacher in (json.loads(known.read_text()) if known.is_file() else {}).items():
-        if teacher is not None:
+    teachers = read_json(known) if known.is_file() else {}
+    if not isinstance(teachers, dict):
+        raise ConfigError(f"{known} cannot be read; it is damaged.")
+    for name, teacher in teachers.items():
+        if isinstance(teacher, str):
             found[f"teacher.{name}.run"] = _network(Path(teacher))
     return {name: _sha256(path) for name, path in found.items()}
 

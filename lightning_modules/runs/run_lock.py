@@ -152,7 +152,7 @@ def _named(run: Path) -> Holder:
     """The process that the file names; a holder writes it a moment after it got the lock."""
     try:
         return Holder(**json.loads((run / LOCK).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return Holder(None, None)
 
 
