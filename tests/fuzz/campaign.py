@@ -37,7 +37,7 @@ LIBRARIES = (
     "lightning_modules.deployment.load_model", "lightning_modules.config.check", "pyarrow.parquet",
 )  # fmt: skip
 TURN = float(os.environ.get("TURN", 15))
-STUCK = 120.0  # seconds after which a turn is ended from outside
+STUCK = 600.0  # seconds after which a turn is ended from outside
 ROUND = 400  # inputs that are drawn from one seed
 
 

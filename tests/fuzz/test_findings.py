@@ -86,8 +86,8 @@ def recipe(plan) -> bytes:
         ("run: hydra.yaml", (*HYDRA, b"{}", "enter"), "hydra.yaml says no option of model"),
         (
             "run: overrides.yaml",
-            ("unfinished", ".hydra/overrides.yaml", b"null\n", "resume"),
-            "overrides.yaml is no list of overrides",
+            ("unfinished", ".hydra/overrides.yaml", b"3\n", "resume"),
+            "overrides.yaml is damaged",
         ),
         (
             "run: model/network.yaml",
