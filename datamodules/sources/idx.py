@@ -69,7 +69,7 @@ class IdxFile:
                 f"{self.path} promises {self._wanted:,} bytes in its header, which is more than "
                 f"the {MOST_BYTES:,} that are read at once: it is damaged; get it again."
             )
-        content = self._read(self._wanted)
+        content = self._read(self._wanted + 1)  # to the end, where the packing has its checksum
         if len(content) < self._wanted:
             raise self._too_short(len(content), self._wanted)
         values = np.frombuffer(content, np.uint8, math.prod(self.shape), self._offset)

@@ -135,6 +135,8 @@ def fault_of(path: Path) -> str | None:
 
 
 def _is_of_a_fit(content: dict[str, Any]) -> bool:
+    if not {"epoch", "state_dict"} <= content.keys():
+        return False
     state = _resume_state(content)
     entries = state.get("entries", [])
     return (
