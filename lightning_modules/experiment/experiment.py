@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from compression.engine import check_order
-from datamodules.errors import DataError
 from datamodules.loading import ImageData
 from datamodules.sources import overview_lines
 from lightning_modules.config import is_search
@@ -25,15 +24,10 @@ from lightning_modules.distillation import (
     gather_teachers,
     with_original,
 )
-from lightning_modules.errors import (
-    USER_ERRORS,
-    ConfigError,
-    full_memory_said,
-    memory_sentence,
-    system_sentence,
-)
+from lightning_modules.errors import ConfigError, full_memory_said
 from lightning_modules.evaluation import check_split
 from lightning_modules.experiment.ending import note_failure
+from lightning_modules.experiment.interruption import interruption, refusal
 from lightning_modules.experiment.latency_plan import (
     LatencyPlan,
     latency_askers,
@@ -56,14 +50,11 @@ from lightning_modules.reporting import (
     show_closing_screen,
 )
 from lightning_modules.runs import (
-    METRICS_FILE,
     STOPPED,
     RunSplits,
-    command,
     held,
     keep_dependencies,
     make_data,
-    missing_parts,
     note_version,
     run_directory,
     trust_word,
@@ -158,7 +149,7 @@ def run_experiment(
     folder = folder.absolute()
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(folder))
-        with _refusal(folder, clears=is_main_run and cfg.resume is None), full_memory_said():
+        with refusal(folder, clears=is_main_run and cfg.resume is None), full_memory_said():
             prepared = _prepare(cfg, folder, study, is_main_run=is_main_run)
             data, stages, network, teachers, latency = prepared
             loggers = run_loggers(cfg, folder, title=title, group=group, search=search)
@@ -166,7 +157,7 @@ def run_experiment(
             logged = uploads.enter_context(loggers)
         if is_main_run:
             run_directory.update_pointer(run_directory.STARTED, folder)
-        stack.enter_context(_interruption(folder))
+        stack.enter_context(interruption(folder))
         run = RunContext(cfg, data, folder, logged)
         run = replace(run, cfg=with_suggested_lr(run, network))
         trained = _run_stages(stages, network, run, teachers)
@@ -275,41 +266,3 @@ def _latency_plan(
         return None
     asked = asked or next(latency_targets(cfg), None)
     return plan_latency(cfg, network, data.image_size, asked=asked)
-
-
-@contextlib.contextmanager
-def _interruption(folder: Path) -> Iterator[None]:
-    """Ctrl-C ends with the command that continues; Lightning itself leaves by a bare SystemExit.
-
-    So does what goes wrong with the memory, the disk, the images and the processes that read them.
-    """
-    onward = command("run.py", typed_word("resume", folder), trust_word(folder).strip())
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        if (folder / METRICS_FILE).is_file():
-            more = f"; what is missing is added by: {onward}" if missing_parts(folder) else ""
-            raise SystemExit(f"interrupted; the run's results are in {folder}{more}") from None
-        raise SystemExit(
-            f"interrupted; continue from the last whole epoch with: {onward}"
-        ) from None
-    except Exception as error:
-        sentence = str(error) if isinstance(error, DataError) else memory_sentence(error)
-        if isinstance(error, OSError):
-            sentence = sentence or system_sentence(error, elsewhere=False)
-        if sentence is None or (folder / METRICS_FILE).is_file():
-            raise
-        raise ConfigError(
-            f"{sentence} Then continue from the last whole epoch with: {onward}"
-        ) from error
-
-
-@contextlib.contextmanager
-def _refusal(folder: Path, *, clears: bool) -> Iterator[None]:
-    """A run refused, or interrupted, before it started leaves nothing behind."""
-    try:
-        yield
-    except (*USER_ERRORS, KeyboardInterrupt):
-        if clears:
-            run_directory.cleanup(folder)
-        raise
