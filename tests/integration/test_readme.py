@@ -79,7 +79,8 @@ RUN = {
     "run.py -m hydra/sweeper=optuna sweep.n_trials=30": TRIALS,
     "run.py -m hydra/sweeper=optuna sweep=architecture sweep.limits.macs=5e5": TRIALS,
     "python run.py -m hydra/sweeper=optuna sweep=architecture sweep.limits.macs=5e5": TRIALS,
-    "run.py -m hydra/sweeper=optuna hydra/launcher=joblib sweep.parallel=2": TRIALS,
+    "run.py -m hydra/sweeper=optuna sweep.parallel=2": TRIALS,
+    "run.py experiment=STUDY": BRIEF,
     "run.py -m seed=0,1,2": "",
     "scripts/report.py RUN|STUDY...": "",
     "scripts/report.py STUDY --top 3": "",
@@ -167,7 +168,7 @@ def test_it_composes(command):
     run_directory.register_resolvers()
     study.register_sweeper_defaults()
     parser = OverridesParser.create()
-    ours = ("...", "--help", "-m")
+    ours = ("...", "--help", "-m", "experiment=STUDY")
     overrides = [one(parser.parse_override(w)) for w in typed(command)[1:] if w not in ours]
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         compose("config", overrides=overrides, return_hydra_config=True)
@@ -297,6 +298,7 @@ def meant(command: str, places: dict[str, Path], folder: Path) -> list[str]:
         weights = run_directory_weights(places["run"], folder)
     words = {
         "RUN": [run], "DIR": [run], "RUN|STUDY...": [run, found], "STUDY": [found],
+        "experiment=STUDY": [f"experiment={found}"],
         "RUN|FILE": [run], "RUN|FILE...": [run], "images/": [str(places["photos"])],
         "data=...": ["data=synthetic"], "...": [f"+teacher.a.run={run}"],
         "data.root=photos": [f"data.root={places['photos']}"],
