@@ -1,5 +1,6 @@
 """Ending trials whose process is gone: told what their runs left behind, or else replaced."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,12 @@ from optuna import Study, Trial
 from optuna.trial import FrozenTrial, TrialState
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json
-from lightning_modules.runs import FAILED, failure_of, read_metrics
+from lightning_modules.files import read_json, read_yaml
+from lightning_modules.runs import FAILED, failure_of, held, missing_parts, read_metrics
 from lightning_modules.search.liveness import Tended, Watch
 from lightning_modules.search.objectives import directions_of, objectives_of, penalties
 from lightning_modules.search.opened_study import trial_of
-from lightning_modules.search.ownership import open_trial
+from lightning_modules.search.ownership import open_trial, take_over
 from lightning_modules.search.trial_job import OVER_LIMITS, limits_of, violation
 from lightning_modules.search.trials import (
     DIED,
@@ -26,13 +27,16 @@ from lightning_modules.search.trials import (
     unless_finished,
 )
 
+OVERRIDES = Path(".hydra", "overrides.yaml")  # in a trial's folder: the words of its job
+
 
 def finish_orphans(study: Study, root: DictConfig, watch: Watch) -> list[FrozenTrial]:
     """Ends running trials that nobody tends; returns all trials as they are then.
 
     A trial whose run was whole when its process ended is told its metrics: nothing is lost and
-    nothing done twice. One that raised counts as that; any other is marked failed, and replaced.
-    One that is only silent is replaced, too, but stays open: its process may come back, and tell.
+    nothing done twice. One that only lacks its end is left for `take_over_one`. One that raised
+    counts as that; any other is marked failed, and replaced. One that is only silent is replaced,
+    too, but stays open: its process may come back, and tell.
 
     Args:
         study: its sampler must draw nothing by itself.
@@ -43,12 +47,44 @@ def finish_orphans(study: Study, root: DictConfig, watch: Watch) -> list[FrozenT
     for one in trials:
         if one.state != TrialState.RUNNING:
             continue
-        seen = watch.look(one, trial_folder(Path(root.hydra.sweep.dir), one.number))
+        seen = watch.look(one, _folder(root, one))
         if one.number in root.sweep.mark_failed:
             seen = Tended.NO
+        if seen is Tended.NO and lacks_its_end(_folder(root, one)):
+            continue
         if seen is not Tended.YES:
             ended |= _finish(study, one, root, seen)
     return study.get_trials(deepcopy=False) if ended else trials
+
+
+def lacks_its_end(run: Path) -> bool:
+    """Whether a trial is trained and measured, and its own job can make what is missing."""
+    try:
+        return bool(missing_parts(run)) and (run / OVERRIDES).is_file()
+    except ConfigError:
+        return False
+
+
+def take_over_one(study: Study, root: DictConfig, watch: Watch) -> tuple[Trial, list[str]] | None:
+    """A trial that was killed in its end, now tended by this process, and its job's overrides.
+
+    Whoever holds its folder is the only one to take it.
+    """
+    for one in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        run = _folder(root, one)
+        if not lacks_its_end(run) or watch.look(one, run) is not Tended.NO:
+            continue
+        trial = open_trial(study, one)
+        with suppress(ConfigError), held(run):  # else another process works there
+            if watch.look(trial_of(study, one.number), run) is not Tended.NO:
+                continue
+            take_over(trial)
+            return trial, [*read_yaml(run / OVERRIDES), f"hydra.sweep.subdir=trials/{one.number}"]
+    return None
+
+
+def _folder(root: DictConfig, trial: FrozenTrial) -> Path:
+    return trial_folder(Path(root.hydra.sweep.dir), trial.number)
 
 
 def _finish(study: Study, one: FrozenTrial, root: DictConfig, seen: Tended) -> bool:

@@ -42,6 +42,14 @@ def begin_trial(study: Study, **attributes: Any) -> FrozenTrial:
     return new_trial(study, {**begun, **attributes})
 
 
+def take_over(trial: Trial) -> None:
+    """Makes this process tend a running trial whose own has ended."""
+    own, before = this_process(), trial.user_attrs.get(OWNER, {})
+    trial.set_user_attr(HEARTBEAT, beat(0))
+    trial.set_user_attr(SWEEPER, own)
+    trial.set_user_attr(OWNER, {**own, "job": None, "token": before.get("token")})
+
+
 def open_trial(study: Study, trial: FrozenTrial) -> Trial:
     """A running trial to be drawn and told of; the study's sampler draws at once."""
     return Trial(study, trial._trial_id)

@@ -27,7 +27,12 @@ from lightning_modules.search.fixed_values import (
 from lightning_modules.search.liveness import Watch
 from lightning_modules.search.objectives import objectives_of
 from lightning_modules.search.opened_study import trial_of
-from lightning_modules.search.orphans import finish_orphans, tell_what_is_left
+from lightning_modules.search.orphans import (
+    finish_orphans,
+    lacks_its_end,
+    take_over_one,
+    tell_what_is_left,
+)
 from lightning_modules.search.ownership import OWNER, Heartbeat, begin_trial, open_trial
 from lightning_modules.search.samplers import FixedValuesSampler, sampler_for
 from lightning_modules.search.schema import chosen_sampler, kind_of
@@ -106,10 +111,12 @@ class Worker:
     def _ask(self) -> tuple[Trial, list[str]] | None:
         """A new trial and its overrides; None where n are there.
 
-        What other processes left behind when they ended makes room first.
+        What other processes left behind when they ended makes room first, or is brought to its end.
         """
         while True:
             self._look()
+            if (begun_before := take_over_one(self.study, self.root, self.watch)) is not None:
+                return begun_before
             if self._count_trials() < self.settings.n_trials and (begun := self._begin()):
                 if not self._is_late(begun):
                     self._choose_sampler(begun)
@@ -258,9 +265,9 @@ class Worker:
             end_trial(self.study, trial, run, returned, self.names)
 
     def _replace(self, trial: Trial, why: str) -> None:
-        """Has a trial replaced, unless its run is whole or goes on without us."""
+        """Has a trial replaced, unless its run is whole or goes on without us, or later."""
         run = trial_folder(self.folder, trial.number)
-        if self.watch.is_job(trial_of(self.study, trial.number), run):
+        if lacks_its_end(run) or self.watch.is_job(trial_of(self.study, trial.number), run):
             return
         with unless_finished():
             if not tell_what_is_left(self.study, trial, self.root):

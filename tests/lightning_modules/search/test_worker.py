@@ -259,6 +259,27 @@ def test_a_full_disk_ends_the_search_and_no_trial_is_lost_to_it(search):
     assert [trial.state.name for trial in counted] == ["COMPLETE"] * 3
 
 
+def test_a_trial_killed_in_its_end_is_brought_to_it(search, tmp_path):
+    study, _ = search(distance, "sweep.n_trials=1")
+    leave_running(study, pid=-1, start="gone")  # 1: nothing was measured
+    for number in (2, 3):
+        leave_running(study, pid=-1, start="gone")
+        run = tmp_path / "study" / "trials" / str(number)
+        (run / ".hydra").mkdir(parents=True)
+        (run / ".hydra" / "overrides.yaml").write_text(
+            f"- optimizer.lr=0.{number}\n- trial={number}\n"
+        )
+        metrics = {"val/f1": 0.25, "missing": {"card": "the run was ended before it"}}
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    study, computer = search(distance, "sweep.n_trials=4")
+    assert [job["trial"] for job in computer.jobs] == ["2", "3", "4"]
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL"] + ["COMPLETE"] * 3
+    assert [trial.value for trial in study.trials[2:4]] == [
+        distance({"optimizer.lr": lr}) for lr in (0.2, 0.3)
+    ]
+    assert study.trials[2].user_attrs[OWNER]["pid"] == os.getpid()
+
+
 def test_a_cluster_that_takes_no_jobs_ends_the_search(search, monkeypatch):
     def launch(self, job_overrides, initial_job_idx):
         raise SubmissionError("There is no partition gpus.")
