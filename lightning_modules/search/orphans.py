@@ -70,7 +70,7 @@ def take_over_one(study: Study, root: DictConfig, watch: Watch) -> tuple[Trial, 
 
     Whoever holds its folder is the only one to take it.
     """
-    for one in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+    for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         run = _folder(root, one)
         if not lacks_its_end(run) or watch.look(one, run) is not Tended.NO:
             continue
