@@ -30,6 +30,7 @@ from lightning_modules.runs import (
     check_unfinished,
     hold,
     leaves,
+    note_version,
     run_directory,
     saved_run,
     typed_word,
@@ -53,6 +54,7 @@ class CheckBeforeStart(Callback):
         _refuse(run_directory.make_writable, folder)
         _refuse(hold, folder)
         _refuse(_check_folder, folder, config)  # another process may have ended there meanwhile
+        _refuse(note_version, config, folder)  # or a kill after Hydra's files leaves none
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Checks what all trials share, and makes the folder of the sweep."""

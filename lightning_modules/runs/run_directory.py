@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.errors import shown
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import write_bytes
+from lightning_modules.files import remove_dead_parts, write_bytes
 from lightning_modules.runs.run_files import DEPENDS_ON, EXCLUDED, RECORD
 
 NEEDED = 1 << 16  # bytes without which no run begins: what Hydra writes
@@ -117,6 +117,7 @@ def short_path(path: Path) -> str:
 
 def update_pointer(pointer: str, folder: Path) -> None:
     """Makes `outputs/<pointer>` name this run."""
+    remove_dead_parts(outputs_root() / pointer)
     write_bytes(outputs_root() / pointer, os.fsencode(folder.resolve()) + b"\n")
 
 

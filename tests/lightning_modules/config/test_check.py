@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from lightning_modules.config.check import CheckBeforeStart, check
 from lightning_modules.distillation import teacher_runs
 from lightning_modules.errors import USER_ERRORS
-from lightning_modules.runs import run_directory
+from lightning_modules.runs import release, run_directory, same_version
 from lightning_modules.runs.data_splits import data_identity
 from lightning_modules.search import study
 from tests.conftest import ROOT, draw_folder, run_command
@@ -563,3 +563,13 @@ def test_outputs_that_cannot_be_written_are_one_sentence(homes, compose_config, 
     cfg = compose_config("data=synthetic", hydra=True)
     with pytest.raises(SystemExit, match=r"^error: No run can be written to .*taken/[^\n]*$"):
         CheckBeforeStart().on_run_start(cfg)
+
+
+def test_the_version_is_noted_before_hydra_writes(compose_config, tmp_path):
+    run = tmp_path / "run"
+    cfg = compose_config("data=synthetic", f"hydra.run.dir={run}", hydra=True)
+    try:
+        CheckBeforeStart().on_run_start(cfg)
+    finally:
+        release(run)
+    assert same_version(run) and not (run / ".hydra").exists()

@@ -2,6 +2,8 @@
 
 import os
 import resource
+import subprocess
+import sys
 
 import pytest
 from omegaconf import OmegaConf
@@ -107,6 +109,15 @@ def test_a_place_where_no_run_can_be_written(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_pointer_leaves_nothing_of_one_that_was_killed(homes):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (homes / "outputs").mkdir()
+    (homes / "outputs" / f".{run_directory.STARTED}.{ended.pid}.part").touch()
+    run_directory.update_pointer(run_directory.STARTED, homes)
+    assert [path.name for path in (homes / "outputs").iterdir()] == [run_directory.STARTED]
 
 
 def test_a_pointer_to_a_folder_whose_name_is_not_utf8(homes):
