@@ -15,7 +15,6 @@ from lightning_modules.runs.overrides import typed_word
 from lightning_modules.runs.renames import current_config, current_option
 from lightning_modules.runs.run_files import RESULT, STAGES, lead_to_data, read_settings, run_of
 from lightning_modules.runs.saved_model import current_model
-from lightning_modules.schema import is_whole
 
 # What a saved configuration may name without being asked about.
 OWN_CODE = {
@@ -71,6 +70,8 @@ def description(run: Path) -> dict[str, Any]:
 
 def _describes(content: Any) -> bool:
     """Whether that is what `network.yaml` says, as far as it is read without torch."""
+    from lightning_modules.schema import is_whole  # pydantic: not for --help
+
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         return False
     names, size, model = (content.get(key) for key in ("class_names", "image_size", "model"))
