@@ -13,7 +13,6 @@ from lightning_modules.runs import run_directory
 from lightning_modules.runs.metrics_record import METRICS_FILE, read_metrics
 from lightning_modules.runs.overrides import select, typed_word
 from lightning_modules.runs.renames import current_config, current_option
-from lightning_modules.schema import is_number
 
 FAILED = "failed.txt"  # in a trial that raised: the reason in one line, then a bug's traceback
 STOPPED = "stopped.json"  # in a trial that pruning ended: after which epoch
@@ -144,6 +143,8 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _is_finite(value: Any) -> bool:
+    from lightning_modules.schema import is_number  # pydantic: not for --help
+
     return is_number(value) and math.isfinite(value)
 
 
