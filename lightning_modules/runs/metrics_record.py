@@ -67,10 +67,10 @@ class StageRecord(TypedDict):
             `cost/*`.
         surgery: `val/*` after each round's change, BatchNorm recalibrated, not yet fine-tuned.
         after: the same as `before`, of the network that left it.
-        updates: weight updates of the optimizer, in all its rounds.
         epoch: whose weights were kept, from 0, of the last round; -1 where none was trained.
         agreement: of a compression step, the validation images that the network before it and the
             one after it put into the same class, 0..1.
+        updates: weight updates of the optimizer, in all its rounds.
         ended: a sentence for each fit that ended before its last epoch, and why.
         rejected: the sentence on a step that lost more than its `max_f1_drop` allows.
         layers: where latency is measured, those of a compression step.
