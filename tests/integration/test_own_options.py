@@ -139,8 +139,8 @@ def test_help_lists_options_of_ones_own(own, capsys):
 
 
 def test_flags_stand_before_all_overrides():
-    words = ["seed=1", "--config-dir", "x", "trainer=cpu", "-m", "--cfg=job", "data.root=a"]
-    flags = ["--config-dir", "x", "-m", "--cfg=job"]
+    words = ["seed=1", "--config-dir", "x", "trainer=cpu", "-m", "--package=p", "data.root=a"]
+    flags = ["--config-dir", "x", "-m", "--package=p"]
     assert command_line.expand(words) == [*flags, "seed=1", "trainer=cpu", "data.root=a"]
 
 
