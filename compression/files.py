@@ -6,6 +6,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+MOST_NODES = 1_000_000  # of plain data whose aliases are written out
 
 
 @contextmanager
@@ -49,6 +52,25 @@ def _check_room(part: Path, path: Path) -> None:
     except OSError as error:
         error.filename = str(path)
         raise
+
+
+def count_nodes(node: Any, known: dict[int, int] | None = None) -> int:
+    """How many values plain data comes to when each alias in it is written out.
+
+    Args:
+        node: mappings, lists and what they hold.
+        known: of containers that were counted, by their identities.
+
+    Raises:
+        RecursionError: it holds itself.
+    """
+    known = {} if known is None else known
+    if not isinstance(node, dict | list | tuple | set):
+        return 1
+    if id(node) not in known:
+        values = node.values() if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(count_nodes(value, known) for value in values)
+    return known[id(node)]
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

@@ -83,4 +83,12 @@ def _in_dollar_quotes(letter: str) -> str:
         return f"\\{letter}"
     if letter.isprintable():
         return letter
-    return "".join(rf"\x{byte:02x}" for byte in os.fsencode(letter))
+    return "".join(rf"\x{byte:02x}" for byte in _bytes_of(letter))
+
+
+def _bytes_of(letter: str) -> bytes:
+    """As they were typed; half a surrogate pair, which nobody can type, comes from JSON or YAML."""
+    try:
+        return os.fsencode(letter)
+    except UnicodeEncodeError:
+        return letter.encode("utf-8", "surrogatepass")

@@ -16,13 +16,13 @@ from typing import Any
 
 import yaml
 
+from compression.files import MOST_NODES, count_nodes
 from compression.files import whole_file as _whole_file
 from datamodules.errors import shown
 from lightning_modules.errors import ConfigError
 
 FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times faster where it is compiled
 DEEP = 2_500  # brackets and the like, of which the compiled one goes no deeper: it would crash
-MOST_NODES = 1_000_000  # of plain data whose aliases are written out
 # What data of another form makes of whoever takes it apart.
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
@@ -131,22 +131,12 @@ def read_yaml(path: Path, *, loader: Any = None) -> Any:
         # A path that is not UTF-8 is written with escapes that only the slow loader reads.
         fast = yaml.SafeLoader if deep or "\\uDC" in text else FAST
         content = yaml.load(text, Loader=loader or fast)
-        if _nodes(content, {}) > MOST_NODES:
+        if count_nodes(content) > MOST_NODES:
             raise ValueError(f"its aliases come to more than {MOST_NODES:,} values")
     except (yaml.YAMLError, *DAMAGE) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"{path} cannot be read as YAML ({reason}); it is damaged.") from error
     return content
-
-
-def _nodes(node: Any, known: dict[int, int]) -> int:
-    """How many nodes there are, each alias written out; `RecursionError` of what holds itself."""
-    if not isinstance(node, dict | list | tuple | set):
-        return 1
-    if id(node) not in known:
-        values = node.values() if isinstance(node, dict) else node
-        known[id(node)] = 1 + sum(_nodes(value, known) for value in values)
-    return known[id(node)]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import yaml
 
 from compression.errors import CompressionError
 from compression.factorization.rank_rule import RANK_RULES, TARGET, Rule, rank_in_round
+from compression.files import MOST_NODES, count_nodes
 from compression.schema import nearest
 
 if TYPE_CHECKING:  # it loads torch
@@ -107,7 +108,10 @@ def _read(path: str, place: str) -> Any:
             f"{nearest(path, rules)}; a rule of your own is named by {{_target_: ...}}."
         )
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if count_nodes(content) > MOST_NODES:
+            raise ValueError(f"its aliases come to more than {MOST_NODES:,} values")
+        return content
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CompressionError(f"{place} cannot be read as YAML: {reason}.") from error

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 UINT8 = 8  # the format's code of the type of the values
 MOST_BYTES = 2**32  # of one array: seventy times MNIST's
+PART = 2**24  # bytes that are read at a time
 GZIP = b"\x1f\x8b"
 
 
@@ -84,7 +85,10 @@ class IdxFile:
             with self.path.open("rb") as file:
                 packed = file.read(2) == GZIP
             with gzip.open(self.path) if packed else self.path.open("rb") as file:
-                return file.read(size)
+                content = bytearray()  # not `read(size)`, which takes so much memory at once
+                while len(content) < size and (part := file.read(min(PART, size - len(content)))):
+                    content += part
+                return bytes(content)
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(

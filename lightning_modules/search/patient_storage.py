@@ -21,7 +21,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from lightning_modules.errors import ConfigError
 from lightning_modules.search.storage_file import check_file, file_of, identity_of
-from lightning_modules.search.trial_rows import BY_ID, BY_NUMBER, SINCE, read_trials
+from lightning_modules.search.trial_rows import (
+    BY_ID,
+    BY_NUMBER,
+    SINCE,
+    DamagedRowError,
+    read_trials,
+)
 
 PATIENCE = 120  # seconds without an answer, of a database that has been there
 SAID_AFTER = 5  # seconds without an answer
@@ -192,6 +198,11 @@ def patiently(call: Callable[[], Any], url: str, patience: float) -> Any:
             reason = str(lost)
         except (Refusal, SQLAlchemyError, StorageInternalError) as error:
             raise ConfigError(refusal(url, error)) from None
+        except (UnicodeDecodeError, json.JSONDecodeError, DamagedRowError) as error:
+            raise ConfigError(
+                f"The study's storage {url} cannot be read ({error}): it is damaged; put back a "
+                "copy of it, or begin anew with another hydra.sweep.dir."
+            ) from None
         waited = time.monotonic() - start
         if waited + pause > patience:
             hint = SQLITE if url.startswith("sqlite") else "; see whether its server runs"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from lightning_modules.errors import ConfigError
 
@@ -11,7 +12,10 @@ Identity = tuple[int, int] | None  # device and inode; None where there is no fi
 
 def file_of(url: str) -> Path | None:
     """The file behind a URL; None where no file is the database."""
-    parts = make_url(url)
+    try:
+        parts = make_url(url)
+    except ArgumentError:  # opening it says so
+        return None
     is_file = parts.get_backend_name() == "sqlite" and parts.database not in (None, "", ":memory:")
     return Path(str(parts.database)).absolute() if is_file and "uri" not in parts.query else None
 

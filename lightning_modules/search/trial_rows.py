@@ -29,6 +29,8 @@ from sqlalchemy import (
 from sqlalchemy import union_all as union
 from sqlalchemy.engine import Engine
 
+from lightning_modules.files import DAMAGE
+
 # Later versions write what is not finite in words.
 IN_WORDS = int(optuna.__version__.split(".")[0]) >= 3
 WORDS = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
@@ -63,6 +65,10 @@ SINCE = ((TRIALS.c.study_id == bindparam("study_id")) & (TRIALS.c.trial_id > bin
 )
 
 
+class DamagedRowError(Exception):
+    """A row holds what Optuna does not write."""
+
+
 def read_trials(engine: Engine, which: Any, **given: Any) -> list[tuple[int, FrozenTrial]]:
     """The trials that a condition holds for, after their identities, which rise.
 
@@ -79,7 +85,10 @@ def read_trials(engine: Engine, which: Any, **given: Any) -> list[tuple[int, Fro
         details_of: dict[int, dict[str, list[Any]]] = {row.trial_id: {} for row in rows}
         for part, trial_id, _, *row in connection.execute(details, given) if rows else ():
             details_of.get(trial_id, {}).setdefault(part, []).append(row)
-    return [(row.trial_id, _trial(row, details_of[row.trial_id])) for row in rows]
+    try:
+        return [(row.trial_id, _trial(row, details_of[row.trial_id])) for row in rows]
+    except DAMAGE as error:
+        raise DamagedRowError(repr(error)) from error
 
 
 @cache

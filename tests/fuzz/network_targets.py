@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from compression.factorization.given_ranks import read_ranks
 from lightning_modules.networks.blocks.row_file import with_rows
@@ -86,7 +87,7 @@ def build_rows(folder: Path, rows: Any) -> None:
 
         _node = plain(composed(["model=rows"]).model)
     node = {**_node, "blocks": rows}
-    schema("model")(node, "model")
+    schema("model")(OmegaConf.create(node), "model")
     meta_network(node, num_classes=3, image_size=32)
 
 

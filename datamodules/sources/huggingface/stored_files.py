@@ -167,9 +167,10 @@ def _saved_files(folder: Path) -> tuple[Path, ...]:
             "call save_to_disk once more with a newer one."
         )
     files = state.get("_data_files", [])
-    found = [file.get("filename") if isinstance(file, dict) else None for file in files or ()]
+    listed = files if isinstance(files, list) else [None]
+    found = [file.get("filename") if isinstance(file, dict) else None for file in listed]
     names = [name for name in found if is_name(name)]
-    if not isinstance(files, list) or len(names) < len(found):
+    if len(names) < len(found):
         raise _unlike(folder / "state.json", "it names no files")
     return tuple(folder / name for name in names)
 
