@@ -88,13 +88,17 @@ def remove_parts(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def remove_dead_parts(path: Path) -> None:
-    """Removes what processes of this host left half-written for one path when they were killed.
+def remove_dead_parts(folder: Path, name: str = "*") -> None:
+    """Removes what processes of this host left half-written in a folder when they were killed.
 
-    Others may be writing beside it, even to it.
+    Others may be writing there, even to the same file.
+
+    Args:
+        folder: that itself, not what is in folders below it.
+        name: of the file or folder that was to be; all of them by default.
     """
-    for part in path.parent.glob(f".{escape(path.name)}.*.part"):
-        pid = part.name.removeprefix(f".{path.name}.").removesuffix(".part")
+    for part in folder.glob(f".{name if name == '*' else escape(name)}.*.part"):
+        pid = part.name.removesuffix(".part").rpartition(".")[2]
         if not pid.isdecimal() or _runs(int(pid)):
             continue
         if part.is_dir():

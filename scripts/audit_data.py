@@ -209,7 +209,7 @@ def _check_free(folder: Path) -> None:
 @contextlib.contextmanager
 def _written_whole(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to write into, which then takes its place."""
-    remove_dead_parts(folder)
+    remove_dead_parts(folder.parent, folder.name)
     try:
         with whole_folder(folder) as part:
             yield part

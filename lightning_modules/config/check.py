@@ -24,6 +24,7 @@ from lightning_modules.config.resuming import take_saved
 from lightning_modules.config.schema import RunSettings
 from lightning_modules.config.typed_paths import check_paths
 from lightning_modules.errors import USER_ERRORS, ConfigError, system_sentence
+from lightning_modules.files import remove_dead_parts
 from lightning_modules.networks import resolved
 from lightning_modules.registry import build, schema
 from lightning_modules.runs import (
@@ -61,6 +62,8 @@ class CheckBeforeStart(Callback):
         _refuse(check_multirun, config)
         folder = _refuse(_folder_of, config, "sweep")
         _refuse(run_directory.make_writable, folder)  # for its database
+        for place in (folder, folder / "figures"):
+            remove_dead_parts(place)  # workers of a search may be at work beside
         if not searches(config):  # whose workers share a study
             _refuse(hold, folder)
 

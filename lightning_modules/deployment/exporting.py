@@ -88,7 +88,7 @@ def export(
         }
         described = path.with_name(f"{path.name}.json")
         for target in (*targets, described):
-            remove_dead_parts(target)
+            remove_dead_parts(target.parent, target.name)
         for written, target in zip(form.files(part), targets, strict=True):
             write_bytes(target, written.read_bytes())
         write_json(described, report)

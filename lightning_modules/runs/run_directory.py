@@ -117,7 +117,7 @@ def short_path(path: Path) -> str:
 
 def update_pointer(pointer: str, folder: Path) -> None:
     """Makes `outputs/<pointer>` name this run."""
-    remove_dead_parts(outputs_root() / pointer)
+    remove_dead_parts(outputs_root(), pointer)
     write_bytes(outputs_root() / pointer, os.fsencode(folder.resolve()) + b"\n")
 
 

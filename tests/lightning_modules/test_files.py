@@ -88,8 +88,12 @@ def test_only_parts_of_dead_processes_are_removed_where_others_write(tmp_path):
     kept = [f".audit.{here}.part", f".other.{gone}.part", ".audit.mine.part", "audit"]
     for name in (f".net.onnx.{gone}.part", f".net.onnx.json.{gone}.part", *kept):
         (tmp_path / name).write_text("x")
-    for name in ("audit", "net.onnx", "net.onnx.json", "absent/net.onnx"):
-        remove_dead_parts(tmp_path / name)
+    for name in ("audit", "net.onnx", "net.onnx.json"):
+        remove_dead_parts(tmp_path, name)
+    remove_dead_parts(tmp_path / "absent")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+    remove_dead_parts(tmp_path)
+    kept.remove(f".other.{gone}.part")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 

@@ -153,5 +153,10 @@ def test_a_command_holds_its_run_before_anything_is_written(homes, compose_confi
 @pytest.mark.usefixtures("unchecked")
 def test_workers_of_one_search_share_its_folder(homes, compose_config):
     cfg = compose_config(f"hydra.sweep.dir={homes}/s", "hydra/sweeper=optuna", hydra=True)
+    (homes / "s" / "figures").mkdir(parents=True)
+    parts = [f".trials.csv.{os.getpid()}.part", ".trials.csv.99999999.part"]  # one was killed
+    for name in (*parts, "figures/.front.png.99999999.part"):
+        (homes / "s" / name).touch()
     CheckBeforeStart().on_multirun_start(cfg)
     assert holder(homes / "s") is None
+    assert {path.name for path in (homes / "s").rglob("*")} == {"figures", parts[0]}
