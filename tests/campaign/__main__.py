@@ -12,15 +12,14 @@ from pathlib import Path
 
 from tests.campaign import table
 from tests.campaign.home import can_mount, remove
-from tests.campaign.kinds import CLOCK, KINDS
-from tests.campaign.lanes import libfaketime, run_orders
+from tests.campaign.kinds import KINDS
+from tests.campaign.lanes import run_orders
 from tests.campaign.materials import materials
 from tests.campaign.order import Order
 from tests.campaign.scenarios import SCENARIOS
 
 RECORD = Path(__file__).with_name("kills.csv")
 DOCS = Path(__file__).parents[2] / "docs" / "survival.md"
-MOVED = 8  # every so many runs, the clock is moved
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,15 +80,10 @@ def _orders(flags: argparse.Namespace, work: Path, images: Path) -> Iterator[Ord
     disk = can_mount(work / "tried")
     if not disk:
         print("not root: a limit on each file's size takes the place of a full disk")
-    if libfaketime() is None:
-        print("no clock is moved: Debian's package faketime is not installed")
     ends = time.monotonic() + 60 * flags.minutes
     for number in flags.run or itertools.count():
         scenario = number % len(SCENARIOS)
-        moved = (number + number // len(SCENARIOS)) % MOVED == 0 and libfaketime() is not None
-        kinds = [CLOCK] if moved else [kind for kind in KINDS if kind != CLOCK]
-        if flags.kind is not None and not flags.run:
-            kinds = [flags.kind]
+        kinds = list(KINDS) if flags.kind is None else [flags.kind]
         if flags.scenario not in SCENARIOS[scenario].name or number in done:
             continue
         if len(table.read(flags.csv)) >= flags.kills or time.monotonic() > ends:

@@ -24,11 +24,13 @@ class Home:
     Attributes:
         environment: What the programs are told.
         said: What the programs print, outside of that disk.
+        clock: Seconds that the clock is off by, for the programs that start from now on.
     """
 
     def __init__(self, root: Path, *, disk: bool):
         self.root = root
         self.disk = disk
+        self.clock = 0
         self.said = root.with_name(f"{root.name}.said")
         places = {key: str(root / key) for key in ("outputs", "cache", "data", "found")}
         self.environment = {f"MODEL_DIET_{key.upper()}": path for key, path in places.items()}
@@ -44,13 +46,6 @@ class Home:
     def __exit__(self, *_: object) -> None:
         remove(self.root)
         self.said.unlink(missing_ok=True)
-
-    def set_clock(self, seconds: float) -> None:
-        """What the clock is off by, for the programs that libfaketime is loaded into from now on.
-
-        It moves their monotonic clocks too: nothing compares those of two programs.
-        """
-        self.environment["FAKETIME"] = f"{seconds:+.0f}"
 
     def fill(self, pid: int, room: int) -> str:
         """Leaves so many bytes of room; returns the means.

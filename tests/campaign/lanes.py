@@ -7,23 +7,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.campaign.kinds import CLOCK
 from tests.campaign.order import Order, Row
 from tests.campaign.program import ROOT
 from tests.warm_python import Program, WarmPython
 
 SCRIPT = "tests/campaign/one_run.py"
-LIBFAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"  # of Debian's package faketime
-FAKED = {
-    "FAKETIME_NO_CACHE": "1",  # a forked program sees its own
-    "NO_FAKE_STAT": "1",  # files keep the times that they have
-}
-
-
-def libfaketime() -> str | None:
-    """Where it is, if it is installed."""
-    found = sorted(Path("/").glob(LIBFAKETIME.removeprefix("/")))
-    return str(found[0]) if found else None
 
 
 def run_orders(orders: Iterable[Order], *, lanes: int) -> Iterator[tuple[Order, list[Row]]]:
@@ -36,21 +24,16 @@ def run_orders(orders: Iterable[Order], *, lanes: int) -> Iterator[tuple[Order, 
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    faked = {**environment, **FAKED, "LD_PRELOAD": libfaketime() or ""}
-    servers: dict[bool, WarmPython] = {}
+    server = WarmPython(ROOT, environment)
     running: list[tuple[Order, Program, Path]] = []
     orders = iter(orders)
     while True:
         while len(running) < lanes and (order := next(orders, None)) is not None:
-            moved = order.kinds == [CLOCK]
-            env = faked if moved else environment
-            if moved not in servers:
-                servers[moved] = WarmPython(ROOT, env)
             file = Path(order.work, f"rows{order.number}.json")
             words = [SCRIPT, order.to_json(), str(file)]
-            if not servers[moved].can_start(words, env):
+            if not server.can_start(words, environment):
                 raise RuntimeError("no process can be forked here: a library started a thread")
-            program = servers[moved].start(words, env, subprocess.PIPE, subprocess.STDOUT)
+            program = server.start(words, environment, subprocess.PIPE, subprocess.STDOUT)
             running.append((order, program, file))
         if not running:
             return

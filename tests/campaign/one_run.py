@@ -69,7 +69,7 @@ def _kill(
         # Moments drawn from the whole run would find its beginning only: each kill has a share.
         share = min(2 / number, 1) if attempt < number - 1 else 1
         pause = moment = None
-        cold = len(order.kinds) > 1 and draws.random() < COLD  # libfaketime comes with the warm
+        cold = draws.random() < COLD
         if cold:
             moment = draws.uniform(0, min(IMPORTING, expected["seconds"] + 1))
         elif draws.random() < AT_CHANGES:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.campaign.clock import move_clock
 from tests.campaign.home import Home
 from tests.warm_python import become, run_script
 
@@ -86,6 +87,7 @@ class Program:
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.execve(sys.executable, [sys.executable, *words], self.environment)
             main = become({"words": list(words), "env": self.environment})
+            move_clock(home.clock)
             if pause is not None or trace is not None:
                 _watch(home.root, self._report, self._gate, pause, trace)
             run_script(main)
@@ -198,14 +200,7 @@ def _watch(root: Path, report: int, gate: int, pause: int | None, trace: Path | 
         if count == pause:
             os.write(report, json.dumps(line).encode())
             if jump := int(os.read(gate, 32) or 0):  # nothing, once the campaign is gone
-                _move_clock(jump)
+                move_clock(jump)
 
     sys.addaudithook(hook)
     atexit.register(lambda: note(f"{time.process_time()}"))
-
-
-def _move_clock(seconds: int) -> None:
-    """Moves the time of day for Python's own code, but no monotonic clock, as who sets a clock."""
-    plain, plain_ns = time.time, time.time_ns
-    time.time = lambda: plain() + seconds
-    time.time_ns = lambda: plain_ns() + seconds * 10**9
