@@ -81,4 +81,6 @@ def find_composed_code(cfg: DictConfig) -> None:
     """
     if cfg.get("resume") is None:
         composed = as_written(cfg)
-        find_own_code(packages_of(composed) | set(composed.get("trust") or ()))
+        trust = composed.get("trust")
+        named = {str(name) for name in trust} if isinstance(trust, list) else set()
+        find_own_code(packages_of(composed) | named)

@@ -43,8 +43,8 @@ def take_paths(words: Iterable[str]) -> list[str]:
     for word in words:
         if LONG_NUMBER.search(word):
             raise ConfigError(f"{word[:60]}... has a number of more than 4,000 digits; shorten it.")
-        if word.lstrip("+~").startswith("@"):  # for Hydra the folder of all groups
-            raise ConfigError(f"{word} names no key before its @; name one, as in data@place=csv.")
+        if word.lstrip("+~").startswith(("@", "=")):  # for Hydra the folder of all groups
+            raise ConfigError(f"{word} names no key; name one, as in seed=1 or data@place=csv.")
     return [_taken(word, sweep=not set(SWEEPS).isdisjoint(words)) for word in words]
 
 

@@ -171,7 +171,8 @@ def trusted_packages(cfg: DictConfig) -> set[str]:
     """The packages that a command names: by `trust`, or by what it runs of its own."""
     groups = plain(cfg, resolve=False)
     named = packages_of({group: groups.get(group) for group in NAMING})
-    return named | set(groups.get("trust") or ())
+    trust = groups.get("trust")
+    return named | (set(trust) if isinstance(trust, list) else set())
 
 
 def trust_word(run: Path) -> str:

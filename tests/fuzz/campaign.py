@@ -1,5 +1,7 @@
 """Fuzzing for a while: `python -m tests.fuzz SECONDS`; started again, it goes on with new inputs.
 
+The seconds are of computing, so that other work on the machine makes it longer, not less.
+
 Targets take turns, each in a process of its own with a limit of memory, so that a reader that
 crashes ends nothing but its turn. A row of `executions.csv` says how many inputs a target was
 given so far; the minimal input of each finding is kept in a folder.
@@ -36,8 +38,8 @@ LIBRARIES = (
     "torch", "lightning_modules.networks", "lightning_modules.training", "torchvision", "optuna",
     "lightning_modules.deployment.load_model", "lightning_modules.config.check", "pyarrow.parquet",
 )  # fmt: skip
-TURN = float(os.environ.get("TURN", 15))
-STUCK = 600.0  # seconds after which a turn is ended from outside
+TURN = 15.0  # seconds of computing
+STUCK = 900.0  # seconds after which a turn is ended from outside
 ROUND = 400  # inputs that are drawn from one seed
 
 
@@ -50,7 +52,7 @@ class Total:
         executions: inputs read.
         sentences: of them refused with a sentence; the others gave a result.
         findings: different ones, each counted once.
-        seconds: of reading.
+        seconds: of computing.
         rounds: seeds used up.
     """
 
@@ -88,19 +90,18 @@ def fuzz(targets: Sequence[Target], seconds: float, table: Path, found: Path) ->
 
     Args:
         targets: what reads.
-        seconds: of all together.
+        seconds: of computing, of all together.
         table: of what was done so far; is kept up to date.
         found: folder for the inputs of findings.
     """
     totals = read_totals(table)
-    end = time.monotonic() + seconds
+    done = 0.0
     with contextlib.suppress(KeyboardInterrupt):
-        while time.monotonic() < end:
+        while done < seconds:
             # Who had least of its share comes first.
             target = min(targets, key=lambda t: _spent(totals, t) / t.weight)
             total = totals.setdefault(target.name, Total(target.name))
-            turn = min(TURN, end - time.monotonic())
-            _turn(target, total, turn, found / _slug(target.name))
+            done += _turn(target, total, min(TURN, seconds - done), found / _slug(target.name))
             write_totals(table, totals)
             print(f"{target.name:24} {total.executions:8} {total.findings:3}", flush=True)
 
@@ -109,8 +110,8 @@ def _spent(totals: dict[str, Total], target: Target) -> float:
     return totals[target.name].seconds if target.name in totals else 0.0
 
 
-def _turn(target: Target, total: Total, seconds: float, found: Path) -> None:
-    """One turn in a process of its own; what it says is added to the total."""
+def _turn(target: Target, total: Total, seconds: float, found: Path) -> float:
+    """One turn in a process of its own, which adds to the total; how long it computed."""
     reading, writing = os.pipe()
     first = total.rounds
     pid = os.fork()
@@ -126,7 +127,6 @@ def _turn(target: Target, total: Total, seconds: float, found: Path) -> None:
         finally:
             os._exit(code)
     os.close(writing)
-    started = time.monotonic()
     last: dict[str, Any] = {}
     with os.fdopen(reading) as report:
         timer = _kill_later(pid, seconds + STUCK)
@@ -134,15 +134,16 @@ def _turn(target: Target, total: Total, seconds: float, found: Path) -> None:
             last = json.loads(line)
         os.kill(timer, signal.SIGKILL)
         os.waitpid(timer, 0)
-    _, status = os.waitpid(pid, 0)
+    _, status, used = os.wait4(pid, 0)
     total.executions += last.get("executions", 0)
     total.sentences += last.get("sentences", 0)
     total.rounds = max(last.get("rounds", 0), first + 1)
-    total.seconds += time.monotonic() - started
+    total.seconds += (spent := used.ru_utime + used.ru_stime)
     if status:
         code = os.waitstatus_to_exitcode(status)
         _died(found, f"the reader's process ended with {code}")
     total.findings = len(list(found.glob("*.txt")))
+    return spent
 
 
 def _kill_later(pid: int, seconds: float) -> int:
@@ -169,7 +170,6 @@ def _died(found: Path, how: str) -> None:
 def _play(target: Target, first: int, seconds: float, found: Path, report: Any) -> None:
     """Inputs until the time is over, in this process; says now and then how many."""
     found.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + seconds
     counts = {"executions": 0, "sentences": 0, "rounds": first}
     known = {path.stem for path in found.glob("*.txt")}
     last = os.open(found / "last.pickle", os.O_CREAT | os.O_RDWR)
@@ -185,6 +185,8 @@ def _play(target: Target, first: int, seconds: float, found: Path, report: Any) 
             os.pwrite(last, kept, 0)
             os.ftruncate(last, len(kept))
             counts["executions"] += 1
+            if counts["executions"] % 50 == 0:
+                print(json.dumps(counts), file=report, flush=True)
             try:
                 said = judging.judge(
                     lambda: target.read(folder, value), folder, allowed=target.allowed
@@ -195,7 +197,8 @@ def _play(target: Target, first: int, seconds: float, found: Path, report: Any) 
                 raise
             counts["sentences"] += said is not None
 
-        while time.monotonic() < end:
+        end = _computed() + seconds
+        while _computed() < end:
             _round(target, read, counts["rounds"], end, found, known)
             counts["rounds"] += 1
             print(json.dumps(counts), file=report, flush=True)
@@ -219,7 +222,7 @@ def _round(
     )
     @given(target.strategy())
     def given_inputs(value: Any) -> None:
-        if time.monotonic() > end and not smallest:
+        if _computed() > end and not smallest:
             return
         try:
             read(value)
@@ -238,6 +241,11 @@ def _round(
         (found / f"{name}.pickle").write_bytes(pickle.dumps(value))
         text = "".join(traceback.format_exception(error))
         (found / f"{name}.txt").write_text(f"{value!r:.3000}\n\n{text[-6000:]}", errors="replace")
+
+
+def _computed() -> float:
+    """Seconds that this process and those that it started have computed."""
+    return sum(os.times()[:4])
 
 
 def _slug(text: str) -> str:
