@@ -19,6 +19,7 @@ from datamodules.splits.listed_splits import DELIMITERS, IMAGE_COLUMNS, read_tab
 
 HEADER = ("path", "box", "reason")
 MARK = "# Written by scripts/audit_data.py for review, then for data.exclude; sha256 "
+LONGEST = 10  # characters of a box's corner
 KEPT = "# Left out of this run: a copy of "
 
 
@@ -147,8 +148,13 @@ def _unquoted(line: str) -> str:
 
 
 def _excluded(row: Mapping[str, str], column: str, path: Path) -> Excluded:
+    if column not in row:
+        raise DataError(
+            f"The list {path} has the line {','.join(row.values())[:80]!r} without a {column}: "
+            "write it as the others, or remove it."
+        )
     numbers = re.findall(r"-?\d+", row.get("box", ""))
-    if len(numbers) not in (0, 4):
+    if len(numbers) not in (0, 4) or any(len(number) > LONGEST for number in numbers):
         raise DataError(
             f"The list {path} has the box {row['box']!r} for {row[column]}: give its four corners "
             "x0 y0 x1 y1 in pixels, or leave it empty for the whole image."

@@ -63,6 +63,8 @@ def recipe(plan) -> bytes:
         ("stored metrics", b'{"a": 3}', "is damaged: delete it"),
         ("downloaded archives", nameless_zip(), "it is no whole zip archive"),
         ("zip archives", nameless_zip(), "cannot be read as an archive of images"),
+        ("exclusion lists", b"box,path\n1", "has the line '1' without a path: write it"),
+        ("exclusion lists", b"path,box\na,1 2 3 " + b"4" * 5000, "give its four corners"),
         ("idx files", struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "which is more than the"),
         ("idx files", struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 1, 1), "has 16 bytes where"),
         ("rows", {"_target_": "os.system"}, "row 1 (_target_)"),
