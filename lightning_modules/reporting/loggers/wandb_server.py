@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import threading
 from typing import Any
 from urllib.error import HTTPError
@@ -26,8 +27,8 @@ def check_key(mode: str) -> None:
     from wandb.errors import AuthenticationError
     from wandb.sdk.lib.wbauth import read_netrc_auth
 
-    settings = _settings()
-    if settings.api_key or settings.identity_token_file:
+    settings = _settings()  # W&B's own are read once in a process
+    if os.environ.get("WANDB_API_KEY") or settings.api_key or settings.identity_token_file:
         return
     try:
         if read_netrc_auth(host=settings.base_url):  # where `wandb login` writes it

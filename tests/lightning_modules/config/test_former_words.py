@@ -181,6 +181,7 @@ def test_stored_configurations_are_read_without_a_word(capsys):
 def test_the_logger_of_a_run_of_before(node, present, monkeypatch):
     from lightning_modules.reporting.loggers.schema import check_loggers, chosen_loggers
 
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     monkeypatch.setattr(renames, "table", registry.table)
     renames.renames.cache_clear()
     found = renames.current_config({"logger": node})
