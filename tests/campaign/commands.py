@@ -1,7 +1,9 @@
 """The commands of one run: which is next, whether it ended well, what it said."""
 
+import contextlib
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,6 +124,21 @@ class Commands:
     def has_trained(self) -> bool:
         """Whether there is something that must not be lost."""
         return any(self.home.root.glob("run/steps/*/checkpoints/*.ckpt"))
+
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether a search would give up a point of its grid at one more death, the third."""
+        database = self.home.root / "study" / "study.db"
+        if not database.is_file():
+            return False
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            deaths = (
+                "select count(*) from trials join trial_user_attributes using (trial_id) "
+                "where key = 'point' and state != 'COMPLETE' group by value_json"
+            )
+            with contextlib.suppress(sqlite3.Error):  # killed before the tables were there
+                return any(count >= 2 for (count,) in connection.execute(deaths))
+        return False
 
     @property
     def lacks_parts(self) -> bool:

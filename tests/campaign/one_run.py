@@ -96,6 +96,8 @@ def _kill(
         if row.code == 0 and not commands.lacks_parts:
             return  # it ended well all the same
         rows.append(row)
+        if commands.is_worn_out:
+            break
     commands.finish()
 
 
