@@ -177,6 +177,7 @@ def _has_room(size: int) -> bool:
 
 def _end_in_time(worker: int) -> None:
     """Let this worker end where nobody can use it: torch asks after its parent every 5 seconds."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     end_with(os.getppid())
     _end_where_sending_fails()
 

@@ -1,6 +1,7 @@
 """Format `torch_export`: a graph of PyTorch's own operators (.pt2), for programs with torch."""
 
 import copy
+import io
 import json
 from pathlib import Path
 
@@ -35,7 +36,10 @@ def write(network: Network, path: Path, metadata: ModelMetadata) -> None:
     program._guards_code = []  # Python, which no reader of ours would run
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # where this code lies is nobody's business
-    torch.export.save(program, path, extra_files={PT2_METADATA: json.dumps(metadata.to_entries())})
+    content = io.BytesIO()  # where a disk is full, torch's writer of files aborts the process
+    extra = {PT2_METADATA: json.dumps(metadata.to_entries())}
+    torch.export.save(program, content, extra_files=extra)
+    path.write_bytes(content.getbuffer())
 
 
 def open_file(path: Path, *, threads: int) -> InferenceModel:

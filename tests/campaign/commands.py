@@ -1,6 +1,7 @@
 """The commands of one run: which is next, whether it ended well, what it said."""
 
 import contextlib
+import re
 import shutil
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from tests.campaign.home import Home
 from tests.campaign.order import Order
 from tests.campaign.program import LONGEST, Program
 
+PLACES = re.compile(r"(?<!\w)/(?:[^\s/'\"]+/)+")  # folders of this machine, in what is said
 ORPHANS = 15.0  # seconds in which all that a killed program started is gone
 
 
@@ -161,6 +163,7 @@ class Commands:
         with self.home.said.open(errors="replace") as file:
             file.seek(program.said_from)
             text = file.read().split("\n$ python ")[0].replace(str(self.home.root), "HOME")
+        text = PLACES.sub(".../", text)
         last = text.strip().rsplit("\n", 1)[-1]
         traceback = "(traceback) " if "Traceback (most recent call last)" in text else ""
         return f"{traceback}{last[:longest]}"

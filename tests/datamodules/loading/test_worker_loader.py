@@ -157,6 +157,15 @@ def test_a_worker_that_is_killed_while_training(monkeypatch):
     assert signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL or before is None
 
 
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_reaches_a_worker_too_and_only_its_parent_decides(capfd):
+    of_whole_epochs(loader(interrupt))
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
+
+
 class Unsendable:
     """A label that no process can send; numpy's arrays of it can be made."""
 

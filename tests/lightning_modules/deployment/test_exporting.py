@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from torch import nn
 
 from compression.errors import CompressionError
 from lightning_modules import registry
-from lightning_modules.deployment import comparison
+from lightning_modules.deployment import comparison, torch_export_file
 from lightning_modules.deployment.comparison import Comparison, compare
 from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.exports import ModuleExport
@@ -154,6 +155,13 @@ def test_an_operation_that_onnx_lacks_is_named_and_leaves_nothing(images, tmp_pa
             image_source="noise",
         )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is full")
+def test_a_full_disk_is_an_error_of_torch_export():
+    """And does not abort the process, as torch's own writing does."""
+    with pytest.raises(OSError, match="No space left"):
+        torch_export_file.write(tiny(), Path("/dev/full"), metadata_of(tiny(), resize_mode="pad"))
 
 
 def test_what_torch_export_cannot_trace(tmp_path):
