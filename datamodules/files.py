@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,35 @@ def written_beside(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def remove_dead_parts(folder: Path, name: str = "*") -> None:
+    """Removes what processes of this host left half-written in a folder when they were killed.
+
+    Others may be writing there, even to the same file.
+
+    Args:
+        folder: that itself, not what is in folders below it.
+        name: of the file or folder that was to be; all of them by default.
+    """
+    for part in folder.glob(f".{name if name == '*' else escape(name)}.*.part"):
+        pid = part.name.removesuffix(".part").rpartition(".")[2]
+        if not pid.isdecimal() or _runs(int(pid)):
+            continue
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another account's
+        return True
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import yaml
 from compression.files import MOST_NODES, count_nodes
 from compression.files import whole_file as _whole_file
 from datamodules.errors import shown
+from datamodules.files import remove_dead_parts as remove_dead_parts
 from lightning_modules.errors import ConfigError
 
 FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times faster where it is compiled
@@ -86,35 +86,6 @@ def remove_parts(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def remove_dead_parts(folder: Path, name: str = "*") -> None:
-    """Removes what processes of this host left half-written in a folder when they were killed.
-
-    Others may be writing there, even to the same file.
-
-    Args:
-        folder: that itself, not what is in folders below it.
-        name: of the file or folder that was to be; all of them by default.
-    """
-    for part in folder.glob(f".{name if name == '*' else escape(name)}.*.part"):
-        pid = part.name.removesuffix(".part").rpartition(".")[2]
-        if not pid.isdecimal() or _runs(int(pid)):
-            continue
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another account's
-        return True
-    return True
 
 
 def read_yaml(path: Path, *, loader: Any = None) -> Any:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from datamodules.errors import DataError
-from datamodules.files import file_state, write_bytes
+from datamodules.files import file_state, remove_dead_parts, write_bytes
 from datamodules.sources import Item
 from datamodules.workers import report_progress
 
@@ -43,7 +43,8 @@ def file_digests(paths: Iterable[str], cache_dir: Path) -> Digests:
             digests = report_progress(digests, total=len(lacking), job=job)
         found |= zip(lacking, digests, strict=True)
     written = json.dumps({name: [states[name], found[name]] for name in names})
-    with contextlib.suppress(DataError):  # another user's cache: they are found anew each time
+    with contextlib.suppress(DataError, OSError):  # another user's: they are found anew each time
+        remove_dead_parts(cache_dir / FOLDER)
         write_bytes(cache_dir / FOLDER / f"{key}.json", written.encode())
     return found
 

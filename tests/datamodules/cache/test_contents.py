@@ -66,3 +66,11 @@ def test_a_cache_that_cannot_be_written(root, tmp_path):
     (tmp_path / "cache").write_text("a file")
     paths = [item.path for item in items(root)]
     assert len(set(file_digests(paths, tmp_path / "cache").values())) == 2
+
+
+def test_nothing_is_left_of_a_process_that_was_killed(root, digest_of, tmp_path):
+    kept = tmp_path / "cache" / "contents"
+    kept.mkdir(parents=True)
+    (kept / ".0123.json.99999999.part").touch()
+    digest_of(root)
+    assert [path.suffix for path in kept.iterdir()] == [".json"]
