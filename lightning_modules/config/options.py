@@ -162,7 +162,7 @@ def check_options(arguments: Sequence[str], folders: Sequence[Path] = ()) -> Non
         for name in (name.strip(" '\"") for name in names):
             if name in ("", "null") or not name.replace("_", "").replace("/", "").isalnum():
                 continue  # a null, or a sweep expression: Hydra's to judge
-            if name not in known and (is_offered(group, name) or _offer_package(group, name)):
+            if name not in known and (_offer_package(group, name) or is_offered(group, name)):
                 continue
             if name not in known:
                 raise ConfigError(f"There is no {group}={name}; there are: {', '.join(known)}.")
