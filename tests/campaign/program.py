@@ -23,7 +23,7 @@ CHANGES = {
     "os.link": 1, "os.symlink": 1, "sqlite3.connect": 0,
 }  # fmt: skip
 CPUCLOCK_SCHED = 2  # of the kernel: the clock of a process counts the time it ran
-LONGEST = 240.0  # seconds of one program, on a busy machine
+LONGEST = 120.0  # seconds of one program, on a busy machine
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
