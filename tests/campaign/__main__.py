@@ -84,6 +84,8 @@ def _orders(flags: argparse.Namespace, work: Path, images: Path) -> Iterator[Ord
     for number in flags.run or itertools.count():
         scenario = number % len(SCENARIOS)
         kinds = list(KINDS) if flags.kind is None else [flags.kind]
+        if SCENARIOS[scenario].beside:  # which shares the disk
+            kinds = [kind for kind in kinds if kind != "disk full"] or [*KINDS][:1]
         if flags.scenario not in SCENARIOS[scenario].name or number in done:
             continue
         if len(table.read(flags.csv)) >= flags.kills or time.monotonic() > ends:
