@@ -1,5 +1,6 @@
 """Zip archives from elsewhere: looked through before they are trusted, extracted whole."""
 
+import errno
 import shutil
 import zipfile
 import zlib
@@ -43,6 +44,10 @@ def check_archive(path: Path) -> None:
             damaged = archive.testzip()
     except DAMAGE as error:
         raise Failure(f"it is no whole zip archive ({error})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a member that begins before the file does
+            raise
+        raise Failure("it is no whole zip archive (a member lies outside of it)") from error
     if damaged is not None:
         raise Failure(f"its member {damaged!r} is damaged")
 

@@ -33,6 +33,14 @@ def nameless_zip() -> bytes:
     return content[:place] + bytes(entry) + b"n" * 0 + content[place + 47 :]
 
 
+def shortened_zip() -> bytes:
+    """An archive whose first byte is gone, so that a member begins before it."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("a.png", picture())
+    return written.getvalue()[1:]
+
+
 def recipe(plan) -> bytes:
     return json.dumps(
         {"schema": 2, "entries": [{"step": "prune_layers", "version": 1, "plan": plan}]}
@@ -61,6 +69,7 @@ def recipe(plan) -> bytes:
         ("stored metrics", NESTED, "is damaged: delete it"),
         ("stored metrics", b'{"a": {"f1": Infinity}}', "is damaged: delete it"),
         ("stored metrics", b'{"a": 3}', "is damaged: delete it"),
+        ("downloaded archives", shortened_zip(), "a member lies outside of it"),
         ("downloaded archives", nameless_zip(), "it is no whole zip archive"),
         ("zip archives", nameless_zip(), "cannot be read as an archive of images"),
         ("exclusion lists", b"box,path\n1", "has the line '1' without a path: write it"),
