@@ -115,6 +115,7 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     _check_top_level(cfg)
     schema("model")(cfg.model, "model")
     for name, node in cfg.teacher.items():
+        _check_teacher(f"teacher.{name}", node)
         if node.get("model") is not None:
             schema("model")(node.model, f"teacher.{name}.model")
     schema("training")(cfg, sweep=sweep)
@@ -127,6 +128,15 @@ def check(cfg: DictConfig, *, sweep: bool = False) -> None:
     classes = _check_data(cfg)
     _check_entered(cfg, classes)
     schema("teachers")(cfg, classes, sweep=sweep)
+
+
+def _check_teacher(key: str, node: Any) -> None:
+    """Refuses a teacher, or its network, that is a mere value: `+teacher.a.model=mnasnet`."""
+    if not OmegaConf.is_dict(node):
+        raise ConfigError(f"{key}={node} is no teacher; give its network by +teacher=NAME.")
+    model = node.get("model")
+    if model is not None and not OmegaConf.is_dict(model):
+        raise ConfigError(f"{key}.model={model} is no network; give it by +teacher={model}.")
 
 
 def check_step(cfg: DictConfig) -> None:

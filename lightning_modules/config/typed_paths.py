@@ -45,6 +45,8 @@ def take_paths(words: Iterable[str]) -> list[str]:
             raise ConfigError(f"{word[:60]}... has a number of more than 4,000 digits; shorten it.")
         if word.lstrip("+~").startswith(("@", "=")):  # for Hydra the folder of all groups
             raise ConfigError(f"{word} names no key; name one, as in seed=1 or data@place=csv.")
+        if re.match(r"~[^=]*@[^=]*=\s*\[", word):
+            raise ConfigError(f"{word} removes a list of options; name one option, or none.")
     return [_taken(word, sweep=not set(SWEEPS).isdisjoint(words)) for word in words]
 
 

@@ -64,16 +64,27 @@ def vet_pt2(path: Path) -> None:
     except ConfigError:
         raise
     except Exception as error:  # damage shows as an exception of any kind
-        reason = " ".join((str(error) or type(error).__name__).split())[:120]
-        raise ConfigError(f"{path} cannot be read as an exported network: {reason}.") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    reason = " ".join((str(error) or type(error).__name__).split())[:120]
+    return ConfigError(f"{path} cannot be read as an exported network: {reason}.")
 
 
 def pt2_metadata(path: Path) -> dict[str, str]:
-    """The text entries that this package put into a vetted file; empty where there are none."""
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if _inner(name) == f"extra/{PT2_METADATA}":
-                return json.loads(archive.read(name))
+    """The text entries that this package put into a vetted file; empty where there are none.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if _inner(name) == f"extra/{PT2_METADATA}":
+                    return json.loads(archive.read(name))
+    except Exception as error:  # damage shows as an exception of any kind
+        raise _unreadable(path, error) from error
     return {}
 
 

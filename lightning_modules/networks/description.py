@@ -155,7 +155,8 @@ def _check_hashes(folder: Path, description: Description) -> None:
 
 def _own_sha256(description: Description) -> str:
     """Of all that `network.yaml` says except this very hash."""
-    hashes = {k: v for k, v in description["sha256"].items() if k != FILE}
+    known = description["sha256"]
+    hashes = {k: v for k, v in known.items() if k != FILE} if isinstance(known, dict) else {}
     content = json.dumps({**description, "sha256": hashes}, sort_keys=True)
     return _sha256(content.encode())
 

@@ -142,7 +142,7 @@ def _turn(target: Target, total: Total, seconds: float, found: Path) -> float:
     if status:
         code = os.waitstatus_to_exitcode(status)
         _died(found, f"the reader's process ended with {code}")
-    total.findings = len(list(found.glob("*.txt")))
+    total.findings = max(total.findings, len(list(found.glob("*.txt"))))
     return spent
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from tests.conftest import needs_extra
 from tests.fuzz.binary_targets import picture
+from tests.fuzz.export_targets import exported
 from tests.fuzz.inputs import DOUBLING
 from tests.fuzz.judging import judge
+from tests.fuzz.run_targets import RUNS
 from tests.fuzz.test_fuzz import TARGETS
 
 NESTED = b"[" * 60_000 + b"]" * 60_000
@@ -39,6 +41,12 @@ def shortened_zip() -> bytes:
     with zipfile.ZipFile(written, "w") as archive:
         archive.writestr("a.png", picture())
     return written.getvalue()[1:]
+
+
+def hashless() -> bytes:
+    """A description without the hashes of its files."""
+    text = (RUNS / "trained" / "model" / "network.yaml").read_text()
+    return (text.partition("sha256:")[0] + "sha256: null\n").encode()
 
 
 def recipe(plan) -> bytes:
@@ -94,6 +102,10 @@ def recipe(plan) -> bytes:
         ("words before Hydra", ["data.root=" + "7" * 5000], "a number of more than 4,000 digits"),
         ("words before Hydra", ["@seed=1"], "@seed=1 names no key"),
         ("words before Hydra", ["+=1"], "+=1 names no key"),
+        ("words before Hydra", ["~model@x=[a,b]"], "removes a list of options; name one"),
+        ("command lines", ["+teacher.a.model=mnasnet"], "teacher.a.model=mnasnet is no network"),
+        ("command lines", ["+teacher.a=1"], "teacher.a=1 is no teacher; give its network by"),
+        ("saved networks", ("trained", "network.yaml", hashless(), False), "was changed after it"),
         ("command lines", ["trust=1"], "trust=1"),
         ("words of scripts", ["images=" + "7" * 5000], "cannot be read: Exceeds the limit"),
         ("study.json", b'{"name": "a", "storage": "b"}', "The study's storage b cannot be used: "),
@@ -167,3 +179,10 @@ def test_offsets_of_arrow_files_are_not_believed(homes):
 def test_notes_of_arrow_files_are_not_believed(content, features, says, homes):
     said = judge(lambda: TARGETS["arrow"].read(homes, arrow(content, features)), homes)
     assert says is None or (said is not None and says in said)
+
+
+@pytest.mark.slow
+def test_a_program_whose_member_has_another_name_where_it_begins(homes):
+    content = exported("torch_export")[".pt2"].replace(b"model_diet.json", b"model_diet.jsno", 1)
+    said = judge(lambda: TARGETS["pt2, looked at"].read(homes, content), homes)
+    assert said is not None and "cannot be read as an exported network: File name in" in said
