@@ -37,7 +37,7 @@ def read_examples(name: str, folder, count: int) -> None:
 @pytest.mark.parametrize("name", CHEAP)
 def test_a_sentence_or_a_result(name, homes, monkeypatch):
     monkeypatch.chdir(homes)
-    read_examples(name, homes, 60)
+    read_examples(name, homes, 40)
 
 
 @pytest.mark.slow
