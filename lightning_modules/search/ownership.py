@@ -7,8 +7,8 @@ to be dead. The one place with a private name of Optuna, `FrozenTrial._trial_id`
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping
-from types import TracebackType
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -66,31 +66,25 @@ def elsewhere(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in running if OWNER in t.user_attrs and lives(t.user_attrs[OWNER]) is not False]
 
 
-class Heartbeat:
-    """Shows while it is entered that a trial is tended: an attribute, anew each minute."""
+@contextmanager
+def heartbeat(trial: Trial) -> Iterator[None]:
+    """Shows within its block that a trial is tended: an attribute, anew each minute."""
+    ends = threading.Event()
+    threading.Thread(target=_beat_until, args=(trial, ends), daemon=True).start()
+    try:
+        yield
+    finally:
+        ends.set()
 
-    def __init__(self, trial: Trial) -> None:
-        self.trial, self.ends = trial, threading.Event()
 
-    def __enter__(self) -> None:
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.ends.set()
-
-    def _run(self) -> None:
-        number = 0
-        while not self.ends.wait(BEAT_SECONDS):
-            number += 1
-            try:
-                self.trial.set_user_attr(HEARTBEAT, beat(number))
-            except Exception:  # finished; or the storage is away, of which the telling speaks
-                continue
+def _beat_until(trial: Trial, ends: threading.Event) -> None:
+    number = 0
+    while not ends.wait(BEAT_SECONDS):
+        number += 1
+        try:
+            trial.set_user_attr(HEARTBEAT, beat(number))
+        except Exception:  # finished; or the storage is away, of which the telling speaks
+            continue
 
 
 def beat(number: int) -> Mapping[str, Any]:

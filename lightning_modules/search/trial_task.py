@@ -12,7 +12,7 @@ from lightning_modules.errors import ConfigError
 from lightning_modules.runs import this_process
 from lightning_modules.search.objectives import objectives_of
 from lightning_modules.search.opened_study import trial_of
-from lightning_modules.search.ownership import HEARTBEAT, OWNER, Heartbeat, beat
+from lightning_modules.search.ownership import HEARTBEAT, OWNER, beat, heartbeat
 from lightning_modules.search.samplers import sampler_for
 from lightning_modules.search.schema import chosen_sampler
 from lightning_modules.search.storage import own_trial
@@ -44,7 +44,7 @@ class TrialTask:
         trial.study.sampler = sampler_for(  # it is told how trials end
             chosen_sampler(hydra), number=cfg.trial, seed=cfg.seed, objectives=len(names)
         )
-        with Heartbeat(trial):
+        with heartbeat(trial):
             try:
                 returned = self.task(cfg)
             except Exception as error:

@@ -33,7 +33,7 @@ from lightning_modules.search.orphans import (
     take_over_one,
     tell_what_is_left,
 )
-from lightning_modules.search.ownership import OWNER, Heartbeat, begin_trial, open_trial
+from lightning_modules.search.ownership import OWNER, begin_trial, heartbeat, open_trial
 from lightning_modules.search.samplers import FixedValuesSampler, sampler_for
 from lightning_modules.search.schema import chosen_sampler, kind_of
 from lightning_modules.search.space import as_override, distributions, search_space
@@ -208,7 +208,7 @@ class Worker:
         """
         start = time.perf_counter()
         try:
-            with Heartbeat(trial):
+            with heartbeat(trial):
                 job = self._launch(trial.number, overrides)
             self._end(trial, job)
         except (KeyboardInterrupt, SystemExit):

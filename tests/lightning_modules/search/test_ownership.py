@@ -10,9 +10,9 @@ from lightning_modules.search.ownership import (
     HEARTBEAT,
     OWNER,
     SWEEPER,
-    Heartbeat,
     begin_trial,
     elsewhere,
+    heartbeat,
     open_trial,
 )
 from lightning_modules.search.storage import open_storage
@@ -49,7 +49,7 @@ def test_it_beats_until_it_is_left(tmp_path, monkeypatch):
     study = opened(tmp_path)
     begun = begin_trial(study)
     threads = threading.active_count()
-    with Heartbeat(open_trial(study, begun)):
+    with heartbeat(open_trial(study, begun)):
         deadline = time.monotonic() + 20
         while trial_of(study, 0).user_attrs[HEARTBEAT]["beat"] < 2:
             assert time.monotonic() < deadline

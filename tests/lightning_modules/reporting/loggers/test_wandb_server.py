@@ -12,7 +12,7 @@ from lightning_modules.reporting.loggers import wandb_server
 from lightning_modules.reporting.loggers.wandb_server import unreachable
 
 
-class Answers(BaseHTTPRequestHandler):
+class NotFoundHandler(BaseHTTPRequestHandler):
     """404 for everything."""
 
     def do_POST(self):
@@ -38,7 +38,7 @@ def address(monkeypatch):
 
 
 def test_one_that_answers(address):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), NotFoundHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address(server.server_port)
     assert unreachable() is None
