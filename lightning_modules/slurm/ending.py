@@ -31,7 +31,7 @@ def hear(limit: int) -> None:
         limit: how often a job may be requeued.
     """
 
-    def terminate(*_: Any) -> None:
+    def terminate(signum: int, frame: Any) -> None:  # by its name an exit is told from the user's
         if not _ends:
             end(limit, cancelled=not _runs(own_job()))
 
