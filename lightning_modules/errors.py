@@ -13,6 +13,10 @@ class ConfigError(ValueError):
     """A mistake in the configuration, a run directory or a weights file, in one sentence."""
 
 
+class JobEnded(SystemExit):
+    """A job leaves because its machine ends it, which is no failure of what it ran."""
+
+
 USER_ERRORS = (ConfigError, DataError, CompressionError)
 
 # What a system refuses for reasons that lie outside this program, and what a person can do.

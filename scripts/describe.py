@@ -118,8 +118,10 @@ def saved(
     run = named_run(name, overrides)
 
     from compression.schema import height_width
+    from lightning_modules.deployment import require_sound_run
     from lightning_modules.networks import load_network
 
+    require_sound_run(run.path)
     network = load_network(run.path, trust=list(run.cfg.trust))
     return network, height_width(_size(own, run.cfg)), run.cfg
 

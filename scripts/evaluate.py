@@ -81,10 +81,12 @@ def evaluate_run(name: str, overrides: list[str], chosen: Sequence[str] = ()) ->
         print(f"{name}: {note}")
 
     # torch: only once the checks passed
+    from lightning_modules.deployment import require_sound_run
     from lightning_modules.evaluation import predict, prediction_metrics
     from lightning_modules.networks import load_network, set_image_size
     from lightning_modules.runs import make_evaluation_data
 
+    require_sound_run(run.path)
     network = load_network(run.path, trust=list(cfg.trust))
     set_image_size(network, cfg.data.image_size)
     data = make_evaluation_data(cfg, measured)

@@ -84,10 +84,17 @@ def export_run(
     cfg = named_run(str(run), overrides).cfg
 
     # torch: once the checks passed
-    from lightning_modules.deployment import export, float_run, prepare_int8, validation_images
+    from lightning_modules.deployment import (
+        export,
+        float_run,
+        prepare_int8,
+        require_sound_run,
+        validation_images,
+    )
     from lightning_modules.networks import load_network, set_image_size
 
     source = run if settings.int8 is None else float_run(run, cfg)
+    require_sound_run(source)
     network = load_network(source, trust=list(cfg.trust))
     set_image_size(network, cfg.data.image_size)
     images, image_source = validation_images(run, cfg, network, settings.images)

@@ -24,6 +24,7 @@ from .int8_export import float_run as float_run
 from .int8_export import prepare_int8 as prepare_int8
 from .load_model import find_model as find_model
 from .load_model import open_model as open_model
+from .load_model import require_sound_run as require_sound_run
 from .model_metadata import ModelMetadata as ModelMetadata
 from .peak_memory import process_peak as process_peak
 from .predictions import Prediction as Prediction

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lightning_modules.config import searches
-from lightning_modules.errors import USER_ERRORS, ConfigError
+from lightning_modules.errors import USER_ERRORS, ConfigError, JobEnded
 from lightning_modules.files import write_text
 from lightning_modules.runs import FAILED, study_records
 
@@ -67,12 +67,11 @@ def fails_alone() -> Iterator[None]:
 
 
 def _is_interruption(error: BaseException | None) -> bool:
-    """Whether an exit began with Ctrl-C or with another signal, of which a handler is told."""
+    """Whether an exit began with Ctrl-C, or with the end of a job; one's name is Lightning's."""
     while error is not None:
-        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "SIGTERMException":
+        if isinstance(error, KeyboardInterrupt | JobEnded):
             return True
-        frames = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
-        if any("signum" in code.co_varnames[: code.co_argcount] for code in frames):
+        if type(error).__name__ == "SIGTERMException":
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from compression.onnx import is_onnx_network
 from compression.step import Step
 from datamodules.loading import ImageData
 from lightning_modules.distillation import ORIGINAL
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import Network, build_network, load_network
+from lightning_modules.networks.description import INT8, find_folder, weights_file
 from lightning_modules.registry import build, plain
 from lightning_modules.runs import saved_run
 
@@ -118,11 +118,11 @@ def initial_network(cfg: DictConfig, data: ImageData) -> Network:
         network = build_network(cfg.model, num_classes=data.num_classes, image_size=size)
         network.class_names = data.class_names
         return network
-    network = load_network(cfg.from_run, trust=saved_run.trusted_packages(cfg))
-    if is_onnx_network(network):
+    if weights_file(find_folder(cfg.from_run)).name == INT8:
         raise ConfigError(
             f"{cfg.from_run} holds an int8 network, which no step can follow; start from the run "
             "it was quantised from."
         )
+    network = load_network(cfg.from_run, trust=saved_run.trusted_packages(cfg))
     network.image_size = size
     return network

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 
+from lightning_modules.errors import JobEnded
 from lightning_modules.files import write_text
 from lightning_modules.runs import FAILED
 from lightning_modules.slurm.controller import SilentControllerError, ask, requeue
@@ -31,7 +32,7 @@ def hear(limit: int) -> None:
         limit: how often a job may be requeued.
     """
 
-    def terminate(signum: int, frame: Any) -> None:  # by its name an exit is told from the user's
+    def terminate(number: int, frame: Any) -> None:
         if not _ends:
             end(limit, cancelled=not _runs(own_job()))
 
@@ -43,7 +44,7 @@ def end(limit: int, *, cancelled: bool = False) -> NoReturn:
     """Ends this job; it is requeued where it was neither cancelled nor begun too often.
 
     Raises:
-        SystemExit: always; the run keeps its last whole epoch.
+        JobEnded: always; the run keeps its last whole epoch.
     """
     _ends.append("by SLURM")
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # processes that end now are no accident
@@ -59,21 +60,21 @@ def end(limit: int, *, cancelled: bool = False) -> NoReturn:
             folder = Path(HydraConfig.get().runtime.output_dir)
             write_text(folder / FAILED, f"{sentence}\n")
     print(sentence, file=sys.stderr, flush=True)
-    raise SystemExit(1)
+    raise JobEnded(1)
 
 
 def leave_if_ended() -> None:
     """For a job whose run failed, before it says so: perhaps only because SLURM ends the job.
 
     Raises:
-        SystemExit: it does.
+        JobEnded: it does.
     """
     if own_job() is None:
         return
     if not _ends:
         time.sleep(ON_ITS_WAY)  # a process of its own may have died of the signal first
     if _ends:
-        raise SystemExit(1)
+        raise JobEnded(1)
 
 
 def restarts() -> int:

@@ -77,7 +77,7 @@ class RunLauncher(SlurmLauncher):
         Submitit's own would end the run with an error where SLURM requeues the job itself.
 
         Raises:
-            SystemExit: always.
+            JobEnded: always.
         """
         end(self.params["max_num_timeout"])
 

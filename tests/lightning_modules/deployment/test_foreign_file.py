@@ -11,6 +11,7 @@ import pytest
 from lightning_modules.deployment import foreign_file, load_model
 from lightning_modules.deployment.formats import format_named
 from lightning_modules.errors import ConfigError
+from scripts import describe, evaluate, export
 from tests.conftest import ROOT, needs_extra
 
 RUNS = ROOT / "tests" / "fixtures" / "runs"
@@ -129,6 +130,18 @@ def test_the_graph_of_an_int8_run_is_opened_so_too(tmp_path, monkeypatch):
     load_model.load_run_network(tmp_path / "int8", [])
     graph = tmp_path / "int8" / "model" / "network.int8.onnx"
     assert tried == [(graph, "onnx", "onnxruntime")]
+
+
+@pytest.mark.parametrize("script", [describe, evaluate, export], ids=lambda s: s.__name__)
+def test_scripts_open_it_so_too(script, tmp_path, folder, monkeypatch):
+    def refuse(path, *_, **__):
+        raise ConfigError(f"{path.name} does harm.")
+
+    monkeypatch.setattr(load_model, "require_sound", refuse)
+    shutil.copytree(RUNS / "int8", tmp_path / "int8")
+    words = [f"data.source.root={folder}/train"] if script is evaluate else []
+    with pytest.raises(ConfigError, match=r"network\.int8\.onnx does harm"):
+        script.main([str(tmp_path / "int8"), *words])
 
 
 @needs_extra("openvino")

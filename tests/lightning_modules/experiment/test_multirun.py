@@ -1,9 +1,6 @@
 """A multirun outlives failed trials, closes with the spread and says what failed."""
 
-import os
-import signal
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +12,7 @@ from omegaconf import OmegaConf, open_dict
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment import multirun
 from lightning_modules.experiment.multirun import CloseMultirun, close, fails_alone, note_failure
+from lightning_modules.slurm import ending
 
 
 @pytest.fixture
@@ -147,12 +145,7 @@ def interrupted_by_the_user():
 
 
 def requeued():
-    before = signal.signal(signal.SIGUSR2, lambda signum, frame: sys.exit(-1))
-    try:
-        os.kill(os.getpid(), signal.SIGUSR2)
-        time.sleep(1)
-    finally:
-        signal.signal(signal.SIGUSR2, before)
+    ending.end(3)
 
 
 @pytest.fixture
@@ -164,7 +157,8 @@ def mode(monkeypatch):
     return set_mode
 
 
-def test_a_trial_that_exits_fails_alone(mode):
+def test_a_trial_that_exits_fails_alone(mode, monkeypatch):
+    monkeypatch.setattr(ending, "_ends", [])
     mode("MULTIRUN")
     with (
         pytest.raises(ConfigError, match=r"the trial ended itself, by SystemExit\(3\)"),
