@@ -1,7 +1,9 @@
 """What counts as a user's mistake: reported as one sentence, never as a traceback."""
 
 import errno
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -101,9 +103,19 @@ def system_sentence(error: OSError, *, elsewhere: bool = True) -> str | None:
         error: of the system.
         elsewhere: whether another place could be chosen.
     """
+    if isinstance(error, shutil.Error):
+        error = _first_of_copying(error)
     remedy = _REMEDIES.get(error.errno or 0)
     if remedy is None:
         return None
     place = "A file" if error.filename is None else shown(str(error.filename))
     other = _OTHER_PLACES if elsewhere else ""
     return f"{place} cannot be read or written ({error.strerror}): {remedy}{other}."
+
+
+def _first_of_copying(error: shutil.Error) -> OSError:
+    """What the system said first when a folder was copied, of which only the text is kept."""
+    for _, copy, reason in error.args[0] if isinstance(error.args[0], list) else []:
+        if number := re.match(r"\[Errno (\d+)\]", str(reason)):
+            return OSError(int(number[1]), os.strerror(int(number[1])), str(copy))
+    return error

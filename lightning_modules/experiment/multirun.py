@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lightning_modules.config import searches
-from lightning_modules.errors import USER_ERRORS, ConfigError, JobEnded
+from lightning_modules.errors import USER_ERRORS, ConfigError, JobEnded, system_sentence
 from lightning_modules.files import write_text
 from lightning_modules.runs import FAILED, study_records
 
@@ -44,8 +44,10 @@ class CloseMultirun(Callback):
         """Closes the study, as `close`."""
         try:
             close(Path(config.hydra.sweep.dir), config)
-        except Exception:  # a bug of ours: Hydra would only warn, and failed trials go unnoticed
-            raise SystemExit(traceback.format_exc()) from None
+        except Exception as error:  # Hydra would only warn, and failed trials go unnoticed
+            sentence = system_sentence(error) if isinstance(error, OSError) else None
+            said = f"error: {sentence}" if sentence else traceback.format_exc()  # of a bug of ours
+            raise SystemExit(said) from None
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 
@@ -27,6 +28,10 @@ def refusal(number, name=None):
             "cache_dir=DIR.",
         ),
         (refusal(errno.ENOSPC), "A file cannot be read or written (No space left on device): "),
+        (
+            shutil.Error([("a/w", "b/w", str(refusal(errno.ENOSPC, "a/w"))), ("c", "d", "odd")]),
+            "b/w cannot be read or written (No space left on device): free some space, or",
+        ),
         (refusal(errno.EROFS, "x"), "x cannot be read or written (Read-only file system): get the"),
         (refusal(errno.EACCES, "x\udce9"), "x\\xe9 cannot be read or written (Permission denied)"),
         (refusal(errno.EMFILE), "(Too many open files): raise the limit of open files (ulimit -n)"),
@@ -42,7 +47,9 @@ def test_where_the_place_is_given():
     assert said == "/o cannot be read or written (Disk quota exceeded): free some space."
 
 
-@pytest.mark.parametrize("error", [refusal(errno.ENOENT, "x"), OSError("odd"), TimeoutError()])
+@pytest.mark.parametrize(
+    "error", [refusal(errno.ENOENT, "x"), OSError("odd"), shutil.Error("same file"), TimeoutError()]
+)
 def test_what_may_be_a_bug(error):
     assert system_sentence(error) is None
 

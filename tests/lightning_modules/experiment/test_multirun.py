@@ -123,13 +123,20 @@ def test_without_repetitions_only_failures_are_said(homes, leave, compose_config
     assert not (study / "summary.csv").exists()
 
 
-def test_a_bug_in_the_close_is_no_silent_success(homes, compose_config, monkeypatch):
+@pytest.mark.parametrize(
+    ("raised", "says"),
+    [
+        (OSError("a bug"), "(?s)Traceback.*OSError: a bug"),
+        (OSError(28, "No space left", "s.csv"), "^error: s.csv cannot be .*: free some space"),
+    ],
+)
+def test_what_fails_in_the_close_is_no_silent_success(homes, monkeypatch, raised, says):
     def broken(*_):
-        raise OSError("no space left")
+        raise raised
 
     monkeypatch.setattr(multirun, "close", broken)
     cfg = OmegaConf.create({"hydra": {"sweep": {"dir": str(homes)}}})
-    with pytest.raises(SystemExit, match="no space left"):
+    with pytest.raises(SystemExit, match=says):
         CloseMultirun().on_multirun_end(cfg)
 
 
