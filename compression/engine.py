@@ -15,6 +15,7 @@ from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 from compression.latency import RelativeLatency
+from compression.layer_moments import InputMoments
 from compression.onnx import is_onnx_network
 from compression.outputs import main_output
 from compression.recipe import Entry, Recipe
@@ -48,13 +49,17 @@ def run_round(
 ) -> tuple[nn.Module, Entry]:
     """One round without its fine-tuning: plan, apply, recalibrate BatchNorm.
 
-    `network` stays as it is; the new one comes back with the entry for the recipe.
+    `network` stays as it is; the new one comes back with the entry for the recipe. Where there are
+    training images, the step sees what they make of the inputs of layers.
 
     Raises:
         CompressionError: the step cannot be done on this network.
     """
+    if context.train_batches is not None and not is_onnx_network(network):
+        moments = InputMoments(network, context.train_batches, seed=context.seed)
+        context = replace(context, moments=moments)
     entry = Entry.of(step, step.plan(network, context, round))
-    smaller = step.apply(network, entry.plan)
+    smaller = step.apply(network, entry.plan, context)
     if context.train_batches is not None:
         recalibrate(smaller, context.train_batches())
     return smaller, entry

@@ -1,11 +1,12 @@
 """The contract of a compression step: plan -> restructure -> transfer the weights."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.images import ImageKind
+from compression.layer_moments import InputMoments
 from compression.network_copy import copy_network
 from compression.steps import StepSettings
 
@@ -50,6 +52,7 @@ class Context:
     # has a latency target `latency` (ms).
     entry_cost: dict[str, float] = field(default_factory=dict)
     relative_latency: RelativeLatency | None = None  # to the network as it entered the step
+    moments: InputMoments | None = None  # of the network as it entered the round
     # Folder of sensitivity scans on just these batches, which are reused and added to.
     scans: Path | None = None
     # Before training only, where all values mean nothing: the network on the processor, with random
@@ -125,7 +128,8 @@ class Step(StepSettings, Generic[P]):
     """A method that makes a network smaller, in one or several rounds of plan, apply, fine-tune.
 
     It keeps no state from one round to the next. To be written are `plan` and `restructure`, and
-    `transfer_weights` where layers are new; all else has a default.
+    `transfer_weights` where layers are new; all else has a default. What the data is to say of the
+    new weights goes into `fit_weights`.
 
     Attributes:
         rounds: how often plan, apply, fine-tune repeats.
@@ -142,6 +146,9 @@ class Step(StepSettings, Generic[P]):
             if former in vars(cls) and present not in vars(cls):
                 warnings.warn(f"{cls.__qualname__}.{former} is called {present} now.", stacklevel=2)
                 setattr(cls, present, vars(cls)[former])
+        apply = vars(cls).get("apply")
+        if apply is not None and "context" not in inspect.signature(apply).parameters:
+            setattr(cls, "apply", _without_context(apply))  # noqa: B010 - of an earlier version
 
     def plan(self, network: nn.Module, context: Context, round: int) -> P:
         """Decide what to do in this round; never changes the network. To be written."""
@@ -207,15 +214,35 @@ class Step(StepSettings, Generic[P]):
         """
         return None
 
-    def apply(self, network: nn.Module, plan: P) -> nn.Module:
-        """A smaller copy with the weights transferred; `network` stays as it is."""
+    def apply(self, network: nn.Module, plan: P, context: Context | None = None) -> nn.Module:
+        """A smaller copy with the weights transferred; `network` stays as it is.
+
+        Args:
+            network: that was planned for.
+            plan: of this step.
+            context: of the round; where it has the moments of layers, weights are fitted to them.
+        """
         smaller = self.restructure(copy_network(network), plan)
         with torch.no_grad():
             self.transfer_weights(network, smaller, plan)
+            if context is not None and context.moments is not None:
+                self.fit_weights(network, smaller, plan, context)
         return smaller
 
     def transfer_weights(self, network: nn.Module, smaller: nn.Module, plan: P) -> None:
         """Fill the new layers of `smaller`; the untouched ones came along with the copy."""
+
+    def fit_weights(
+        self, network: nn.Module, smaller: nn.Module, plan: P, context: Context
+    ) -> None:
+        """Better the transferred weights by what the layers of `network` are given; nothing here.
+
+        Args:
+            network: stays as it is.
+            smaller: as `transfer_weights` left it; changed in place.
+            plan: of this step.
+            context: has `moments`.
+        """
 
     def prune_optimizer_state(self, plan: P, name: str, value: Tensor) -> Tensor | None:
         """What becomes of a tensor of the shape of parameter `name`, such as a moment of it.
@@ -231,6 +258,18 @@ class Step(StepSettings, Generic[P]):
     def finish(self, network: nn.Module) -> nn.Module:
         """After the last fine-tuning: take off what existed only for it; nothing here."""
         return network
+
+
+def _without_context(apply: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """An `apply` of (network, plan) alone, as steps had it before."""
+
+    @wraps(apply)
+    def applied(
+        self: Step, network: nn.Module, plan: Plan, context: Context | None = None
+    ) -> nn.Module:
+        return apply(self, network, plan)
+
+    return applied
 
 
 def match_layers(names: Sequence[str], include: Iterable[str], exclude: Iterable[str]) -> set[str]:

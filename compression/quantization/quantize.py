@@ -26,7 +26,9 @@ class Quantize(Quantization[QuantizePlan]):
         """
         return self.calibrated(network, context)[0]
 
-    def apply(self, network: nn.Module, plan: QuantizePlan) -> nn.Module:
+    def apply(
+        self, network: nn.Module, plan: QuantizePlan, context: Context | None = None
+    ) -> nn.Module:
         """The eval-only network; `network` stays as it is."""
         graph = float_graph(network, plan["image_size"], planned_images(plan))
         return Int8Network(network, planned_graph(graph, plan))

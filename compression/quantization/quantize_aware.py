@@ -73,7 +73,9 @@ class QuantizeAware(QuantizeAwareSettings, Quantization[QuantizeAwarePlan]):
         super()._check_before_training(network, context)
         trainable_graph(network, context.images.random(context.image_size, 2))
 
-    def apply(self, network: nn.Module, plan: QuantizeAwarePlan) -> nn.Module:
+    def apply(
+        self, network: nn.Module, plan: QuantizeAwarePlan, context: Context | None = None
+    ) -> nn.Module:
         """The network to be trained; `network` stays as it is."""
         with suppress_output():  # only here, for torchao takes seconds
             from compression.quantization.fake_quantized import FakeQuantNetwork

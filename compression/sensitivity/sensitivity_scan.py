@@ -107,7 +107,7 @@ def _try(
     context: Context,
 ) -> dict[str, Any] | None:
     plan = treatment.plan()
-    return None if plan is None else _metrics(step.apply(network, plan), evaluate, context)
+    return None if plan is None else _metrics(step.apply(network, plan, context), evaluate, context)
 
 
 def _metrics(network: nn.Module, evaluate: Evaluate, context: Context) -> dict[str, Any]:
