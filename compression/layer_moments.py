@@ -192,10 +192,10 @@ def windows(inputs: Tensor, geometry: Geometry, generator: torch.Generator) -> T
     return seen.transpose(0, 1)
 
 
-def _chosen(places: int, most: int, generator: torch.Generator) -> Tensor:
-    if places <= most:
+def _chosen(places: int, count: int, generator: torch.Generator) -> Tensor:
+    if places <= count:
         return torch.arange(places)
-    return torch.randperm(places, generator=generator)[:most]
+    return torch.randperm(places, generator=generator)[:count]
 
 
 def _axis(places: Tensor, geometry: Geometry, axis: int) -> Tensor:
