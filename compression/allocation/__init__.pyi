@@ -1,0 +1,1 @@
+from .knapsack import solve_knapsack as solve_knapsack
