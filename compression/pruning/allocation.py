@@ -10,7 +10,7 @@ import numpy as np
 from compression.pruning.channel_budget import ChannelBudget, Counts
 from compression.pruning.channel_groups import Channels
 from compression.sensitivity import SensitivityCurves
-from compression.target import TOLERANCE, RoundTarget, Solution
+from compression.target import TOLERANCE, RoundTarget, Solution, UnreachableTargetError
 
 Ratios = Callable[[float], list[float]]  # of each group, at a setting of the parameter in 0..1
 
@@ -56,6 +56,24 @@ def global_ratios(
         return [float((own >= threshold).mean()) for own in of_group]
 
     return ratios
+
+
+def choose_counts(
+    goal: RoundTarget | float, ratios: Ratios, budget: ChannelBudget
+) -> tuple[dict[int, int], str]:
+    """The parts that each group keeps for a target, or for a ratio of the channels, and a report.
+
+    Raises:
+        UnreachableTargetError: even the smallest sizes cost more.
+    """
+    if not isinstance(goal, RoundTarget):
+        counts = {n: budget.nearest(n, ratio) for n, ratio in enumerate(ratios(goal))}
+        return counts, f"{goal:.3g} of the channels"
+    try:
+        counts, solution = meet_target(budget.without_coarse(), ratios, goal)
+    except UnreachableTargetError:  # only as far as it must be, layers are cut in large parts
+        counts, solution = meet_target(budget, ratios, goal)
+    return counts, goal.report(solution)
 
 
 def meet_target(

@@ -193,6 +193,34 @@ def _planned_alone(
         return None
 
 
+def plan_of_counts(state: PruningState, counts: ChannelCounts, why: str) -> PrunePlan:
+    """The plan that cuts a network to these sizes.
+
+    Args:
+        state: of the network.
+        counts: what is kept.
+        why: importance, scope and what was reached, in words.
+    """
+    budget = state.shape_trial.budget
+    axes = compact_axes(state.channels, counts.kept)
+    cut = {name.rpartition(".")[0] for name in axes["axes"]}
+    plan: PrunePlan = {
+        **axes,
+        "layers": [
+            list(layer)
+            for number, layer in enumerate(budget.layers(counts.counts))
+            if number in state.prunable and number not in counts.skipped
+        ],
+        "why": why,
+        "left": state.skipped
+        | {budget.names[number]: why for number, why in counts.skipped.items()},
+        "unknown": state.channels.trace.unknown,
+    }
+    if folded_layers := [name for name in state.parametrized if name in cut]:
+        plan["folded"] = folded_layers
+    return plan
+
+
 def compact_axes(channels: Channels, kept: dict[Key, list[int]]) -> KeptIndices:
     """The part of a plan that says what survives: every list of indices is written once.
 

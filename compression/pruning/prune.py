@@ -6,29 +6,26 @@ reshapes, channel shuffle, chunks and concatenation are followed exactly.
 """
 
 import copy
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.latency import plan_for_latency
 from compression.pruning.allocation import (
     Ratios,
+    choose_counts,
     global_ratios,
-    meet_target,
     sensitivity_ratios,
     uniform_ratios,
 )
 from compression.pruning.any_score import AnyScore
-from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_counts import (
     ChannelCounts,
-    compact_axes,
     group_treatments,
+    plan_of_counts,
     solve_channel_counts,
 )
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
@@ -40,7 +37,7 @@ from compression.pruning.pruning_state import PruningState
 from compression.pruning.settings import IMPORTANCES, PENALTIES, PruneSettings
 from compression.sensitivity import SensitivityCurves, scan
 from compression.step import Context, Step, StructuralPlan, Treatment
-from compression.target import RoundTarget, UnreachableTargetError, round_ratio
+from compression.target import RoundTarget, round_ratio
 
 
 class Prune(PruneSettings, Step[PrunePlan]):
@@ -135,10 +132,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
 
         def plan_at(goal: RoundTarget | float) -> PrunePlan:
             """What follows from a target, or from a ratio of the channels."""
-            return self._planned(
-                state,
-                solve_channel_counts(state, lambda budget: self._choose(goal, budget, ratios)),
-            )
+            choose = partial(choose_counts, goal, ratios)
+            return self._planned(state, solve_channel_counts(state, choose))
 
         return self._reach(plan_at, network, context, round)
 
@@ -162,28 +157,6 @@ class Prune(PruneSettings, Step[PrunePlan]):
         )
         return {**plan, "why": self._why(plan.get("target", "untrained"))}
 
-    def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
-        budget = state.shape_trial.budget
-        layers = budget.layers(counts.counts)
-        axes = compact_axes(state.channels, counts.kept)
-        cut = {name.rpartition(".")[0] for name in axes["axes"]}
-        folded_layers = [name for name in state.parametrized if name in cut]
-        plan: PrunePlan = {
-            **axes,
-            "layers": [
-                list(layer)
-                for number, layer in enumerate(layers)
-                if number in state.prunable and number not in counts.skipped
-            ],
-            "why": self._why(counts.report),
-            "left": state.skipped
-            | {budget.names[number]: why for number, why in counts.skipped.items()},
-            "unknown": state.channels.trace.unknown,
-        }
-        if folded_layers:
-            plan["folded"] = folded_layers
-        return plan
-
     def treatments(
         self, network: nn.Module, context: Context, ratios: Sequence[float]
     ) -> list[Treatment]:
@@ -195,18 +168,11 @@ class Prune(PruneSettings, Step[PrunePlan]):
         return self._treatments(self._state(network, context, 0), ratios)
 
     def _treatments(self, state: PruningState, ratios: Sequence[float]) -> list[Treatment]:
-        return group_treatments(state, ratios, self._told(state), partial(self._planned, state))
+        told = state.told(self.importance)
+        return group_treatments(state, ratios, told, partial(self._planned, state))
 
-    def _told(self, state: PruningState) -> str:
-        """The importance in words that tell its scores from those of any other.
-
-        Of one's own the name says too little: its code, settings and data may have changed.
-        """
-        kind = type(self.importance)
-        if IMPORTANCES.name_of(f"{kind.__module__}.{kind.__qualname__}") is not None:
-            return self.importance.name
-        digest = hashlib.sha256(np.ascontiguousarray(state.scores).tobytes()).hexdigest()
-        return f"{self.importance.name} (scores {digest[:12]})"
+    def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
+        return plan_of_counts(state, counts, self._why(counts.report))
 
     def _why(self, report: str) -> str:
         return f"{self.importance.name}, {self.ratios or self.scope}: {report}"
@@ -234,18 +200,6 @@ class Prune(PruneSettings, Step[PrunePlan]):
             return uniform_ratios(budget)
         normalize = self.importance.normalized
         return global_ratios(budget, state.channels, state.scores, normalize=normalize)
-
-    def _choose(
-        self, goal: RoundTarget | float, budget: ChannelBudget, ratios: Ratios
-    ) -> tuple[dict[int, int], str]:
-        if not isinstance(goal, RoundTarget):
-            counts = {n: budget.nearest(n, ratio) for n, ratio in enumerate(ratios(goal))}
-            return counts, f"{goal:.3g} of the channels"
-        try:
-            counts, solution = meet_target(budget.without_coarse(), ratios, goal)
-        except UnreachableTargetError:  # only as far as it must be, layers are cut in large parts
-            counts, solution = meet_target(budget, ratios, goal)
-        return counts, goal.report(solution)
 
     @staticmethod
     def restructure(network: nn.Module, plan: PrunePlan) -> nn.Module:

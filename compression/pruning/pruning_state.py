@@ -1,5 +1,6 @@
 """A network as pruning sees it, before any size is chosen."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_groups import ChannelGroup, Channels, layer_name
 from compression.pruning.folding import folded, parametrized_layers
 from compression.pruning.importance import Importance
+from compression.pruning.settings import IMPORTANCES
 from compression.pruning.shape_trial import ShapeTrial, prunable_groups
 from compression.pruning.tracing import trace_channels
 from compression.step import Context, match_layers
@@ -85,6 +87,17 @@ class PruningState:
         if not prunable:
             raise CompressionError(_nothing(skipped, channels.trace.unknown))
         return cls(channels, scores, shape_trial, prunable, skipped, parametrized)
+
+    def told(self, importance: Importance) -> str:
+        """The importance in words that tell its scores from those of any other.
+
+        Of one's own the name says too little: its code, settings and data may have changed.
+        """
+        kind = type(importance)
+        if IMPORTANCES.name_of(f"{kind.__module__}.{kind.__qualname__}") is not None:
+            return importance.name
+        digest = hashlib.sha256(np.ascontiguousarray(self.scores).tobytes()).hexdigest()
+        return f"{importance.name} (scores {digest[:12]})"
 
 
 def _candidates(
