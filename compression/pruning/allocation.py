@@ -1,8 +1,9 @@
 """Which ratio of its channels each group keeps: the same one, what one threshold for all channels
-leaves, or what each can lose alone.
+or for all of one structure leaves, or what each can lose alone.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,29 +32,43 @@ def sensitivity_ratios(budget: ChannelBudget, curves: SensitivityCurves) -> Rati
 
 
 def global_ratios(
-    budget: ChannelBudget, channels: Channels, scores: np.ndarray, *, normalize: bool
+    budget: ChannelBudget,
+    channels: Channels,
+    scores: np.ndarray,
+    *,
+    normalize: bool,
+    classes: Sequence[Hashable] | None = None,
 ) -> Ratios:
-    """Every channel above one threshold stays, wherever it is.
+    """Every channel above one threshold stays, wherever it is; or above that of its class.
 
     Args:
         budget: has the groups.
         channels: of the network.
         scores: by number of the channel.
         normalize: divide by the group's mean first, for scores whose scale differs by layer.
+        classes: of each group; channels compete inside a class only, and every class keeps the
+            same ratio. All in one where None.
     """
     of_group = []
     for group in budget.groups:
         numbers = [c for s in group.signatures for c in channels.members[s, False]]
         own = scores[numbers]
         of_group.append(own / max(own.mean(), 1e-30) if normalize else own)
-    everything = np.sort(np.concatenate(of_group))[::-1]
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for number in range(len(of_group)):
+        members[None if classes is None else classes[number]].append(number)
+    ranked = [
+        (numbers, np.sort(np.concatenate([of_group[n] for n in numbers]))[::-1])
+        for numbers in members.values()
+    ]
 
     def ratios(parameter: float) -> list[float]:
-        kept = round(parameter * len(everything))
-        if kept == 0:
-            return [0.0] * len(of_group)
-        threshold = everything[kept - 1]
-        return [float((own >= threshold).mean()) for own in of_group]
+        found = [0.0] * len(of_group)
+        for numbers, descending in ranked:
+            kept = round(parameter * len(descending))
+            for n in numbers if kept else ():
+                found[n] = float((of_group[n] >= descending[kept - 1]).mean())
+        return found
 
     return ratios
 

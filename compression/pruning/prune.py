@@ -31,6 +31,7 @@ from compression.pruning.channel_counts import (
 from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
 from compression.pruning.folding import folded
 from compression.pruning.importance import Importance
+from compression.pruning.isomorphism import group_structures
 from compression.pruning.penalties import weighted
 from compression.pruning.prune_plan import PrunePlan, describe_plan, describe_plan_layers
 from compression.pruning.pruning_state import PruningState
@@ -52,7 +53,9 @@ class Prune(PruneSettings, Step[PrunePlan]):
         importance: a name of `settings.IMPORTANCES`, `{_target_: ...}` of a class derived from
             `Importance`, or an object of one; `taylor` needs data.
         scope: `global`: the least important channels of the whole network go; `uniform`: every
-            group of layers loses the same ratio.
+            group of layers loses the same ratio; `isomorphic`: the least important channels of all
+            groups of the same structure go, the same ratio of each structure (see
+            `group_structures`).
         ratios: `sensitivity` in the place of `scope`: every group of layers keeps what it needs to
             lose, alone, no more macro-F1 than one bound, which the target turns (see
             `loss_bound`). Each round begins with a scan, which needs labelled images.
@@ -198,8 +201,13 @@ class Prune(PruneSettings, Step[PrunePlan]):
             )
         if self.scope == "uniform":
             return uniform_ratios(budget)
+        channels, structures = state.channels, None
+        if self.scope == "isomorphic":
+            structures = group_structures(channels, budget.groups, state.shape_trial.bare)
         normalize = self.importance.normalized
-        return global_ratios(budget, state.channels, state.scores, normalize=normalize)
+        return global_ratios(
+            budget, channels, state.scores, normalize=normalize, classes=structures
+        )
 
     @staticmethod
     def restructure(network: nn.Module, plan: PrunePlan) -> nn.Module:

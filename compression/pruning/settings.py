@@ -56,7 +56,7 @@ class PruneSettings(StepSettings):
     target: TargetSetting = None
     ratio: Ratio | None = None
     importance: Annotated[Any, IMPORTANCES] = "l2"
-    scope: Literal["global", "uniform"] = "global"
+    scope: Literal["global", "uniform", "isomorphic"] = "global"
     ratios: Literal["sensitivity"] | None = None
     rounds: Count = 1
     round_to: Count = 8

@@ -31,6 +31,7 @@ class Trace:
             shuffle do, so that all of them shrink in proportion.
         visits: variables that enter an operator, with a number that stands for the operator, its
             argument and its constants. Channels that visit others are not interchangeable.
+        operators: by that number, the name of the operator and of its argument.
         produced: by name of a weight, the variables of what it makes.
         groups: of grouped convolutions and norms, by axis: equally long runs of positions.
         macs: by name of the weight.
@@ -45,6 +46,7 @@ class Trace:
     explained: list[np.ndarray] = field(default_factory=list)
     tied_ratios: list[np.ndarray] = field(default_factory=list)
     visits: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    operators: dict[int, str] = field(default_factory=dict)
     produced: dict[str, np.ndarray] = field(default_factory=dict)
     groups: dict[Key, int] = field(default_factory=dict)
     macs: Counter[str] = field(default_factory=Counter)

@@ -113,6 +113,7 @@ class Tracer:
             visitors = [variables_of(label_map) for label_map in self.label_maps(argument)]
             visitors += [mean.labels for mean in self.means(argument)]
             self.trace.visits += [(place, labels) for labels in visitors]
+            self.trace.operators[place] = f"{operation}.{name}"
 
     def visit_parts(
         self, operation: str, argument: int, labels: np.ndarray, parts: np.ndarray
@@ -125,6 +126,7 @@ class Tracer:
             own = labels[parts == part]
             place = _hashed(f"{where} {operation} {number} {argument} {part}")
             self.trace.visits.append((place, own[own > 0]))
+            self.trace.operators[place] = operation
 
     def filled(self, tensor: Tensor) -> bool:
         """Whether channels that are taken out might hold other values than 0 here."""
