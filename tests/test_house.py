@@ -39,6 +39,7 @@ SUBJECTS = {
     "lightning_modules/reporting/report/test_contents.py": "all that the page says",
     "lightning_modules/training/losses/test_values.py": "values by hand of every loss",
     "scripts/test_compress_bench.py": "scripts/bench/compress.py",
+    "scripts/test_data_aware_bench.py": "scripts/bench/data_aware.py",
 }
 TESTS = ROOT / "tests"
 

@@ -1,0 +1,101 @@
+"""The table of compression that sees the data: its rows, and that it goes on from its CSV."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from scripts.bench import data_aware, data_aware_bases
+from scripts.bench.data_aware import rows
+from scripts.bench.data_aware_bases import RunFailedError
+from scripts.bench.data_aware_rows import BLOCKS, TREATMENTS, WHOLE, Row
+from scripts.bench.data_aware_table import append_row, read_rows, table
+from tests.conftest import draw_folder
+
+ROW = Row(block="untuned", base="mobilenet_v3_small", data="drawn", size=32, seed=0,
+          treatment="prune, taylor", target="macs", share=0.8)  # fmt: skip
+FOUND = {"macs": "0.8", "f1_before": "0.8", "f1_after": "0.6", "latency": "0.9", "seconds": "7"}
+
+
+def test_each_row_is_there_once():
+    every = rows()
+    assert len({row.key for row in every}) == len(every)
+    assert {row.treatment for row in every} <= TREATMENTS.keys()
+    assert {row.block for row in every} == BLOCKS.keys()
+    assert {row.base for row in rows(["int8", "lite0"])} == {"lite0"}
+    assert {row.block for row in rows(["int8", "lite0"])} == {"int8"}
+
+
+def test_a_row_reads_as_it_was_written(tmp_path):
+    path, note = tmp_path / "table.csv", 'refused: "a", b'
+    append_row(path, ROW, FOUND | {"note": note})
+    append_row(path, rows()[0], FOUND)
+    found = read_rows(path)
+    assert list(found) == [ROW.key, rows()[0].key]
+    assert found[ROW.key]["note"] == note and found[ROW.key]["f1_after"] == "0.6"
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_it_goes_on_from_its_table(tmp_path, monkeypatch, capsys):
+    path, asked = tmp_path / "table.csv", []
+    every = rows(["merge"])
+    append_row(path, every[1], FOUND)
+
+    def measured(wanted, folder, shared):
+        asked.extend(wanted)
+        for number, row in enumerate(wanted):
+            yield row, FOUND if number else {"failed": "RuntimeError: no"}
+
+    monkeypatch.setattr(data_aware, "measured", measured)
+    words = [str(tmp_path / "runs"), "--only", "merge", "--table", str(path)]
+    with pytest.raises(SystemExit, match="still open"):
+        data_aware.main(words)
+    assert asked == [every[0], *every[2:]]
+    assert every[0].key not in read_rows(path)
+    monkeypatch.undo()
+    data_aware.main([*words, "--show"])
+    assert len(capsys.readouterr().out.splitlines()[-5:]) == 5
+
+
+def test_the_table_says_mean_and_spread_over_seeds():
+    seeds = [row for row in rows(["untuned"]) if row.treatment == "svd, blind"][:1]
+    seeds += [Row(**{**vars(seeds[0]), "seed": 1})]
+    found = {
+        row.key: {**FOUND, "note": "", "f1_after": f1} for row, f1 in zip(seeds, "01", strict=True)
+    }
+    assert table(seeds, found).splitlines()[-1] == (
+        "| untuned | lite0, trashnet150, 112 px | svd, blind | 0.8 of macs |  | 2 | 0.800 (0.000) "
+        "| 0.500 (0.707) | 0.625 (0.884) | 0.800 (0.000) | 0.900 (0.000) |  |  |"
+    )
+
+
+def test_only_a_sentence_is_a_refusal():
+    assert RunFailedError("much\nerror: It cannot be reached.\n").refused
+    assert not RunFailedError("Traceback\nKeyError: 1\n").refused
+    assert not RunFailedError("interrupted\n").refused
+
+
+@pytest.mark.slow
+def test_rows_are_measured(tmp_path, monkeypatch, homes):
+    draw_folder(tmp_path / "data" / "drawn", size=32)
+    words = ("model=mobilenet_v3_small", "data.batch_size=12")
+    monkeypatch.setitem(data_aware_bases.NETWORKS, "mobilenet_v3_small", (words, 1))
+    tuned = Row(**{**vars(ROW), "treatment": WHOLE, "target": "", "share": 0.0, "epochs": 1})
+    refused = Row(**{**vars(ROW), "share": 0.001})
+    wanted = [ROW, refused, tuned]
+    monkeypatch.setattr(data_aware, "rows", lambda only: wanted)
+    path = tmp_path / "table.csv"
+    data_aware.main([str(tmp_path / "runs"), "--shared", str(tmp_path), "--table", str(path)])
+    found = read_rows(path)
+    assert list(found) == [row.key for row in wanted]
+    pruned, out_of_reach, control = found.values()
+    assert float(pruned["macs"]) <= 0.82 and float(pruned["latency"]) > 0
+    assert out_of_reach["note"].startswith("refused: ") and not out_of_reach["f1_after"]
+    assert float(control["macs"]) == 1.0
+    assert not list((tmp_path / "runs" / "runs").glob("*/"))
+    with path.open() as file:
+        assert all(
+            len(line) == len(next(csv.reader([path.read_text().splitlines()[0]])))
+            for line in csv.reader(file)
+        )
+    assert Path(tmp_path / "runs" / "bases").is_dir()
