@@ -8,6 +8,7 @@ al. 2025, "SVD-LLM", section 3.
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 
 IMAGES = 256
+HELD_OUT = 128  # images that are kept to judge by
+FEWEST = 16  # of them
 POINTS = 196  # positions of an image that a 1x1 kernel is looked at in, at most
 WINDOWS = 16  # the same of a larger kernel, whose windows have much in common
 
@@ -73,6 +76,22 @@ class InputMoments:
         self.network, self.seed, self.most = network, seed, images
         self._batches = batches
         self._known: dict[str, LayerMoments | None] = {}
+
+    @cached_property
+    def held_out(self) -> "InputMoments | None":
+        """The same of the images after these, to judge what was fitted; None: they are too few."""
+        after = InputMoments(self.network, self._after, images=HELD_OUT, seed=self.seed)
+        images = sum(len(batch[0]) for batch in self._after())
+        return after if images >= FEWEST else None
+
+    def _after(self) -> Iterator[Sequence[Tensor]]:
+        passed = 0
+        for batch in self._batches():
+            passed, before = passed + len(batch[0]), passed
+            if passed > self.most:
+                yield [batch[0][max(0, self.most - before) :]]
+            if passed >= self.most + HELD_OUT:
+                return
 
     def of(self, layers: Iterable[str]) -> dict[str, LayerMoments]:
         """The moments by name of a convolution, Linear or product of them; what is new in one pass.

@@ -167,8 +167,8 @@ def _sentence(found: ValidationError, place: str, keys: list[str]) -> str:
         case "choice":
             names = context["names"]
         case "literal_error":
-            names = re.findall(r"'([^']*)'|(None)", context["expected"])
-            names = [name or "null" for name, _ in names]
+            names = re.findall(r"'([^']*)'|(None|True|False)", context["expected"])
+            names = [name or {"None": "null"}.get(other, other.lower()) for name, other in names]
         case _:
             wanted = first["msg"].removeprefix("Input should be ")
             return f"{key}={value} is not allowed; it must be {wanted}."

@@ -35,6 +35,7 @@ from compression.pruning.isomorphism import group_structures
 from compression.pruning.penalties import weighted
 from compression.pruning.prune_plan import PrunePlan, describe_plan, describe_plan_layers
 from compression.pruning.pruning_state import PruningState
+from compression.pruning.refit import refit, with_refit
 from compression.pruning.settings import IMPORTANCES, PENALTIES, PruneSettings
 from compression.sensitivity import SensitivityCurves, scan
 from compression.step import Context, Step, StructuralPlan, Treatment
@@ -69,6 +70,9 @@ class Prune(PruneSettings, Step[PrunePlan]):
             (in the step's `prepare_epochs`) and between rounds, so that channels become
             dispensable.
         penalty_strength: factor on that penalty.
+        refit: whether layers that lose inputs get weights by least squares, so that their outputs
+            on training images are as near as possible to those before; `auto`: where there are such
+            images, and only the layers that come nearer on others as well.
 
     Raises:
         CompressionError: a setting is out of range.
@@ -92,9 +96,14 @@ class Prune(PruneSettings, Step[PrunePlan]):
             CompressionError: nothing can be cut, the target is out of reach, a pattern matches
                 nothing, or the importance or sensitivity cannot be measured.
         """
+        if self.refit is True and context.moments is None:
+            raise CompressionError(
+                "prune.refit=true needs training images, and there are none here; give batches=, "
+                "or refit=auto."
+            )
         plan = self._decided(network, context, round)
         self._require_cut(plan, round)
-        return plan
+        return self._with_refit(plan, network, context)
 
     def structural_plan(
         self, network: nn.Module, context: Context, round: int
@@ -168,11 +177,20 @@ class Prune(PruneSettings, Step[PrunePlan]):
         Raises:
             CompressionError: nothing can be cut.
         """
-        return self._treatments(self._state(network, context, 0), ratios)
+        return self._treatments(self._state(network, context, 0), network, context, ratios)
 
-    def _treatments(self, state: PruningState, ratios: Sequence[float]) -> list[Treatment]:
-        told = state.told(self.importance)
-        return group_treatments(state, ratios, told, partial(self._planned, state))
+    def _treatments(
+        self, state: PruningState, network: nn.Module, context: Context, ratios: Sequence[float]
+    ) -> list[Treatment]:
+        def plan_of(counts: ChannelCounts) -> PrunePlan:
+            return self._with_refit(self._planned(state, counts), network, context)
+
+        return group_treatments(state, ratios, state.told(self.importance), plan_of)
+
+    def _with_refit(self, plan: PrunePlan, network: nn.Module, context: Context) -> PrunePlan:
+        if self.refit is False or context.moments is None:
+            return plan
+        return with_refit(plan, network, context.moments, always=self.refit is True)
 
     def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
         return plan_of_counts(state, counts, self._why(counts.report))
@@ -195,7 +213,7 @@ class Prune(PruneSettings, Step[PrunePlan]):
         """How a setting of the parameter becomes ratios among the groups."""
         budget = state.shape_trial.budget
         if self.ratios is not None:
-            treatments = self._treatments(state, self.scan_ratios)
+            treatments = self._treatments(state, network, context, self.scan_ratios)
             return sensitivity_ratios(
                 budget, SensitivityCurves(scan(self, treatments, network, context))
             )
@@ -226,6 +244,13 @@ class Prune(PruneSettings, Step[PrunePlan]):
         for name in plan["axes"]:
             groups = plan["groups"].get(name, 1)
             after[name].copy_(cut_tensor(before[name], tensor_axes(plan, name), groups))
+
+    def fit_weights(
+        self, network: nn.Module, smaller: nn.Module, plan: PrunePlan, context: Context
+    ) -> None:
+        """Refit the layers that the plan names to the outputs that they had."""
+        if context.moments is not None:
+            refit(network, smaller, plan, context.moments)
 
     def prune_optimizer_state(self, plan: PrunePlan, name: str, value: Tensor) -> Tensor | None:
         """What survives of a tensor of the shape of parameter `name`, such as a moment of it."""

@@ -1,5 +1,6 @@
 """What a round of channel pruning decided, and how that is told."""
 
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 NAMED = 4  # of the layers with one reason
@@ -29,6 +30,21 @@ class KeptIndices(TypedDict):
 _Skipped = TypedDict("_Skipped", {"left": dict[str, str]})  # noqa: UP013
 
 
+class RefittedLayer(TypedDict):
+    """How a layer that loses inputs is refitted to its outputs before.
+
+    Attributes:
+        ridge: towards its weights as they are, in mean variances of an input.
+        centered: whether a bias or BatchNorm makes up for the mean.
+        error: squared error of its outputs over their variance, before and after, on images that it
+            was not fitted to where there are any.
+    """
+
+    ridge: float
+    centered: bool
+    error: list[float]
+
+
 class PrunePlan(KeptIndices, _Skipped):
     """The plan of `Prune`.
 
@@ -38,6 +54,8 @@ class PrunePlan(KeptIndices, _Skipped):
         left: why other groups of layers were left alone, by name.
         unknown: operations that nobody has explained, with the modules that call them.
         target: what a latency target came to, in words.
+        refit: layers that are refitted on images, by name.
+        not_refit: why other layers that lose inputs are not, by name.
         latency_ms: with such a target, of the network before and after, in milliseconds.
     """
 
@@ -45,6 +63,8 @@ class PrunePlan(KeptIndices, _Skipped):
     why: str
     unknown: dict[str, str]
     target: NotRequired[str]
+    refit: NotRequired[dict[str, RefittedLayer]]
+    not_refit: NotRequired[dict[str, str]]
     latency_ms: NotRequired[list[float]]
 
 
@@ -54,7 +74,7 @@ def describe_plan(plan: PrunePlan) -> list[str]:
     cut = [layer for layer in plan["layers"] if layer[1] < layer[2]]
     layers = "layer" if len(cut) == 1 else "layers"
     line = f"kept {kept} of {before} channels, {len(cut)} {layers} cut ({plan['why']})"
-    return [line, *_reasons(plan)]
+    return [line, *_reasons(plan["left"]), *_unknown(plan), *_refit(plan)]
 
 
 def describe_plan_layers(plan: PrunePlan) -> dict[str, str]:
@@ -63,23 +83,51 @@ def describe_plan_layers(plan: PrunePlan) -> dict[str, str]:
         name: f"kept {after} of {width} channels ({plan['why']})"
         for name, after, width in plan["layers"]
     }
-    return {**{name: f"left alone: {why}" for name, why in plan["left"].items()}, **done}
+    done = {**{name: f"left alone: {why}" for name, why in plan["left"].items()}, **done}
+    for name, (before, after) in _errors(plan).items():
+        said = f"inputs refitted, squared output error {before:.2g} -> {after:.2g}"
+        done[name] = f"{done[name]}, {said}" if name in done else said
+    for name, why in plan.get("not_refit", {}).items():
+        said = f"inputs not refitted: {why}"
+        done[name] = f"{done[name]}, {said}" if name in done else said
+    return done
 
 
-def _reasons(plan: PrunePlan) -> list[str]:
-    """Why layers were left alone, with their number and names; who excluded them knows those."""
+def _reasons(reasons: Mapping[str, str], what: str = "left alone") -> list[str]:
+    """Why layers were left, with their number and names; who excluded them knows those."""
     by_reason: dict[str, list[str]] = {}
-    for name, reason in plan["left"].items():
+    for name, reason in reasons.items():
         by_reason.setdefault(reason, []).append(name)
     lines = []
     for reason, names in by_reason.items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         named = "" if reason in CHOSEN else f" ({', '.join(names[:NAMED])}{more})"
-        lines.append(f"{len(names)} left alone: {reason}{named}")
-    # What old plans say of operations alone.
-    lines += [
+        lines.append(f"{len(names)} {what}: {reason}{named}")
+    return lines
+
+
+def _unknown(plan: PrunePlan) -> list[str]:
+    """What old plans say of operations alone."""
+    return [
         f"1 left alone: its channels enter {op} in {at or 'it'}"
         for op, at in plan["unknown"].items()
-        if not any(reason.startswith(f"its channels enter {op} in ") for reason in by_reason)
+        if not any(why.startswith(f"its channels enter {op} in ") for why in plan["left"].values())
     ]
-    return lines
+
+
+def _refit(plan: PrunePlan) -> list[str]:
+    """How many layers were refitted, how near they came, and why others were not."""
+    lines = []
+    if errors := list(_errors(plan).values()):
+        before, after = (sum(each) / len(errors) for each in zip(*errors, strict=True))
+        layers = "layer" if len(errors) == 1 else "layers"
+        lines.append(
+            f"{len(errors)} {layers} refitted to their outputs on training images: squared error "
+            f"{before:.2g} -> {after:.2g} of their variance"
+        )
+    return lines + _reasons(plan.get("not_refit", {}), "not refitted")
+
+
+def _errors(plan: PrunePlan) -> dict[str, tuple[float, float]]:
+    """The squared error of each refitted layer over its variance, before and after."""
+    return {name: (how["error"][0], how["error"][1]) for name, how in plan.get("refit", {}).items()}

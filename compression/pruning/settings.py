@@ -64,6 +64,7 @@ class PruneSettings(StepSettings):
     exclude: Patterns = ()
     penalty: Annotated[Any, PENALTIES] | None = None
     penalty_strength: Positive = 1e-4
+    refit: Literal["auto", True, False] = "auto"
 
     def __post_init__(self) -> None:
         """Refuses what excludes each other."""
