@@ -8,7 +8,7 @@ reshapes, channel shuffle, chunks and concatenation are followed exactly.
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -77,6 +77,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
     Raises:
         CompressionError: a setting is out of range.
     """
+
+    fit_settings: ClassVar[tuple[str, ...]] = ("refit",)
 
     importance: Importance  # what the setting names
     penalty: Any  # what the setting names, as the method of a step: see `Step.penalty`
