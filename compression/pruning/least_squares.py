@@ -32,59 +32,80 @@ class CutKernel:
         """The weights on the inputs that survive, as they are: G x O x K x kh x kw."""
         return self.kernel.gather(2, self._columns())
 
-    def refitted(self, moments: LayerMoments, ridge: float) -> Tensor:
-        """Those weights that give the outputs with the least squared error, G x O x K x kh x kw.
-
-        Args:
-            moments: of the layer's inputs.
-            ridge: weight of the squared distance to the cut weights, in mean variances of an input.
-        """
-        groups, outputs, _, *window = self.kernel.shape
-        removed = self._removed().flatten(2)  # G x O x d
-        windows = window[0] * window[1]
-        kept = self.kept[..., None] * windows + torch.arange(windows)
-        found = []
-        for number, own in enumerate(kept.flatten(1)):
-            second = moments.covariance[number, own]
-            products = second.double()  # G's own: K x d
-            if not self.centered:
-                mean = moments.mean[number].double()
-                products = products + torch.outer(mean[own], mean)
-            square = products[:, own]
-            strength = ridge * square.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
-            square.diagonal().add_(strength)
-            factor = torch.linalg.cholesky(square)
-            found.append(torch.cholesky_solve(products @ removed[number].T, factor).T)
-        change = torch.stack(found).reshape(groups, outputs, -1, *window)
-        return self.cut() + change
-
-    def error(self, weights: Tensor, moments: LayerMoments) -> float:
-        """Squared error of the outputs of a window, summed over the outputs.
-
-        Args:
-            weights: on the inputs that survive, G x O x K x kh x kw.
-            moments: of the images that the error is on.
-        """
-        return self._energy(self.difference(weights), moments)
-
-    def energy(self, moments: LayerMoments) -> float:
-        """What the error would be of no weights at all."""
-        return self._energy(self.kernel, moments)
-
     def difference(self, weights: Tensor) -> Tensor:
         """The kernel less weights on the inputs that survive, G x O x I x kh x kw."""
         return self.kernel.scatter_add(2, self._columns(), -weights)
 
-    def _energy(self, kernel: Tensor, moments: LayerMoments) -> float:
-        energy = moments.output_energy(kernel)
-        return (
-            energy if self.centered else energy + float(moments.output_mean(kernel).square().sum())
-        )
+    def energy(self, moments: LayerMoments) -> float:
+        """Squares of the outputs before, summed over them; centered, where the rest is."""
+        energy = moments.output_energy(self.kernel)
+        mean = 0.0 if self.centered else float(moments.output_mean(self.kernel).square().sum())
+        return energy + mean
+
+    def equations(self, moments: LayerMoments) -> "NormalEquations":
+        """What a change of the weights does to the outputs of windows with these moments."""
+        groups, _, inputs, *window = self.kernel.shape
+        gone = torch.ones(groups, inputs, dtype=torch.bool).scatter(1, self.kept, value=False)
+        removed = gone.nonzero()[:, 1].view(groups, -1)
+        squares, rights, error = [], [], 0.0
+        for number, kernel in enumerate(self.kernel.flatten(2)):
+            kept, lost = (_windows(each[number], window) for each in (self.kept, removed))
+            square, cross, rest = (
+                self._second(moments, number, rows, columns)
+                for rows, columns in ((kept, kept), (kept, lost), (lost, lost))
+            )
+            own = kernel[:, lost]
+            squares.append(square)
+            rights.append(cross @ own.T)
+            error += float(((own @ rest) * own).sum())
+        return NormalEquations(square=torch.stack(squares), right=torch.stack(rights), error=error)
+
+    def _second(self, moments: LayerMoments, group: int, rows: Tensor, columns: Tensor) -> Tensor:
+        second = moments.covariance[group][rows[:, None], columns].double()
+        if self.centered:
+            return second
+        mean = moments.mean[group].double()
+        return second.addr_(mean[rows], mean[columns])
 
     def _columns(self) -> Tensor:
         groups, outputs, _, *window = self.kernel.shape
         columns = self.kept[:, None, :, None, None]
         return columns.expand(groups, outputs, -1, *window)
 
-    def _removed(self) -> Tensor:
-        return self.kernel.scatter(2, self._columns(), 0.0)
+
+@dataclass(frozen=True, kw_only=True)
+class NormalEquations:
+    """The squared error of a layer's outputs, as a function of a change of its cut weights.
+
+    Attributes:
+        square: G x k x k, second moments of the k = K kh kw inputs of a group that survive.
+        right: G x k x O, of those with the outputs that are lost.
+        error: squared error of the cut weights as they are, summed over the outputs.
+    """
+
+    square: Tensor
+    right: Tensor
+    error: float
+
+    def solution(self, ridge: float) -> Tensor:
+        """The change of the cut weights with the least squared error, G x O x k.
+
+        Args:
+            ridge: weight of its own square, in mean squares of an input.
+        """
+        strength = ridge * self.square.diagonal(dim1=1, dim2=2).mean(1)
+        strength = strength.clamp(min=torch.finfo(torch.float32).tiny)
+        square = self.square.clone()
+        square.diagonal(dim1=1, dim2=2).add_(strength[:, None])
+        return torch.cholesky_solve(self.right, torch.linalg.cholesky(square)).mT
+
+    def error_after(self, change: Tensor) -> float:
+        """Squared error of the cut weights with a change G x O x k, summed over the outputs."""
+        change = change.mT
+        return self.error + float(((self.square @ change - 2 * self.right) * change).sum())
+
+
+def _windows(channels: Tensor, window: list[int]) -> Tensor:
+    """Where the numbers of channels are in the windows of a kernel."""
+    size = window[0] * window[1]
+    return (channels[:, None] * size + torch.arange(size)).flatten()

@@ -70,7 +70,7 @@ def with_refit(
     for name, cut in layers.items():
         kernel = cut.kernel(centered=cut.layer.bias is not None or name in normed)
         refitted, why = _judged(kernel, known[name], held_out.get(name))
-        if refitted is not None and (always or not why):
+        if always or not why:
             found[name] = refitted
         else:
             left[name] = why
@@ -92,7 +92,8 @@ def refit(network: nn.Module, smaller: nn.Module, plan: PrunePlan, moments: Inpu
     for name, how in wanted.items():
         cut, layer = layers[name], smaller.get_submodule(name)
         kernel = cut.kernel(centered=how["centered"])
-        weights = kernel.refitted(known[name], how["ridge"])
+        change = kernel.equations(known[name]).solution(how["ridge"])
+        weights = kernel.cut() + change.view_as(kernel.cut())
         layer.weight.copy_(weights.reshape(layer.weight.shape))
         if layer.bias is not None:
             layer.bias += known[name].output_mean(kernel.difference(weights)).to(layer.bias)
@@ -100,21 +101,20 @@ def refit(network: nn.Module, smaller: nn.Module, plan: PrunePlan, moments: Inpu
 
 def _judged(
     kernel: CutKernel, seen: LayerMoments, held_out: LayerMoments | None
-) -> tuple[RefittedLayer | None, str]:
+) -> tuple[RefittedLayer, str]:
     """How a layer is best refitted, and why it would better not be."""
-    inputs = seen.mean.shape[1]
-    judge = held_out or seen
-    whole, blind = kernel.energy(judge), kernel.error(kernel.cut(), judge)
-    ridges = RIDGES if held_out else [CAREFUL]
-    errors = {ridge: kernel.error(kernel.refitted(seen, ridge), judge) for ridge in ridges}
+    inputs, judge = seen.mean.shape[1], held_out or seen
+    fitted = kernel.equations(seen)
+    judged = fitted if held_out is None else kernel.equations(held_out)
+    ridges = [CAREFUL] if held_out is None else RIDGES
+    errors = {ridge: judged.error_after(fitted.solution(ridge)) for ridge in ridges}
     ridge = min(errors, key=lambda ridge: errors[ridge])
-    relative = [error / whole if whole else 0.0 for error in (blind, errors[ridge])]
+    whole = kernel.energy(judge)
+    relative = [error / whole if whole else 0.0 for error in (judged.error, errors[ridge])]
     found: RefittedLayer = {"ridge": ridge, "centered": kernel.centered, "error": relative}
     if held_out is None and seen.positions < ENOUGH * inputs:
         return found, f"{seen.positions} windows are too few for its {inputs} inputs"
-    if errors[ridge] >= blind:
-        return found, "it comes no nearer on other images"
-    return found, ""
+    return found, "" if errors[ridge] < judged.error else "it comes no nearer on other images"
 
 
 def _cut_layers(

@@ -44,13 +44,15 @@ def test_a_refit_never_raises_the_error_on_its_own_images(data):
         kept=torch.stack([torch.randperm(inputs)[:kept] for _ in range(groups)]),
         centered=data.draw(st.booleans()),
     )
-    moments, ridge = moments_of(windows), data.draw(st.sampled_from([1e-6, 1e-3, 1e-1, 10.0]))
-    blind, weights = cut.cut(), cut.refitted(moments, ridge)
-    assert weights.shape == blind.shape == (groups, outputs, kept, side, side)
+    equations = cut.equations(moments_of(windows))
+    change = equations.solution(data.draw(st.sampled_from([1e-6, 1e-3, 1e-1, 10.0])))
+    blind = cut.cut()
+    assert blind.shape == (groups, outputs, kept, side, side)
+    weights = blind + change.view_as(blind)
     before, after = (output_error(cut, each, windows) for each in (blind, weights))
     assert after <= before * (1 + 1e-9) + 1e-12
     torch.testing.assert_close(
-        torch.tensor([cut.error(blind, moments), cut.error(weights, moments)]),
+        torch.tensor([equations.error, equations.error_after(change)]),
         torch.tensor([before, after]),
         rtol=1e-4,
         atol=1e-6 * (before + 1e-6),
@@ -67,17 +69,16 @@ def test_they_are_those_of_least_squares():
     ones = torch.ones(500, 1, dtype=torch.float64)
     for centered, seen in [(True, torch.cat([own, ones], 1)), (False, own)]:
         expected = torch.linalg.lstsq(seen, wanted).solution[:6].T
-        found = CutKernel(kernel=kernel, kept=kept, centered=centered).refitted(
-            moments_of(windows), 1e-12
-        )
-        torch.testing.assert_close(found.flatten(2)[0], expected)
+        cut = CutKernel(kernel=kernel, kept=kept, centered=centered)
+        change = cut.equations(moments_of(windows)).solution(1e-12)
+        torch.testing.assert_close(cut.cut().flatten(2)[0] + change[0], expected)
 
 
 def test_where_nothing_is_known_the_weights_stay():
     kernel = torch.randn(2, 3, 4, 1, 1, dtype=torch.float64)
     cut = CutKernel(kernel=kernel, kept=torch.tensor([[0, 3], [2, 1]]), centered=True)
     dead = moments_of(torch.zeros(2, 5, 4, dtype=torch.float64))
-    assert torch.equal(cut.refitted(dead, 1e-3), cut.cut())
+    assert not cut.equations(dead).solution(1e-3).any()
     assert torch.equal(cut.cut()[1], kernel[1][:, [2, 1]])
     difference = cut.difference(cut.cut())
     assert torch.equal(difference[0, :, 1:3], kernel[0, :, 1:3]) and not difference[0, :, 0].any()
