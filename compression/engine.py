@@ -55,14 +55,25 @@ def run_round(
     Raises:
         CompressionError: the step cannot be done on this network.
     """
-    if context.train_batches is not None and not is_onnx_network(network):
-        moments = InputMoments(network, context.train_batches, seed=context.seed)
-        context = replace(context, moments=moments)
+    context = with_moments(context, network)
     entry = Entry.of(step, step.plan(network, context, round))
     smaller = step.apply(network, entry.plan, context)
     if context.train_batches is not None:
         recalibrate(smaller, context.train_batches())
     return smaller, entry
+
+
+def with_moments(context: Context, network: nn.Module) -> Context:
+    """The context with what training images, where there are any, make of the inputs of layers.
+
+    Args:
+        context: stays as it is.
+        network: that enters a round.
+    """
+    if context.train_batches is None or is_onnx_network(network):
+        return context
+    moments = InputMoments(network, context.train_batches, seed=context.seed)
+    return replace(context, moments=moments)
 
 
 def compress(

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from compression.cost import count_macs, count_params
+from compression.engine import with_moments
 from compression.latency import RelativeLatency
 from compression.sensitivity import Scan, scan
 from compression.step import Step, Treatment
@@ -42,6 +43,7 @@ def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> S
     costs = {"cost/macs": count_macs(network, size), "cost/params": count_params(network)}
     run = RunContext(cfg, data, folder)
     context = step_context(step, run, costs, RelativeLatency(network, size))
+    context = with_moments(context, network)
     treatments = step.treatments(network, context, ratios or step.scan_ratios)
     if not treatments:
         raise ConfigError(
