@@ -18,6 +18,14 @@ from datamodules.errors import DataError, unwritable
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
+def home_expanded(path: str | Path) -> str:
+    """A path with the home folder in the place of its `~`, if there is such a user."""
+    try:
+        return os.path.expanduser(str(path))  # noqa: PTH111  # pathlib's raises where there is none
+    except ValueError:  # of a name that no user can have
+        return str(path)
+
+
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to, which takes its name at the end; its folder is made.

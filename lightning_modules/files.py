@@ -18,6 +18,7 @@ import yaml
 from compression.files import MOST_NODES, count_nodes
 from compression.files import whole_file as _whole_file
 from datamodules.errors import shown
+from datamodules.files import home_expanded as home_expanded
 from datamodules.files import remove_dead_parts as remove_dead_parts
 from lightning_modules.errors import ConfigError
 

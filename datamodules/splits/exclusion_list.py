@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datamodules.errors import DataError, shown
-from datamodules.files import write_bytes
+from datamodules.files import home_expanded, write_bytes
 from datamodules.sources import Box
 from datamodules.splits.listed_splits import DELIMITERS, IMAGE_COLUMNS, read_table
 
@@ -37,7 +37,7 @@ def list_path(file: Any) -> Path:
     Raises:
         DataError: it names none.
     """
-    path = Path(file).expanduser() if isinstance(file, str | Path) else None
+    path = Path(home_expanded(file)) if isinstance(file, str | Path) else None
     if path is None or not path.is_file():
         raise DataError(
             f"data.exclude={file} is no file: give a CSV with a column `path`, or text with one "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from datamodules.errors import DataError, shown
+from datamodules.files import home_expanded
 from datamodules.schema import Flag, Within, declared
 from datamodules.sources import Index, Item
 from datamodules.splits.arrangement import (
@@ -85,7 +86,7 @@ class Splits:
             self._check_folds()
         if self.file is not None and not isinstance(self.file, str | Path):
             raise DataError(f"data.split.file={self.file} is not allowed; give the path of a CSV.")
-        self.file = None if self.file is None else Path(self.file).expanduser()
+        self.file = None if self.file is None else Path(home_expanded(self.file))
         self.groups = "none" if self.groups is None else str(self.groups)
 
     def _check_fractions(self) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -136,9 +137,20 @@ def report_errors() -> Iterator[None]:
     except Exception as error:
         sentence = system_sentence(error) if isinstance(error, OSError) else None
         sentence = sentence or memory_sentence(error)
+        if sentence is None and _of_composing(error):
+            sentence = f"The command line cannot be composed: {explain(error)}"
         if sentence is None:
             raise
         raise SystemExit(f"error: {sentence}") from None
+
+
+def _of_composing(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf stumbled over what was typed, with an exception of no kind."""
+    codes = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    innermost = codes[-1].replace("\\", "/") if codes else ""
+    return any("hydra/_internal/config_loader_impl" in c.replace("\\", "/") for c in codes) and (
+        "/hydra/" in innermost or "/omegaconf/" in innermost
+    )
 
 
 def explain(error: Exception) -> str:

@@ -18,7 +18,7 @@ from lightning_modules.config.options import offer, option_file
 from lightning_modules.config.swept_values import in_grammar, swept_values
 from lightning_modules.config.typed_paths import path_of
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_json, read_yaml
+from lightning_modules.files import home_expanded, read_json, read_yaml
 from lightning_modules.runs import current_option, joined, key_of
 from lightning_modules.runs.run_directory import SEARCH, outputs_root, search_folder
 from lightning_modules.runs.run_files import LOADER
@@ -72,7 +72,7 @@ def _taken(word: str, folders: Sequence[Path], studies: Path) -> str:
 
 def _experiment(word: str, folders: Sequence[Path], studies: Path) -> str:
     """The option that an experiment's word means, stored where it is none yet."""
-    path = Path(word).expanduser()
+    path = Path(home_expanded(word))
     option = None if path.is_absolute() else option_file("experiment", word, folders)
     if option is None and path.suffix in SUFFIXES:
         if not path.is_file():

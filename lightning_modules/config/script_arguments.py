@@ -19,8 +19,8 @@ from rich.console import Console
 
 from lightning_modules.config.command_line import INTERRUPTED, report_errors
 from lightning_modules.config.composing import config_over
-from lightning_modules.config.typed_paths import expanded
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import home_expanded
 from lightning_modules.runs import key_of, run_directory, saved_run
 
 PLAIN_WIDTH = 160  # columns of a table that goes into a file or a pipe
@@ -137,7 +137,7 @@ class ScriptParser(argparse.ArgumentParser):
         earlier = {key.earlier: name for name, key in self.keys.items() if key.earlier}
         for word in flags.words:
             if "=" not in word or os.path.lexists(word):
-                names.append(expanded(word))
+                names.append(home_expanded(word))
                 continue
             key, value = key_of(word), word.split("=", 1)[1]
             if key in earlier:
@@ -146,7 +146,7 @@ class ScriptParser(argparse.ArgumentParser):
             if key in self.keys:
                 if not value:
                     raise ConfigError(f"{key}= has no value; give {key}={self.keys[key].values}.")
-                own[key] = expanded(value)
+                own[key] = home_expanded(value)
             elif self.overrides:
                 overrides.append(word)
             else:

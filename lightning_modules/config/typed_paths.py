@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lightning_modules.config.former_words import as_written
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import home_expanded
 from lightning_modules.runs import bash_word, key_of, leaves, quote
 
 # Keys whose values are paths.
@@ -61,7 +62,7 @@ def _taken(word: str, *, sweep: bool) -> str:
             f"variable of the environment write ${{oc.env:{found[1]}}}, or let the shell put it in."
         )
     if text.startswith("~") and not os.path.lexists(text):
-        text = expanded(text)
+        text = home_expanded(text)
         word = f"{name}={text}"
     if means_itself(text) or (not os.path.lexists(text) and _is_understood(text)):
         return word
@@ -86,11 +87,6 @@ def means_itself(text: str) -> bool:
     except HydraException:
         return False
     return not override.is_sweep_override() and override.value() == text
-
-
-def expanded(path: str) -> str:
-    """A path with the home folder in the place of its `~`, if there is such a user."""
-    return os.path.expanduser(path)  # noqa: PTH111  # pathlib's raises where there is none
 
 
 def path_of(text: str) -> str:
@@ -141,7 +137,7 @@ def check_paths(cfg: DictConfig) -> None:
             raise ConfigError(f"{name}={value} is no path; give a text, such as {name}=photos.")
         if value.startswith("~"):
             with open_dict(cfg):
-                OmegaConf.update(cfg, name, expanded(value))
+                OmegaConf.update(cfg, name, home_expanded(value))
 
 
 def _is_path(key: str) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.registry import locate
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import DAMAGE, read_yaml, write_text
+from lightning_modules.files import DAMAGE, home_expanded, read_yaml, write_text
 from lightning_modules.runs import current_config, current_model, stored_model
 from lightning_modules.runs.saved_model import NETWORKS
 
@@ -33,7 +33,7 @@ def find_folder(run_or_model_dir: str | Path) -> Path:
     Raises:
         ConfigError: there is no saved network.
     """
-    given = Path(run_or_model_dir).expanduser()
+    given = Path(home_expanded(run_or_model_dir))
     for folder in (given / FOLDER, given):
         if (folder / FILE).is_file() or (folder.name == FOLDER and folder.is_dir()):
             return folder

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from datamodules.splits import Splits, list_digest
+from lightning_modules.errors import ConfigError
 from lightning_modules.registry import build_part, plain, takes
 
 FOLD_KEYS = ("fold", "num_folds", "train_on_all")
@@ -71,9 +72,15 @@ def build_source(data: DictConfig) -> Any:
 
 
 def source_identity(data: DictConfig) -> dict[str, Any]:
-    """The source's settings, with an absolute root."""
+    """The source's settings, with an absolute root.
+
+    Raises:
+        ConfigError: its root is no path.
+    """
     source = {k: v for k, v in plain(data.source).items() if not _is_neutral(k, v)}
     if "root" in source:
+        if not isinstance(source["root"], str):
+            raise ConfigError(f"data.source.root={source['root']} is no folder; name one.")
         source["root"] = os.path.realpath(source["root"])
     return source
 

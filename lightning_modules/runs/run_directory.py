@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.errors import shown
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import remove_dead_parts, write_bytes
+from lightning_modules.files import home_expanded, remove_dead_parts, write_bytes
 from lightning_modules.runs.run_files import DEPENDS_ON, EXCLUDED, RECORD
 
 NEEDED = 1 << 16  # bytes without which no run begins: what Hydra writes
@@ -27,7 +27,7 @@ SEARCH = "study.json"  # in a search's folder: its name, its storage, what it is
 
 def outputs_root() -> Path:
     """The folder of all runs: $MODEL_DIET_OUTPUTS, else `outputs` below the current directory."""
-    return Path(os.environ.get("MODEL_DIET_OUTPUTS", "outputs")).expanduser()
+    return Path(home_expanded(os.environ.get("MODEL_DIET_OUTPUTS", "outputs")))
 
 
 def run_name(root: DictConfig) -> str:
@@ -128,7 +128,7 @@ def resolve(value: str, pointer: str) -> Path:
         ConfigError: there is no such directory.
     """
     if value != "last":
-        folder = Path(value).expanduser()
+        folder = Path(home_expanded(value))
         if not folder.is_dir():
             raise ConfigError(f"The run directory {value} does not exist; give an existing one.")
         return folder.resolve()

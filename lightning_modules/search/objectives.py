@@ -34,8 +34,15 @@ def check_objectives(cfg: DictConfig) -> None:
 
 
 def objectives_of(root: DictConfig) -> list[str]:
-    """The names of the metrics that trials return, in order."""
-    return [root.objective] if isinstance(root.objective, str) else list(root.objective)
+    """The names of the metrics that trials return, in order.
+
+    Raises:
+        ConfigError: these are no names.
+    """
+    names = [root.objective] if isinstance(root.objective, str) else root.objective
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"objective={names}; name one metric or several different ones.")
+    return list(names)
 
 
 def directions_of(hydra: DictConfig) -> list[str]:

@@ -178,6 +178,7 @@ def _play(target: Target, first: int, seconds: float, found: Path, report: Any) 
         os.chdir(folder)
         for home in ("OUTPUTS", "CACHE", "DATA", "FOUND"):
             os.environ[f"MODEL_DIET_{home}"] = str(folder / home.lower())
+        os.environ["HOME"] = str(folder / "home")  # OpenVINO counts its uses there
         target.prepare(folder)
 
         def read(value: Any) -> None:

@@ -59,6 +59,14 @@ def recipe(plan) -> bytes:
 @pytest.mark.parametrize(
     ("target", "value", "says"),
     [
+        ("words before Hydra", ["from_run=~0"], "The run directory ~0 does not exist"),
+        ("words of scripts", ["~seed\0"], None),
+        ("words of scripts", ["~seed\ud800"], None),
+        ("command lines", ["objective=1"], "objective=1; name one metric or several"),
+        ("command lines", ["objective=[1]"], "objective=[1]; name one metric or several"),
+        ("command lines", ["model=null"], "cannot be composed: Config group override must be"),
+        ("command lines", ["hydra.sweeper.params={_target_:os.system}"], "cannot be composed: "),
+        ("command lines", ["data.root=${model}"], "is no folder; name one"),
         ("save_to_disk notes", b'{"_data_files": 3}', "it names no files"),
         ("save_to_disk notes", b'{"_data_files": [{}]}', "it names no files"),
         ("save_to_disk notes", b'{"_data_files": [{"filename": "\\u0000"}]}', "it names no files"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.errors import ConfigError
-from lightning_modules.files import read_yaml
+from lightning_modules.files import home_expanded, read_yaml
 from lightning_modules.registry import ROOTS
 
 ROWS = "backbone"
@@ -27,7 +27,7 @@ def read_row_file(path: str | Path, place: str = "model") -> dict[str, Any]:
     Raises:
         ConfigError: no such file, no YAML, no rows, or keys and values that mean nothing here.
     """
-    file, key = Path(path).expanduser(), f"{place}.blocks={path}"
+    file, key = Path(home_expanded(path)), f"{place}.blocks={path}"
     if not file.is_file():
         raise ConfigError(f"{key}: there is no such file.")
     try:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import home_expanded
 
 State = dict[str, Tensor]
 
@@ -44,7 +45,7 @@ def read_state(path: str | Path, key: str | None = None) -> tuple[State, str]:
         ConfigError: no such file or key, an unknown kind, several state dicts of unknown names, or
             a file that would need to run code.
     """
-    path = Path(path).expanduser()
+    path = Path(home_expanded(path))
     if not path.is_file():
         raise ConfigError(f"There is no weights file {path}; check model.weights.")
     if path.suffix not in SUFFIXES:
