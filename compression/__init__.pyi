@@ -10,6 +10,7 @@ from .factorization.tucker import Tucker as Tucker
 from .images import ImageKind as ImageKind
 from .latency.measure import Latency as Latency
 from .latency.measure import measure_latency as measure_latency
+from .merging.merge import Merge as Merge
 from .onnx.export import export_onnx as export_onnx
 from .pruning.prune import Prune as Prune
 from .pruning.prune_layers import PruneLayers as PruneLayers

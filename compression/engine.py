@@ -20,12 +20,19 @@ from compression.onnx import is_onnx_network
 from compression.outputs import main_output
 from compression.recipe import Entry, Recipe
 from compression.step import Batches, Context, Step
+from compression.steps import batch_norm_refusal
 
 FineTune = Callable[[nn.Module, Step, int], nn.Module | None]
 
 
-def check_order(steps: Sequence[Step]) -> None:
+def check_order(steps: Sequence[Step], done: Recipe | None = None) -> None:
     """Refuse a chain in which anything follows a step that must be last, such as quantisation.
+
+    Or one that reads BatchNorm, where an earlier step folded that into other layers.
+
+    Args:
+        steps: in the order in which they are to be done.
+        done: what had been done to the network before.
 
     Raises:
         CompressionError: names both steps, or what is no step.
@@ -42,12 +49,21 @@ def check_order(steps: Sequence[Step]) -> None:
             raise CompressionError(
                 f"{step.name} must be the last step, but {following.name} follows it."
             )
+    known = [entry.known_class() for entry in (done.entries if done else ())]
+    folded = [kind.name for kind in known if kind is not None and kind.folds_batch_norm]
+    for step in steps:
+        reading = step.reads_batch_norm
+        if folded and reading is not None:
+            raise CompressionError(batch_norm_refusal(folded[0], f"{step.name}.{reading}"))
+        folded += [step.name] if step.folds_batch_norm else []
 
 
 def run_round(
     step: Step, network: nn.Module, context: Context, round: int
 ) -> tuple[nn.Module, Entry]:
     """One round without its fine-tuning: plan, apply, recalibrate BatchNorm.
+
+    A step that keeps the outputs keeps the running statistics too.
 
     `network` stays as it is; the new one comes back with the entry for the recipe. Where there are
     training images, the step sees what they make of the inputs of layers.
@@ -58,7 +74,7 @@ def run_round(
     context = with_moments(context, network)
     entry = Entry.of(step, step.plan(network, context, round))
     smaller = step.apply(network, entry.plan, context)
-    if context.train_batches is not None:
+    if context.train_batches is not None and not step.keeps_outputs:
         recalibrate(smaller, context.train_batches())
     return smaller, entry
 
@@ -110,7 +126,7 @@ def compress(
         CompressionError: the chain's order is wrong, the network is none that can be changed, it
             cannot take the sample, or a step cannot be done on it.
     """
-    check_order(steps)
+    check_order(steps, getattr(network, "recipe", None))
     check_network(network, sample)
     for name, given in {"batches": batches, "val_batches": val_batches}.items():
         if isinstance(given, Iterator):
@@ -126,6 +142,7 @@ def compress(
         train_batches=None if batches is None else lambda: batches,
         val_batches=None if val_batches is None else lambda: val_batches,
         scans=scans,
+        fine_tuned=fine_tune is not None,
     )
     for step in steps:
         context = _entered(common, step, network)

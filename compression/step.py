@@ -53,6 +53,7 @@ class Context:
     entry_cost: dict[str, float] = field(default_factory=dict)
     relative_latency: RelativeLatency | None = None  # to the network as it entered the step
     moments: InputMoments | None = None  # of the network as it entered the round
+    fine_tuned: bool = False  # whether the network is trained after the step, or after a later one
     # Folder of sensitivity scans on just these batches, which are reused and added to.
     scans: Path | None = None
     # Before training only, where all values mean nothing: the network on the processor, with random

@@ -18,8 +18,11 @@ class StepSettings:
         last: whether no step may follow this one.
         fine_tuned: whether the network that it makes can be trained.
         has_modules: whether that network has the modules it had, for features and auxiliary losses.
+        keeps_outputs: whether that network computes what it did; its BatchNorm is left as it is.
+        folds_batch_norm: whether BatchNorm goes into other layers, and no later step may read it.
         searched: the setting that a search varies, such as `target.macs`; None where none makes
             sense.
+        reads_batch_norm: the setting by which it does so, such as `importance=bn_scale`.
     """
 
     name: ClassVar[str] = "step"
@@ -27,22 +30,30 @@ class StepSettings:
     last: ClassVar[bool] = False
     fine_tuned: ClassVar[bool] = True
     has_modules: ClassVar[bool] = True
+    keeps_outputs: ClassVar[bool] = False
+    folds_batch_norm: ClassVar[bool] = False
     searched: ClassVar[str | None] = None
 
+    reads_batch_norm: str | None = None
+
     @classmethod
-    def check(cls, settings: Mapping[str, Any], place: str) -> None:
+    def check(cls, settings: Mapping[str, Any], place: str) -> Any:
         """Refuses settings that no network could be changed with; by default what is declared.
 
         Args:
             settings: of the step's node, without `_target_` and `fine_tuning`.
             place: key of the node, such as `compression.prune`.
 
+        Returns:
+            The settings as an object, where they are declared.
+
         Raises:
             CompressionError: one sentence on the first mistake.
         """
         # A constructor of its own, below the one that `declared` made, may take other settings.
         if getattr(cls, "__declared__", False) and hasattr(cls.__init__, "__wrapped__"):
-            check_settings(cls, settings, place)
+            return check_settings(cls, settings, place)
+        return None
 
 
 # The compression steps of this package: what recipes store of them, and where they are now.
@@ -57,6 +68,7 @@ STEPS = Registry(
         "cp": "compression.factorization.cp:CP",
         "svd": "compression.factorization.svd:SVD",
         "spatial_svd": "compression.factorization.spatial_svd:SpatialSVD",
+        "merge": "compression.merging.merge:Merge",
         "quantize": "compression.quantization.quantize:Quantize",
         "quantize_aware": "compression.quantization.quantize_aware:QuantizeAware",
     },
@@ -71,9 +83,24 @@ STEP_SETTINGS = {
     "cp": "compression.factorization.settings:CPSettings",
     "svd": "compression.factorization.settings:SVDSettings",
     "spatial_svd": "compression.factorization.settings:SpatialSVDSettings",
+    "merge": "compression.merging.settings:MergeSettings",
     "quantize": "compression.quantization.settings:QuantizeSettings",
     "quantize_aware": "compression.quantization.settings:QuantizeAwareSettings",
 }
+
+
+def batch_norm_refusal(folding: str, setting: str) -> str:
+    """Why a step that reads BatchNorm cannot follow one that folds it into other layers.
+
+    Args:
+        folding: the name of the earlier step.
+        setting: of the later one, with its step, such as `prune.importance=bn_scale`.
+    """
+    another = setting.partition("=")[0].rpartition(".")[2]
+    return (
+        f"{setting} reads the scales of BatchNorm, but {folding}, which comes before it, folds "
+        f"BatchNorm into convolutions; put {folding} after it, or choose another {another}."
+    )
 
 
 def step_settings(target: str) -> Any:

@@ -3,7 +3,7 @@
 The steps themselves say what the settings mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from compression.errors import CompressionError
@@ -77,6 +77,9 @@ class PruneSettings(StepSettings):
             )
         if self.ratio is None and self.target is None:
             self.target = Target("macs", 0.6)
+        for key, registry in {"importance": IMPORTANCES, "penalty": PENALTIES}.items():
+            if _named(getattr(self, key), registry) == "bn_scale":
+                self.reads_batch_norm = f"{key}=bn_scale"
 
 
 @declared()
@@ -116,3 +119,13 @@ class PruneWeightsSettings(StepSettings):
     rounds: Count = 1
     include: Patterns = ("*",)
     exclude: Patterns = ()
+
+
+def _named(part: Any, registry: Registry) -> str | None:
+    """What a registry calls the part that a setting names, or an object of it."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Mapping):
+        return registry.name_of(str(part.get("_target_")))
+    kind = part if hasattr(part, "__qualname__") else type(part)  # a function, or of a class
+    return registry.name_of(f"{kind.__module__}.{kind.__qualname__}")

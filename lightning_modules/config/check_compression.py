@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BeforeValidator
 
 from compression.errors import CompressionError
-from compression.steps import StepSettings, step_settings
+from compression.steps import StepSettings, batch_norm_refusal, step_settings
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import resolved
 from lightning_modules.registry import schema
@@ -38,6 +38,7 @@ def check_compression(cfg: DictConfig) -> None:
     Raises:
         ConfigError, CompressionError: one sentence on the first mistake found.
     """
+    folding = None  # the step that folded BatchNorm
     for name, node in cfg.compression.items():
         place = f"compression.{name}"
         if not OmegaConf.is_dict(node) or node.get("_target_") is None:
@@ -47,7 +48,11 @@ def check_compression(cfg: DictConfig) -> None:
         settings = resolved(node, place)
         step = _step(settings.pop("_target_"), place)
         tuning = settings.pop("fine_tuning", None)
-        step.check({key: settings[key] for key in settings if key not in HYDRAS}, place)
+        own = step.check({key: settings[key] for key in settings if key not in HYDRAS}, place)
+        reading = getattr(own, "reads_batch_norm", None)
+        if folding is not None and reading is not None:
+            raise ConfigError(batch_norm_refusal(folding, f"{place}.{reading}"))
+        folding = name if step.folds_batch_norm else folding
         if step.last and name != list(cfg.compression)[-1]:
             raise ConfigError(
                 f"{place} must be the last step; name it last in '+compression=[...]'."

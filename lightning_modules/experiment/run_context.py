@@ -68,6 +68,8 @@ def step_context(
     run: RunContext,
     entry_metrics: Mapping[str, float],
     latency: RelativeLatency,
+    *,
+    fine_tuned: bool = False,
 ) -> Context:
     """The context of a step.
 
@@ -76,6 +78,7 @@ def step_context(
         run: has the data.
         entry_metrics: `cost/macs` and `cost/params` of the network that enters the step.
         latency: relative to that network.
+        fine_tuned: whether the network is trained after it.
     """
     data = run.data
     costs = {name: entry_metrics[f"cost/{name}"] for name in ("macs", "params")}
@@ -90,6 +93,7 @@ def step_context(
         entry_cost={**costs, **entry_latency(step, latency)},
         relative_latency=latency,
         scans=scans_folder(run),
+        fine_tuned=fine_tuned,
     )
 
 

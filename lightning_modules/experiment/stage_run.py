@@ -21,7 +21,7 @@ from lightning_modules.experiment.run_context import (
     validation_metrics,
     validation_predictions,
 )
-from lightning_modules.experiment.stages import Stage
+from lightning_modules.experiment.stages import Stage, is_fine_tuned
 from lightning_modules.files import read_json, write_json
 from lightning_modules.networks import Network, load_network, save_network
 from lightning_modules.networks.description import weights_file
@@ -144,7 +144,8 @@ def _rounds(
             elif round == start["round"]:
                 network = cast(Network, stage.step.apply(network, entries[round]["plan"]))
             else:
-                context = step_context(stage.step, run, entry_metrics, latency)
+                tuned = is_fine_tuned(run.cfg, stage)
+                context = step_context(stage.step, run, entry_metrics, latency, fine_tuned=tuned)
                 network, entry = _surgery(stage.step, network, context, round)
                 optimizer_state.prune(stage.step, entry.plan)
                 entries.append(asdict(entry))

@@ -83,6 +83,13 @@ def stages_of(cfg: DictConfig) -> list[Stage]:
     return stages
 
 
+def is_fine_tuned(cfg: DictConfig, stage: Stage) -> bool:
+    """Whether a run trains its network in a stage, or in a later one."""
+    stages = enumerate(cfg.compression.values(), start=1)
+    later = [node for number, node in stages if number >= int(stage.name.partition("_")[0])]
+    return any(_epochs(cfg, (node.get("fine_tuning") or {}).get("epochs")) for node in later)
+
+
 def _check_validated(cfg: DictConfig, stages: list[Stage]) -> None:
     """Where the best epoch is delivered, each fit needs one that is validated."""
     every = cfg.trainer.get("check_val_every_n_epoch", 1)

@@ -19,6 +19,7 @@ ARGUMENTS = {
     "Conv": [CHANNELS, KERNELS, STRIDES, PADS, st.just(1), ACTS],
     "FixedConv": [CHANNELS.map(lambda c: 2 * c), KERNELS, STRIDES, PADS],
     "DWConv": [CHANNELS, KERNELS, STRIDES, PADS, ACTS],
+    "RepConv": [CHANNELS, KERNELS, STRIDES, st.just(1), ACTS],
     "Bottleneck": [CHANNELS, st.booleans(), st.just(1), st.sampled_from([0.5, 1.0]), ACTS],
     "ECABottleneck": [CHANNELS, st.booleans()],
     "InvertedResidualv2": [CHANNELS, TIMES, STRIDES],

@@ -137,6 +137,14 @@ def conv(out, k, s=1, pad=None, groups=1, act=None):
     return ChainCost().conv(out, k, s, groups, pad=pad or k // 2)
 
 
+def rep_conv(out, k, s=1, groups=1, act=None):
+    cost = ChainCost().conv(out, k, s, groups)
+    if k > 1:
+        cost.add(ChainCost().conv(out, 1, s, groups))
+    cost.params += 2 * IN if s == 1 and out == IN else 0
+    return cost
+
+
 def pool(k, s=None, pad=0):
     cost, s = ChainCost(), k if s is None else s
     cost.side = after(SIDE, k, s, k // 2 if pad is None else pad)
@@ -151,6 +159,10 @@ FORMULAS = {
     "Conv": (conv, [[24, 3], [24, 5, 2], [8, 3, 1, 0], [8, 3, 1, 2], [8, 1, 1, None, 4, None]]),
     "FixedConv": (conv, [[7, 3, 2, None, 1, "GELU"], [5, 1]]),
     "DWConv": (dwconv, [[24, 3], [16, 5, 2, 0, "SiLU"], [48, 7, 2, 1, None]]),
+    "RepConv": (
+        rep_conv,
+        [[16, 3], [24, 5, 2], [16, 1], [16, 3, 2, 4, None], [16, 7, 1, 16, "GELU"]],
+    ),
     "Bottleneck": (bottleneck, [[16], [24, 0, 2, 0.25, "SiLU"], [24, True, 4, 1.0]]),
     "InvertedResidualv2": (inverted_v2, [[16, 1, 1], [24, 6, 2], [16, 2.4, 1]]),
     "InvertedResidualv3": (
