@@ -213,11 +213,11 @@ def _restructured(module: nn.Module, merged: MergedModule) -> nn.Module:
 
 
 def _layer(merged: MergedModule, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    sides = merged["inputs"], merged["outputs"]
+    channels = merged["inputs"], merged["outputs"]
     if merged["linear"]:
-        return nn.Linear(*sides, bias=merged["bias"], device=device, dtype=dtype)
+        return nn.Linear(*channels, bias=merged["bias"], device=device, dtype=dtype)
     return nn.Conv2d(
-        *sides,
+        *channels,
         _pair(merged["kernel"]),
         stride=_pair(merged["stride"]),
         padding=_pair(merged["padding"]),
@@ -229,8 +229,8 @@ def _layer(merged: MergedModule, device: torch.device, dtype: torch.dtype) -> nn
     )
 
 
-def _pair(sides: list[int]) -> tuple[int, int]:
-    height, width = sides
+def _pair(axes: list[int]) -> tuple[int, int]:
+    height, width = axes
     return height, width
 
 

@@ -208,6 +208,15 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (["+compression=[quantize,tucker]"], "compression.quantize must be the last step"),
         (
+            ["+compression=[merge,tucker,prune]", "compression.prune.importance=bn_scale"],
+            "compression.prune.importance=bn_scale reads the scales of BatchNorm, but merge, which "
+            "comes before it",
+        ),
+        (
+            ["+compression=[merge,prune]", "compression.prune.penalty=bn_scale"],
+            "put merge after it, or choose another penalty",
+        ),
+        (
             ["+compression=prune", "compression.prune.importance=l3"],
             "compression.prune.importance=l3 does not exist; there are l1, l2, bn_scale, taylor, "
             "fpgm, lamp, random, or {_target_: ...} of your own importance",

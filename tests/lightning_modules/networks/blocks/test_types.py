@@ -6,8 +6,10 @@ import pytest
 import torch
 from torchvision.models.shufflenetv2 import InvertedResidual
 
+from compression import Merge, compress
 from compression.cost.macs import count_macs, count_params, module_macs
 from compression.onnx.export import export_onnx
+from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.networks.blocks import registry
 from lightning_modules.networks.blocks.network import BlockNetwork
@@ -306,3 +308,23 @@ def test_macs_of_rows_add_up(parse):
     network = parse([[2, "Conv", [8, 3, 2]]])
     stem = 3 * 8 * 9 * 20**2 + 8 * 8 * 9 * 10**2
     assert count_macs(network, 20) == stem + 8 * 5
+
+
+@pytest.mark.parametrize("arguments", [[IN, 3], [24, 5, 2], [IN, 1, 1, 4, "Hardswish"]])
+def test_rep_conv_trains_branches_and_ships_one_convolution(arguments, parse):
+    network = parse([[1, "Conv", [IN, 3]], [2, "RepConv", arguments]]).eval()
+    for norm in (m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    images = torch.randn(2, 3, 18, 18)
+    merged, _ = compress(network, [Merge()], sample=images)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in merged.blocks.b2.modules())
+    assert [name for name, _ in merged.blocks.b2[1].named_children()] == ["reparam_conv", "act"]
+    with torch.no_grad():
+        expected = network(images)
+        assert (merged(images) - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_rep_conv_of_an_even_window_is_refused(parse):
+    with pytest.raises(ConfigError, match=r"row 1 \(b1, RepConv\): k is odd, not 2"):
+        parse([[1, "RepConv", [8, 2]]])
