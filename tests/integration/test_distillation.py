@@ -193,6 +193,7 @@ def test_terms_and_an_aggregation_of_ones_own(homes, folder, teachers, own):
     assert all(0 < value < 16 * 2 for value in squared)  # T^2 times at most 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

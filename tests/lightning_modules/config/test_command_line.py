@@ -145,7 +145,7 @@ def test_from_run_keeps_changed_and_removed_blocks(homes, compose_config):
     assert compose_config(*overrides).model == cfg.model
 
 
-@pytest.mark.parametrize("group", ["model", "data"])
+@pytest.mark.parametrize("group", [pytest.param("model", marks=pytest.mark.slow), "data"])
 def test_from_run_repeats_every_option(homes, compose_config, group):
     run = homes / "run"
     (run / ".hydra").mkdir(parents=True)

@@ -164,6 +164,7 @@ def test_features_are_pairs(compose_config, tmp_path):
     assert make_teacher(node, tmp_path).features == {"features.stage2": "features.stage3"}
 
 
+@pytest.mark.slow
 def test_logits_do_not_depend_on_the_place_in_the_batch(compose_config, tmp_path):
     """Two threads of PyTorch would share 17 images out in the middle of the ninth."""
     _, network = make_network(compose_config, "model.units=[4,8,4]")

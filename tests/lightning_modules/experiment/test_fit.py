@@ -306,8 +306,9 @@ def killed_at(context, number):
     return code == 9
 
 
-@pytest.mark.parametrize("every", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("moments", ["some", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("moments", ["some", "all"])
 def test_a_kill_between_any_two_renamings_changes_nothing(context, moments, every):
     """Between the table, `best.ckpt` and `last.ckpt` of an epoch, say; the folder moves, too."""
     overrides = [
