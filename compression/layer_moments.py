@@ -63,6 +63,9 @@ class InputMoments:
         batches: of images as the network takes them; the first of them are looked at.
         images: how many.
         seed: of the positions.
+
+    Attributes:
+        seen: images that were looked at.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class InputMoments:
         images: int = IMAGES,
         seed: int = 0,
     ) -> None:
-        self.network, self.seed, self.most = network, seed, images
+        self.network, self.seed, self.most, self.seen = network, seed, images, 0
         self._batches = batches
         self._known: dict[str, LayerMoments | None] = {}
 
@@ -129,9 +132,11 @@ class InputMoments:
             self.network.get_submodule(name).register_forward_pre_hook(own.add)
             for name, own in sums.items()
         ]
+        self.seen = 0
         try:
             with evaluation_mode(self.network), torch.no_grad():
                 for images in self.images():
+                    self.seen += len(images)
                     self.network(images)
         finally:
             for hook in hooks:

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import product
 
 import torch
 from torch import nn
@@ -23,7 +25,10 @@ from compression.factorization.plan import (
     UNUSED,
     USED_OUTSIDE,
 )
+from compression.factorization.whitening import Whitening
 from compression.step import match_layers
+
+RANKS = 64, 20  # that are looked at of a product with one mode, and of each of two
 
 
 class Candidate:
@@ -40,7 +45,10 @@ class Candidate:
         not_factorized: whether it is still one layer.
         max_rank: the largest rank it can be given, see `Decomposition.max_rank`.
         min_rank: the smallest that a rule gives it, see `Decomposition.min_ranks`.
+        whitening: of its inputs, where there are images to see them on.
     """
+
+    whitening: Whitening | None = None
 
     def __init__(
         self,
@@ -60,14 +68,65 @@ class Candidate:
         self._costs: dict[tuple[int, ...], dict[str, int]] = {}
 
     @cached_property
-    def spectra(self) -> list[Spectrum]:
-        """Of each unfolding; computed when first asked for."""
+    def weight_spectra(self) -> list[Spectrum]:
+        """Of each unfolding of the weights; computed when first asked for."""
         unfoldings = self.decomposition.unfoldings(kernel_of(self.layer))
         return [Spectrum.of(*pair) for pair in zip(unfoldings, self.max_rank, strict=True)]
+
+    @cached_property
+    def spectra(self) -> list[Spectrum]:
+        """The same of the outputs, where there are images; else those of the weights."""
+        if self.whitening is None or not self.decomposition.fits_ranks:
+            return self.weight_spectra
+        kernel, covariance = kernel_of(self.layer), self.whitening.covariance
+        found = self.decomposition.output_spectra(kernel, covariance)
+        return [
+            replace(spectrum, values=values[:, : spectrum.rows])
+            for spectrum, values in zip(self.weight_spectra, found, strict=True)
+        ]
+
+    @cached_property
+    def output_errors(self) -> list[tuple[list[int], float]]:
+        """Ranks at which it gets cheaper, and the ratio of the output variance that each loses.
+
+        Without images it is that of the squared weights; of two modes no more is known than that
+        both lose their part.
+        """
+        ranks = [rank for rank in self._ranks() if self._is_cheaper(rank)]
+        if not ranks:
+            return []
+        if self.whitening is not None and self.decomposition.fits_ranks:
+            kernel, covariance = kernel_of(self.layer), self.whitening.covariance
+            errors = self.decomposition.output_errors(kernel, covariance, ranks)
+            return list(zip(ranks, errors, strict=True))
+        lost = [spectrum.lost() for spectrum in self.spectra]
+        return [
+            (rank, min(1.0, sum(own[r] for own, r in zip(lost, rank, strict=True))))
+            for rank in ranks
+        ]
+
+    def _ranks(self) -> list[list[int]]:
+        """Ranks from the smallest to the largest, the small ones denser; fewer of each of two."""
+        count = RANKS[len(self.max_rank) - 1]
+        modes = [
+            sorted({round(low + (high - low) * (n / count) ** 1.5) for n in range(count + 1)})
+            for low, high in zip(self.min_rank, self.max_rank, strict=True)
+        ]
+        return [self.decomposition.useful(rank, self.geometry) for rank in product(*modes)]
+
+    def _is_cheaper(self, rank: Sequence[int]) -> bool:
+        before, after = self.cost, self.cost_at(rank)
+        return after["macs"] < before["macs"] and after["params"] <= before["params"]
 
     def clamp_min_rank(self, rank: Sequence[int]) -> list[int]:
         """`rank`, where it is below `min_rank` raised to that."""
         return [max(pair) for pair in zip(self.min_rank, rank, strict=True)]
+
+    @property
+    def window(self) -> int:
+        """How many inputs one of its outputs depends on."""
+        height, width = self.geometry.kernel
+        return self.geometry.group_inputs * height * width
 
     @cached_property
     def cost(self) -> dict[str, int]:

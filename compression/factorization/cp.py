@@ -71,6 +71,21 @@ class CPDecomposition(Decomposition):
         )
         return [inputs.mT, columns.mT, rows.mT, outputs]
 
+    @classmethod
+    def fitted_factors(
+        cls, kernel: Tensor, rank: Sequence[int], covariance: Tensor, factors: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """The terms, whose outputs alone are fitted to the inputs, by least squares."""
+        inputs, columns, rows, outputs = (factor.flatten(2) for factor in factors)
+        terms = torch.einsum("gri,grh,grw->grihw", inputs, columns, rows).flatten(2)
+        error = kernel.flatten(2) - outputs @ terms
+        inner = terms @ covariance @ terms.mT
+        size = inner.diagonal(dim1=1, dim2=2).mean(1)
+        size = torch.where(size > 0, size, torch.ones_like(size))
+        inner += RIDGE * size[:, None, None] * torch.eye(rank[0], dtype=inner.dtype)
+        change = torch.linalg.solve(inner, terms @ covariance @ error.mT).mT
+        return [*factors[:-1], outputs + change]
+
 
 class CP(CPSettings, Factorization):
     """Factorise kxk convolutions by CP; see `Factorization` for the settings."""

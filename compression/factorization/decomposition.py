@@ -18,6 +18,7 @@ class Decomposition:
 
     layers: ClassVar[tuple[type[nn.Module], ...]] = (nn.Conv2d,)  # that it looks at
     kinds: ClassVar[str] = "kxk convolutions"  # that it is for, in words
+    fits_ranks: ClassVar[bool] = False  # whether it knows what outputs lose at a rank
 
     @staticmethod
     def unsupported_reason(geometry: Geometry) -> str | None:
@@ -62,6 +63,32 @@ class Decomposition:
     @staticmethod
     def factors(kernel: Tensor, rank: Sequence[int]) -> list[Tensor]:
         """The weights of the product's layers in order, but for a reshape."""
+        raise NotImplementedError
+
+    @classmethod
+    def fitted_factors(
+        cls, kernel: Tensor, rank: Sequence[int], covariance: Tensor, factors: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """The same for the least error of the outputs.
+
+        Args:
+            kernel: of the layer.
+            rank: of the product.
+            covariance: of the windows that the layer is given, G x d x d, positive definite.
+            factors: of the weights alone.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def output_spectra(cls, kernel: Tensor, covariance: Tensor) -> list[Tensor]:
+        """Of each unfolding, the output energy of its directions as roots: G x n, largest first."""
+        raise NotImplementedError
+
+    @classmethod
+    def output_errors(
+        cls, kernel: Tensor, covariance: Tensor, ranks: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """The ratio of the output energy that is lost at each of `ranks`."""
         raise NotImplementedError
 
     @classmethod

@@ -10,6 +10,7 @@ from compression.cost import Geometry, meta_copy, network_cost, output_shape
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate, find_candidates, find_layers
 from compression.factorization.decomposition import Decomposition, fill, freeze_as
+from compression.factorization.fitting import fit, see_inputs
 from compression.factorization.plan import FactorizationPlan, counted, layer_lines, plan_lines
 from compression.factorization.rank_choice import make_rule
 from compression.factorization.rank_rule import Rule
@@ -18,11 +19,12 @@ from compression.factorization.rank_selection import (
     LayerTimer,
     layer_treatments,
     ratio_space,
-    rule_for,
     select_ranks,
 )
 from compression.factorization.settings import FactorizationSettings
-from compression.latency import plan_for_latency, torch_threads
+from compression.factorization.target_ranks import plan_for_target
+from compression.factorization.whitening import Whitening
+from compression.latency import torch_threads
 from compression.sensitivity import Scan, scan
 from compression.step import Context, LayerSpace, Step, StructuralPlan, Treatment
 from compression.target import RoundTarget, Target, UnreachableTargetError
@@ -48,10 +50,9 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
     target: Target | None
 
     def __post_init__(self) -> None:
-        """Builds the rule that the settings ask for."""
+        """Builds the rule that the settings ask for, while no image is seen."""
         super().__post_init__()
-        solves = self.target is not None
-        self.rule = make_rule(self.ranks, f"{self.name}.ranks", self, solves=solves)
+        self.rule = self._rule(())
 
     def plan(self, network: nn.Module, context: Context, round: int) -> FactorizationPlan:
         """Ranks by layer name, and why other layers are left alone.
@@ -60,15 +61,17 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
             CompressionError: a pattern matches nothing, the target is out of reach, no layer of
                 the network can be changed, or its sensitivity cannot be measured.
         """
-        candidates, skipped = self.candidates(network, context.image_size)
+        candidates, skipped = self._seen(network, context)
 
         def measured() -> Scan:
             treatments = self._treatments(candidates, network, context, self.scan_ratios)
             return scan(self, treatments, network, context)
 
-        return self._plan(
-            self.rule.with_sensitivity(measured), candidates, skipped, network, context, round
-        )
+        rule = self._rule(candidates).with_sensitivity(measured)
+        plan = self._plan(rule, candidates, skipped, network, context, round)
+        if context.moments is None or not any("whitened" in p for p in plan["layers"].values()):
+            return plan
+        return {**plan, "images": context.moments.seen}
 
     def structural_plan(
         self, network: nn.Module, context: Context, round: int
@@ -110,15 +113,17 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         target, timer = self.target, LayerTimer() if self.prefer == "latency" else None
         if target is None:
             rule.check(candidates)
+            rule = rule.among(candidates, "macs")
             plan = select_ranks(candidates, rule, timer, round, self.rounds)
-        elif target.measure == "latency":
-            plan = self._fast_enough(target, rule, network, context, candidates, round)
         else:
-            plan = self._solved(target, rule, network, context, candidates, timer, round)
+            goal = RoundTarget(target, context.entry_cost, round, self.rounds)
+            plan = plan_for_target(
+                goal, rule, candidates, network, context, timer, self.restructure
+            )
         plan = {**plan, "skipped": {**skipped, **plan["skipped"]}}
         last = round == self.rounds - 1
         if not plan["layers"] and (not candidates or (last and not _begun(network, context))):
-            raise CompressionError(self._nothing_done(plan))
+            raise CompressionError(self._nothing_done(plan, rule))
         self._require_running(network, plan, context)
         return plan
 
@@ -170,7 +175,7 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         Raises:
             CompressionError: a pattern matches nothing.
         """
-        candidates, _ = self.candidates(network, context.image_size)
+        candidates, _ = self._seen(network, context)
         return self._treatments(candidates, network, context, ratios)
 
     def _treatments(
@@ -189,6 +194,25 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
 
         return layer_treatments(candidates, ratios, running)
 
+    @torch_threads(DECOMPOSING)
+    def fit_weights(
+        self, network: nn.Module, smaller: nn.Module, plan: FactorizationPlan, context: Context
+    ) -> None:
+        """Bring the outputs of products nearest to those of their layers, where the plan says so.
+
+        Raises:
+            CompressionError: a layer's inputs are not finite.
+        """
+        assert context.moments is not None
+        chosen = {name: own for name, own in plan["layers"].items() if "whitened" in own}
+        moments = context.moments.of(chosen)
+        layers = find_layers(network, self.decomposition)
+        for name in moments:
+            product, choice = smaller.get_submodule(name), chosen[name]
+            assert isinstance(product, nn.Sequential)
+            whitening = Whitening(moments[name], centered=choice["whitened"]["centered"])
+            fit(product, layers[name], self.decomposition, choice["rank"], whitening)
+
     describe = staticmethod(plan_lines)
     describe_layers = staticmethod(layer_lines)
 
@@ -199,6 +223,25 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
             CompressionError: a pattern matches nothing.
         """
         return ratio_space(self.candidates(network, image_size)[0])
+
+    def _seen(self, network: nn.Module, context: Context) -> tuple[list[Candidate], dict[str, str]]:
+        """The candidates, with what their inputs are on training images, if that is wanted."""
+        if self.whiten is True and context.moments is None:
+            raise CompressionError(
+                f"{self.name}.whiten=true needs training images, and there are none here; give "
+                "some (batches=), or leave it at auto, which then goes by the weights alone."
+            )
+        candidates, skipped = self.candidates(network, context.image_size)
+        if self.whiten is not False and context.moments is not None:
+            see_inputs(candidates, network, context)
+        return candidates, skipped
+
+    def _rule(self, candidates: Sequence[Candidate]) -> Rule:
+        """The rule asked for; with a target and none named, the best one there is."""
+        whitened = any(candidate.whitening is not None for candidate in candidates)
+        best = "error" if whitened and self.decomposition.fits_ranks else "energy"
+        solves = self.target is not None
+        return make_rule(self.ranks, f"{self.name}.ranks", self, solves=solves, best=best)
 
     def candidates(
         self, network: nn.Module, image_size: int | Sequence[int]
@@ -211,44 +254,6 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         split = self.groups == "split"
         patterns = self.include, self.exclude
         return find_candidates(network, image_size, self.decomposition, patterns, split=split)
-
-    def _solved(
-        self,
-        target: Target,
-        rule: Rule,
-        network: nn.Module,
-        context: Context,
-        candidates: list[Candidate],
-        timer: LayerTimer | None,
-        round: int,
-    ) -> FactorizationPlan:
-        """The plan that meets the target, found by turning the rule's number."""
-        measure = target.measure
-        now = network_cost(network, measure, context.image_size)
-        entry_cost = context.entry_cost or {measure: now}
-        goal = RoundTarget(target, entry_cost, round, self.rounds)
-        rule, report = rule_for(rule, goal, now, candidates, timer)
-        return {**select_ranks(candidates, rule, timer), "target": report}
-
-    def _fast_enough(
-        self,
-        target: Target,
-        rule: Rule,
-        network: nn.Module,
-        context: Context,
-        candidates: list[Candidate],
-        round: int,
-    ) -> FactorizationPlan:
-        """The plan that meets a latency target; layers that measure slower are left alone."""
-        blind = any(weight.is_meta for c in candidates for weight in c.layer.parameters())
-        timer = None if blind else LayerTimer()
-
-        def plan_at(goal: RoundTarget) -> FactorizationPlan:
-            now = goal.entry_cost["macs"]
-            return select_ranks(candidates, rule_for(rule, goal, now, candidates, None)[0], timer)
-
-        progress: dict[str, int] = {"round": round, "rounds": self.rounds}
-        return plan_for_latency(target, plan_at, self.restructure, network, context, **progress)
 
     def _require_running(
         self, network: nn.Module, plan: FactorizationPlan, context: Context
@@ -263,12 +268,12 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
                 f"{reason}; leave the layer out by {self.name}.exclude."
             ) from error
 
-    def _nothing_done(self, plan: FactorizationPlan) -> str:
+    def _nothing_done(self, plan: FactorizationPlan, rule: Rule) -> str:
         reasons = counted(plan["skipped"]) or "there are none of its kind"
         grouped = self.groups == "leave" and "grouped" in plan["skipped"].values()
         split = f", {self.name}.groups=split" if grouped else ""
         return (
-            f"{self.name} by {self.rule.why()} changes no layer of this network ({reasons}); it is "
+            f"{self.name} by {rule.why()} changes no layer of this network ({reasons}); it is "
             f"for {self.decomposition.kinds}, so choose lower ranks{split} or another step."
         )
 

@@ -79,6 +79,12 @@ class Spectrum:
         rank = min(rank, wide.shape[1])
         return cls(values[:, :rank], rank, wide.shape[2])
 
+    def lost(self) -> list[float]:
+        """The ratio of the energy that is lost at each rank from 0, of all groups."""
+        energy = self.values.square().sum(0)
+        left = energy.sum() - torch.cat([energy.new_zeros(1), energy.cumsum(0)])
+        return (left.clamp(min=0) / energy.sum().clamp(min=1e-300)).tolist()
+
 
 def leading(matrix: Tensor, rank: int) -> Tensor:
     """The `rank` leading left singular vectors of matrices G x rows x columns: G x rows x rank."""

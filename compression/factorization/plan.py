@@ -10,6 +10,22 @@ UNUSED, SHARED, MASKED, HOOKED, COMPUTED = "unused", "shared", "masked", "hooked
 NAMED = (USED_OUTSIDE, OWN_FORWARD, BY_KIND, UNUSED, SHARED, MASKED, HOOKED, COMPUTED)
 
 
+class WhitenedPlan(TypedDict):
+    """What the weights of a product are fitted to.
+
+    Attributes:
+        windows: of the layer's input that were looked at.
+        inputs: numbers in each.
+        ridge: how far their covariance was shrunk towards white noise, in 0..1.
+        centered: whether a bias or a BatchNorm after the layer takes up a shift of its outputs.
+    """
+
+    windows: int
+    inputs: int
+    ridge: float
+    centered: bool
+
+
 class LayerPlan(TypedDict):
     """One layer that becomes a product.
 
@@ -20,6 +36,8 @@ class LayerPlan(TypedDict):
         macs: of one pass of the network, before and after.
         params: before and after.
         latency_ms: of one pass, before and after, where both were measured.
+        whitened: where the weights are fitted to the outputs on training images.
+        error: ratio of the variance of the layer's outputs that is thought to be lost there.
     """
 
     rank: list[int]
@@ -28,6 +46,8 @@ class LayerPlan(TypedDict):
     macs: list[int]
     params: list[int]
     latency_ms: NotRequired[list[float]]
+    whitened: NotRequired[WhitenedPlan]
+    error: NotRequired[float]
 
 
 class FactorizationPlan(TypedDict):
@@ -38,12 +58,14 @@ class FactorizationPlan(TypedDict):
         skipped: why others are left alone, by name.
         target: how near the network comes to the target, in words, where there is one.
         latency_ms: of the network that entered the step and after the round, where measured.
+        images: how many the weights of products are fitted to, where they are.
     """
 
     layers: dict[str, LayerPlan]
     skipped: dict[str, str]
     target: NotRequired[str]
     latency_ms: NotRequired[list[float]]
+    images: NotRequired[int]
 
 
 def plan_lines(plan: FactorizationPlan) -> list[str]:
@@ -54,7 +76,22 @@ def plan_lines(plan: FactorizationPlan) -> list[str]:
     text = f"factorised {len(names)} {layers}: {', '.join(names[:4])}{more}"
     if plan["skipped"]:
         text += f"; left alone: {counted(plan['skipped'])}"
-    return [text, *([f"now at {plan['target']}"] if "target" in plan else [])]
+    target = [f"now at {plan['target']}"] if "target" in plan else []
+    return [text, *_whitened_lines(plan), *target]
+
+
+def _whitened_lines(plan: FactorizationPlan) -> list[str]:
+    """What the weights are fitted to, and where that was too little."""
+    whitened = {name: own["whitened"] for name, own in plan["layers"].items() if "whitened" in own}
+    if not whitened:
+        return []
+    few = [name for name, own in whitened.items() if own["windows"] < own["inputs"]]
+    text = f"weights fitted to the outputs on {plan.get('images', 0)} images"
+    if few:
+        layers = "a layer" if len(few) == 1 else f"{len(few)} layers"
+        text += f"; regularised for {layers} with more inputs than windows seen{_named(few)}"
+    blind = len(plan["layers"]) - len(whitened)
+    return [text + (f"; {blind} by their weights alone" if blind else "")]
 
 
 def layer_lines(plan: FactorizationPlan) -> dict[str, str]:
@@ -74,6 +111,13 @@ def described(choice: LayerPlan) -> str:
     if "latency_ms" in choice:
         slow, fast = choice["latency_ms"]
         text += f", {slow:.3g} -> {fast:.3g} ms"
+    if "error" in choice:
+        text += f", {choice['error']:.1%} of the outputs' variance lost"
+    if "whitened" in choice:
+        own = choice["whitened"]
+        few = own["windows"] < own["inputs"]
+        text += ", whitened"
+        text += f" (ridge {own['ridge']:.2g}: {own['windows']} windows)" if few else ""
     return text
 
 

@@ -31,7 +31,7 @@ def check_ranks(ranks: Any, key: str, *, solves: bool) -> None:
         _require_number(resolve_name(RANK_RULES.paths[ranks]), key, solves=solves)
 
 
-def make_rule(ranks: Any, key: str, step: Any, *, solves: bool) -> Rule:
+def make_rule(ranks: Any, key: str, step: Any, *, solves: bool, best: str = "energy") -> Rule:
     """The rule that `ranks` means.
 
     Args:
@@ -39,11 +39,12 @@ def make_rule(ranks: Any, key: str, step: Any, *, solves: bool) -> Rule:
         key: of the setting.
         step: has its settings as attributes, among them the numbers of rules: `Rule.setting`.
         solves: whether a target is to be solved for.
+        best: the rule that a target turns where none is named.
 
     Raises:
         CompressionError: there is no such rule, it is none, or a target cannot turn it.
     """
-    ranks = _meant(ranks, solves=solves)
+    ranks = _meant(ranks, solves=solves, best=best)
     if _is_given(ranks):
         rule: Any = FixedRanks(read_ranks(ranks, key), key.rpartition(".")[0])
     elif isinstance(ranks, str):
@@ -60,10 +61,10 @@ def make_rule(ranks: Any, key: str, step: Any, *, solves: bool) -> Rule:
     return rule
 
 
-def _meant(ranks: Any, *, solves: bool) -> Any:
+def _meant(ranks: Any, *, solves: bool, best: str = "energy") -> Any:
     """The rule that is taken where `ranks` names none; else `ranks` itself."""
     if ranks == TARGET or not ranks:  # an empty mapping gives no rank
-        return "energy" if solves else "ratio"
+        return best if solves else "ratio"
     return ranks
 
 
@@ -93,6 +94,6 @@ def _require_number(rule: type[Rule], key: str, *, solves: bool) -> None:
     if solves and not rule.has_number():
         place = key.rpartition(".")[0]
         raise CompressionError(
-            f"{place}.target is met by turning the number of a rule (energy, ratio, sensitivity), "
-            f"but {key} chooses the ranks in another way; leave one of the two out."
+            f"{place}.target is met by turning the number of a rule (energy, ratio, sensitivity, "
+            f"error), but {key} chooses the ranks in another way; leave one of the two out."
         )

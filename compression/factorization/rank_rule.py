@@ -17,12 +17,13 @@ RANK_RULES = Registry(
     paths={
         "ratio": "compression.factorization.rank_rules:Ratio",
         "energy": "compression.factorization.rank_rules:Energy",
+        "error": "compression.factorization.output_error:OutputError",
         "vbmf": "compression.factorization.rank_rules:VBMF",
         "sensitivity": "compression.factorization.rank_rules:Sensitivity",
     },
     methods=("rank",),
 )
-TARGET = "target"  # another word for `energy`, the rule that a target turns best
+TARGET = "target"  # another word for the rule that a target turns best
 
 
 class Rule:
@@ -65,6 +66,15 @@ class Rule:
     def has_number(cls) -> bool:
         """Whether a target can turn it: whether it has an `at` of its own."""
         return cls.at is not Rule.at
+
+    def among(self, candidates: "Sequence[Candidate]", measure: str) -> Self:
+        """The rule that knows all layers before it chooses or is turned, if it asks for them.
+
+        Args:
+            candidates: the layers that can be factorised.
+            measure: of their cost, `macs` or `params`.
+        """
+        return self
 
     def check(self, candidates: "Sequence[Candidate]") -> None:
         """Refuse settings that do not fit the layers, before any rank is chosen.

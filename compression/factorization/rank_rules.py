@@ -59,7 +59,8 @@ class SmallestRanks(Ratio):
 class Energy(Rule):
     """The smallest ranks that keep `ratio` of the squared singular values.
 
-    Where a product has ranks of two modes, each mode keeps that ratio.
+    These are of the layer's outputs, where there are images to see its inputs on. Where a product
+    has ranks of two modes, each mode keeps that ratio.
 
     Args:
         ratio: in (0, 1]; at a target's lower end also 0, which is rank 1.
@@ -115,7 +116,7 @@ class VBMF(Rule):
 
         found = [
             max(evbmf_rank(row, spectrum.rows, spectrum.columns) for row in spectrum.values.numpy())
-            for spectrum in candidate.spectra
+            for spectrum in candidate.weight_spectra  # the noise in it is white
         ]
         if not all(found):
             return [0] * len(found)

@@ -13,7 +13,6 @@ from compression.factorization.rank_rule import Rule
 from compression.factorization.rank_rules import Ratio
 from compression.latency import compare_layers
 from compression.step import LayerSpace, Treatment
-from compression.target import RoundTarget
 
 GAIN = 0.05  # a product must be faster by this ratio: less is within the noise
 
@@ -66,20 +65,27 @@ def select_ranks(
         if not rule.named:
             rank = candidate.clamp_min_rank(rank)
         rank = candidate.decomposition.useful(rank, candidate.geometry)
-        before, after = candidate.cost, candidate.cost_at(rank)
-        choice: LayerPlan = {
-            "rank": rank,
-            "channels": candidate.max_rank,
-            "why": rule.why(),
-            "macs": [before["macs"], after["macs"]],
-            "params": [before["params"], after["params"]],
-        }
+        choice = _choice(candidate, rank, rule)
         reason = _no_cheaper(choice) or _no_faster(candidate, choice, timer)
         if reason is None:
             plan["layers"][candidate.name] = choice
         else:
             plan["skipped"][candidate.name] = reason
     return plan
+
+
+def _choice(candidate: Candidate, rank: list[int], rule: Rule) -> LayerPlan:
+    before, after = candidate.cost, candidate.cost_at(rank)
+    choice: LayerPlan = {
+        "rank": rank,
+        "channels": candidate.max_rank,
+        "why": rule.why(),
+        "macs": [before["macs"], after["macs"]],
+        "params": [before["params"], after["params"]],
+    }
+    if candidate.whitening is not None:
+        choice["whitened"] = candidate.whitening.plan()
+    return choice
 
 
 def _no_cheaper(choice: LayerPlan) -> str | None:
@@ -100,21 +106,6 @@ def _no_faster(candidate: Candidate, choice: LayerPlan, timer: LayerTimer | None
     return f"no faster ({rank_of(choice)}: {before:.3g} -> {after:.3g} ms)"
 
 
-def rule_for(
-    rule: Rule, goal: RoundTarget, now: float, candidates: list[Candidate], timer: LayerTimer | None
-) -> tuple[Rule, str]:
-    """A rule at the setting that meets an aim, and how near; `now` is the network's cost."""
-    measure = goal.target.measure
-
-    def cost_at(parameter: float) -> float:
-        layers = select_ranks(candidates, rule.at(parameter), timer)["layers"].values()
-        costs = (layer["macs"] if measure == "macs" else layer["params"] for layer in layers)
-        return now + sum(after - before for before, after in costs)
-
-    found = goal.solve(cost_at)
-    return rule.at(found.parameter), goal.report(found)
-
-
 def layer_treatments(
     candidates: Sequence[Candidate],
     ratios: Sequence[float],
@@ -133,6 +124,7 @@ def layer_treatments(
             plan = select_ranks([candidate], Ratio(ratio), None)
             if candidate.name in plan["layers"]:
                 what = rank_of(plan["layers"][candidate.name])
+                what += "" if candidate.whitening is None else ", whitened"
                 name, made = candidate.name, partial(running, plan)
                 found.append(Treatment(layer=name, ratio=ratio, kept=ratio, what=what, plan=made))
     return found

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from compression.factorization.rank_choice import check_ranks
-from compression.schema import Count, Patterns, Ratio, declared
+from compression.schema import AutoFlag, Count, Patterns, Ratio, declared
 from compression.steps import StepSettings
 from compression.target import TargetSetting
 
@@ -13,18 +13,24 @@ class FactorizationSettings(StepSettings):
     """The settings that tucker, cp, svd and spatial_svd have in common.
 
     Attributes:
-        ranks: `ratio`, `energy`, `vbmf`, `sensitivity` or `target`; or the ranks themselves by
-            layer name or pattern, as a mapping or a YAML file of one; or a `Rule`. None: `target`
-            if one is given, else `ratio`.
+        ranks: `ratio`, `energy`, `vbmf`, `sensitivity`, `error` or `target`; or the ranks
+            themselves by layer name or pattern, as a mapping or a YAML file of one; or a `Rule`.
+            `target` is `error` where there are training images, else `energy`. None: `target` if
+            one is given, else `ratio`.
         ratio: rank as a ratio of the channels (or rank) entering the step, in (0, 1].
-        energy: ratio of the squared singular values to keep, in (0, 1].
+        energy: ratio of the squared singular values to keep, in (0, 1]; of the outputs, where
+            `whiten` holds.
         vbmf: how far to go from the full rank to the one that EVBMF finds, in (0, 1].
         sensitivity: macro-F1 that a layer may lose alone, in (0, 1]; each round begins with a scan
             (see `sensitivity`), which needs labelled images.
-        target: cost to reach by bisection over the energy (or the ratio or sensitivity, if `ranks`
-            says so), as `{"macs": 0.5}`, `{"params": 0.5}` or `{"latency": 0.6}`, which is measured
-            and implies `prefer=latency`.
+        error: ratio of the variance of its outputs that a layer may lose, the mean of all, in
+            (0, 1]; shared out so that they cost the least.
+        target: cost to reach by bisection over the number of the rule, as `{"macs": 0.5}`,
+            `{"params": 0.5}` or `{"latency": 0.6}`, which is measured and implies
+            `prefer=latency`.
         rounds: in how many rounds to get there.
+        whiten: `auto` fits ranks and weights to the outputs on training images where there are any,
+            instead of to the weights that were there; true insists on it, false never does.
         groups: `leave` grouped convolutions alone, or `split` each group's part.
         prefer: `macs` factorises whatever gets cheaper; `latency` only what also measures faster
             in onnxruntime, with one thread, for one image of the network's own size.
@@ -39,8 +45,10 @@ class FactorizationSettings(StepSettings):
     energy: Ratio = 0.9
     vbmf: Ratio = 0.7
     sensitivity: Ratio = 0.01
+    error: Ratio = 0.05
     target: TargetSetting = None
     rounds: Count = 1
+    whiten: AutoFlag = "auto"
     groups: Literal["leave", "split"] = "leave"
     prefer: Literal["macs", "latency"] = "macs"
     include: Patterns = ("*",)

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from compression.cost import Geometry
 from compression.cost.geometry import HEIGHT, WIDTH
-from compression.factorization.decomposition import Decomposition, convolution
+from compression.factorization.decomposition import convolution
 from compression.factorization.factorization import Factorization
+from compression.factorization.input_features import InputFeatures
 from compression.factorization.kernels import halves
+from compression.factorization.output_fit import OutputRegression
 from compression.factorization.settings import SpatialSVDSettings
 
 
-class SpatialSVDDecomposition(Decomposition):
+class SpatialSVDDecomposition(InputFeatures):
     """A kh x 1 convolution to few channels, then a 1 x kw one; rank [r]."""
 
     @staticmethod
@@ -62,6 +64,19 @@ class SpatialSVDDecomposition(Decomposition):
             column.mT.reshape(groups, rank[0], inputs, height, 1),
             row.reshape(groups, rank[0], outputs, 1, width).transpose(1, 2),
         ]
+
+    @staticmethod
+    def sides(kernel: Tensor) -> Tensor:
+        """G x O x I kh x kw."""
+        return kernel.flatten(2, 3)
+
+    @staticmethod
+    def weights(basis: Tensor, regression: OutputRegression, rank: Sequence[int]) -> list[Tensor]:
+        """As those of the weights alone, but for a reshape of the columns."""
+        rows = regression.kernel()  # G x O x r x kw
+        groups, outputs, _, width = rows.shape
+        middle, row = halves(rows.transpose(1, 2).flatten(2), rank[0])
+        return [middle.mT @ basis, row.reshape(groups, rank[0], outputs, 1, width).transpose(1, 2)]
 
 
 class SpatialSVD(SpatialSVDSettings, Factorization):

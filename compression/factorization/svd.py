@@ -10,15 +10,17 @@ from torch import Tensor, nn
 
 from compression.cost import Geometry
 from compression.cost.geometry import HEIGHT, WIDTH
-from compression.factorization.decomposition import Decomposition, convolution
+from compression.factorization.decomposition import convolution
 from compression.factorization.factorization import Factorization
+from compression.factorization.input_features import InputFeatures
 from compression.factorization.kernels import halves
+from compression.factorization.output_fit import OutputRegression
 from compression.factorization.settings import SVDSettings
 
 CLASSES = 32  # the smallest rank of a head; one of so many classes or fewer is left alone
 
 
-class SVDDecomposition(Decomposition):
+class SVDDecomposition(InputFeatures):
     """Down to few channels or features and back up; rank [r]."""
 
     layers = (nn.Conv2d, nn.Linear)
@@ -69,6 +71,17 @@ class SVDDecomposition(Decomposition):
         """G x r x I and G x O x r, which carry the root of each singular value."""
         up, down = halves(kernel.flatten(2), rank[0])
         return [down, up]
+
+    @staticmethod
+    def sides(kernel: Tensor) -> Tensor:
+        """G x O x I x 1."""
+        return kernel.flatten(3)
+
+    @staticmethod
+    def weights(basis: Tensor, regression: OutputRegression, rank: Sequence[int]) -> list[Tensor]:
+        """G x r x I and G x O x r, balanced as those of the weights alone."""
+        up, middle = halves(regression.kernel().flatten(2), rank[0])
+        return [middle @ basis, up]
 
 
 class SVD(SVDSettings, Factorization):

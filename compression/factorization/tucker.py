@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from compression.cost import Geometry
 from compression.cost.geometry import HEIGHT, WIDTH
-from compression.factorization.decomposition import Decomposition, convolution
+from compression.factorization.decomposition import convolution
 from compression.factorization.factorization import Factorization
+from compression.factorization.input_features import InputFeatures
 from compression.factorization.kernels import leading
+from compression.factorization.output_fit import OutputRegression
 from compression.factorization.settings import TuckerSettings
 
 SWEEPS = 6  # of the iteration at most: later ones gain next to nothing on trained kernels
@@ -21,7 +23,7 @@ COLORS = 3  # channels of an image, which are left apart
 ENOUGH = 1e-4  # a sweep that gains less than this ratio of the squared norm is the last
 
 
-class TuckerDecomposition(Decomposition):
+class TuckerDecomposition(InputFeatures):
     """1x1 down to few channels, the kxk kernel between them, 1x1 back up; rank [out, in]."""
 
     @staticmethod
@@ -76,6 +78,19 @@ class TuckerDecomposition(Decomposition):
         """G x in x I, the core G x out x in x kh x kw, and G x O x out."""
         core, outer, inner = tucker2(kernel, rank)
         return [inner.mT, core, outer]
+
+    @staticmethod
+    def sides(kernel: Tensor) -> Tensor:
+        """G x O x I x kh kw."""
+        return kernel.flatten(3)
+
+    @staticmethod
+    def weights(basis: Tensor, regression: OutputRegression, rank: Sequence[int]) -> list[Tensor]:
+        """As those of the weights alone, but for a reshape of the core."""
+        explained = regression.explained(rank[1])
+        outer = torch.linalg.eigh(explained).eigenvectors.flip(-1)[..., : rank[0]]
+        core = outer.mT @ regression.kernel().flatten(2)
+        return [basis, core, outer]
 
 
 class Tucker(TuckerSettings, Factorization):

@@ -173,8 +173,8 @@ def test_a_step_of_ones_own_says_what_it_takes(
          "compression.mine.part=2 is not allowed; it must be a ratio in (0, 1]."),
         (["+compression=svd", "compression.svd.ranks={_target_: own_steps.Quarter}",
           "compression.svd.target.macs=0.8"],
-         "svd.target is met by turning the number of a rule (energy, ratio, sensitivity), but "
-         "svd.ranks chooses the ranks in another way; leave one of the two out."),
+         "svd.target is met by turning the number of a rule (energy, ratio, sensitivity, error), "
+         "but svd.ranks chooses the ranks in another way; leave one of the two out."),
         (["-m", "hydra/sweeper=optuna", "sweep=compression", FINAL,
           "+compression.mine.fine_tuning.epochs=0"],
          "compression.mine: final has no setting that sweep=compression could vary; leave it out, "

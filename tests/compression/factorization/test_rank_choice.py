@@ -149,6 +149,6 @@ def test_the_check_of_a_name_imports_neither_torch_nor_foreign_code(offered):
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == (
-        "a.target is met by turning the number of a rule (energy, ratio, sensitivity), but a.ranks "
-        "chooses the ranks in another way; leave one of the two out. False\n"
+        "a.target is met by turning the number of a rule (energy, ratio, sensitivity, error), but "
+        "a.ranks chooses the ranks in another way; leave one of the two out. False\n"
     )

@@ -1,0 +1,126 @@
+"""The rule that shares out the output error, against every choice there is."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+
+from compression import compress
+from compression.cost.macs import count_macs
+from compression.errors import CompressionError
+from compression.factorization.cp import CP
+from compression.factorization.output_error import OutputError
+from compression.factorization.svd import SVD
+from compression.factorization.tucker import Tucker
+
+
+@pytest.fixture
+def uneven():
+    """Linear layers that differ in how much of them images need, and in their cost."""
+    torch.manual_seed(0)
+    sides = [(24, 40), (40, 16), (16, 60), (60, 30)]
+    layers = [nn.Linear(*pair) for pair in sides]
+    with torch.no_grad():
+        for layer, rank in zip(layers, (3, 9, 4, 20), strict=True):
+            u, s, v = torch.linalg.svd(layer.weight, full_matrices=False)
+            s[rank:] *= 0.1
+            layer.weight.copy_(u * s @ v)
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(30, 3)).eval()
+
+
+def images(count=64):
+    return torch.randn(count, 2, 3, 4, generator=torch.Generator().manual_seed(1))
+
+
+def plan_of(network, step, batches=True):
+    given = [(images(), torch.zeros(64, dtype=torch.int64))] if batches else None
+    return compress(network, [step], sample=images(2), batches=given)[1].entries[0].plan
+
+
+def candidates_of(network, batches):
+    from compression import Context
+    from compression.layer_moments import InputMoments
+
+    moments = InputMoments(network, lambda: [(images(), None)]) if batches else None
+    context = Context(sample=images(2), image_size=(3, 4), moments=moments)
+    return SVD()._seen(network, context)[0]
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_no_other_choice_of_this_cost_loses_less(uneven, batches):
+    candidates = candidates_of(uneven, batches)
+    known = OutputError(0.1).among(candidates, "macs")
+    options = list(known.options.values())
+    for parameter in (0.2, 0.5, 0.8):
+        rule = known.at(parameter)
+        ranks = [rule.rank(candidate, 0, 1) for candidate in candidates]
+        chosen = [
+            next(option for option in own if option.rank == rank)
+            for own, rank in zip(options, ranks, strict=True)
+        ]
+        cost, error = (sum(getattr(o, name) for o in chosen) for name in ("cost", "error"))
+        whole = sum(own[0].cost for own in options)
+        least = sum(min(option.cost for option in own) for own in options)
+        assert cost <= least + parameter * (whole - least)
+        fewer = [own[:1] + own[1::2] + [c] for own, c in zip(options, chosen, strict=True)]
+        best = min(
+            sum(option.error for option in choice)
+            for choice in product(*fewer)
+            if sum(option.cost for option in choice) <= cost
+        )
+        assert error <= best + 1e-12
+
+
+def test_it_is_what_a_target_turns_where_there_are_images(uneven):
+    plan = plan_of(uneven, SVD(target={"macs": 0.6}))
+    assert {choice["why"] for choice in plan["layers"].values()} == {"least output error"}
+    assert plan["target"].startswith(("59", "60", "58", "61")), plan["target"]
+    assert plan["skipped"]["5"] == "left whole"
+    blind = plan_of(uneven, SVD(target={"macs": 0.6}), batches=False)
+    assert all(choice["why"].startswith("energy") for choice in blind["layers"].values())
+    assert blind == plan_of(uneven, SVD(target={"macs": 0.6}, whiten=False))
+    named = plan_of(uneven, SVD(target={"macs": 0.6}, ranks="error"), batches=False)
+    assert {choice["why"] for choice in named["layers"].values()} == {"least output error"}
+
+
+def test_rounds_reach_the_target(uneven):
+    given = [(images(), torch.zeros(64, dtype=torch.int64))]
+    step = SVD(target={"macs": 0.6}, rounds=2)
+    costs = []
+    compress(
+        uneven, [step], sample=images(2), batches=given,
+        fine_tune=lambda net, *_: costs.append(count_macs(net, [3, 4])),
+    )  # fmt: skip
+    whole = count_macs(uneven, [3, 4])
+    assert [cost / whole for cost in costs] == pytest.approx([0.8, 0.6], abs=0.02)
+
+
+def test_without_a_target_the_mean_error_is_bounded(uneven):
+    found = []
+    for error in (0.02, 0.2):
+        plan = plan_of(uneven, SVD(ranks="error", error=error))
+        rule = OutputError(error).among(candidates_of(uneven, True), "macs")
+        lost = 0.0
+        for name, choice in plan["layers"].items():
+            lost += next(o.error for o in rule.options[name] if o.rank == choice["rank"])
+        assert 0 < lost / len(rule.options) <= error
+        found.append(sum(choice["macs"][1] for choice in plan["layers"].values()))
+    assert found[0] > found[1]
+
+
+def test_two_modes_have_ranks_of_their_own(network, sample):
+    batches = [(sample, torch.zeros(len(sample), dtype=torch.int64))]
+    plan = compress(network, [Tucker(target={"macs": 0.7})], sample=sample, batches=batches)[1]
+    choice = plan.entries[0].plan["layers"]["3"]
+    assert choice["why"] == "least output error" and len(choice["rank"]) == 2
+    # Terms of CP have no such spectrum: their ranks stay with the weights.
+    plan = compress(network, [CP(target={"macs": 0.9})], sample=sample, batches=batches)[1]
+    assert all(c["why"].startswith("energy") for c in plan.entries[0].plan["layers"].values())
+
+
+def test_it_needs_the_layers_first(uneven):
+    candidate = candidates_of(uneven, False)[0]
+    for ask in (lambda: OutputError(0.1).at(0.5), lambda: OutputError(0.1).rank(candidate, 0, 1)):
+        with pytest.raises(CompressionError, match="needs the layers first: among"):
+            ask()
