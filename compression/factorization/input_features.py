@@ -19,7 +19,7 @@ class InputFeatures(Decomposition):
     fits_ranks = True
 
     @staticmethod
-    def sides(kernel: Tensor) -> Tensor:
+    def split_kernel(kernel: Tensor) -> Tensor:
         """The kernel as G x O x a x b."""
         raise NotImplementedError
 
@@ -39,12 +39,12 @@ class InputFeatures(Decomposition):
         cls, kernel: Tensor, rank: Sequence[int], covariance: Tensor, factors: Sequence[Tensor]
     ) -> list[Tensor]:
         """Least squares on the features that the inputs speak for, or on those of `factors`."""
-        sides = cls.sides(kernel)
-        basis, _ = input_basis(sides, covariance, rank[-1])
-        found = OutputRegression(sides, covariance, basis)
-        if sides.shape[-1] > 1:  # else the features are the best there are
+        split = cls.split_kernel(kernel)
+        basis, _ = input_basis(split, covariance, rank[-1])
+        found = OutputRegression(split, covariance, basis)
+        if split.shape[-1] > 1:  # else the features are the best there are
             own = torch.linalg.qr(factors[0].reshape(basis.shape).mT).Q.mT
-            other = OutputRegression(sides, covariance, own)
+            other = OutputRegression(split, covariance, own)
             if _kept(other, [rank]) > _kept(found, [rank]):
                 basis, found = own, other
         return cls.weights(basis, found, rank)
@@ -52,9 +52,9 @@ class InputFeatures(Decomposition):
     @classmethod
     def output_spectra(cls, kernel: Tensor, covariance: Tensor) -> list[Tensor]:
         """One for each number of a rank: of the outputs and of the features, or of these alone."""
-        sides = cls.sides(kernel)
-        features = min(sides.shape[2], kernel.shape[1] * sides.shape[3])
-        spectra = [input_basis(sides, covariance, features)[1].sqrt()]
+        split = cls.split_kernel(kernel)
+        features = min(split.shape[2], kernel.shape[1] * split.shape[3])
+        spectra = [input_basis(split, covariance, features)[1].sqrt()]
         if len(cls.unfoldings(kernel)) > 1:
             weights = kernel.flatten(2)
             energy = torch.linalg.eigvalsh(weights @ covariance @ weights.mT)
@@ -66,12 +66,12 @@ class InputFeatures(Decomposition):
         cls, kernel: Tensor, covariance: Tensor, ranks: Sequence[Sequence[int]]
     ) -> list[float]:
         """Of one regression on all features, whose first ones are those of each rank."""
-        sides = cls.sides(kernel)
+        split = cls.split_kernel(kernel)
         energy = float(output_energy(kernel, covariance).sum())
         if not energy:
             return [0.0] * len(ranks)
-        basis, _ = input_basis(sides, covariance, max(rank[-1] for rank in ranks))
-        regression = OutputRegression(sides, covariance, basis)
+        basis, _ = input_basis(split, covariance, max(rank[-1] for rank in ranks))
+        regression = OutputRegression(split, covariance, basis)
         return [max(0.0, 1 - kept / energy) for kept in _kept(regression, ranks)]
 
 

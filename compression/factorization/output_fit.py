@@ -23,8 +23,8 @@ def input_basis(kernel: Tensor, covariance: Tensor, rank: int) -> tuple[Tensor, 
     Returns:
         Orthonormal rows G x rank x a, and the output energy that each is worth, G x rank.
     """
-    groups, _, sides, places = kernel.shape
-    parts = covariance.reshape(groups, sides, places, sides, places)
+    groups, _, inputs, places = kernel.shape
+    parts = covariance.reshape(groups, inputs, places, inputs, places)
     alike = parts.diagonal(dim1=2, dim2=4).sum(-1) / places  # G x a x a
     tall = kernel.permute(0, 2, 1, 3).flatten(2)  # G x a x O b
     if tall.shape[1] > tall.shape[2]:
@@ -53,10 +53,10 @@ class OutputRegression:
     """
 
     def __init__(self, kernel: Tensor, covariance: Tensor, basis: Tensor) -> None:
-        groups, outputs, sides, places = kernel.shape
+        groups, outputs, inputs, places = kernel.shape
         features = basis.shape[1] * places
-        parts = covariance.reshape(groups, sides, -1)
-        half = (basis @ parts).reshape(groups, features, sides, places)
+        parts = covariance.reshape(groups, inputs, -1)
+        half = (basis @ parts).reshape(groups, features, inputs, places)
         inner = torch.einsum("gfab,gra->gfrb", half, basis).reshape(groups, features, features)
         across = half.flatten(2) @ kernel.flatten(2).mT
         self.shape = groups, outputs, basis.shape[1], places

@@ -66,7 +66,7 @@ class SpatialSVDDecomposition(InputFeatures):
         ]
 
     @staticmethod
-    def sides(kernel: Tensor) -> Tensor:
+    def split_kernel(kernel: Tensor) -> Tensor:
         """G x O x I kh x kw."""
         return kernel.flatten(2, 3)
 

@@ -73,7 +73,7 @@ class SVDDecomposition(InputFeatures):
         return [down, up]
 
     @staticmethod
-    def sides(kernel: Tensor) -> Tensor:
+    def split_kernel(kernel: Tensor) -> Tensor:
         """G x O x I x 1."""
         return kernel.flatten(3)
 

@@ -80,7 +80,7 @@ class TuckerDecomposition(InputFeatures):
         return [inner.mT, core, outer]
 
     @staticmethod
-    def sides(kernel: Tensor) -> Tensor:
+    def split_kernel(kernel: Tensor) -> Tensor:
         """G x O x I x kh kw."""
         return kernel.flatten(3)
 
