@@ -47,7 +47,6 @@ AtLeast0 = Annotated[float, Strict(), FINITE, Field(ge=0), Wanted("at least 0")]
 Count = Annotated[int, Strict(), Field(ge=1), Wanted("a number from 1")]
 CountFrom0 = Annotated[int, Strict(), Field(ge=0), Wanted("a number from 0")]
 Flag = Annotated[bool, Strict(), Wanted("true or false")]
-AutoFlag = Annotated[Flag | Literal["auto"], Wanted("auto, true or false")]
 Text = Annotated[str, Strict(), Wanted("text")]
 Patterns = Annotated[
     Sequence[Annotated[str, Strict()]], Wanted("a list of name patterns, as ['body.*']")

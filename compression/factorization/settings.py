@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from compression.factorization.rank_choice import check_ranks
-from compression.schema import AutoFlag, Count, Patterns, Ratio, declared
+from compression.schema import Count, Patterns, Ratio, declared
 from compression.steps import StepSettings
 from compression.target import TargetSetting
 
@@ -48,7 +48,7 @@ class FactorizationSettings(StepSettings):
     error: Ratio = 0.05
     target: TargetSetting = None
     rounds: Count = 1
-    whiten: AutoFlag = "auto"
+    whiten: Literal["auto", True, False] = "auto"
     groups: Literal["leave", "split"] = "leave"
     prefer: Literal["macs", "latency"] = "macs"
     include: Patterns = ("*",)

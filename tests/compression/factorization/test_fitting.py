@@ -267,7 +267,7 @@ def test_whiten_is_a_choice():
     assert plans[0] == plans[1] != plans[2]
     with pytest.raises(CompressionError, match="svd.whiten=true needs training images"):
         compressed(network, SVD(whiten=True), None)
-    with pytest.raises(CompressionError, match="svd.whiten=no is not .* auto, true or false"):
+    with pytest.raises(CompressionError, match="svd.whiten=no .*; there are auto, true, false"):
         SVD(whiten="no")
 
 
