@@ -8,7 +8,7 @@ from math import gcd, lcm
 import torch
 from torch import nn
 
-from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.channel_groups import ChannelGroup, Channels, united
 from compression.pruning.trace import IN, Key
 
 Counts = Mapping[int, int]  # by number of the group, how many of its equal parts it keeps
@@ -38,20 +38,43 @@ class ChannelBudget:
         round_to: int,
         min_ratio: float,
     ) -> None:
-        self.trace, self.groups = channels.trace, list(groups)
-        self.names = _numbered([group.name for group in groups])
-        self.allowed = [_allowed(group, round_to, min_ratio) for group in groups]
-        self._parts: dict[Key, list[tuple[int, int]]] = defaultdict(list)
-        for number, group in enumerate(groups):
-            for key, per_run in group.axis_counts.items():
-                self._parts[key].append((number, per_run.total()))
-        self._names = {name for name, _ in self._parts}
+        self.trace = channels.trace
+        self._round_to, self._min_ratio = round_to, min_ratio
+        self._set_groups(groups)
         parameters = dict(network.named_parameters())
         self._counted = {name for name in self._names if name in parameters}
         self._other_params = sum(p.numel() for n, p in parameters.items() if n not in self._counted)
         self._other_macs = self.trace.other_macs + sum(
             macs for name, macs in self.trace.macs.items() if name not in self._names
         )
+
+    def _set_groups(self, groups: Sequence[ChannelGroup]) -> None:
+        self.groups = list(groups)
+        self.names = _numbered([group.name for group in groups])
+        self.allowed = [_allowed(group, self._round_to, self._min_ratio) for group in groups]
+        self._parts: dict[Key, list[tuple[int, int]]] = defaultdict(list)
+        for number, group in enumerate(groups):
+            for key, per_run in group.axis_counts.items():
+                self._parts[key].append((number, per_run.total()))
+        self._names = {name for name, _ in self._parts}
+
+    def united(self, sets: Sequence[Sequence[int]]) -> tuple["ChannelBudget", dict[int, int]]:
+        """The same with groups that keep one ratio as one group, in the place of the first of them.
+
+        Args:
+            sets: numbers of groups; no group is in two of them.
+
+        Returns:
+            It, and by number of a group here the number of the one there that has its channels.
+        """
+        first = {n: min(together) for together in sets for n in together}
+        roots = [n for n in range(len(self.groups)) if first.get(n, n) == n]
+        members = {root: [root] for root in roots}
+        for n in sorted(first.keys() - members.keys()):
+            members[first[n]].append(n)
+        twin = copy.copy(self)
+        twin._set_groups([united([self.groups[n] for n in members[root]]) for root in roots])
+        return twin, {n: number for number, root in enumerate(roots) for n in members[root]}
 
     def whole(self) -> dict[int, int]:
         """Everything is kept."""
@@ -61,6 +84,12 @@ class ChannelBudget:
         """The allowed number of parts nearest to a ratio of the group."""
         wanted = ratio * self.groups[number].granularity
         return min(self.allowed[number], key=lambda k: (abs(k - wanted), -k))
+
+    def count_to_try(self, number: int) -> int:
+        """A count of parts: other ratios for neighbours, as some code wants two to be equal."""
+        below = [k for k in self.allowed[number] if k < self.groups[number].granularity]
+        wanted = (0.5, 0.75, 0.6, 0.35)[number % 4] * self.groups[number].granularity
+        return min(below, key=lambda k: abs(k - wanted))
 
     def copy(self) -> "ChannelBudget":
         """The same; what is allowed can be changed without changing it here."""

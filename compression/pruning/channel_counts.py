@@ -2,16 +2,15 @@
 struck off.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
 from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
-from compression.pruning.channel_groups import ChannelGroup, Channels, Signature
+from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.kept_channels import ChannelMismatchError, match_kept_channels
 from compression.pruning.prune_plan import KeptIndices, PrunePlan
 from compression.pruning.pruning_state import PruningState
 from compression.pruning.trace import IN, Key
@@ -37,14 +36,6 @@ class ChannelCounts(NamedTuple):
     kept: dict[Key, list[int]]
     report: str
     skipped: dict[int, str]
-
-
-class ChannelMismatchError(Exception):
-    """The smaller network has more channels of some signature than there were."""
-
-    def __init__(self, signatures: list[Signature]) -> None:
-        super().__init__(f"{len(signatures)} kinds of channels do not fit")
-        self.signatures = signatures
 
 
 def solve_channel_counts(
@@ -110,51 +101,6 @@ def _forbid(
 
 def _in(group: ChannelGroup, module: str) -> bool:
     return any(name.startswith(f"{module}." if module else "") for name, _ in group.axis_counts)
-
-
-def match_kept_channels(
-    whole: Channels, smaller: Channels, scores: np.ndarray
-) -> dict[Key, list[int]]:
-    """For every axis of the smaller network, the index in the whole one at each position.
-
-    The smaller network has been traced itself, so that each of its channels is known by where it
-    occurs, however its operators deal channels out. It takes the place of the best channel of
-    the same signature.
-
-    Args:
-        whole: channels of the network before.
-        smaller: channels of the same network with smaller sizes.
-        scores: of the channels of `whole`, by their numbers.
-
-    Raises:
-        ChannelMismatchError: no such assignment exists.
-    """
-    twin: dict[int, int] = {}
-    misfits = []
-    for kind, numbers in smaller.members.items():
-        before = whole.members.get(kind, [])
-        if len(before) < len(numbers) or (kind[1] and len(before) != len(numbers)):
-            misfits.append(kind[0])
-            continue
-        best = np.argsort(-scores[before], kind="stable")[: len(numbers)]
-        twin.update(zip(numbers, (before[i] for i in sorted(best)), strict=True))
-    lost = [key for key in whole.of_key if key not in smaller.of_key]
-    misfits += [whole.signatures[c] for key in lost for c in whole.of_key[key][:1].tolist()]
-    if misfits:
-        raise ChannelMismatchError(misfits)
-    return {key: _indices(key, whole, smaller, twin) for key in smaller.of_key}
-
-
-def _indices(key: Key, whole: Channels, smaller: Channels, twin: dict[int, int]) -> list[int]:
-    places: dict[int, list[int]] = defaultdict(list)
-    for position, channel in enumerate(whole.of_key[key].tolist()):
-        places[channel].append(position)
-    met: dict[int, int] = defaultdict(int)
-    found = []
-    for channel in smaller.of_key[key].tolist():
-        found.append(places[twin[channel]][met[channel]])
-        met[channel] += 1
-    return found
 
 
 def group_treatments(

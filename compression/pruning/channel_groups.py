@@ -1,6 +1,7 @@
 """From a trace to groups: channels that can only be taken out in proportion to each other."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -56,6 +57,26 @@ class ChannelGroup:
     def coarse(self) -> bool:
         """Whether the smallest cut takes more than a quarter, as layers of odd sizes hang on it."""
         return self.granularity < 4
+
+    def inside(self, module: str) -> frozenset[str]:
+        """Which tensors inside a module it reaches, named from there, with their axes."""
+        prefix = f"{module}." if module else ""
+        return frozenset(
+            f"{name.removeprefix(prefix)}:{axis}"
+            for name, axis in self.axis_counts
+            if name.startswith(prefix)
+        )
+
+
+def united(groups: Sequence[ChannelGroup]) -> ChannelGroup:
+    """One group of the channels of several, named after the first."""
+    axis_counts: dict[Key, Counter[int]] = defaultdict(Counter)
+    for group in groups:
+        for key, per_run in group.axis_counts.items():
+            axis_counts[key].update(per_run)
+    granularity = gcd(*(group.granularity for group in groups))
+    signatures = tuple(signature for group in groups for signature in group.signatures)
+    return ChannelGroup(groups[0].name, dict(axis_counts), granularity, signatures)
 
 
 class Channels:

@@ -78,11 +78,12 @@ class PruningState:
         groups, skipped = _candidates(channels, scores, importance.name, exclude)
         budget = ChannelBudget(network, channels, groups, round_to=round_to, min_ratio=min_ratio)
         shape_trial = ShapeTrial(network, budget, context.image_size)
-        prunable, fixed = prunable_groups(shape_trial)
+        prunable, fixed = prunable_groups(shape_trial, channels)
+        budget = shape_trial.budget
         for number, name in fixed.items():
             module = type(network.get_submodule(name)).__name__
             skipped[budget.names[number]] = f"fixed by the code of {module}"
-            budget.allowed[number] = [groups[number].granularity]
+            budget.allowed[number] = [budget.groups[number].granularity]
         skipped |= {n: why for n, why in channels.left_alone().items() if n not in skipped}
         if not prunable:
             raise CompressionError(_nothing(skipped, channels.trace.unknown))

@@ -1,17 +1,21 @@
 """Which groups a network lets itself be cut in: its own code may have written sizes down."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 
+import numpy as np
 import torch
 from torch import nn
 
-from compression.cost import forward_shapes, runnable_copy
+from compression.cost import forward_shapes, observed_pass
 from compression.pruning.channel_budget import ChannelBudget, Counts
-from compression.pruning.channel_groups import ChannelGroup
+from compression.pruning.channel_groups import ChannelGroup, Channels
 from compression.pruning.cutting import set_shapes
-from compression.pruning.tracing import inside
+from compression.pruning.kept_channels import ChannelMismatchError, match_kept_channels
+from compression.pruning.tied_ratios import tied_ratios
+from compression.pruning.tracing import inside, trace_channels
 
 
 class ShapeTrial:
@@ -26,14 +30,18 @@ class ShapeTrial:
     def __init__(
         self, network: nn.Module, budget: ChannelBudget, image_size: Sequence[int]
     ) -> None:
-        self.bare = runnable_copy(network, image_size)
+        self.bare = observed_pass(network, image_size, _before_pass)
         self.budget, self.image_size = budget, image_size
-        self.output_shape = forward_shapes(self.bare, image_size)
+        self.output_shape = forward_shapes(copy.deepcopy(self.bare), image_size)
 
     def copy(self) -> "ShapeTrial":
         """The same, with sizes of its own."""
+        return self.with_budget(self.budget.copy())
+
+    def with_budget(self, budget: ChannelBudget) -> "ShapeTrial":
+        """The same network with other groups or sizes."""
         twin = copy.copy(self)
-        twin.budget = self.budget.copy()
+        twin.budget = budget
         return twin
 
     def smaller(self, counts: Counts) -> nn.Module:
@@ -54,28 +62,70 @@ class ShapeTrial:
         return None if shape == self.output_shape else ""
 
 
-def prunable_groups(shape_trial: ShapeTrial) -> tuple[list[int], dict[int, str]]:
+@contextmanager
+def _before_pass(twin: nn.Module) -> Iterator[nn.Module]:
+    """The copy without what a pass stores in it, such as positions for that image size."""
+    yield copy.deepcopy(twin)
+
+
+def prunable_groups(
+    shape_trial: ShapeTrial, channels: Channels
+) -> tuple[list[int], dict[int, str]]:
     """The numbers of the groups that can be cut, and by which module each other one is fixed.
 
-    All are cut at once; where that fails, the groups that reach into the failing module are
-    tried one by one, and those that fail alone are left whole, with all of their kind.
+    Groups that work at one ratio only are one group in the trial's budget from here on.
+
+    Args:
+        shape_trial: has the groups, and tries sizes out.
+        channels: of the network.
     """
-    budget = shape_trial.budget
-    tried = {
-        n: _tried_count(budget, n) for n in range(len(budget.groups)) if len(budget.allowed[n]) > 1
-    }
-    free = list(tried)
+    apart = shape_trial.budget
+    free, fixed = _search(shape_trial, tie=True)
+    united = [n for n in free if shape_trial.budget.groups[n] not in apart.groups]
+    if united and not _computes_the_same(shape_trial, channels, united):
+        shape_trial.budget = apart
+        free, fixed = _search(shape_trial, tie=False)
+    return free, fixed
+
+
+def _search(shape_trial: ShapeTrial, *, tie: bool) -> tuple[list[int], dict[int, str]]:
+    """All are cut at once; where that fails, the groups that reach into the failing module are
+    tried at one ratio, if they may be tied. If that does not help, they are tried one by one, and
+    those that fail alone are left whole, with all of their kind.
+    """
     fixed: dict[int, str] = {}
+    free = [n for n, allowed in enumerate(shape_trial.budget.allowed) if len(allowed) > 1]
     while free:
-        module = shape_trial.failing_module({n: tried[n] for n in free})
+        budget = shape_trial.budget
+        tried = {n: budget.count_to_try(n) for n in free}
+        module = shape_trial.failing_module(tried)
         if module is None:
             break
         candidates, module = _candidates(shape_trial, free, module, tried)
+        block = _block(shape_trial.bare, module)
+        around = [n for n in free if budget.groups[n].inside(block)]
+        if tie and (sets := tied_ratios(shape_trial, around, block, tried)):
+            shape_trial.budget, number = budget.united(sets)
+            free = sorted({number[n] for n in free})
+            fixed = {number[n]: name for n, name in fixed.items()}
+            continue
         failing = {*_failing(shape_trial, candidates, tried)}
         failing |= {n for n in free if any(_alike(shape_trial, n, known) for known in failing)}
-        fixed |= dict.fromkeys(failing, _block(shape_trial.bare, module))
+        fixed |= dict.fromkeys(failing, block)
         free = [n for n in free if n not in failing]
     return free, fixed
+
+
+def _computes_the_same(shape_trial: ShapeTrial, channels: Channels, numbers: list[int]) -> bool:
+    """Whether the channels of these groups can be told again once they are cut."""
+    budget = shape_trial.budget
+    smaller = shape_trial.smaller({n: budget.count_to_try(n) for n in numbers})
+    known = Channels(trace_channels(smaller, shape_trial.image_size))
+    try:
+        match_kept_channels(channels, known, np.zeros(channels.trace.variables))
+    except ChannelMismatchError:
+        return False
+    return True
 
 
 def _failing(shape_trial: ShapeTrial, candidates: list[int], tried: Counts) -> list[int]:
@@ -90,13 +140,6 @@ def _failing(shape_trial: ShapeTrial, candidates: list[int], tried: Counts) -> l
     return candidates
 
 
-def _tried_count(budget: ChannelBudget, number: int) -> int:
-    """A count to try: other ratios for neighbours, as some code wants two of them to be equal."""
-    below = [k for k in budget.allowed[number] if k < budget.groups[number].granularity]
-    wanted = (0.5, 0.75, 0.6, 0.35)[number % 4] * budget.groups[number].granularity
-    return min(below, key=lambda k: abs(k - wanted))
-
-
 def _candidates(
     shape_trial: ShapeTrial, free: list[int], module: str, tried: Counts
 ) -> tuple[list[int], str]:
@@ -104,21 +147,11 @@ def _candidates(
     together without any others.
     """
     while module:
-        found = [n for n in free if _local(shape_trial.budget.groups[n], module)]
+        found = [n for n in free if shape_trial.budget.groups[n].inside(module)]
         if found and shape_trial.failing_module({n: tried[n] for n in found}) is not None:
             return found, module
         module = module.rpartition(".")[0]
     return free, module
-
-
-def _local(group: ChannelGroup, module: str) -> frozenset[str]:
-    """Which tensors inside a module a group reaches, named from there, with their axes."""
-    prefix = f"{module}." if module else ""
-    return frozenset(
-        f"{name.removeprefix(prefix)}:{axis}"
-        for name, axis in group.axis_counts
-        if name.startswith(prefix)
-    )
 
 
 def _block(network: nn.Module, module: str) -> str:
@@ -138,7 +171,7 @@ def _alike(shape_trial: ShapeTrial, one: int, other: int) -> bool:
     groups = [shape_trial.budget.groups[n] for n in (one, other)]
     homes = [_home(group) for group in groups]
     kinds = {type(shape_trial.bare.get_submodule(home)) for home in homes}
-    return len(kinds) == 1 and _local(groups[0], homes[0]) == _local(groups[1], homes[1])
+    return len(kinds) == 1 and groups[0].inside(homes[0]) == groups[1].inside(homes[1])
 
 
 def _home(group: ChannelGroup) -> str:
