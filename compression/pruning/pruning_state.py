@@ -13,8 +13,9 @@ from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_groups import ChannelGroup, Channels, layer_name
 from compression.pruning.folding import folded, parametrized_layers
 from compression.pruning.importance import Importance
+from compression.pruning.prunable_groups import prunable_groups
 from compression.pruning.settings import IMPORTANCES
-from compression.pruning.shape_trial import ShapeTrial, prunable_groups
+from compression.pruning.shape_trial import ShapeTrial
 from compression.pruning.tracing import trace_channels
 from compression.step import Context, match_layers
 

@@ -6,16 +6,13 @@ with it or not at all.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from compression.pruning.channel_budget import Counts
-
-if TYPE_CHECKING:
-    from compression.pruning.shape_trial import ShapeTrial
+from compression.pruning.shape_trial import ShapeTrial
 
 
 def tied_ratios(
-    shape_trial: "ShapeTrial", candidates: Sequence[int], module: str, tried: Counts
+    shape_trial: ShapeTrial, candidates: Sequence[int], module: str, tried: Counts
 ) -> list[list[int]]:
     """Sets of groups that work at one ratio in a module in which they fail at several.
 
@@ -57,7 +54,7 @@ def tied_ratios(
 
 
 def _everywhere(
-    shape_trial: "ShapeTrial", together: Sequence[int], module: str, tried: Counts
+    shape_trial: ShapeTrial, together: Sequence[int], module: str, tried: Counts
 ) -> list[list[int]]:
     """The groups that lie in other modules of the class as these do in one."""
     groups = shape_trial.budget.groups
@@ -72,7 +69,7 @@ def _everywhere(
     return able if any(n in own for own in able for n in together) else [[*together]]
 
 
-def _can_be_cut(shape_trial: "ShapeTrial", together: Sequence[int]) -> bool:
+def _can_be_cut(shape_trial: ShapeTrial, together: Sequence[int]) -> bool:
     budget, number = shape_trial.budget.united([together])
     return len(budget.allowed[number[together[0]]]) > 1
 

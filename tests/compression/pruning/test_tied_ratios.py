@@ -48,9 +48,7 @@ class Tokens(nn.Module):
     def __init__(self, width=16, attention=Attention):
         super().__init__()
         self.embed = nn.Conv2d(3, width, 1)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList([attention(width), Mlp(width)]) for _ in range(2)
-        )
+        self.blocks = nn.ModuleList(nn.ModuleList([attention(width), Mlp(width)]) for _ in range(2))
         self.head = nn.Linear(width, 5)
 
     def forward(self, x):
