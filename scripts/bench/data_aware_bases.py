@@ -33,7 +33,8 @@ NETWORKS: dict[str, tuple[tuple[str, ...], int]] = {
         for name in ("mobileone_s0", "repvgg_a2", "fastvit_t8", "repvit_m0_9")
     },
 }
-FEWER_EPOCHS = {"flowers128": 2 / 3}  # it has so many more images
+# Where it is another number of epochs: more images, or smaller ones.
+EPOCHS = {("lite0", "flowers128", 112): 4, ("lite0", "trashnet150", 80): 5}
 
 
 class RunFailedError(Exception):
@@ -82,7 +83,7 @@ class Base:
         if weights is not None:
             words = [word for word in words if not word.startswith("model.weights=")]
             words.append(f"model.weights={quote(str(weights))}")
-        length = round(usual * FEWER_EPOCHS.get(self.data, 1)) if epochs is None else epochs
+        length = epochs or EPOCHS.get((self.name, self.data, self.size), usual)
         return [
             *words,
             "data=image_folder",
