@@ -25,7 +25,7 @@ from scripts.bench.data_aware_bases import RunFailedError, finish
 from scripts.bench.data_aware_rows import TREATMENTS, Row
 from scripts.bench.data_aware_table import Measured
 
-BATCHES = 20  # of training images: as many as BatchNorm's recalibration looks at
+BATCHES = 10  # of training images, for BatchNorm and for the step
 COMPARISONS, PASSES = 3, 50  # of two networks that take turns; of each network in each comparison
 THREADS, BATCH = 1, 1  # of a pass that is timed
 LONGEST = 300  # letters of a remark
