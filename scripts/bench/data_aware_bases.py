@@ -16,7 +16,6 @@ NETWORKS: dict[str, tuple[tuple[str, ...], int]] = {
             "model=timm",
             "model.name=tf_efficientnet_lite0",
             "model.weights={shared}/weights/tf_efficientnet_lite0.safetensors",
-            "optimizer.lr=5e-4",
         ),
         6,
     ),
@@ -34,7 +33,8 @@ NETWORKS: dict[str, tuple[tuple[str, ...], int]] = {
         for name in ("mobileone_s0", "repvgg_a2", "fastvit_t8", "repvit_m0_9")
     },
 }
-EPOCHS = {("lite0", "flowers128"): 4}  # where it is another number: there are more images
+# Where it is another number of epochs: more images, or smaller ones.
+EPOCHS = {("lite0", "flowers128", 112): 4, ("lite0", "trashnet150", 80): 5}
 
 
 class RunFailedError(Exception):
@@ -83,7 +83,7 @@ class Base:
         if weights is not None:
             words = [word for word in words if not word.startswith("model.weights=")]
             words.append(f"model.weights={quote(str(weights))}")
-        length = epochs or EPOCHS.get((self.name, self.data), usual)
+        length = epochs or EPOCHS.get((self.name, self.data, self.size), usual)
         return [
             *words,
             "data=image_folder",
