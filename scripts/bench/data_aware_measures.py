@@ -92,8 +92,8 @@ def measure(row: Row, folder: Path, shared: Path) -> Measured:
         Exception: anything else that went wrong; the row is to stay open.
     """
     start = time.perf_counter()
-    case = case_of(row.of.run(folder))
     step = step_of(row)  # before anything is refused: settings that do not exist are no result
+    case = case_of(row.of.run(folder))
     found = {"f1_before": f"{_f1(case.before):.4f}"}
     try:
         network = _tuned(row, folder, shared) if row.epochs else _compressed(row, step, case)
