@@ -37,7 +37,7 @@ class Treatment:
 def _factorized(step: str) -> dict[str, Treatment]:
     ways: dict[str, dict[str, Any]] = {
         "blind": {"whiten": False, "ranks": "energy"},
-        "whitened, optimal": {"whiten": True, "ranks": "optimal"},
+        "whitened, error": {"whiten": True, "ranks": "error"},
         "whitened, energy": {"whiten": True, "ranks": "energy"},
         "blind, ratio": {"whiten": False, "ranks": "ratio"},
     }
@@ -46,7 +46,7 @@ def _factorized(step: str) -> dict[str, Treatment]:
     return {**named, f"{step}, no images": alone}
 
 
-BLIND_INT8 = {"bias_correction": False, "equalize": False}  # as it was before there were both
+BLIND_INT8 = {"rounding": "nearest", "bias_correction": False}
 TREATMENTS: dict[str, Treatment] = {
     WHOLE: Treatment(step=None),
     **_factorized("svd"),
@@ -58,8 +58,9 @@ TREATMENTS: dict[str, Treatment] = {
     "prune, optimal": Treatment(step="prune", settings={"ratios": "optimal"}),
     "prune, taylor": Treatment(step="prune", settings={"importance": "taylor", "scope": "global"}),
     "prune, sensitivity": Treatment(step="prune", settings={"ratios": "sensitivity"}),
+    "hybrid": Treatment(step="hybrid"),
     "merge": Treatment(step="merge"),
-    "int8 before": Treatment(step="quantize", settings=BLIND_INT8),
+    "int8, blind": Treatment(step="quantize", settings=BLIND_INT8),
     "int8": Treatment(step="quantize"),
     "int8 trained": Treatment(step="quantize_aware"),
 }
@@ -130,7 +131,7 @@ KEYS = tuple(f.name for f in fields(Row))
 
 def untuned() -> Iterator[Row]:
     """Right after surgery, at three shares of the MACs."""
-    ways = ("blind", "whitened, optimal", "whitened, energy", "blind, ratio", "no images")
+    ways = ("blind", "whitened, error", "whitened, energy", "blind, ratio", "no images")
     treatments = {
         "lite0": [
             *(f"svd, {way}" for way in ways[:2]),
@@ -158,7 +159,7 @@ def untuned() -> Iterator[Row]:
 
 def tuned() -> Iterator[Row]:
     """Half of the MACs, and epochs after it; the control has all MACs and as many epochs."""
-    compressed = ["svd, whitened, optimal", "svd, blind", "prune, auto", "prune, blind"]
+    compressed = ["svd, whitened, error", "svd, blind", "prune, auto", "prune, blind"]
     for seed, epochs in product(SEEDS, (1, 3, 10, 30)):
         if epochs == 30 and seed != SEEDS[0]:
             continue
@@ -179,7 +180,7 @@ def tuned() -> Iterator[Row]:
 def optimal() -> Iterator[Row]:
     """Six tenths of the time, against the two rules that were named beforehand."""
     bases = ("shufflenet_g3", "mobilenet_v3_small", "resnet18_w32", "lite0")
-    treatments = ("prune, optimal", "prune, taylor", "prune, sensitivity")
+    treatments = ("prune, optimal", "prune, taylor", "prune, sensitivity", "hybrid")
     for seed, base, treatment in product(SEEDS, bases, treatments):
         yield Row(
             block="optimal",
@@ -204,9 +205,9 @@ def merge() -> Iterator[Row]:
 
 
 def int8() -> Iterator[Row]:
-    """After training, as it was and as it is, and trained for it."""
+    """After training, without and with the data's say in the weights, and trained for it."""
     bases = ("mobilenet_v3_small", "lite0")
-    treatments = {"int8 before": 0, "int8": 0, "int8 trained": 3}
+    treatments = {"int8, blind": 0, "int8": 0, "int8 trained": 3}
     for seed, base, (treatment, epochs) in product(SEEDS, bases, treatments.items()):
         yield Row(
             block="int8",
