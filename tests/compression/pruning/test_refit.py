@@ -5,12 +5,16 @@ import json
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from compression import Prune, compress
+from compression import Context, Prune, compress
 from compression.engine import recalibrate
 from compression.errors import CompressionError
+from compression.layer_moments import InputMoments
+from compression.pruning.refit import with_refit
 
 STEP = {"ratio": 0.5, "scope": "uniform", "round_to": 1}
 
@@ -121,6 +125,38 @@ def test_too_few_images(doubled):
     assert plan["not_refit"] == {"head": "6 windows are too few for its 16 inputs"}
     _, plan = pruned(doubled, few, refit=True)
     assert plan["refit"]["head"]["ridge"] == 0.1 and plan["not_refit"] == {}
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1, 2, 3]), st.sampled_from([1, 3]), st.booleans())
+@torch.no_grad()
+def test_a_layer_comes_nearer_to_what_it_gave(seed, groups, side, bias):
+    torch.manual_seed(seed)
+    layer = nn.Conv2d(4 * groups, 3 * groups, side, groups=groups, bias=bias)
+    given_images = torch.randn(40, 4 * groups, 4, 4).cumsum(1)
+    inputs = torch.cat([4 * g + torch.randperm(4)[:3] for g in range(groups)]).tolist()
+    outputs = torch.cat([3 * g + torch.randperm(3)[:2] for g in range(groups)]).tolist()
+    axes = {"0.weight": {"0": 0, "1": 1}} | ({"0.bias": {"0": 0}} if bias else {})
+    network = nn.Sequential(layer)
+    plan = {
+        "kept": [outputs, inputs],
+        "axes": axes,
+        "shapes": {name: list(network.get_parameter(name).shape) for name in axes},
+        "groups": {"0.weight": groups},
+    }
+    context = Context(
+        sample=given_images,
+        image_size=(4, 4),
+        moments=InputMoments(network, lambda: [(given_images, None)]),
+    )
+    plan = with_refit(plan, network, context.moments, always=True)
+    assert set(plan["refit"]) == {"0"}
+    step, wanted = Prune(), layer(given_images)[:, outputs]
+    blind, near = (
+        (step.apply(network, plan, how)(given_images[:, inputs]) - wanted).square().mean()
+        for how in (None, context)
+    )
+    assert near < blind
 
 
 class Odd(nn.Module):
