@@ -53,6 +53,11 @@ def cut_tensor(tensor: Tensor, axes: Mapping[int, Sequence[int]], groups: int = 
     return tensor
 
 
+def cut_by_plan(tensor: Tensor, name: str, plan: KeptIndices) -> Tensor:
+    """What survives of a tensor of the shape of the one called `name`, which the plan cuts."""
+    return cut_tensor(tensor, tensor_axes(plan, name), plan["groups"].get(name, 1))
+
+
 def cut_structure(network: nn.Module, plan: KeptIndices) -> nn.Module:
     """Put empty tensors of the new shapes into `network`, in place.
 

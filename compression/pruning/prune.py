@@ -28,12 +28,17 @@ from compression.pruning.channel_counts import (
     plan_of_counts,
     solve_channel_counts,
 )
-from compression.pruning.cutting import cut_structure, cut_tensor, tensor_axes
+from compression.pruning.cutting import cut_by_plan, cut_structure
 from compression.pruning.folding import folded
 from compression.pruning.importance import Importance
 from compression.pruning.isomorphism import group_structures
 from compression.pruning.penalties import weighted
-from compression.pruning.prune_plan import PrunePlan, describe_plan, describe_plan_layers
+from compression.pruning.prune_plan import (
+    PrunePlan,
+    describe_plan,
+    describe_plan_layers,
+    require_cut,
+)
 from compression.pruning.pruning_state import PruningState
 from compression.pruning.refit import refit, with_refit
 from compression.pruning.settings import IMPORTANCES, PENALTIES, PruneSettings
@@ -96,16 +101,12 @@ class Prune(PruneSettings, Step[PrunePlan]):
 
         Raises:
             CompressionError: nothing can be cut, the target is out of reach, a pattern matches
-                nothing, or the importance or sensitivity cannot be measured.
+                nothing, or the importance or sensitivity cannot be measured, or a refit is asked
+                for where there are no images.
         """
-        if self.refit is True and context.moments is None:
-            raise CompressionError(
-                "prune.refit=true needs training images, and there are none here; give batches=, "
-                "or refit=auto."
-            )
         plan = self._decided(network, context, round)
         self._require_cut(plan, round)
-        return self._with_refit(plan, network, context)
+        return with_refit(plan, network, context, self.refit)
 
     def structural_plan(
         self, network: nn.Module, context: Context, round: int
@@ -133,15 +134,11 @@ class Prune(PruneSettings, Step[PrunePlan]):
         return StructuralPlan(plan=plan, exact=exact)
 
     def _require_cut(self, plan: PrunePlan, round: int) -> None:
-        cut = any(after < before for _, after, before in plan["layers"])
-        if not cut and round == self.rounds - 1 == 0:
-            raise CompressionError(
-                f"prune would take out no channel ({plan['why']}). Ask for a smaller ratio, or a "
-                f"smaller round_to (now {self.round_to})."
-            )
+        if round == self.rounds - 1 == 0:
+            require_cut(plan, self.round_to)
 
     def _decided(self, network: nn.Module, context: Context, round: int) -> PrunePlan:
-        state = self._state(network, context, round)
+        state = PruningState.of(network, context, round, self)
         ratios = self._ratios(state, network, context)
 
         def plan_at(goal: RoundTarget | float) -> PrunePlan:
@@ -179,37 +176,22 @@ class Prune(PruneSettings, Step[PrunePlan]):
         Raises:
             CompressionError: nothing can be cut.
         """
-        return self._treatments(self._state(network, context, 0), network, context, ratios)
+        state = PruningState.of(network, context, 0, self)
+        return self._treatments(state, network, context, ratios)
 
     def _treatments(
         self, state: PruningState, network: nn.Module, context: Context, ratios: Sequence[float]
     ) -> list[Treatment]:
         def plan_of(counts: ChannelCounts) -> PrunePlan:
-            return self._with_refit(self._planned(state, counts), network, context)
+            return with_refit(self._planned(state, counts), network, context, self.refit)
 
         return group_treatments(state, ratios, state.told(self.importance), plan_of)
-
-    def _with_refit(self, plan: PrunePlan, network: nn.Module, context: Context) -> PrunePlan:
-        if self.refit is False or context.moments is None:
-            return plan
-        return with_refit(plan, network, context.moments, always=self.refit is True)
 
     def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
         return plan_of_counts(state, counts, self._why(counts.report))
 
     def _why(self, report: str) -> str:
         return f"{self.importance.name}, {self.ratios or self.scope}: {report}"
-
-    def _state(self, network: nn.Module, context: Context, round: int) -> PruningState:
-        return PruningState.of(
-            network,
-            context,
-            round,
-            importance=self.importance,
-            exclude=self.exclude,
-            round_to=self.round_to,
-            min_ratio=self.min_ratio,
-        )
 
     def _ratios(self, state: PruningState, network: nn.Module, context: Context) -> Ratios:
         """How a setting of the parameter becomes ratios among the groups."""
@@ -244,21 +226,17 @@ class Prune(PruneSettings, Step[PrunePlan]):
         before = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
         after = {**dict(smaller.named_parameters()), **dict(smaller.named_buffers())}
         for name in plan["axes"]:
-            groups = plan["groups"].get(name, 1)
-            after[name].copy_(cut_tensor(before[name], tensor_axes(plan, name), groups))
+            after[name].copy_(cut_by_plan(before[name], name, plan))
 
     def fit_weights(
         self, network: nn.Module, smaller: nn.Module, plan: PrunePlan, context: Context
     ) -> None:
         """Refit the layers that the plan names to the outputs that they had."""
-        if context.moments is not None:
-            refit(network, smaller, plan, context.moments)
+        refit(network, smaller, plan, context)
 
     def prune_optimizer_state(self, plan: PrunePlan, name: str, value: Tensor) -> Tensor | None:
         """What survives of a tensor of the shape of parameter `name`, such as a moment of it."""
-        if name not in plan["axes"]:
-            return value
-        return cut_tensor(value, tensor_axes(plan, name), plan["groups"].get(name, 1))
+        return cut_by_plan(value, name, plan) if name in plan["axes"] else value
 
     @staticmethod
     def describe(plan: PrunePlan) -> list[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+from compression.errors import CompressionError
+
 NAMED = 4  # of the layers with one reason
 CHOSEN = ("excluded", "ignored")  # by the command, today and formerly
 
@@ -66,6 +68,23 @@ class PrunePlan(KeptIndices, _Skipped):
     refit: NotRequired[dict[str, RefittedLayer]]
     not_refit: NotRequired[dict[str, str]]
     latency_ms: NotRequired[list[float]]
+
+
+def require_cut(plan: PrunePlan, round_to: int) -> None:
+    """Refuse a plan that takes out nothing.
+
+    Args:
+        plan: of the only round.
+        round_to: the setting, which may be why.
+
+    Raises:
+        CompressionError: no layer loses a channel.
+    """
+    if not any(after < before for _, after, before in plan["layers"]):
+        raise CompressionError(
+            f"prune would take out no channel ({plan['why']}). Ask for a smaller ratio, or a "
+            f"smaller round_to (now {round_to})."
+        )
 
 
 def describe_plan(plan: PrunePlan) -> list[str]:

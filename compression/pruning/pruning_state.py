@@ -14,7 +14,7 @@ from compression.pruning.channel_groups import ChannelGroup, Channels, layer_nam
 from compression.pruning.folding import folded, parametrized_layers
 from compression.pruning.importance import Importance
 from compression.pruning.prunable_groups import prunable_groups
-from compression.pruning.settings import IMPORTANCES
+from compression.pruning.settings import IMPORTANCES, PruneSettings
 from compression.pruning.shape_trial import ShapeTrial
 from compression.pruning.tracing import trace_channels
 from compression.step import Context, match_layers
@@ -46,11 +46,7 @@ class PruningState:
         network: nn.Module,
         context: Context,
         round: int,
-        *,
-        importance: Importance,
-        exclude: Sequence[str],
-        round_to: int,
-        min_ratio: float,
+        settings: PruneSettings,
     ) -> "PruningState":
         """Trace a network, score its channels, and find out which groups of layers can be cut.
 
@@ -58,15 +54,13 @@ class PruningState:
             network: stays as it is.
             context: says the image size, and has the data that some importances want.
             round: from 0.
-            importance: what the channels are scored by.
-            exclude: name patterns of layers whose outputs stay.
-            round_to: see `ChannelBudget`.
-            min_ratio: see `ChannelBudget`.
+            settings: of the step, of which this takes importance, exclude, round_to and min_ratio.
 
         Raises:
             CompressionError: nothing can be cut, a pattern matches nothing, or the importance
                 cannot be measured.
         """
+        importance: Importance = settings.importance
         parametrized = parametrized_layers(network)
         network = folded(network)
         channels = Channels(trace_channels(network, context.image_size))
@@ -76,8 +70,14 @@ class PruningState:
                 f"prune.importance={importance.name} gives scores of the shape "
                 f"{list(np.shape(scores))} for {channels.trace.variables} channels."
             )
-        groups, skipped = _candidates(channels, scores, importance.name, exclude)
-        budget = ChannelBudget(network, channels, groups, round_to=round_to, min_ratio=min_ratio)
+        groups, skipped = _candidates(channels, scores, importance.name, settings.exclude)
+        budget = ChannelBudget(
+            network,
+            channels,
+            groups,
+            round_to=settings.round_to,
+            min_ratio=settings.min_ratio,
+        )
         shape_trial = ShapeTrial(network, budget, context.image_size)
         prunable, fixed = prunable_groups(shape_trial, channels)
         budget = shape_trial.budget

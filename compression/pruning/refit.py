@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from compression.cost.geometry import PLAIN, Plain
+from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 from compression.layer_moments import InputMoments, LayerMoments
 from compression.network_copy import copy_network
@@ -21,6 +22,7 @@ from compression.pruning.cutting import tensor_axes
 from compression.pruning.folding import folded
 from compression.pruning.least_squares import CutKernel
 from compression.pruning.prune_plan import KeptIndices, PrunePlan, RefittedLayer
+from compression.step import Context
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 CAREFUL = 1e-1  # where there are no other images to choose the ridge by
@@ -50,16 +52,28 @@ class CutLayer(NamedTuple):
 
 
 def with_refit(
-    plan: PrunePlan, network: nn.Module, moments: InputMoments, always: bool
+    plan: PrunePlan, network: nn.Module, context: Context, setting: str | bool
 ) -> PrunePlan:
     """The plan with what is to be refitted, and why other layers that lose inputs are not.
 
     Args:
         plan: of `network`, which stays as it is.
         network: as it enters the round.
-        moments: of the inputs of its layers.
-        always: refit also what comes no nearer on images that it was not fitted to.
+        context: of the round; where it has no moments, the plan stays.
+        setting: False: nothing is; True: so is what comes no nearer on images that it was not
+            fitted to; `auto`: what comes nearer on those too.
+
+    Raises:
+        CompressionError: there are no moments and the setting is True, or they are not finite.
     """
+    moments = context.moments
+    if setting is True and moments is None:
+        raise CompressionError(
+            "prune.refit=true needs training images, and there are none here; give batches=, or "
+            "refit=auto."
+        )
+    if setting is False or moments is None:
+        return plan
     layers, left = _cut_layers(network, plan)
     known = moments.of(layers)
     left |= {name: "the network does not call it" for name in layers if name not in known}
@@ -70,25 +84,26 @@ def with_refit(
     for name, cut in layers.items():
         kernel = cut.kernel(centered=cut.layer.bias is not None or name in normed)
         refitted, why = _judged(kernel, known[name], held_out.get(name))
-        if always or not why:
+        if setting is True or not why:
             found[name] = refitted
         else:
             left[name] = why
     return {**plan, "refit": found, "not_refit": left}
 
 
-def refit(network: nn.Module, smaller: nn.Module, plan: PrunePlan, moments: InputMoments) -> None:
+def refit(network: nn.Module, smaller: nn.Module, plan: PrunePlan, context: Context) -> None:
     """Give the layers that the plan names their new weights, in place, and the means to biases.
 
     Args:
         network: that was planned for.
         smaller: has the weights that survive.
         plan: by `with_refit`.
-        moments: of the inputs of the layers of `network`.
+        context: of the round, with the moments of the inputs of the layers of `network`.
     """
+    assert context.moments is not None
     wanted = plan.get("refit", {})
     layers, _ = _cut_layers(network, plan)
-    known = moments.of(wanted)
+    known = context.moments.of(wanted)
     for name, how in wanted.items():
         cut, layer = layers[name], smaller.get_submodule(name)
         kernel = cut.kernel(centered=how["centered"])

@@ -149,7 +149,7 @@ def test_a_layer_comes_nearer_to_what_it_gave(seed, groups, side, bias):
         image_size=(4, 4),
         moments=InputMoments(network, lambda: [(given_images, None)]),
     )
-    plan = with_refit(plan, network, context.moments, always=True)
+    plan = with_refit(plan, network, context, setting=True)
     assert set(plan["refit"]) == {"0"}
     step, wanted = Prune(), layer(given_images)[:, outputs]
     blind, near = (
