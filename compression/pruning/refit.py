@@ -106,6 +106,7 @@ def refit(network: nn.Module, smaller: nn.Module, plan: PrunePlan, context: Cont
     known = context.moments.of(wanted)
     for name, how in wanted.items():
         cut, layer = layers[name], smaller.get_submodule(name)
+        assert isinstance(layer, PLAIN)
         kernel = cut.kernel(centered=how["centered"])
         change = kernel.equations(known[name]).solution(how["ridge"])
         weights = kernel.cut() + change.view_as(kernel.cut())
@@ -175,17 +176,18 @@ def _is_linear_in_weights(layer: Plain) -> bool:
     if type(layer) in PLAIN:
         return True
     twin = copy_network(layer)
+    assert isinstance(twin, PLAIN)
     if isinstance(layer, nn.Linear):
-        images = torch.rand(2, layer.in_features)
+        shape = [2, layer.in_features]
     else:
         sides = [3 * k * d for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
-        images = torch.rand(2, layer.in_channels, *sides)
-    images = images.to(layer.weight)
+        shape = [2, layer.in_channels, *sides]
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(layer.weight)
     with torch.no_grad():
         if twin.bias is not None:
             twin.bias.zero_()
         once = twin(images)
-        twin.weight *= 2
+        twin.weight.mul_(2)
         return torch.allclose(twin(images), 2 * once, rtol=1e-3, atol=1e-5)
 
 
