@@ -78,8 +78,13 @@ def test_former_names_of_a_module_that_stayed(monkeypatch):
 @pytest.mark.parametrize(
     "code",
     [
-        "from lightning_modules import load_network, build_network",
-        "from lightning_modules.networks import build_network, load_network",
+        pytest.param(
+            "from lightning_modules import load_network, build_network", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "from lightning_modules.networks import build_network, load_network",
+            marks=pytest.mark.slow,
+        ),
         "from lightning_modules import load_network; load_network(sys.argv[1])",
     ],
 )

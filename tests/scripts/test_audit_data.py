@@ -29,6 +29,7 @@ def refused(*words):
     return sentence
 
 
+@pytest.mark.slow
 def test_a_folder_with_everything_wrong(homes, folder, audit):
     """One duplicate in each way, one corrupt file; the second audit replaces the first."""
     shutil.copy(folder / "train" / "red" / "0.png", folder / "val" / "blue" / "copy.png")

@@ -81,6 +81,7 @@ def test_memory_is_bounded(exported, tmp_path, monkeypatch):
         opened(path, "onnx")
 
 
+@pytest.mark.slow
 def test_time_is_bounded(exported, tmp_path, monkeypatch):
     path = tmp_path / "endless.onnx"
     path.write_bytes(endless(exported("onnx")[0].read_bytes()))

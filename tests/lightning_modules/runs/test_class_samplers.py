@@ -101,6 +101,7 @@ def sampled(cfg) -> Any:
     return loader.sampler.weights
 
 
+@pytest.mark.slow
 def test_data_are_sampled_by_ones_own(homes, compose_config):
     words = ["data=synthetic", "data.image_size=16"]
     own = f"sampling={{_target_: {HERE}.Power, exponent: 1.0}}"

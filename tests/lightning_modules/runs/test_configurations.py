@@ -1,5 +1,6 @@
 """Which runs repeat one configuration, and in what configurations differ."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -32,6 +33,7 @@ def test_seed_fold_and_what_changes_no_figure_do_not_count(compose_config):
         assert identity(changed) == plain, word
 
 
+@pytest.mark.slow
 def test_everything_else_counts(compose_config):
     plain = identity(settings_with(compose_config))
     for word in (

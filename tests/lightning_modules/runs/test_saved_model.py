@@ -38,6 +38,7 @@ def test_a_node_of_schema_1_stays():
     assert current_model(node) == node
 
 
+@pytest.mark.slow
 def test_every_option_of_this_package_is_stored_by_name(compose_config):
     used = set()
     for option in OPTIONS:

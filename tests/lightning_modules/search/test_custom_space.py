@@ -105,6 +105,7 @@ def test_one_knob_for_each_step(multirun):
         }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ranks_and_units_layer_by_layer(multirun, compose_config):
     words = [
         "sweep=compression", "sweep.space.by=layer", "+compression=[prune_layers,svd]",

@@ -50,6 +50,7 @@ def add(study, values, *, params=None, **attributes):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_architecture_is_written_as_an_experiment_that_composes(study, leave, homes, capsys):
     overrides = [
         "model=staged", "model.stages.s2.kind=DWConv", "model.stages.s4.repeat=0",

@@ -304,6 +304,7 @@ def test_ctrl_c_marks_failed_what_was_at_work(search, tmp_path):
     assert [job["trial"] for job in computer.jobs] == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_five_kills_lose_nothing_and_repeat_nothing(search, tmp_path):
     def value(given):
         time.sleep(0.05)

@@ -58,6 +58,7 @@ def test_two_processes_meet_twice_in_a_row():
             assert meet(0) == 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "kind", "sentence"),
     [
