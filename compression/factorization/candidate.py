@@ -1,6 +1,5 @@
 """The layers that may be factorised, as the rules for ranks see them, and why others may not."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,18 +12,10 @@ from compression.cost import Geometry, count_params, layer_calls, layer_macs, me
 from compression.cost.geometry import Layer
 from compression.errors import CompressionError
 from compression.factorization.decomposition import Decomposition
+from compression.factorization.found_layers import find_layers, unsupported_layers
 from compression.factorization.kernels import Spectrum, kernel_of
 from compression.factorization.outside_use import used_from_outside
-from compression.factorization.plan import (
-    BY_KIND,
-    COMPUTED,
-    HOOKED,
-    MASKED,
-    OWN_FORWARD,
-    SHARED,
-    UNUSED,
-    USED_OUTSIDE,
-)
+from compression.factorization.plan import BY_KIND, UNUSED, USED_OUTSIDE
 from compression.factorization.whitening import Whitening
 from compression.step import match_layers
 
@@ -211,58 +202,3 @@ def told_apart(
         parts = candidates[:half], candidates[half:]
         return [name for part in parts for name in told_apart(network, image_size, part)]
     return [c.name for c in candidates if len(calls.get(c.name, ())) != len(c.calls)]
-
-
-def find_layers(network: nn.Module, decomposition: type[Decomposition]) -> dict[str, Layer]:
-    """Every layer that a decomposition concerns; a product that it made counts as one."""
-    found: dict[str, Layer] = {}
-    for name, module in network.named_modules():
-        inside = name.rpartition(".")[0] in found  # one of a product
-        if name and not inside and decomposition.concerns(module):
-            found[name] = module
-    return found
-
-
-def unsupported_layers(
-    network: nn.Module, layers: dict[str, Layer], decomposition: type[Decomposition], *, split: bool
-) -> dict[str, str]:
-    """Why some of the `layers` cannot be factorised, by name.
-
-    Args:
-        network: that has the layers.
-        layers: of `find_layers`.
-        decomposition: of the product.
-        split: whether grouped convolutions are split.
-    """
-    uses = Counter(
-        id(parameter)
-        for module in dict(network.named_modules(remove_duplicate=False)).values()
-        for parameter in module._parameters.values()
-    )
-    reasons = {
-        name: _unsupported_reason(layer, decomposition, uses, split=split)
-        for name, layer in layers.items()
-    }
-    return {name: reason for name, reason in reasons.items() if reason is not None}
-
-
-def _unsupported_reason(
-    layer: Layer, decomposition: type[Decomposition], uses: Counter[int], *, split: bool
-) -> str | None:
-    if isinstance(layer, nn.Sequential):
-        geometry = Geometry.of(layer)
-        return "grouped" if geometry.groups > 1 and not split else None
-    if type(layer) not in decomposition.layers:
-        return type(layer).__name__  # a forward of its own may do something else with the weights
-    if "forward" in vars(layer):
-        return OWN_FORWARD
-    if not isinstance(layer._parameters.get("weight"), nn.Parameter):
-        return MASKED if "weight_mask" in layer._buffers else COMPUTED
-    if layer._forward_hooks or layer._forward_pre_hooks:
-        return HOOKED
-    if any(uses[id(parameter)] > 1 for parameter in layer.parameters()):
-        return SHARED
-    geometry = Geometry.of(layer)
-    if geometry.groups > 1 and not split:
-        return "grouped"
-    return decomposition.unsupported_reason(geometry)

@@ -6,12 +6,14 @@ from typing import ClassVar
 
 from torch import nn
 
-from compression.cost import Geometry, meta_copy, network_cost, output_shape
+from compression.cost import Geometry
 from compression.errors import CompressionError
-from compression.factorization.candidate import Candidate, find_candidates, find_layers
+from compression.factorization.candidate import Candidate, find_candidates
 from compression.factorization.decomposition import Decomposition, fill, freeze_as
-from compression.factorization.fitting import fit, see_inputs
-from compression.factorization.plan import FactorizationPlan, counted, layer_lines, plan_lines
+from compression.factorization.fitting import fit_products, see_inputs
+from compression.factorization.found_layers import find_layers
+from compression.factorization.plan import FactorizationPlan, layer_lines, plan_lines
+from compression.factorization.plan_checks import begun, nothing_done, require_running
 from compression.factorization.rank_choice import make_rule
 from compression.factorization.rank_rule import Rule
 from compression.factorization.rank_rules import SmallestRanks
@@ -23,7 +25,6 @@ from compression.factorization.rank_selection import (
 )
 from compression.factorization.settings import FactorizationSettings
 from compression.factorization.target_ranks import plan_for_target
-from compression.factorization.whitening import Whitening
 from compression.latency import torch_threads
 from compression.sensitivity import Scan, scan
 from compression.step import Context, LayerSpace, Step, StructuralPlan, Treatment
@@ -122,9 +123,9 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
             )
         plan = {**plan, "skipped": {**skipped, **plan["skipped"]}}
         last = round == self.rounds - 1
-        if not plan["layers"] and (not candidates or (last and not _begun(network, context))):
-            raise CompressionError(self._nothing_done(plan, rule))
-        self._require_running(network, plan, context)
+        if not plan["layers"] and (not candidates or (last and not begun(network, context))):
+            raise nothing_done(self, self.decomposition.kinds, rule, plan)
+        require_running(self, network, plan, context)
         return plan
 
     @classmethod
@@ -187,7 +188,7 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
     ) -> list[Treatment]:
         def running(plan: FactorizationPlan) -> FactorizationPlan | None:
             try:
-                self._require_running(network, plan, context)
+                require_running(self, network, plan, context)
             except CompressionError:
                 return None
             return plan
@@ -204,14 +205,8 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
             CompressionError: a layer's inputs are not finite.
         """
         assert context.moments is not None
-        chosen = {name: own for name, own in plan["layers"].items() if "whitened" in own}
-        moments = context.moments.of(chosen)
         layers = find_layers(network, self.decomposition)
-        for name in moments:
-            product, choice = smaller.get_submodule(name), chosen[name]
-            assert isinstance(product, nn.Sequential)
-            whitening = Whitening(moments[name], centered=choice["whitened"]["centered"])
-            fit(product, layers[name], self.decomposition, choice["rank"], whitening)
+        fit_products(smaller, layers, self.decomposition, plan, context.moments)
 
     describe = staticmethod(plan_lines)
     describe_layers = staticmethod(layer_lines)
@@ -254,34 +249,3 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         split = self.groups == "split"
         patterns = self.include, self.exclude
         return find_candidates(network, image_size, self.decomposition, patterns, split=split)
-
-    def _require_running(
-        self, network: nn.Module, plan: FactorizationPlan, context: Context
-    ) -> None:
-        """Some networks read their layers' weights and settings instead of calling them."""
-        try:
-            output_shape(self.restructure(meta_copy(network), plan), context.image_size)
-        except (AttributeError, TypeError, CompressionError) as error:
-            reason = str(error).rstrip(".")
-            raise CompressionError(
-                f"{self.name} cannot be done on this network, which looks into its layers: "
-                f"{reason}; leave the layer out by {self.name}.exclude."
-            ) from error
-
-    def _nothing_done(self, plan: FactorizationPlan, rule: Rule) -> str:
-        reasons = counted(plan["skipped"]) or "there are none of its kind"
-        grouped = self.groups == "leave" and "grouped" in plan["skipped"].values()
-        split = f", {self.name}.groups=split" if grouped else ""
-        return (
-            f"{self.name} by {rule.why()} changes no layer of this network ({reasons}); it is "
-            f"for {self.decomposition.kinds}, so choose lower ranks{split} or another step."
-        )
-
-
-def _begun(network: nn.Module, context: Context) -> bool:
-    """Whether an earlier round of the step made the network cheaper already."""
-    return any(
-        network_cost(network, measure, context.image_size) < context.entry_cost[measure]
-        for measure in ("macs", "params")
-        if measure in context.entry_cost
-    )

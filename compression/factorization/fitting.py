@@ -1,6 +1,6 @@
 """Products fitted to the outputs of their layers on training images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -9,7 +9,9 @@ from compression.factorization.candidate import Candidate
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.kernels import kernel_of
 from compression.factorization.output_mean import before_batchnorm
+from compression.factorization.plan import FactorizationPlan
 from compression.factorization.whitening import Whitening
+from compression.layer_moments import InputMoments
 from compression.step import Context
 
 MOST_INPUTS = 5000  # in a window: the covariance of more takes too much memory and time
@@ -33,6 +35,33 @@ def see_inputs(candidates: Sequence[Candidate], network: nn.Module, context: Con
     for name, own in moments.items():
         centered = layers[name].geometry.bias or name in norms
         layers[name].whitening = Whitening(own, centered=centered)
+
+
+def fit_products(
+    smaller: nn.Module,
+    layers: Mapping[str, Layer],
+    decomposition: type[Decomposition],
+    plan: FactorizationPlan,
+    moments: InputMoments,
+) -> None:
+    """Fit those products that a plan says are fitted.
+
+    Args:
+        smaller: has products filled by the weights alone; changed in place.
+        layers: that they stand for, by name; stay as they are.
+        decomposition: of the products.
+        plan: that they were made by.
+        moments: of the layers' inputs.
+
+    Raises:
+        CompressionError: these are not finite.
+    """
+    chosen = {name: own for name, own in plan["layers"].items() if "whitened" in own}
+    for name, own in moments.of(chosen).items():
+        product, choice = smaller.get_submodule(name), chosen[name]
+        assert isinstance(product, nn.Sequential)
+        whitening = Whitening(own, centered=choice["whitened"]["centered"])
+        fit(product, layers[name], decomposition, choice["rank"], whitening)
 
 
 def fit(
