@@ -23,17 +23,17 @@ def rows(path):
 def test_predictions_are_those_of_the_evaluation(saved, folder, tmp_path, monkeypatch, capsys):
     import torch
 
+    from lightning_modules import deployment
     from lightning_modules.config.composing import config_over
-    from lightning_modules.deployment import folder_prediction
     from lightning_modules.deployment.predictions import PredictionStats
     from lightning_modules.evaluation.predictions import predict as predict_split
     from lightning_modules.networks import load_network
     from lightning_modules.runs.data import make_data
 
     seen = []
-    plain = folder_prediction.summary
+    plain = deployment.summary
     monkeypatch.setattr(
-        folder_prediction, "summary", lambda stats, *rest: seen.append(stats) or plain(stats, *rest)
+        deployment, "summary", lambda stats, *rest: seen.append(stats) or plain(stats, *rest)
     )
     out = tmp_path / "p.csv"
     call(saved, folder / "val", "--all", "--out", out, "--batch", 256)
