@@ -134,7 +134,8 @@ def convolution(product: nn.Sequential, place: int) -> nn.Conv2d:
 def freeze_as(product: nn.Sequential, layer: Layer) -> None:
     """Let the weights of `product` be trained if that of `layer` is, and its bias likewise."""
     before = factors_of(layer)
-    weight = any(factor.weight.requires_grad for factor in before)
+    made_of = (named for factor in before for named in factor.named_parameters())
+    weight = any(parameter.requires_grad for name, parameter in made_of if name != "bias")
     for factor in factors_of(product):
         factor.weight.requires_grad_(weight)
         if factor.bias is not None and before[-1].bias is not None:

@@ -6,6 +6,7 @@ from torch import nn
 
 from compression.cost import Geometry
 from compression.cost.geometry import Layer
+from compression.factorization.computed_weight import layer_weight
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.plan import COMPUTED, HOOKED, MASKED, OWN_FORWARD, SHARED
 
@@ -49,14 +50,15 @@ def _unsupported_reason(
     if isinstance(layer, nn.Sequential):
         geometry = Geometry.of(layer)
         return "grouped" if geometry.groups > 1 and not split else None
-    if type(layer) not in decomposition.layers:
-        return type(layer).__name__  # a forward of its own may do something else with the weights
     if "forward" in vars(layer):
         return OWN_FORWARD
-    if not isinstance(layer._parameters.get("weight"), nn.Parameter):
+    own = type(layer) not in decomposition.layers
+    if not own and not isinstance(layer._parameters.get("weight"), nn.Parameter):
         return MASKED if "weight_mask" in layer._buffers else COMPUTED
     if layer._forward_hooks or layer._forward_pre_hooks:
         return HOOKED
+    if own and layer_weight(layer) is None:
+        return type(layer).__name__  # its forward does something else with the weights
     if any(uses[id(parameter)] > 1 for parameter in layer.parameters()):
         return SHARED
     geometry = Geometry.of(layer)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from compression.cost.geometry import Layer, factors_of
 from compression.errors import CompressionError
+from compression.factorization.computed_weight import layer_weight
 
 
 def kernel_of(layer: Layer) -> Tensor:
@@ -20,6 +21,7 @@ def kernel_of(layer: Layer) -> Tensor:
 
     Raises:
         CompressionError: it holds a NaN or an infinity.
+        TypeError: a layer that does something else with its weight, see `layer_weight`.
     """
     factors = factors_of(layer)
     groups = getattr(factors[0], "groups", 1)
@@ -33,7 +35,10 @@ def kernel_of(layer: Layer) -> Tensor:
 
 def _grouped(layer: nn.Conv2d | nn.Linear, groups: int) -> Tensor:
     """The kernel of a factor as G blocks, of which a depthwise factor fills only the diagonals."""
-    weight = layer.weight.detach().to("cpu", torch.float64)
+    weight = layer_weight(layer)
+    if weight is None:
+        raise TypeError(f"{type(layer).__name__} is no plain convolution or Linear.")
+    weight = weight.to("cpu", torch.float64)
     weight = weight[:, :, None, None] if weight.ndim == 2 else weight
     outputs, inputs, *window = weight.shape
     parts = getattr(layer, "groups", 1) // groups

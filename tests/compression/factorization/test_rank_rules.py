@@ -206,7 +206,8 @@ def test_depthwise_layers_are_split_per_group(sample):
 
 def test_layers_that_cannot_be_replaced(sample):
     class Own(nn.Conv2d):
-        pass
+        def forward(self, x):
+            return 2 * super().forward(x)
 
     class Net(nn.Module):
         def __init__(self):
@@ -223,9 +224,7 @@ def test_layers_that_cannot_be_replaced(sample):
 
     network = Net()
     plan = plan_of(network, Tucker(ratio=0.3), sample)
-    assert plan["skipped"] == {
-        "own": "Own", "idle": "unused", "tied": "shared", "normed": "ParametrizedConv2d"
-    }  # fmt: skip
+    assert plan["skipped"] == {"own": "Own", "idle": "unused", "tied": "shared"}
     smaller = Tucker().apply(network, plan)
     saved = sum(before - after for before, after in (c["macs"] for c in plan["layers"].values()))
     assert count_macs(network, [20, 28]) - count_macs(smaller, [20, 28]) == saved  # twice: twice
