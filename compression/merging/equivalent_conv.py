@@ -117,6 +117,16 @@ class EquivalentConv:
             raise NotAConvolutionError(name, summed=any(one.branches > 1 for one in given))
         return found(*arguments, **(settings or {}))
 
+    def __getitem__(self, places: Any) -> "EquivalentConv":
+        """Every n-th row and m-th column: a convolution with that stride."""
+        *before, rows, columns = places
+        steps = [axis.step or 1 for axis in (rows, columns)]
+        whole = before in ([Ellipsis], [slice(None), slice(None)])
+        if self.flat or not whole or any(a != slice(None, None, a.step) for a in (rows, columns)):
+            raise NotAConvolutionError("a part of the map", summed=self.branches > 1)
+        stride = (self.stride[0] * steps[0], self.stride[1] * steps[1])
+        return replace(self, stride=stride, untouched=False, made_by=None)
+
     def __add__(self, other: Any) -> "EquivalentConv":
         """See `added`."""
         return added(self, other)

@@ -70,6 +70,24 @@ def test_sums_in_place_and_scales():
         assert torch.allclose(found, block(images))
 
 
+class Subsampled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.window, self.pointwise = nn.Conv2d(4, 6, 3, (2, 3), 1), nn.Conv2d(4, 6, 1)
+
+    def forward(self, x):
+        return self.window(x) + self.pointwise(x[..., ::2, :][:, :, :, ::3])
+
+
+def test_a_stride_by_slicing():
+    block = Subsampled().double()
+    conv = merged_branches(block, 4, flat=False).conv
+    images = torch.randn(2, 4, 7, 8, dtype=torch.float64)
+    with torch.no_grad():
+        found = nn.functional.conv2d(images, conv.kernel, conv.bias, conv.stride, conv.padding)
+        assert torch.allclose(found, block(images))
+
+
 def test_heads_of_features():
     block = settle(TwoHeads(6, 3)).double()
     merged = merged_branches(block, 6, flat=True)
@@ -131,6 +149,8 @@ class Lambda(nn.Module):
 REFUSED = {
     "a map of another size": lambda self, x: self.a(x) + self.b(x),
     "another stride": lambda self, x: self.a(x) + self.a(x)[..., ::2],
+    "some channels": lambda self, x: x[:, :2] + x[:, 2:],
+    "some rows": lambda self, x: self.a(x)[..., 1:, :] + x[..., 1:, :],
     "a product": lambda self, x: self.a(x) * x,
     "of another number": lambda self, x: 1 / (self.a(x) + x),
     "statistics of the batch": lambda self, x: self.norm(x) + x,

@@ -6,7 +6,7 @@ import torch
 from compression.errors import CompressionError
 from compression.factorization.given_ranks import FixedRanks
 from compression.factorization.rank_rules import VBMF, Energy, Ratio
-from lightning_modules.experiment.stages import stages_of
+from lightning_modules.experiment.stages import is_fine_tuned, stages_of
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,20 @@ def test_a_part_by_its_path_is_found_when_the_stages_are_made(compose_config, ke
         return
     with pytest.raises(CompressionError, match=rf"importance: {group_norms} is no importance"):
         stages_of(compose_config(*words))
+
+
+@pytest.mark.parametrize(
+    ("words", "tuned"),
+    [
+        (["+compression=merge"], [False]),
+        (["+compression=[merge,quantize]"], [False, False]),
+        (["+compression=[merge,tucker]"], [True, True]),
+        (["+compression=[tucker,merge]"], [True, False]),
+        (["+compression=merge", "compression.merge.fine_tuning.epochs=2"], [True]),
+        (["+compression=[merge,prune]", "trainer.max_epochs=0"], [False, False]),
+    ],
+)
+def test_whether_a_fine_tuning_follows(compose_config, words, tuned):
+    cfg = compose_config(*words)
+    stages = [stage for stage in stages_of(cfg) if stage.step is not None]
+    assert [is_fine_tuned(cfg, stage) for stage in stages] == tuned

@@ -325,6 +325,13 @@ def test_rep_conv_trains_branches_and_ships_one_convolution(arguments, parse):
         assert (merged(images) - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
+def test_rep_conv_of_an_image_trains_in_channels_last(parse):
+    network = parse([[1, "RepConv", [16, 3, 2]]]).to(memory_format=torch.channels_last)
+    images = torch.randn(8, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    network(images).square().sum().backward()  # of a strided 1 x 1 convolution torch dies
+    assert network.blocks.b1[0].pointwise.conv.weight.grad.abs().sum() > 0
+
+
 def test_rep_conv_of_an_even_window_is_refused(parse):
     with pytest.raises(ConfigError, match=r"row 1 \(b1, RepConv\): k is odd, not 2"):
         parse([[1, "RepConv", [8, 2]]])
