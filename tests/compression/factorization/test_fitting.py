@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from compression import Recipe, compress
+from compression import Context, Recipe, compress
 from compression.cost.geometry import Geometry
 from compression.errors import CompressionError
 from compression.factorization import fitting
@@ -286,3 +286,17 @@ def test_inputs_that_never_change():
     assert recipe.entries[0].plan["layers"]["0"]["whitened"]["ridge"] == 1
     blind = SVD(ratio=0.25, whiten=False).apply(network, recipe.entries[0].plan)
     torch.testing.assert_close(kernel_of(found[0]), kernel_of(blind[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_scan_tries_what_will_be_done():
+    """Its points differ from those by the weights alone, under other keys."""
+    network = network_of(bias=True)
+    moments = InputMoments(network, lambda: batches_of())
+    context = Context(sample=images(2), image_size=(6, 6), moments=moments)
+    tried = {}
+    for whiten in ("auto", False):
+        (treatment,) = SVD(whiten=whiten).treatments(network, context, [0.25])
+        tried[treatment.what] = SVD(whiten=whiten).apply(network, treatment.plan(), context)
+    assert list(tried) == ["rank 2, whitened", "rank 2"]
+    weights = [kernel_of(smaller[0]) for smaller in tried.values()]
+    assert not torch.allclose(*weights)
