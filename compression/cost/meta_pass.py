@@ -6,10 +6,12 @@ an image has is found by trying: what the first convolution takes, then the usua
 """
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ from compression.schema import height_width
 T = TypeVar("T")
 CHANNELS = "_image_channels"  # the attribute by which a copy knows what it takes
 USUAL_CHANNELS = (3, 1, 4, 2)  # of images
+_channels_of: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # as they were found
 
 
 def meta_copy(network: nn.Module) -> nn.Module:
@@ -119,6 +122,7 @@ def _first_pass(
             try:
                 with observe(twin) as seen:
                     shape = forward_shapes(twin, image_size)
+                _channels_of[network] = channels
                 return seen, shape
             except CompressionError as error:
                 failures.append(error)
@@ -126,9 +130,12 @@ def _first_pass(
 
 
 def _possible_channels(network: nn.Module) -> list[int]:
+    """The likeliest first: what was found before, then what the first convolution takes."""
+    known = _channels_of.get(network, vars(network).get(CHANNELS))
     convolutions = (m for m in network.modules() if isinstance(m, _ConvNd))
     first = next((m.in_channels for m in convolutions if m.in_channels), 3)  # 0: a lazy one
-    return list(dict.fromkeys((first, *USUAL_CHANNELS)))
+    likely = (first,) if known is None else (known, first)
+    return list(dict.fromkeys((*likely, *USUAL_CHANNELS)))
 
 
 def layer_calls(network: nn.Module, image_size: int | Sequence[int]) -> dict[str, list[torch.Size]]:
@@ -164,7 +171,12 @@ def _copy(network: nn.Module, twin_of: Callable[[Tensor], Tensor]) -> nn.Module:
     # deepcopy takes what its memo already holds, so the tensors are swapped while it walks.
     memo: dict[int, Any] = {}
     for module in network.modules():
-        for tensor in tree_leaves(vars(module)):
+        own = {name: value for name, value in vars(module).items() if name != "_modules"}
+        for name, value in [*own.items()]:
+            if type(value) is OrderedDict and not value:  # of hooks: a dozen in every module
+                memo[id(value)] = OrderedDict()
+                del own[name]
+        for tensor in tree_leaves(own):
             # Lazy layers have tensors without a shape; the pass gives them one, on the processor.
             known = isinstance(tensor, Tensor) and not is_lazy(tensor)
             if known and id(tensor) not in memo:

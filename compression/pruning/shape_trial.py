@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from compression.cost import forward_shapes, observed_pass
+from compression.cost import forward_shapes, meta_copy, observed_pass
 from compression.pruning.channel_budget import ChannelBudget, Counts
 from compression.pruning.cutting import set_shapes
 from compression.pruning.tracing import inside
@@ -41,7 +41,8 @@ class ShapeTrial:
 
     def smaller(self, counts: Counts) -> nn.Module:
         """The network in other sizes, on the meta device."""
-        twin = copy.deepcopy(self.bare)
+        on_meta = all(p.is_meta for p in self.bare.parameters())
+        twin = meta_copy(self.bare) if on_meta else copy.deepcopy(self.bare)
         set_shapes(twin, self.budget.shapes(counts))
         return twin
 

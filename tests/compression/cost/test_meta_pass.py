@@ -1,5 +1,7 @@
 """Images of any number of channels are found out: by what the network's own layers take."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -57,3 +59,12 @@ def test_channels_are_those_that_the_network_takes(network, channels, macs):
 def test_a_failure_is_that_of_its_own_images():
     with pytest.raises(CompressionError, match="images of 4 x 4 pixels: .*Kernel size: .9 x 9"):
         count_macs(nn.Conv2d(1, 3, 9), 4)
+
+
+def test_the_channels_of_an_image_are_found_once():
+    passes = []
+    network = classifier(nn.PixelUnshuffle(2), nn.Conv2d(12, 8, 3))
+    network[0].register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[1]))
+    assert count_macs(network, 12) == count_macs(network, 12) == 16 * 8 * 108 + 24
+    assert passes == [12, 12, 3, 3]  # on meta, then with values; the second count knows
+    assert image_channels(copy.deepcopy(network), 12) == 3
