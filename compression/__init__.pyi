@@ -7,6 +7,7 @@ from .factorization.cp import CP as CP
 from .factorization.spatial_svd import SpatialSVD as SpatialSVD
 from .factorization.svd import SVD as SVD
 from .factorization.tucker import Tucker as Tucker
+from .hybrid.hybrid import Hybrid as Hybrid
 from .images import ImageKind as ImageKind
 from .latency.measure import Latency as Latency
 from .latency.measure import measure_latency as measure_latency

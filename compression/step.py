@@ -135,9 +135,12 @@ class Step(StepSettings, Generic[P]):
     Attributes:
         rounds: how often plan, apply, fine-tune repeats.
         scan_ratios: the ratios in a sensitivity scan.
+        fit_settings: names of settings that decide how weights are fitted to data; a scan with
+            other values of them is another scan.
     """
 
     rounds: int = 1
+    fit_settings: ClassVar[tuple[str, ...]] = ()
     scan_ratios: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75)
 
     def __init_subclass__(cls, **arguments: Any) -> None:

@@ -232,6 +232,17 @@ class RoundTarget:
         """See `Target.report`."""
         return self.target.report(solution, self.entry_cost)
 
+    def report_optimum(self, cost: float, loss: float) -> str:
+        """The same of the least loss, in nats, that a cost below the goal can have."""
+        solution = Solution(0.0, cost, self.cost - cost <= TOLERANCE * self.cost)
+        return f"{self.report(solution)}, its layers' losses adding up to {loss:.2g} nats"
+
+    def unreachable(self, minimum: float, maximum: float) -> UnreachableTargetError:
+        """The refusal of a step that can only reach these costs; see `Target.unreachable`."""
+        entered = self.entry_cost[self.target.measure]
+        reach = minimum / entered, maximum / entered
+        return self.target.unreachable(*reach, round=self.round, rounds=self.rounds)
+
 
 def round_ratio(ratio: float, round: int, rounds: int) -> float:
     """What round `round` of `rounds` (from 0) aims at, so that the last one reaches `ratio`."""

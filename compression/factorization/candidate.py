@@ -132,6 +132,11 @@ class Candidate:
             )
         return self._costs[tuple(rank)]
 
+    def is_cheaper(self, rank: Sequence[int]) -> bool:
+        """Whether it has fewer MACs and no more parameters once it is factorised at `rank`."""
+        after = self.cost_at(rank)
+        return after["macs"] < self.cost["macs"] and after["params"] <= self.cost["params"]
+
     def _cost_of(self, layer: Layer) -> dict[str, int]:
         macs = sum(layer_macs(layer, shape) for shape in self.calls)
         return {"macs": macs, "params": count_params(layer)}

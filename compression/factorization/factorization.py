@@ -12,13 +12,13 @@ from compression.factorization.candidate import Candidate, find_candidates
 from compression.factorization.decomposition import Decomposition, fill, freeze_as
 from compression.factorization.fitting import fit_products, see_inputs
 from compression.factorization.found_layers import find_layers
+from compression.factorization.layer_timer import LayerTimer
 from compression.factorization.plan import FactorizationPlan, layer_lines, plan_lines
 from compression.factorization.plan_checks import begun, nothing_done, require_running
 from compression.factorization.rank_choice import make_rule
 from compression.factorization.rank_rule import Rule
 from compression.factorization.rank_rules import SmallestRanks
 from compression.factorization.rank_selection import (
-    LayerTimer,
     layer_treatments,
     ratio_space,
     select_ranks,
@@ -26,7 +26,7 @@ from compression.factorization.rank_selection import (
 from compression.factorization.settings import FactorizationSettings
 from compression.factorization.target_ranks import plan_for_target
 from compression.latency import torch_threads
-from compression.sensitivity import Scan, scan
+from compression.sensitivity import loss_ratios, scan, scan_losses
 from compression.step import Context, LayerSpace, Step, StructuralPlan, Treatment
 from compression.target import RoundTarget, Target, UnreachableTargetError
 
@@ -64,11 +64,14 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         """
         candidates, skipped = self._seen(network, context)
 
-        def measured() -> Scan:
-            treatments = self._treatments(candidates, network, context, self.scan_ratios)
-            return scan(self, treatments, network, context)
+        def treatments(ratios: Sequence[float]) -> list[Treatment]:
+            return self._treatments(candidates, network, context, ratios)
 
-        rule = self._rule(candidates).with_sensitivity(measured)
+        ratios, rule = self.scan_ratios, self._rule(candidates)
+        rule = rule.with_sensitivity(lambda: scan(self, treatments(ratios), network, context))
+        rule = rule.with_losses(
+            lambda: scan_losses(self, treatments(loss_ratios(ratios)), network, context)
+        )
         plan = self._plan(rule, candidates, skipped, network, context, round)
         if context.moments is None or not any("whitened" in p for p in plan["layers"].values()):
             return plan

@@ -59,6 +59,7 @@ class FactorizationPlan(TypedDict):
         target: how near the network comes to the target, in words, where there is one.
         latency_ms: of the network that entered the step and after the round, where measured.
         images: how many the weights of products are fitted to, where they are.
+        predicted_ms: after the round by the times of its layers added up, where they decided.
     """
 
     layers: dict[str, LayerPlan]
@@ -66,6 +67,7 @@ class FactorizationPlan(TypedDict):
     target: NotRequired[str]
     latency_ms: NotRequired[list[float]]
     images: NotRequired[int]
+    predicted_ms: NotRequired[float]
 
 
 def plan_lines(plan: FactorizationPlan) -> list[str]:

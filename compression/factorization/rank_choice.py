@@ -20,15 +20,17 @@ def check_ranks(ranks: Any, key: str, *, solves: bool) -> None:
     Raises:
         CompressionError: one sentence on what is wrong.
     """
-    if ranks == TARGET and not solves:
-        target = f"{key.removesuffix('ranks')}target.macs=0.5"
-        raise CompressionError(f"{key}=target needs a target, as {target}.")
+    if ranks == TARGET:
+        _require_target(ranks, key, solves=solves)
     ranks = _meant(ranks, solves=solves)
     if _is_given(ranks):
         read_ranks(ranks, key)
         _require_number(Rule, key, solves=solves)
     elif isinstance(ranks, str) and ranks in RANK_RULES.paths:
-        _require_number(resolve_name(RANK_RULES.paths[ranks]), key, solves=solves)
+        rule = resolve_name(RANK_RULES.paths[ranks])
+        if rule.needs_target:
+            _require_target(ranks, key, solves=solves)
+        _require_number(rule, key, solves=solves)
 
 
 def make_rule(ranks: Any, key: str, step: Any, *, solves: bool, best: str = "energy") -> Rule:
@@ -90,8 +92,14 @@ def _by_name(name: str, key: str, step: Any) -> Any:
     return kind(getattr(step, setting))
 
 
+def _require_target(ranks: str, key: str, *, solves: bool) -> None:
+    if not solves:
+        target = f"{key.removesuffix('ranks')}target.macs=0.5"
+        raise CompressionError(f"{key}={ranks} needs a target, as {target}.")
+
+
 def _require_number(rule: type[Rule], key: str, *, solves: bool) -> None:
-    if solves and not rule.has_number():
+    if solves and not rule.has_number() and rule.meet is Rule.meet:
         place = key.rpartition(".")[0]
         raise CompressionError(
             f"{place}.target is met by turning the number of a rule (energy, ratio, sensitivity, "

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from compression.errors import CompressionError
 from compression.registry import Registry
-from compression.target import round_ratio
+from compression.target import RoundTarget, round_ratio
 
 if TYPE_CHECKING:  # they load torch
     from compression.factorization.candidate import Candidate
-    from compression.sensitivity import Scan
+    from compression.factorization.layer_timer import LayerTimer
+    from compression.sensitivity import LossPoint, Scan
 
 RANK_RULES = Registry(
     kind="rank rule",
@@ -19,6 +20,7 @@ RANK_RULES = Registry(
         "energy": "compression.factorization.rank_rules:Energy",
         "error": "compression.factorization.output_error:OutputError",
         "vbmf": "compression.factorization.rank_rules:VBMF",
+        "optimal": "compression.factorization.optimal_ranks:OptimalRanks",
         "sensitivity": "compression.factorization.rank_rules:Sensitivity",
     },
     methods=("rank",),
@@ -35,12 +37,14 @@ class Rule:
         nothing: why a layer has rank 0.
         named: whether a user has named these very ranks.
         by_size: whether sizes alone decide, whatever the weights are.
+        needs_target: whether it chooses nothing without a target.
     """
 
     setting: ClassVar[str | None] = None
     nothing: ClassVar[str] = "left out"
     named: ClassVar[bool] = False
     by_size: ClassVar[bool] = False
+    needs_target: ClassVar[bool] = False
 
     def rank(self, candidate: "Candidate", number: int, rounds: int) -> list[int]:
         """The rank to go to in round `number` (from 0) of `rounds`; 0 leaves the layer alone.
@@ -61,6 +65,31 @@ class Rule:
             CompressionError: no target can turn this rule.
         """
         raise CompressionError(f"No target can turn the rule {self.why()}.")
+
+    def why_of(self, layer: str) -> str:
+        """Why a layer has its rank; by default the rule in two words."""
+        return self.why()
+
+    def nothing_of(self, layer: str) -> str:
+        """Why a layer has rank 0."""
+        return self.nothing
+
+    def meet(
+        self,
+        goal: RoundTarget,
+        now: float,
+        candidates: "Sequence[Candidate]",
+        timer: "LayerTimer | None",
+    ) -> "tuple[Rule, str] | None":
+        """The rule that meets a goal, and a report; None, as here: by turning its number.
+
+        Args:
+            goal: of macs, params or, by the times of layers added up, latency in milliseconds.
+            now: that cost of the whole network.
+            candidates: the layers that can be factorised.
+            timer: leaves those alone that do not measure faster.
+        """
+        return None
 
     @classmethod
     def has_number(cls) -> bool:
@@ -85,6 +114,10 @@ class Rule:
 
     def with_sensitivity(self, scan: "Callable[[], Scan]") -> Self:
         """The rule that knows the network's sensitivity, if it asks for it; `scan` takes long."""
+        return self
+
+    def with_losses(self, scan: "Callable[[], Sequence[LossPoint]]") -> Self:
+        """The rule that knows what layers lose alone, if it asks for it; `scan` takes long."""
         return self
 
 

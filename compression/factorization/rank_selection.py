@@ -4,40 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-
-from compression.cost.geometry import signature
 from compression.factorization.candidate import Candidate
+from compression.factorization.layer_timer import LayerTimer
 from compression.factorization.plan import FactorizationPlan, LayerPlan, rank_of
 from compression.factorization.rank_rule import Rule
 from compression.factorization.rank_rules import Ratio
-from compression.latency import compare_layers
 from compression.step import LayerSpace, Treatment
-
-GAIN = 0.05  # a product must be faster by this ratio: less is within the noise
-
-
-class LayerTimer:
-    """Measures in onnxruntime, at the input shapes that the network itself gives."""
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple, tuple[float, float]] = {}
-
-    def compare(self, candidate: Candidate, rank: Sequence[int]) -> tuple[float, float]:
-        """Milliseconds in one pass of the network: of the layer, and of its product at `rank`."""
-        pairs = [self._pair(candidate, rank, shape) for shape in candidate.calls]
-        before, after = (sum(times) for times in zip(*pairs, strict=True))
-        return before, after
-
-    def _pair(
-        self, candidate: Candidate, rank: Sequence[int], shape: torch.Size
-    ) -> tuple[float, float]:
-        product = candidate.decomposition.structure(candidate.geometry, rank)
-        key = (*signature(candidate.layer), *signature(product), shape)
-        if key not in self._seen:
-            before, after = compare_layers([(candidate.layer, shape), (product, shape)])
-            self._seen[key] = before, after
-        return self._seen[key]
 
 
 def select_ranks(
@@ -60,7 +32,7 @@ def select_ranks(
     for candidate in candidates:
         rank = rule.rank(candidate, number, rounds)
         if not all(rank):
-            plan["skipped"][candidate.name] = rule.nothing
+            plan["skipped"][candidate.name] = rule.nothing_of(candidate.name)
             continue
         if not rule.named:
             rank = candidate.clamp_min_rank(rank)
@@ -79,7 +51,7 @@ def _choice(candidate: Candidate, rank: list[int], rule: Rule) -> LayerPlan:
     choice: LayerPlan = {
         "rank": rank,
         "channels": candidate.max_rank,
-        "why": rule.why(),
+        "why": rule.why_of(candidate.name),
         "macs": [before["macs"], after["macs"]],
         "params": [before["params"], after["params"]],
     }
@@ -101,7 +73,7 @@ def _no_faster(candidate: Candidate, choice: LayerPlan, timer: LayerTimer | None
         return None
     before, after = timer.compare(candidate, choice["rank"])
     choice["latency_ms"] = [before, after]
-    if after <= (1 - GAIN) * before:
+    if timer.gains(before, after):
         return None
     return f"no faster ({rank_of(choice)}: {before:.3g} -> {after:.3g} ms)"
 

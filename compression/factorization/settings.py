@@ -13,10 +13,11 @@ class FactorizationSettings(StepSettings):
     """The settings that tucker, cp, svd and spatial_svd have in common.
 
     Attributes:
-        ranks: `ratio`, `energy`, `vbmf`, `sensitivity`, `error` or `target`; or the ranks
-            themselves by layer name or pattern, as a mapping or a YAML file of one; or a `Rule`.
-            `target` is `error` where there are training images, else `energy`. None: `target` if
-            one is given, else `ratio`.
+        ranks: `ratio`, `energy`, `vbmf`, `sensitivity`, `error`, `target` or `optimal`, which
+            under a target costs the logits on training images least; or the ranks themselves by
+            layer name or pattern, as a mapping or a YAML file of one; or a `Rule`. `target` is
+            `error` where there are training images, else `energy`. None: `target` if one is given,
+            else `ratio`.
         ratio: rank as a ratio of the channels (or rank) entering the step, in (0, 1].
         energy: ratio of the squared singular values to keep, in (0, 1]; of the outputs, where
             `whiten` holds.

@@ -6,10 +6,11 @@ from torch import nn
 
 from compression.cost import network_cost
 from compression.factorization.candidate import Candidate
+from compression.factorization.layer_timer import LayerTimer
 from compression.factorization.plan import FactorizationPlan
 from compression.factorization.rank_rule import Rule
-from compression.factorization.rank_selection import LayerTimer, select_ranks
-from compression.latency import plan_for_latency
+from compression.factorization.rank_selection import select_ranks
+from compression.latency import entered_ms, plan_for_latency
 from compression.step import Context
 from compression.target import RoundTarget
 
@@ -51,12 +52,28 @@ def plan_for_target(
     blind = any(weight.is_meta for c in candidates for weight in c.layer.parameters())
     timer = None if blind else LayerTimer()
 
-    def plan_at(goal: RoundTarget) -> FactorizationPlan:
-        now = goal.entry_cost["macs"]
-        return select_ranks(candidates, rule_for(rule, goal, now, candidates, None)[0], timer)
+    by_time = not blind and rule.needs_target  # it adds the times of layers up
+    entered = ("latency", entered_ms(network, context, goal.round)) if by_time else None
 
-    progress: dict[str, int] = {"round": goal.round, "rounds": goal.rounds}
-    return plan_for_latency(target, plan_at, restructure, network, context, **progress)
+    def plan_at(goal: RoundTarget) -> FactorizationPlan:
+        now = goal.entry_cost[goal.target.measure]
+        clock = timer if by_time else None
+        plan = select_ranks(candidates, rule_for(rule, goal, now, candidates, clock)[0], timer)
+        if by_time:
+            times = [layer["latency_ms"] for layer in plan["layers"].values()]
+            plan["predicted_ms"] = now + sum(after - before for before, after in times)
+        return plan
+
+    return plan_for_latency(
+        target,
+        plan_at,
+        restructure,
+        network,
+        context,
+        round=goal.round,
+        rounds=goal.rounds,
+        entered=entered,
+    )
 
 
 def rule_for(
@@ -69,6 +86,9 @@ def rule_for(
     """A rule at the setting that meets an aim, and how near; `now` is the network's cost."""
     measure = goal.target.measure
     rule = rule.among(candidates, measure)
+    met = rule.meet(goal, now, candidates, timer)
+    if met is not None:
+        return met
 
     def cost_at(parameter: float) -> float:
         layers = select_ranks(candidates, rule.at(parameter), timer)["layers"].values()

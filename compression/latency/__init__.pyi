@@ -1,3 +1,4 @@
+from .latency_target import entered_ms as entered_ms
 from .latency_target import plan_for_latency as plan_for_latency
 from .latency_target import random_weight_copy as random_weight_copy
 from .layer_latency import compare_layers as compare_layers

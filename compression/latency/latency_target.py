@@ -56,17 +56,19 @@ def plan_for_latency(
     *,
     round: int = 0,
     rounds: int = 1,
+    entered: tuple[str, float] | None = None,
 ) -> P:
     """The plan that meets a latency target, with what was measured as `latency_ms` and `target`.
 
     Args:
         target: a ratio of the latency.
-        plan_at: the step's plan for a ratio of the MACs that `network` has.
+        plan_at: the step's plan for a ratio of the MACs that `network` has, or of `entered`.
         restructure: of the step.
         network: as it enters the round.
         context: its `relative_latency` compares with the network that entered the step.
         round: from 0.
         rounds: of the step.
+        entered: another measure whose ratio the step can plan for, and the network's cost by it.
 
     Raises:
         UnreachableTargetError: no network of this step is fast enough; says how far it can go.
@@ -77,10 +79,10 @@ def plan_for_latency(
             target, plan_at, restructure, network, context, round=round, rounds=rounds
         )
     relative = _relative_latency(network, context, round)
-    macs = {"macs": count_macs(network, context.image_size)}
+    measure, whole = entered or ("macs", count_macs(network, context.image_size))
 
     def candidate_at(ratio: float) -> tuple[P, nn.Module]:
-        plan = plan_at(RoundTarget(Target("macs", ratio), macs))
+        plan = plan_at(RoundTarget(Target(measure, ratio), {measure: whole}))
         return plan, random_weight_copy(network, restructure, plan)
 
     entry_cost = {"latency": context.entry_cost.get("latency") or relative.reference_ms}
@@ -96,6 +98,9 @@ def plan_for_latency(
     report = (
         f"{round_target.report(solution)} ({entry_cost['latency']:.3g} -> {milliseconds:.3g} ms)"
     )
+    if predicted := found.plan.get("predicted_ms"):
+        apart = predicted / milliseconds - 1
+        report += f"; the times of its layers add up to {predicted:.3g} ms ({apart:+.0%})"
     if note := getattr(relative, "note", ""):  # a measurement of one's own may have none
         report = f"{report}. {note.rstrip('.')}"
     measured = {"latency_ms": [entry_ms, milliseconds], "target": report}
@@ -253,6 +258,16 @@ def _met(latency: float, goal: float, tolerance: float) -> bool:
 
 def _slow(point: Point, goal: float) -> bool:
     return point.latency > goal * (1 + TOLERANCE)
+
+
+def entered_ms(network: nn.Module, context: Context, round: int) -> float:
+    """Milliseconds of the network as it enters a round.
+
+    Raises:
+        CompressionError: nothing is known of the network as it entered the step.
+    """
+    relative = _relative_latency(network, context, round)
+    return relative.reference_ms * relative.ratio(network)
 
 
 def _relative_latency(network: nn.Module, context: Context, round: int) -> step.RelativeLatency:

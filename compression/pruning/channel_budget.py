@@ -2,7 +2,7 @@
 
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import gcd, lcm
 
 import torch
@@ -27,6 +27,7 @@ class ChannelBudget:
 
     Attributes:
         names: of the groups; of several that one layer makes, all but the first are numbered.
+        tensors: names of those whose shapes depend on the groups.
     """
 
     def __init__(
@@ -42,10 +43,10 @@ class ChannelBudget:
         self._round_to, self._min_ratio = round_to, min_ratio
         self._set_groups(groups)
         parameters = dict(network.named_parameters())
-        self._counted = {name for name in self._names if name in parameters}
+        self._counted = {name for name in self.tensors if name in parameters}
         self._other_params = sum(p.numel() for n, p in parameters.items() if n not in self._counted)
         self._other_macs = self.trace.other_macs + sum(
-            macs for name, macs in self.trace.macs.items() if name not in self._names
+            macs for name, macs in self.trace.macs.items() if name not in self.tensors
         )
 
     def _set_groups(self, groups: Sequence[ChannelGroup]) -> None:
@@ -56,7 +57,7 @@ class ChannelBudget:
         for number, group in enumerate(groups):
             for key, per_run in group.axis_counts.items():
                 self._parts[key].append((number, per_run.total()))
-        self._names = {name for name, _ in self._parts}
+        self.tensors = {name for name, _ in self._parts}
 
     def united(self, sets: Sequence[Sequence[int]]) -> tuple["ChannelBudget", dict[int, int]]:
         """The same with groups that keep one ratio as one group, in the place of the first of them.
@@ -115,22 +116,28 @@ class ChannelBudget:
 
     def shapes(self, counts: Counts) -> dict[str, torch.Size]:
         """The shapes of all tensors that change."""
-        found = {name: self._shape(name, counts) for name in self._names}
+        found = {name: self.shape(name, counts) for name in self.tensors}
         return {name: shape for name, shape in found.items() if shape != self.trace.shapes[name]}
 
     def cost(self, counts: Counts, measure: str) -> int:
         """MACs of one image or parameters of the whole network."""
-        if measure == "params":
-            return self._other_params + sum(
-                self._shape(name, counts).numel() for name in self._counted
-            )
-        total = self._other_macs
-        for name in self._names & self.trace.macs.keys():
-            whole = self.trace.shapes[name].numel()
-            total += self.trace.macs[name] * self._shape(name, counts).numel() // whole
-        return total
+        price, others = self.price(measure)
+        return others + sum(price(name, self.shape(name, counts)) for name in self.tensors)
 
-    def _shape(self, name: str, counts: Counts) -> torch.Size:
+    def price(self, measure: str) -> tuple[Callable[[str, torch.Size], int], int]:
+        """MACs or parameters of a tensor of `tensors` in a shape, and those of all else."""
+        if measure == "params":
+            return self._params, self._other_params
+        return self._macs, self._other_macs
+
+    def _params(self, name: str, shape: torch.Size) -> int:
+        return shape.numel() if name in self._counted else 0
+
+    def _macs(self, name: str, shape: torch.Size) -> int:
+        return self.trace.macs[name] * shape.numel() // self.trace.shapes[name].numel()
+
+    def shape(self, name: str, counts: Counts) -> torch.Size:
+        """Of a tensor."""
         shape = list(self.trace.shapes[name])
         for axis in range(len(shape)):
             if axis == 1 and (name, IN) in self._parts:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
-from compression.latency import plan_for_latency
+from compression.latency import entered_ms, plan_for_latency
 from compression.pruning.allocation import (
     Ratios,
     choose_counts,
@@ -22,8 +22,10 @@ from compression.pruning.allocation import (
     uniform_ratios,
 )
 from compression.pruning.any_score import AnyScore
+from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_counts import (
     ChannelCounts,
+    Choice,
     group_treatments,
     plan_of_counts,
     solve_channel_counts,
@@ -32,6 +34,7 @@ from compression.pruning.cutting import cut_by_plan, cut_structure
 from compression.pruning.folding import folded
 from compression.pruning.importance import Importance
 from compression.pruning.isomorphism import group_structures
+from compression.pruning.optimal_counts import WidthCosts, optimal_counts
 from compression.pruning.penalties import weighted
 from compression.pruning.prune_plan import (
     PrunePlan,
@@ -42,7 +45,14 @@ from compression.pruning.prune_plan import (
 from compression.pruning.pruning_state import PruningState
 from compression.pruning.refit import refit, with_refit
 from compression.pruning.settings import IMPORTANCES, PENALTIES, PruneSettings
-from compression.sensitivity import SensitivityCurves, scan
+from compression.pruning.width_times import WidthTimes
+from compression.sensitivity import (
+    LossCurves,
+    SensitivityCurves,
+    loss_ratios,
+    scan,
+    scan_losses,
+)
 from compression.step import Context, Step, StructuralPlan, Treatment
 from compression.target import RoundTarget, round_ratio
 
@@ -64,7 +74,9 @@ class Prune(PruneSettings, Step[PrunePlan]):
             `group_structures`).
         ratios: `sensitivity` in the place of `scope`: every group of layers keeps what it needs to
             lose, alone, no more macro-F1 than one bound, which the target turns (see
-            `loss_bound`). Each round begins with a scan, which needs labelled images.
+            `sensitivity`). `optimal`: what the groups do to the logits on training images, each
+            alone, sums up to the least. Each round begins with a scan, which needs images, for
+            `sensitivity` labelled ones.
         rounds: in how many rounds to get there.
         round_to: numbers of channels are multiples of this; where a layer is narrower than four of
             them, of a half, a quarter... of it.
@@ -139,6 +151,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
 
     def _decided(self, network: nn.Module, context: Context, round: int) -> PrunePlan:
         state = PruningState.of(network, context, round, self)
+        if self.ratios == "optimal":
+            return self._optimum(state, network, context, round)
         ratios = self._ratios(state, network, context)
 
         def plan_at(goal: RoundTarget | float) -> PrunePlan:
@@ -148,12 +162,45 @@ class Prune(PruneSettings, Step[PrunePlan]):
 
         return self._reach(plan_at, network, context, round)
 
+    def _optimum(
+        self, state: PruningState, network: nn.Module, context: Context, round: int
+    ) -> PrunePlan:
+        """The plan at the least sum of losses; of a latency by the times of layers."""
+        ratios = loss_ratios(self.scan_ratios)
+        treatments = self._treatments(state, network, context, ratios)
+        curves = LossCurves(scan_losses(self, treatments, network, context))
+        times, entered = None, None
+        if self.target.measure == "latency":
+            trial = state.shape_trial
+            times = WidthTimes(trial.bare, trial.budget, trial.image_size)
+            state = state.leaving(times.slow_groups())
+            entered = ("latency", entered_ms(network, context, round))
+
+        def costs_of(budget: ChannelBudget, goal: RoundTarget) -> WidthCosts:
+            if times is None or entered is None:
+                return WidthCosts(budget, *budget.price(goal.target.measure))
+            return WidthCosts.entered(budget, times, entered[1])
+
+        def plan_at(goal: RoundTarget) -> PrunePlan:
+            def choose(budget: ChannelBudget) -> Choice:
+                return optimal_counts(costs_of(budget, goal), curves, goal)
+
+            counts = solve_channel_counts(state, choose)
+            plan = self._planned(state, counts)
+            if entered is not None:
+                budget = state.shape_trial.budget
+                plan["predicted_ms"] = costs_of(budget, goal).whole(counts.counts)
+            return plan
+
+        return self._reach(plan_at, network, context, round, entered)
+
     def _reach(
         self,
-        plan_at: Callable[[RoundTarget | float], PrunePlan],
+        plan_at: Callable[[Any], PrunePlan],  # a target, or a ratio of the channels
         network: nn.Module,
         context: Context,
         round: int,
+        entered: tuple[str, float] | None = None,
     ) -> PrunePlan:
         """The plan for what this round aims at."""
         progress: dict[str, int] = {"round": round, "rounds": self.rounds}
@@ -164,7 +211,14 @@ class Prune(PruneSettings, Step[PrunePlan]):
         if self.target.measure != "latency":
             return plan_at(RoundTarget(self.target, context.entry_cost, **progress))
         plan = plan_for_latency(
-            self.target, plan_at, self.restructure, network, context, **progress
+            self.target,
+            plan_at,
+            self.restructure,
+            network,
+            context,
+            round=round,
+            rounds=self.rounds,
+            entered=entered,
         )
         return {**plan, "why": self._why(plan.get("target", "untrained"))}
 

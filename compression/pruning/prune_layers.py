@@ -140,7 +140,15 @@ class PruneLayers(PruneLayersSettings, Step[PruneLayersPlan]):
             return {**plan_of(set(order[: count(found.parameter)])), "target": goal.report(found)}
 
         if measured:
-            return plan_for_latency(target, plan_at, self.restructure, network, context, **progress)
+            return plan_for_latency(
+                target,
+                plan_at,
+                self.restructure,
+                network,
+                context,
+                round=round,
+                rounds=self.rounds,
+            )
         return plan_at(RoundTarget(target, context.entry_cost, **progress))
 
     def _named(

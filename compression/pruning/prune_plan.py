@@ -59,6 +59,7 @@ class PrunePlan(KeptIndices, _Skipped):
         refit: layers that are refitted on images, by name.
         not_refit: why other layers that lose inputs are not, by name.
         latency_ms: with such a target, of the network before and after, in milliseconds.
+        predicted_ms: after it by the times of its layers added up, where they decided.
     """
 
     layers: list[list[Any]]
@@ -68,6 +69,7 @@ class PrunePlan(KeptIndices, _Skipped):
     refit: NotRequired[dict[str, RefittedLayer]]
     not_refit: NotRequired[dict[str, str]]
     latency_ms: NotRequired[list[float]]
+    predicted_ms: NotRequired[float]
 
 
 def require_cut(plan: PrunePlan, round_to: int) -> None:

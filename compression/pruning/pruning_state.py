@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
@@ -39,6 +39,18 @@ class PruningState:
     prunable: list[int]
     skipped: dict[str, str]
     parametrized: list[str]
+
+    def leaving(self, reasons: Mapping[int, str]) -> "PruningState":
+        """The same with some groups left whole, by number, and why."""
+        shape_trial = self.shape_trial.copy()
+        budget = shape_trial.budget
+        for number in reasons:
+            budget.allowed[number] = [budget.groups[number].granularity]
+        named = {budget.names[number]: why for number, why in reasons.items()}
+        prunable = [number for number in self.prunable if number not in reasons]
+        return replace(
+            self, shape_trial=shape_trial, prunable=prunable, skipped=self.skipped | named
+        )
 
     @classmethod
     def of(

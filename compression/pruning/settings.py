@@ -57,7 +57,7 @@ class PruneSettings(StepSettings):
     ratio: Ratio | None = None
     importance: Annotated[Any, IMPORTANCES] = "l2"
     scope: Literal["global", "uniform", "isomorphic"] = "global"
-    ratios: Literal["sensitivity"] | None = None
+    ratios: Literal["sensitivity", "optimal"] | None = None
     rounds: Count = 1
     round_to: Count = 8
     min_ratio: Ratio = 0.1

@@ -1,4 +1,9 @@
 from .curves import SensitivityCurves as SensitivityCurves
+from .loss_curves import LossCurves as LossCurves
+from .loss_scan import LogitDivergence as LogitDivergence
+from .loss_scan import LossPoint as LossPoint
+from .loss_scan import loss_ratios as loss_ratios
+from .loss_scan import scan_losses as scan_losses
 from .sensitivity_scan import Point as Point
 from .sensitivity_scan import Scan as Scan
 from .sensitivity_scan import evaluation as evaluation

@@ -7,11 +7,9 @@ is compared then differs in nothing but the treatment.
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -23,15 +21,13 @@ from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 from compression.network_copy import copy_network
 from compression.outputs import main_output
+from compression.sensitivity.progress import Progress
 from compression.sensitivity.stored_metrics import digest_weights, stored_metrics
 from compression.step import Context, Step, Treatment
 
-log = logging.getLogger(__name__)
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METRIC = "val/f1"
 WHOLE = "the whole network"  # the key of its metrics
-SECONDS = 30.0  # between two words on how far it is
 
 Evaluate = Callable[[nn.Module], float]
 
@@ -84,7 +80,7 @@ def scan(step: Step, treatments: Iterable[Treatment], network: nn.Module, contex
     folder = None if context.scans is None else context.scans / scan_key(step, network, context)
     with stored_metrics(folder) as stored:
         whole = stored.get(WHOLE, lambda: _metrics(copy_network(network), evaluate, context))
-        points, told = [], perf_counter()
+        points, progress = [], Progress(f"sensitivity of {step.name}")
         for treatment in treatments:
             measure = partial(_try, treatment, step, network, evaluate, context)
             found = stored.get(f"{treatment.layer}: {treatment.what}", measure)
@@ -93,9 +89,7 @@ def scan(step: Step, treatments: Iterable[Treatment], network: nn.Module, contex
                     name: getattr(treatment, name) for name in ("layer", "ratio", "kept", "what")
                 }
                 points.append(Point(**own, **found))
-            if perf_counter() - told > SECONDS:
-                log.info(f"sensitivity of {step.name}: {len(points)} points, now {treatment.layer}")
-                told = perf_counter()
+            progress.tell(len(points), treatment.layer)
     return Scan(**whole, points=points)
 
 
@@ -176,6 +170,9 @@ def scan_key(step: Step, network: nn.Module, context: Context) -> str:
         "modules": str(network),
         "image_size": list(context.image_size),
         "seed": context.seed,
+        "fitted": None
+        if context.moments is None
+        else {name: str(getattr(step, name)) for name in step.fit_settings},
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest_weights(digest, network)

@@ -6,7 +6,7 @@ from torch import nn
 
 from compression import compress
 from compression.errors import CompressionError
-from compression.factorization import rank_selection
+from compression.factorization import layer_timer
 from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
 
@@ -30,7 +30,7 @@ def measured(monkeypatch):
         asked.append((tuple(shape), product[0].out_channels))
         return [1.0, 0.5] if shape[1] == 48 else [1.0, 0.96]
 
-    monkeypatch.setattr(rank_selection, "compare_layers", compare)
+    monkeypatch.setattr(layer_timer, "compare_layers", compare)
     return asked
 
 

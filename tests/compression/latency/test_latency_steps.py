@@ -11,7 +11,7 @@ from compression import compress
 from compression.cost.geometry import layer_macs
 from compression.cost.macs import count_macs
 from compression.errors import CompressionError
-from compression.factorization import rank_selection
+from compression.factorization import layer_timer
 from compression.factorization.cp import CP
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
@@ -59,7 +59,7 @@ def fake_timer(monkeypatch):
         macs = [layer_macs(layer, shape) for layer, shape in layers]
         return [1e-6 * (n + 1000 * p) for n, p in zip(macs, parts, strict=True)]
 
-    monkeypatch.setattr(rank_selection, "compare_layers", compare)
+    monkeypatch.setattr(layer_timer, "compare_layers", compare)
 
 
 def latency_share(smaller, network):
@@ -122,7 +122,7 @@ def test_layers_that_measure_slower_are_left_alone(blocks, fake_latency, monkeyp
     def compare(layers):
         return [1.0, 1.5]
 
-    monkeypatch.setattr(rank_selection, "compare_layers", compare)
+    monkeypatch.setattr(layer_timer, "compare_layers", compare)
     says = "latency=0.9 cannot be reached: no setting of this step makes the network faster"
     with pytest.raises(CompressionError, match=says):
         compress(blocks, [SVD(target={"latency": 0.9})], sample=SAMPLE)

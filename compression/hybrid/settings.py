@@ -1,0 +1,38 @@
+"""The settings of `Hybrid`, declared without torch: a mistake is found before training."""
+
+from typing import Annotated, Any, ClassVar
+
+from compression.pruning.settings import IMPORTANCES
+from compression.schema import Count, Patterns, Ratio, declared
+from compression.steps import StepSettings
+from compression.target import Target, TargetSetting
+
+
+@declared()
+class HybridSettings(StepSettings):
+    """The settings of `Hybrid`.
+
+    Attributes:
+        target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
+            entering the step; `{macs: 0.6}` where none is given.
+        importance: of channels, see `Prune`.
+        rounds: in how many rounds to get there.
+        round_to: numbers of channels are multiples of it, see `Prune`.
+        min_ratio: of its channels that every group of layers keeps at least.
+        exclude: name patterns of layers to leave alone.
+    """
+
+    name: ClassVar[str] = "hybrid"
+    searched: ClassVar[str | None] = "target.macs"
+
+    target: TargetSetting = None
+    importance: Annotated[Any, IMPORTANCES] = "l2"
+    rounds: Count = 1
+    round_to: Count = 8
+    min_ratio: Ratio = 0.1
+    exclude: Patterns = ()
+
+    def __post_init__(self) -> None:
+        """Gives the target that is meant where none is given."""
+        if self.target is None:
+            self.target = Target("macs", 0.6)

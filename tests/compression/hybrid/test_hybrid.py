@@ -1,0 +1,130 @@
+"""Pruning, SVD and Tucker under one budget: what is chosen, against the cost of what comes out."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from compression import Context, Hybrid, compress
+from compression.cost import count_macs, count_params
+from compression.errors import CompressionError
+from compression.factorization import layer_timer
+from compression.hybrid.choice import HybridChoice
+from compression.pruning import width_times
+from compression.pruning.pruning_state import PruningState
+from compression.target import RoundTarget, Target
+from tests.compression.fake_latency import fake_latency
+
+__all__ = ["fake_latency"]
+SIZE = (8, 8)
+
+
+@pytest.fixture
+def network():
+    """Of which a kxk layer has rank 4, a 1x1 layer too, and half of the channels of one nobody
+    reads.
+    """
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 3),
+    ).eval()
+    with torch.no_grad():
+        core = torch.randn(4, 4, 3, 3)
+        sides = torch.randn(16, 4), torch.randn(4, 16)
+        network[2].weight.copy_(torch.einsum("ou,uvhw,vi->oihw", sides[0], core, sides[1]) / 24)
+        network[6].weight.copy_((torch.randn(32, 4) @ torch.randn(4, 32))[..., None, None] / 8)
+        network[6].weight[:, ::2] = 0  # half of what 4 makes is not read
+        network[4].weight[::2] *= 1e-3
+        network[9].weight *= 20
+    return network
+
+
+@pytest.fixture
+def batches():
+    images = torch.rand(32, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+    return [(images, torch.zeros(32, dtype=torch.int64))]
+
+
+def costs_of(network):
+    return {"macs": count_macs(network, SIZE), "params": count_params(network)}
+
+
+@pytest.mark.parametrize("measure", ["macs", "params"])
+def test_each_layer_gets_what_suits_it(network, batches, measure):
+    step = Hybrid(target={measure: 0.5}, round_to=1)
+    smaller, recipe = compress(network, [step], sample=batches[0][0], batches=batches)
+    plan = recipe.entries[0].plan
+    ratio = costs_of(smaller)[measure] / costs_of(network)[measure]
+    assert 0.4 < ratio <= 0.5 and plan["why"].startswith(f"{ratio:.1%} of the")
+    assert "2" in plan["tucker"]["layers"] and plan["tucker"]["layers"]["2"]["why"] == "hybrid"
+    with torch.no_grad():
+        said, now = network(batches[0][0]).softmax(1), smaller(batches[0][0]).softmax(1)
+    assert (said.argmax(1) == now.argmax(1)).float().mean() > 0.9
+    # Only the plan is needed to do it again.
+    again = Hybrid.restructure(network, json.loads(json.dumps(plan)))
+    again.load_state_dict(smaller.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again(batches[0][0]).softmax(1), now)
+    lines = Hybrid.describe(plan)
+    assert lines[0] == f"now at {plan['why']}" and any(
+        line.startswith("tucker: ") for line in lines
+    )
+    assert "rank" in Hybrid.describe_layers(plan)["2"]
+
+
+def test_costs_are_those_of_the_network(network, batches):
+    context = Context(sample=batches[0][0], image_size=SIZE, train_batches=lambda: batches)
+    step = Hybrid(target={"macs": 0.4}, round_to=1)
+    state = PruningState.of(network, context, 0, step.pruning)
+    choice = HybridChoice(step.pruning, step.factorizations, state, network, context)
+    for measure in ("macs", "params"):
+        now = costs_of(network)[measure]
+        for ratio in (0.9, 0.6, 0.3):
+            goal = RoundTarget(Target(measure, ratio), {measure: now})
+            counts, ranks, cost = choice.at(goal, now)
+            plan = step._composed(choice.state, counts, ranks, network, context)
+            found = costs_of(Hybrid.restructure(Hybrid().apply(network, empty()), plan))[measure]
+            assert found == cost <= ratio * now
+
+
+def empty():
+    """A plan that does nothing."""
+    return {"why": "", "prune": None, "svd": None, "tucker": None}
+
+
+def test_a_latency_target(network, batches, fake_latency, monkeypatch):
+    whole = count_macs(network, SIZE)
+
+    def compare(layers):  # as the network's clock says
+        return [6 * sum(p.numel() for p in layer.parameters()) * 64 / whole for layer, _ in layers]
+
+    monkeypatch.setattr(layer_timer, "compare_layers", compare)
+    monkeypatch.setattr(width_times, "compare_layers", compare)
+    step = Hybrid(target={"latency": 0.6}, round_to=1)
+    _, recipe = compress(network, [step], sample=batches[0][0], batches=batches)
+    plan = recipe.entries[0].plan
+    assert plan["latency_ms"][1] / plan["latency_ms"][0] == pytest.approx(0.6, abs=0.06)
+    assert plan["predicted_ms"] == pytest.approx(plan["latency_ms"][1], rel=0.1)
+    assert "the times of its layers add up to" in plan["why"]
+
+
+def test_refusals(network, batches):
+    with pytest.raises(CompressionError, match="by optimal weighs .* give batches="):
+        compress(network, [Hybrid()], sample=batches[0][0])
+    with pytest.raises(
+        CompressionError, match=r"target.macs=0.001 cannot be reached: this step can"
+    ):
+        compress(network, [Hybrid(target={"macs": 0.001})], sample=batches[0][0], batches=batches)
+    assert Hybrid().target == Target("macs", 0.6)
+    with pytest.raises(CompressionError, match=r"has no key|There is no key"):
+        Hybrid(ratio=0.5)
