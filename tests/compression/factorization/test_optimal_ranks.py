@@ -15,6 +15,7 @@ from compression.factorization.layer_timer import LayerTimer
 from compression.factorization.optimal_ranks import OptimalRanks
 from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
+from compression.layer_moments import InputMoments
 from compression.sensitivity import LossCurves, scan_losses
 from compression.target import RoundTarget, Target, UnreachableTargetError
 from tests.compression.fake_latency import fake_latency
@@ -45,8 +46,11 @@ def batches():
 
 
 @pytest.fixture
-def context(batches):
-    return Context(sample=batches[0][0], image_size=SIZE, train_batches=lambda: batches)
+def context(network, batches):
+    moments = InputMoments(network, lambda: batches)
+    return Context(
+        sample=batches[0][0], image_size=SIZE, train_batches=lambda: batches, moments=moments
+    )
 
 
 def scanned(step, network, context):
