@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from compression import Context, Prune, compress
-from compression.engine import recalibrate
+from compression.engine import recalibrate, with_moments
 from compression.errors import CompressionError
 from compression.layer_moments import InputMoments
 from compression.pruning.refit import with_refit
@@ -107,6 +107,20 @@ def test_resuming_takes_the_weights_from_elsewhere(doubled):
     first, second = step.apply(doubled, plan), step.apply(doubled, blind)
     for key, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[key])
+
+
+@torch.no_grad()
+def test_a_scan_judges_what_is_refitted(doubled):
+    context = Context(
+        sample=torch.rand(2, 3, 10, 10), image_size=(10, 10), train_batches=lambda: BATCHES
+    )
+    context, step = with_moments(context, doubled), Prune(**STEP)
+    first, second = step.treatments(doubled, context, [0.5])
+    assert (first.layer, second.layer) == ("stem", "grouped")
+    assert set(first.plan()["refit"]) == {"grouped"} and set(second.plan()["refit"]) == {"head"}
+    near = step.apply(doubled, second.plan(), context)
+    torch.testing.assert_close(near(BATCHES[0][0]), doubled(BATCHES[0][0]), atol=2e-3, rtol=0)
+    assert "refit" not in Prune(**STEP, refit=False).treatments(doubled, context, [0.5])[0].plan()
 
 
 def test_without_data(doubled):
