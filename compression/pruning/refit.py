@@ -200,7 +200,7 @@ def _normed(moments: InputMoments, names: list[str]) -> set[str]:
         made[id(output)] = (name, output)
 
     def enter(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if id(inputs[0]) in made:
+        if inputs and id(inputs[0]) in made:
             found.add(made[id(inputs[0])][0])
 
     network = moments.network
@@ -217,7 +217,7 @@ def _normed(moments: InputMoments, names: list[str]) -> set[str]:
     ]
     try:
         with evaluation_mode(network), torch.no_grad():
-            network(next(moments.images())[:1])
+            network(next(moments.images())[:2])
     finally:
         for hook in hooks:
             hook.remove()
