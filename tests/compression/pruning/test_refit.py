@@ -15,6 +15,7 @@ from compression.engine import recalibrate, with_moments
 from compression.errors import CompressionError
 from compression.layer_moments import InputMoments
 from compression.pruning.refit import with_refit
+from compression.sensitivity import scan_key
 
 STEP = {"ratio": 0.5, "scope": "uniform", "round_to": 1}
 
@@ -121,6 +122,8 @@ def test_a_scan_judges_what_is_refitted(doubled):
     near = step.apply(doubled, second.plan(), context)
     torch.testing.assert_close(near(BATCHES[0][0]), doubled(BATCHES[0][0]), atol=2e-3, rtol=0)
     assert "refit" not in Prune(**STEP, refit=False).treatments(doubled, context, [0.5])[0].plan()
+    keys = {scan_key(Prune(refit=how), doubled, context) for how in ("auto", True, False)}
+    assert len(keys) == 3
 
 
 def test_without_data(doubled):
