@@ -26,6 +26,7 @@ PRUNED = "stopped after epoch"  # of a trial that pruning ended
 METRICS = "figures"  # what it measured
 
 DIED = "its process ended"  # a reason of RETIRED
+LATE = "another worker was faster"  # another one: nothing was done in it
 # What is said where no trial can be at fault: the disk is full, damaged, or gone, or the database.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 OUTSIDE = (*(os.strerror(code) for code in _DISK), "The study's storage ")
@@ -110,8 +111,9 @@ def state_of(trial: FrozenTrial) -> str:
 
 
 def records_of(study: Study) -> list[TrialRecord]:
-    """All trials as plain data, by number."""
-    return list(map(record_of, study.get_trials(deepcopy=False)))
+    """All trials as plain data, by number, but for those in which nothing was done."""
+    trials = study.get_trials(deepcopy=False)
+    return [record_of(trial) for trial in trials if trial.user_attrs.get(RETIRED) != LATE]
 
 
 def write_table(study: Study, folder: Path) -> Path:

@@ -41,6 +41,7 @@ from lightning_modules.search.standing import Standing
 from lightning_modules.search.storage import open_study
 from lightning_modules.search.trial_job import excess_of
 from lightning_modules.search.trials import (
+    LATE,
     OUTSIDE,
     RETIRED,
     counts,
@@ -123,7 +124,7 @@ class Worker:
                     trial = open_trial(self.study, begun)
                     return trial, self._overrides(trial)
                 trial = open_trial(self.study, begun)
-                mark_failed(self.study, trial, "another worker was faster", self.folder)
+                mark_failed(self.study, trial, LATE, self.folder)
             elif not self._waits_for_others():
                 return None
 

@@ -20,7 +20,7 @@ from lightning_modules.search.opened_study import new_trial
 from lightning_modules.search.ownership import HEARTBEAT, OWNER, SWEEPER, open_trial
 from lightning_modules.search.results import show_results
 from lightning_modules.search.storage import find_study, open_study
-from lightning_modules.search.trials import PRUNED, RETIRED
+from lightning_modules.search.trials import PRUNED, RETIRED, records_of
 from lightning_modules.search.worker import Worker
 from lightning_modules.slurm import JobState, SubmissionError
 from tests.lightning_modules.search.conftest import SPACE, Computer
@@ -180,6 +180,7 @@ def test_a_worker_that_was_slower_gives_its_trial_back(search, monkeypatch):
     study, computer = search(distance, "sweep.n_trials=2")
     assert [job["trial"] for job in computer.jobs] == ["0"]
     assert study.trials[2].user_attrs[RETIRED] == "another worker was faster"
+    assert [record.number for record in records_of(study)] == [0, 1]  # nothing was done in it
 
 
 def test_a_host_that_vanished_is_replaced_without_a_word_of_the_user(search, capsys):
