@@ -9,10 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from compression import SVD, CompressionError, Merge, Prune, Recipe, Tucker, compress, count_macs
+from compression import (
+    SVD,
+    CompressionError,
+    ImageKind,
+    Merge,
+    Prune,
+    Recipe,
+    Tucker,
+    compress,
+    count_macs,
+)
 from compression.engine import check_order, recalibrate, run_round
 from compression.latency import RelativeLatency
-from compression.onnx import export_onnx
+from compression.onnx import export_onnx, onnx_session
 from compression.step import Context, Step
 from compression.structure import check_structure
 from tests.compression.merging.blocks import (
@@ -292,7 +302,10 @@ def test_networks_of_timm(name, tmp_path):
     assert torch.equal(again(images), merged(images))
     ours = timm.utils.reparameterize_model(network)
     assert same(ours, merged, images)  # timm's own way comes to the same
-    export_onnx(merged, tmp_path / "merged.onnx", 64)  # compares the outputs
-    ratio = RelativeLatency(network, 64).ratio(merged)
-    assert ratio < 1.0, ratio
-    print(f"{name}: {ratio:.3f} of the time, {macs} of the MACs")
+    kind = ImageKind.of(images)
+    file = export_onnx(merged, tmp_path / "merged.onnx", 64, images=kind)
+    session = onnx_session(file)
+    (logits,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    assert same(network, lambda _: torch.from_numpy(logits), images)
+    if macs < 0.5:  # of the others a tenth to a quarter of the time is saved
+        assert RelativeLatency(network, 64, kind).ratio(merged) < 0.6
