@@ -129,7 +129,7 @@ class InputMoments:
     def _collected(self, names: list[str]) -> dict[str, LayerMoments | None]:
         sums = {name: _Sums(self.network.get_submodule(name), name, self.seed) for name in names}
         hooks = [
-            self.network.get_submodule(name).register_forward_pre_hook(own.add)
+            self.network.get_submodule(name).register_forward_pre_hook(own.add, with_kwargs=True)
             for name, own in sums.items()
         ]
         self.seen = 0
@@ -154,9 +154,10 @@ class _Sums:
         self.generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
         self.mean, self.scatter = torch.zeros(()), torch.zeros(())
 
-    def add(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def add(self, _: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
         """A hook: takes in one batch, by the way of Chan et al. 1979, which loses no digits."""
-        rows = windows(inputs[0].detach(), self.geometry, self.generator)  # G x R x d
+        given = (*inputs, *named.values())[0]  # the only argument of these layers
+        rows = windows(given.detach(), self.geometry, self.generator)  # G x R x d
         count, mean = rows.shape[1], rows.mean(1)
         rows = rows - mean[:, None]
         scatter = (rows.mT @ rows).cpu()

@@ -108,3 +108,17 @@ def test_what_cannot_be_used():
     with pytest.raises(CompressionError, match="inputs of 0 are not all finite"):
         InputMoments(network, lambda: [(bad, None)]).of("0")
     assert not network[0]._forward_pre_hooks
+
+
+def test_a_layer_that_is_given_its_input_by_name():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(5, 2)
+
+        def forward(self, images):
+            return self.layer(input=images)
+
+    rows = torch.rand(6, 5)
+    found = InputMoments(Named(), lambda: [(rows, None)]).of(["layer"])["layer"]
+    torch.testing.assert_close(found.covariance[0], rows.T.cov(correction=0))
