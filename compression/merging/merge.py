@@ -125,7 +125,7 @@ class Merge(MergeSettings, Step[MergePlan]):
         for name, planned in plan["layers"].items():
             merged = smaller.get_submodule(name)
             layer = merged.get_submodule(CONV) if planned["then"] else merged
-            module = copy_network(network.get_submodule(name)).double().eval()
+            module = copy_network(network.get_submodule(name)).cpu().double().eval()
             try:
                 found = merged_branches(module, planned["inputs"], flat=planned["linear"])
             except NotAConvolutionError as error:
