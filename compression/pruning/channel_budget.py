@@ -116,8 +116,13 @@ class ChannelBudget:
 
     def shapes(self, counts: Counts) -> dict[str, torch.Size]:
         """The shapes of all tensors that change."""
-        found = {name: self.shape(name, counts) for name in self.tensors}
+        tensors = self.tensors - self.trace.heads.keys()
+        found = {name: self.shape(name, counts) for name in tensors}
         return {name: shape for name, shape in found.items() if shape != self.trace.shapes[name]}
+
+    def heads(self, counts: Counts) -> dict[str, int]:
+        """How many heads are left of the attention modules of which whole heads go."""
+        return {name: self.shape(name, counts)[0] for name in self.trace.heads}
 
     def cost(self, counts: Counts, measure: str) -> int:
         """MACs of one image or parameters of the whole network."""
@@ -167,7 +172,7 @@ def _numbered(names: Sequence[str]) -> list[str]:
 def _allowed(group: ChannelGroup, round_to: int, min_ratio: float) -> list[int]:
     """The numbers of parts that a group may keep, ascending; all of them is always one."""
     unit = group.width // gcd(group.granularity, group.width)
-    multiple = round_to
+    multiple = 1 if group.heads else round_to
     while multiple > 1 and 4 * lcm(multiple, unit) > group.width:
         multiple = (multiple + 1) // 2
     widths = {k: k * group.width // group.granularity for k in range(1, group.granularity + 1)}

@@ -3,18 +3,19 @@ struck off.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
-from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.channel_groups import ChannelGroup, Channels, layer_name
+from compression.pruning.head_attention import HeadAttention
 from compression.pruning.kept_channels import ChannelMismatchError, match_kept_channels
 from compression.pruning.prune_plan import KeptIndices, PrunePlan
 from compression.pruning.pruning_state import PruningState
+from compression.pruning.shape_trial import ShapeTrial
 from compression.pruning.trace import IN, Key
-from compression.pruning.tracing import trace_channels
 from compression.step import Treatment
 
 ATTEMPTS = 40
@@ -65,9 +66,10 @@ def solve_channel_counts(
             forbidden = _forbid(budget, counts, inside, offences)
             why |= dict.fromkeys(forbidden, f"fixed by the code of {code}")
             continue
-        smaller = Channels(trace_channels(shape_trial.smaller(counts), shape_trial.image_size))
+        smaller = shape_trial.channels(counts)
         try:
-            kept = match_kept_channels(state.channels, smaller, state.scores)
+            heads = budget.heads(counts)
+            kept = match_kept_channels(state.channels, smaller, state.scores, heads)
             return ChannelCounts(counts, kept, report, why)
         except ChannelMismatchError as error:
             keys = {key for signature in error.signatures for key, _ in signature.places}
@@ -123,7 +125,10 @@ def group_treatments(
             counts = {**budget.whole(), number: budget.nearest(number, ratio)}
             name, after, before = budget.layers(counts)[number]
             if after < before:
-                what = f"{after} of {before} channels by {importance}"
+                told = f"{after} of {before} channels"
+                if budget.groups[number].heads:
+                    told = f"{counts[number]} of {budget.groups[number].granularity} heads"
+                what = f"{told} by {importance}"
                 plan = partial(_planned_alone, state, counts, plan_of)
                 kept = after / before
                 found.append(Treatment(layer=name, ratio=ratio, kept=kept, what=what, plan=plan))
@@ -164,7 +169,26 @@ def plan_of_counts(state: PruningState, counts: ChannelCounts, why: str) -> Prun
     }
     if folded_layers := [name for name in state.parametrized if name in cut]:
         plan["folded"] = folded_layers
+    if heads := _heads(state.shape_trial, counts.counts, axes["axes"]):
+        plan["heads"] = heads
     return plan
+
+
+def _heads(shape_trial: ShapeTrial, counts: Mapping[int, int], cut: Iterable[str]) -> dict:
+    """[heads left, heads before] of attention modules that are no longer what they were.
+
+    Such have lost heads, or are `nn.MultiheadAttention` and have one of the cut tensors.
+    """
+    before = shape_trial.budget.trace.heads
+    inside = {layer_name(tensor) for tensor in cut}
+    own = {
+        name
+        for name in before
+        if isinstance(shape_trial.bare.get_submodule(name), HeadAttention)
+        and not inside.isdisjoint({name, f"{name}.out_proj"})
+    }
+    heads = shape_trial.budget.heads(counts)
+    return {n: [left, before[n]] for n, left in heads.items() if left < before[n] or n in own}
 
 
 def compact_axes(channels: Channels, kept: dict[Key, list[int]]) -> KeptIndices:

@@ -1,7 +1,7 @@
 """From a trace to groups: channels that can only be taken out in proportion to each other."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from compression.pruning.trace import Key, Trace
+from compression.pruning.trace import HEADS, Key, Trace
 
 
 class Signature(NamedTuple):
@@ -38,12 +38,14 @@ class ChannelGroup:
         axis_counts: by axis, how many positions of each of its runs are of this group.
         granularity: into how many equal parts it can be cut: k / `granularity` of it for k from 1.
         signatures: of the channels in it.
+        heads: by attention module whose heads are channels of it, how many of them.
     """
 
     name: str
     axis_counts: dict[Key, Counter[int]]
     granularity: int
     signatures: tuple[Signature, ...]
+    heads: Mapping[str, int]
 
     @cached_property
     def width(self) -> int:
@@ -56,7 +58,7 @@ class ChannelGroup:
     @property
     def coarse(self) -> bool:
         """Whether the smallest cut takes more than a quarter, as layers of odd sizes hang on it."""
-        return self.granularity < 4
+        return self.granularity < 4 and not self.heads
 
     def inside(self, module: str) -> frozenset[str]:
         """Which tensors inside a module it reaches, named from there, with their axes."""
@@ -76,7 +78,10 @@ def united(groups: Sequence[ChannelGroup]) -> ChannelGroup:
             axis_counts[key].update(per_run)
     granularity = gcd(*(group.granularity for group in groups))
     signatures = tuple(signature for group in groups for signature in group.signatures)
-    return ChannelGroup(groups[0].name, dict(axis_counts), granularity, signatures)
+    heads: Counter[str] = Counter()
+    for group in groups:
+        heads.update(group.heads)
+    return ChannelGroup(groups[0].name, dict(axis_counts), granularity, signatures, dict(heads))
 
 
 class Channels:
@@ -90,6 +95,7 @@ class Channels:
         trace: what was seen.
         channel: by variable, the number of its channel.
         of_key: for every axis, the number of the channel at each position.
+        heads: the numbers of the heads of attention modules that are channels, by module.
         signatures: of every channel that may be taken out.
         members: the channels of each signature, in order of their first position.
         groups: what can be decided on.
@@ -112,7 +118,11 @@ class Channels:
         self.of_key = {
             key: channel[first : first + size]
             for key, (first, size) in trace.keys.items()
-            if explained[channel[first : first + size]].any()
+            if key[1] != HEADS and explained[channel[first : first + size]].any()
+        }
+        first_head = {name: trace.keys[name, HEADS][0] for name in trace.heads}
+        self.heads = {
+            name: channel[first : first + trace.heads[name]] for name, first in first_head.items()
         }
         self._unused_axes()
         self._visits = Visits.of(trace, channel)
@@ -188,19 +198,12 @@ class Channels:
         makers = [key for key in axis_counts if key[1] == 0 and len(self.trace.shapes[key[0]]) > 1]
         maker = max(makers or axis_counts, key=lambda key: axis_counts[key].total())[0]
         granularity = gcd(divisor, *counts)
-        return ChannelGroup(layer_name(maker), dict(axis_counts), granularity, signatures)
-
-
-class Visits(NamedTuple):
-    """Which channels enter which operators: pairs, each once.
-
-    Attributes:
-        operators: the number that stands for the operator, uint64.
-        channels: the number of the channel.
-    """
-
-    operators: np.ndarray
-    channels: np.ndarray
+        own = {c for signature in signatures for c in self.members[signature, False]}
+        found = {name: len(own.intersection(every.tolist())) for name, every in self.heads.items()}
+        heads = {name: count for name, count in found.items() if count}
+        for name, count in heads.items():
+            axis_counts[name, 0][0] = count
+        return ChannelGroup(layer_name(maker), dict(axis_counts), granularity, signatures, heads)
 
     @classmethod
     def of(cls, trace: Trace, channel: np.ndarray) -> "Visits":

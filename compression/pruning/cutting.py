@@ -11,7 +11,9 @@ from torch.nn.modules.conv import _ConvNd
 
 from compression.errors import CompressionError
 from compression.network_copy import forget_stored
+from compression.pruning.attention_heads import tell_heads
 from compression.pruning.folding import fold
+from compression.pruning.head_attention import HeadAttention, put_head_attention
 from compression.pruning.prune_plan import KeptIndices
 from compression.pruning.told_sizes import sizes_of_parts
 
@@ -76,7 +78,10 @@ def cut_structure(network: nn.Module, plan: KeptIndices) -> nn.Module:
                 f"{list(before)}."
             )
         shapes[name] = cut_shape(before, tensor_axes(plan, name), plan["groups"].get(name, 1))
+    heads = plan.get("heads", {})
+    put_head_attention(network, heads)
     set_shapes(network, shapes)
+    tell_heads(network, {name: left for name, (left, _) in heads.items()})
     return network
 
 
@@ -128,6 +133,8 @@ def _tell(module: nn.Module) -> None:
         module.num_channels = len(module.weight)
     elif isinstance(module, nn.Embedding):
         module.num_embeddings, module.embedding_dim = module.weight.shape
+    elif isinstance(module, HeadAttention):
+        module.embed_dim = module.kdim = module.vdim = module.in_proj_weight.shape[1]
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
     weight = getattr(module, "weight", None)

@@ -1,6 +1,7 @@
 """Which channels of a network those of a smaller one are."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class ChannelMismatchError(Exception):
 
 
 def match_kept_channels(
-    whole: Channels, smaller: Channels, scores: np.ndarray
+    whole: Channels, smaller: Channels, scores: np.ndarray, heads: Mapping[str, int]
 ) -> dict[Key, list[int]]:
     """For every axis of the smaller network, the index in the whole one at each position.
 
@@ -29,6 +30,8 @@ def match_kept_channels(
         whole: channels of the network before.
         smaller: channels of the same network with smaller sizes.
         scores: of the channels of `whole`, by their numbers.
+        heads: how many an attention module is to keep; one fewer than `smaller` has where that is
+            one.
 
     Raises:
         ChannelMismatchError: no such assignment exists.
@@ -46,6 +49,10 @@ def match_kept_channels(
     misfits += [whole.signatures[c] for key in lost for c in whole.of_key[key][:1].tolist()]
     if misfits:
         raise ChannelMismatchError(misfits)
+    for name, found in smaller.heads.items():
+        if surplus := len(found) - heads[name]:
+            for number in sorted(found.tolist(), key=lambda c: scores[twin[c]])[:surplus]:
+                del twin[number]
     return {key: _indices(key, whole, smaller, twin) for key in smaller.of_key}
 
 
@@ -56,6 +63,8 @@ def _indices(key: Key, whole: Channels, smaller: Channels, twin: dict[int, int])
     met: dict[int, int] = defaultdict(int)
     found = []
     for channel in smaller.of_key[key].tolist():
+        if channel not in twin:  # a head more than are kept
+            continue
         found.append(places[twin[channel]][met[channel]])
         met[channel] += 1
     return found

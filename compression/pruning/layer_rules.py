@@ -136,14 +136,17 @@ def _add_bias(tracer: Tracer, bias: Tensor, out: Tensor) -> None:
 def _product(tracer: Tracer, a: Tensor, b: Tensor, out: Tensor) -> None:
     """... x n x k times ... x k x m: k is summed over, n and m go on."""
     name = tracer.weight(a) or tracer.weight(b)
-    macs = out.numel() * a.shape[-1]
-    if name is None:
-        tracer.trace.other_macs += macs
-    else:
-        tracer.trace.macs[name] += macs
     k_of_a, k_of_b = a.ndim - 1, b.ndim - 2
     kept, summed_a = _sorted_out(tracer, a, k_of_a)
     kept_b, summed_b = _sorted_out(tracer, b, k_of_b)
+    attention = _tie_heads(tracer, a, kept, b, kept_b)
+    macs = out.numel() * a.shape[-1]
+    if name is not None:
+        tracer.trace.macs[name] += macs
+    elif attention is not None:
+        tracer.trace.macs[attention] += macs
+    else:
+        tracer.trace.other_macs += macs
     zeros = torch.zeros((), dtype=torch.int64)
     flat_a = summed_a.narrow(k_of_a - 1, 0, 1).squeeze(-2) if summed_a is not None else None
     flat_b = summed_b.narrow(k_of_b + 1, 0, 1).squeeze(-1) if summed_b is not None else None
@@ -170,11 +173,46 @@ def _product(tracer: Tracer, a: Tensor, b: Tensor, out: Tensor) -> None:
     tracer.set(out, label_maps)
 
 
+def _tie_heads(
+    tracer: Tracer, a: Tensor, maps_of_a: list[Tensor], b: Tensor, maps_of_b: list[Tensor]
+) -> str | None:
+    """Products head by head: both factors are of the same one.
+
+    Args:
+        tracer: knows the labels.
+        a: one factor, heads x n x k.
+        maps_of_a: that do not vary along what is summed over.
+        b: the other one.
+        maps_of_b: likewise; what both factors have is taken out of these.
+
+    Returns:
+        The name of the attention module; None where heads are not what is multiplied one by one.
+    """
+    if a.ndim < 3:
+        return None
+    own, other = (
+        next((m for m in maps if varying(m) == {0} and tracer.attention(m)), None)
+        for maps in (maps_of_a, maps_of_b)
+    )
+    if own is not None and other is not None:
+        tracer.trace.tie(own[:, 0, 0], other[:, 0, 0])
+        maps_of_b[:] = [label_map for label_map in maps_of_b if label_map is not other]
+    elif own is not None or other is not None:
+        heads, without = (own, b) if own is not None else (other, a)
+        if without.stride(0):
+            why = f"its channels meet a tensor of a size of its own in {tracer.at}"
+            tracer.trace.freeze(heads, why)
+    return next((tracer.attention(heads) for heads in (own, other) if heads is not None), None)
+
+
 def _tell_heads_apart(tracer: Tracer, *factors: Tensor) -> None:
-    """Products one by one along an axis, as of attention heads: no channel goes to another one."""
+    """Products one by one along an axis, as of attention heads: no channel goes to another one.
+
+    Where a head is one channel, all of them go the same way.
+    """
     for number, factor in enumerate(factors):
         for label_map in tracer.label_maps(factor):
-            if 0 in varying(label_map):
+            if 0 in varying(label_map) and not tracer.attention(label_map):
                 rows = label_map.reshape(len(factor), -1).numpy()
                 found, at = np.unique(rows, return_index=True)
                 tracer.visit_parts("heads", number, found, at // rows.shape[1])

@@ -10,7 +10,6 @@ from compression.pruning.channel_groups import ChannelGroup, Channels
 from compression.pruning.kept_channels import ChannelMismatchError, match_kept_channels
 from compression.pruning.shape_trial import ShapeTrial
 from compression.pruning.tied_ratios import tied_ratios
-from compression.pruning.tracing import trace_channels
 
 
 def prunable_groups(
@@ -64,10 +63,10 @@ def _search(shape_trial: ShapeTrial, *, tie: bool) -> tuple[list[int], dict[int,
 def _computes_the_same(shape_trial: ShapeTrial, channels: Channels, numbers: list[int]) -> bool:
     """Whether the channels of these groups can be told again once they are cut."""
     budget = shape_trial.budget
-    smaller = shape_trial.smaller({n: budget.count_to_try(n) for n in numbers})
-    known = Channels(trace_channels(smaller, shape_trial.image_size))
+    counts = {n: budget.count_to_try(n) for n in numbers}
+    known, scores = shape_trial.channels(counts), np.zeros(channels.trace.variables)
     try:
-        match_kept_channels(channels, known, np.zeros(channels.trace.variables))
+        match_kept_channels(channels, known, scores, budget.heads(counts))
     except ChannelMismatchError:
         return False
     return True

@@ -19,6 +19,8 @@ class KeptIndices(TypedDict):
         shapes: of the tensors in `axes`, before.
         groups: of the convolutions among them that have groups.
         folded: layers whose weights were made of other tensors, and are plain ones first.
+        heads: [heads after, heads before] of attention modules that lost whole ones; and of each
+            `nn.MultiheadAttention` one of whose tensors is cut, which becomes a `HeadAttention`.
     """
 
     kept: list[list[int]]
@@ -26,6 +28,7 @@ class KeptIndices(TypedDict):
     shapes: dict[str, list[int]]
     groups: dict[str, int]
     folded: NotRequired[list[str]]
+    heads: NotRequired[dict[str, list[int]]]
 
 
 # A word that plans keep, though nothing else is called so any more.
@@ -94,14 +97,15 @@ def describe_plan(plan: PrunePlan) -> list[str]:
     kept, before = (sum(layer[i] for layer in plan["layers"]) for i in (1, 2))
     cut = [layer for layer in plan["layers"] if layer[1] < layer[2]]
     layers = "layer" if len(cut) == 1 else "layers"
-    line = f"kept {kept} of {before} channels, {len(cut)} {layers} cut ({plan['why']})"
+    channels = f"{kept} of {before} channels{_heads(plan)}"
+    line = f"kept {channels}, {len(cut)} {layers} cut ({plan['why']})"
     return [line, *_reasons(plan["left"]), *_unknown(plan), *_refit(plan)]
 
 
 def describe_plan_layers(plan: PrunePlan) -> dict[str, str]:
     """Channels kept of each layer, and why others were left alone."""
     done = {
-        name: f"kept {after} of {width} channels ({plan['why']})"
+        name: f"kept {_kept(plan, name) or f'{after} of {width} channels'} ({plan['why']})"
         for name, after, width in plan["layers"]
     }
     done = {**{name: f"left alone: {why}" for name, why in plan["left"].items()}, **done}
@@ -112,6 +116,21 @@ def describe_plan_layers(plan: PrunePlan) -> dict[str, str]:
         said = f"inputs not refitted: {why}"
         done[name] = f"{done[name]}, {said}" if name in done else said
     return done
+
+
+def _heads(plan: PrunePlan) -> str:
+    """How many heads are left of attention that lost any; nothing where none did."""
+    found = [counts for counts in plan.get("heads", {}).values() if counts[0] < counts[1]]
+    left, before = (sum(counts[i] for counts in found) for i in (0, 1))
+    return f" and {left} of {before} heads" if found else ""
+
+
+def _kept(plan: PrunePlan, layer: str) -> str | None:
+    """The heads that are left where a layer makes queries, keys or values of whole ones."""
+    for name, (left, before) in plan.get("heads", {}).items():
+        if layer in (name, f"{name}.{layer.rpartition('.')[2]}") and left < before:
+            return f"{left} of {before} heads"
+    return None
 
 
 def _reasons(reasons: Mapping[str, str], what: str = "left alone") -> list[str]:

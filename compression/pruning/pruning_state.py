@@ -12,6 +12,8 @@ from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_groups import ChannelGroup, Channels, layer_name
 from compression.pruning.folding import folded, parametrized_layers
+from compression.pruning.head_attention import with_head_attention
+from compression.pruning.head_trial import prunable_heads
 from compression.pruning.importance import Importance
 from compression.pruning.prunable_groups import prunable_groups
 from compression.pruning.settings import IMPORTANCES, PruneSettings
@@ -75,7 +77,9 @@ class PruningState:
         importance: Importance = settings.importance
         parametrized = parametrized_layers(network)
         network = folded(network)
-        channels = Channels(trace_channels(network, context.image_size))
+        heads = prunable_heads(network, context.image_size)
+        traced = with_head_attention(network, heads)
+        channels = Channels(trace_channels(traced, context.image_size, heads))
         scores = importance.score(network, channels, context, round)
         if np.shape(scores) != (channels.trace.variables,):
             raise CompressionError(
@@ -90,7 +94,7 @@ class PruningState:
             round_to=settings.round_to,
             min_ratio=settings.min_ratio,
         )
-        shape_trial = ShapeTrial(network, budget, context.image_size)
+        shape_trial = ShapeTrial(traced, budget, context.image_size)
         prunable, fixed = prunable_groups(shape_trial, channels)
         budget = shape_trial.budget
         for number, name in fixed.items():

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from compression.cost import forward_shapes, meta_copy, observed_pass
+from compression.pruning.attention_heads import tell_heads
 from compression.pruning.channel_budget import ChannelBudget, Counts
+from compression.pruning.channel_groups import Channels
 from compression.pruning.cutting import set_shapes
-from compression.pruning.tracing import inside
+from compression.pruning.tracing import inside, trace_channels
 
 
 class ShapeTrial:
@@ -44,7 +46,20 @@ class ShapeTrial:
         on_meta = all(p.is_meta for p in self.bare.parameters())
         twin = meta_copy(self.bare) if on_meta else copy.deepcopy(self.bare)
         set_shapes(twin, self.budget.shapes(counts))
+        tell_heads(twin, self.budget.heads(counts))
         return twin
+
+    def channels(self, counts: Counts) -> Channels:
+        """Those of the network in other sizes.
+
+        With two heads where one is left, since a single one cannot be told from no channel.
+        """
+        traced = dict(counts)
+        for number, group in enumerate(self.budget.groups):
+            if [*group.heads.values()] == [group.granularity] and counts.get(number) == 1:
+                traced[number] = 2
+        heads = self.budget.trace.heads
+        return Channels(trace_channels(self.smaller(traced), self.image_size, heads))
 
     def failing_module(self, counts: Counts) -> str | None:
         """The name of the module that fails in these sizes, or None."""

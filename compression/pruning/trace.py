@@ -14,6 +14,7 @@ from torch import Tensor
 from compression.pruning.labels import compact
 
 IN = "in"  # the input channels of a convolution with groups: axis 1 holds one group's only
+HEADS = "heads"  # of an attention module, which then stands in the place of a tensor
 Key = tuple[str, int | str]  # name of a parameter or buffer, axis
 
 
@@ -35,7 +36,9 @@ class Trace:
         produced: by name of a weight, the variables of what it makes.
         groups: of grouped convolutions and norms, by axis: equally long runs of positions.
         macs: by name of the weight.
-        other_macs: of products without a weight.
+        heads: how many an attention module has whose channels go by whole heads, by its name. It
+            has a shape too, of that length, and the MACs of its products without a weight.
+        other_macs: of all other products without a weight.
         unknown: operations that could not be followed, with the modules they were called in.
     """
 
@@ -50,6 +53,7 @@ class Trace:
     produced: dict[str, np.ndarray] = field(default_factory=dict)
     groups: dict[Key, int] = field(default_factory=dict)
     macs: Counter[str] = field(default_factory=Counter)
+    heads: dict[str, int] = field(default_factory=dict)
     other_macs: int = 0
     unknown: dict[str, str] = field(default_factory=dict)
     variables: int = 1  # 0 is no channel

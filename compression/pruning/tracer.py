@@ -2,14 +2,16 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from compression.pruning.attention_heads import head_rows
 from compression.pruning.labels import varying
-from compression.pruning.trace import Trace, variables_of
+from compression.pruning.trace import HEADS, Trace, variables_of
 
 
 class Mean(NamedTuple):
@@ -38,6 +40,7 @@ class Tracer:
 
     Args:
         network: its parameters and floating buffers are what channels are taken from.
+        heads: names of attention modules, all channels of a head of which are one.
 
     Attributes:
         trace: what was found.
@@ -45,7 +48,7 @@ class Tracer:
         opaque: whether it is inside one that is not looked into.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, heads: Collection[str] = ()) -> None:
         self.trace = Trace()
         self.where: list[str] = []
         self.opaque = False
@@ -53,14 +56,28 @@ class Tracer:
         self._maps: dict[int, list[Tensor]] = {}
         self._weight: dict[int, str] = {}  # of tensors that are made of one parameter only
         self._parameters: set[int] = set()
+        self._head: dict[str, Tensor] = {}  # by name of a weight, the label of every row
+        self._attention: dict[int, str] = {}  # by label of a head
         self._alive: list[Tensor] = []  # an id is only unique while its tensor lives
         self._calls: Counter[tuple[str, str]] = Counter()
         # By memory, which views share:
         self._filled: set[int] = set()
         self._means: dict[int, list[Mean]] = {}
+        for name in heads:
+            self._label_heads(name, network.get_submodule(name))
         for name, tensor in (*network.named_parameters(), *network.named_buffers()):
             if tensor.is_floating_point():
                 self._label_parameter(name, tensor)
+
+    def _label_heads(self, name: str, attention: nn.Module) -> None:
+        """One label for a head, on all rows of weights that make its channels."""
+        rows = head_rows(attention)
+        count = 1 + max(int(own.max()) for own in rows.values())
+        self.trace.heads[name] = count
+        self.trace.shapes[name] = torch.Size([count])
+        labels = self.trace.key(name, HEADS, count)
+        self._attention |= dict.fromkeys(labels.tolist(), name)
+        self._head |= {f"{name}.{weight}": labels[own] for weight, own in rows.items()}
 
     def _label_parameter(self, name: str, tensor: Tensor) -> None:
         """Every axis has labels: which of them are channels is said by the operators it meets."""
@@ -69,8 +86,11 @@ class Tracer:
         for axis, size in enumerate(tensor.shape):
             if size > 1:
                 along = [size if d == axis else 1 for d in range(tensor.ndim)]
-                labels = self.trace.key(name, axis, size).reshape(along)
-                label_maps.append(labels.expand(tensor.shape))
+                labels = self.trace.key(name, axis, size)
+                if axis == 0 and name in self._head:
+                    self.trace.tie(labels, self._head[name])
+                    labels = self._head[name]
+                label_maps.append(labels.reshape(along).expand(tensor.shape))
         self.set(tensor, label_maps)
         self._weight[id(tensor)] = name
         self._parameters.add(id(tensor))
@@ -87,6 +107,10 @@ class Tracer:
     def weight(self, tensor: Tensor) -> str | None:
         """The name of the parameter that a tensor was computed from."""
         return self._weight.get(id(tensor))
+
+    def attention(self, label_map: Tensor) -> str | None:
+        """The module whose heads the labels of a map are; None where they are no heads."""
+        return self._attention.get(int(label_map[(0,) * label_map.ndim]))
 
     def set(self, tensor: Tensor, label_maps: Sequence[Tensor], weight: str | None = None) -> None:
         """Remember the maps of a result."""

@@ -1,7 +1,8 @@
 """Tracing: the labels of channels are passed on through all operators of one forward pass."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -41,20 +42,27 @@ class _Dispatch(TorchDispatchMode):
         return out
 
 
-def trace_channels(network: nn.Module, image_size: int | Sequence[int]) -> Trace:
+def trace_channels(
+    network: nn.Module, image_size: int | Sequence[int], heads: Collection[str] = ()
+) -> Trace:
     """Follow all channels of a network through one forward pass on the meta device.
+
+    Args:
+        network: stays as it is.
+        image_size: an int or [height, width] in pixels.
+        heads: names of attention modules whose channels go by whole heads.
 
     Raises:
         CompressionError: the network cannot take images of that size.
     """
-    return observed_pass(network, image_size, _trace).trace
+    return observed_pass(network, image_size, partial(_trace, heads)).trace
 
 
 @contextmanager
-def _trace(copy: nn.Module) -> Iterator[Tracer]:
+def _trace(heads: Collection[str], copy: nn.Module) -> Iterator[Tracer]:
     """Follow what a forward pass inside `with` does with channels; those of outputs must stay."""
     forget_stored(copy)
-    tracer = Tracer(copy)
+    tracer = Tracer(copy, heads)
 
     def keep_outputs(_: nn.Module, __: Any, output: Any) -> None:
         for tensor in tree_leaves(output):

@@ -28,10 +28,6 @@ LEFT = {
         "qkv": "fixed by the code of FiveDimensionalAttention",
     },
     "ChunkSplitUnbind": {"stem.0": "fixed by the code of ChunkSplitUnbind"},
-    "Attention": {
-        "stem.0": "fixed by the code of MultiheadAttention",
-        "mha": "fixed by the code of MultiheadAttention",
-    },
     "Recurrent": {"stem.0": "its channels enter LSTM in lstm"},
     "Volume": {
         "stem.0": "its channels lie along more than one axis in the convolution of a",
