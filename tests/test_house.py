@@ -23,6 +23,7 @@ SUBJECTS = {
     "compression/factorization/test_prefer_latency.py": "a key of every factorisation",
     "compression/factorization/test_zoo.py": "many networks",
     "compression/pruning/test_masked_original.py": "pruned networks against a reference",
+    "compression/pruning/test_pruned_heads.py": "vision transformers with fewer heads",
     "compression/test_chains.py": "one step after another",
     "compression/test_plain_networks.py": "compress() on what people bring",
     "compression/test_zoo.py": "many networks",

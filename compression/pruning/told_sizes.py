@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+TOKENS = "hidden_dim"  # as torchvision calls the width of tokens
 INPUTS = ("in_channels", "in_features")  # as layers call the width of what enters
 
 
@@ -14,12 +15,16 @@ def sizes_of_parts(network: nn.Module) -> list[Callable[[], None]]:
     """What sets the sizes again that modules keep of their parts, once those have changed.
 
     Such are lists of their widths, as in MixNet (Tan and Le 2019, arXiv:1907.09595), whose
-    convolutions of several kernel sizes split the channels that enter by one; and `in_channels` of
+    convolutions of several kernel sizes split the channels that enter by one; `in_channels` of
     a module whose branches share them, as in timm's selective kernels (Li et al. 2019,
-    arXiv:1903.06586).
+    arXiv:1903.06586); and the width of tokens in torchvision's vision transformer.
     """
     found: list[Callable[[], None]] = []
     for module in network.modules():
+        width = vars(module).get(TOKENS)
+        for name, tensor in module._parameters.items():
+            if isinstance(width, int) and tensor is not None and tensor.shape[-1:] == (width,):
+                found.append(partial(_set_tokens, module, name))
         for branches in (module, *(m for m in module.children() if isinstance(m, nn.ModuleList))):
             layers = [_first_layer(child) for child in branches.children()]
             if len(layers) < 2 or None in layers:
@@ -44,3 +49,7 @@ def _widths(layers: Iterable[Any]) -> list[int]:
 
 def _set(module: nn.Module, name: str, kind: Callable[..., Any], layers: list[Any]) -> None:
     setattr(module, name, kind(_widths(layers)))
+
+
+def _set_tokens(module: nn.Module, name: str) -> None:
+    setattr(module, TOKENS, module.get_parameter(name).shape[-1])

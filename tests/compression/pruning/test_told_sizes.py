@@ -118,6 +118,23 @@ def test_the_width_that_branches_share_is_told(seed):
     assert [path.weight.shape[1] for path in smaller.middle.paths] == [4, 4]
 
 
+class ClassToken(nn.Module):
+    """A width that the code writes down, as in torchvision's vision transformer."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.hidden_dim, self.token = width, nn.Parameter(torch.randn(1, 1, width))
+
+    def forward(self, x):
+        tokens = x.reshape(len(x), self.hidden_dim, -1).transpose(1, 2) + self.token
+        return tokens.transpose(1, 2).reshape(x.shape)
+
+
+def test_the_width_of_tokens_is_told():
+    smaller = pruned(enliven(Around(ClassToken())))
+    assert smaller.middle.hidden_dim == smaller.middle.token.shape[-1] == 8
+
+
 def test_other_lists_stay():
     module = Around(Mixed(16))
     module.middle.sizes, module.middle.numbers = [8], [3, 5]
