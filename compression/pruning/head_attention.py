@@ -96,12 +96,10 @@ class HeadAttention(nn.MultiheadAttention):
 
 def replaceable(module: nn.Module) -> bool:
     """Whether a module is PyTorch's attention with one width for all that enters it."""
-    return (
-        type(module) in (nn.MultiheadAttention, HeadAttention)
-        and getattr(module, "in_proj_weight", None) is not None
-        and module.bias_k is None
-        and not module.add_zero_attn
-    )
+    if type(module) not in (nn.MultiheadAttention, HeadAttention):
+        return False
+    in_proj, bias = (module._parameters.get(name) for name in ("in_proj_weight", "bias_k"))
+    return in_proj is not None and bias is None and not vars(module)["add_zero_attn"]
 
 
 def put_head_attention(network: nn.Module, names: Iterable[str]) -> nn.Module:

@@ -197,9 +197,8 @@ def _tie_heads(
     if own is not None and other is not None:
         tracer.trace.tie(own[:, 0, 0], other[:, 0, 0])
         maps_of_b[:] = [label_map for label_map in maps_of_b if label_map is not other]
-    elif own is not None or other is not None:
-        heads, without = (own, b) if own is not None else (other, a)
-        if without.stride(0):
+    for heads, without in ((own, b), (other, a)):
+        if heads is not None and (own is None or other is None) and without.stride(0):
             why = f"its channels meet a tensor of a size of its own in {tracer.at}"
             tracer.trace.freeze(heads, why)
     return next((tracer.attention(heads) for heads in (own, other) if heads is not None), None)
