@@ -12,8 +12,11 @@ from torch import nn
 
 from compression import Context, compress
 from compression.cost import count_macs
+from compression.images import ImageKind
+from compression.onnx import export_onnx, onnx_session
 from compression.pruning import Prune
 from compression.pruning.head_attention import HeadAttention
+from lightning_modules.networks import load_network, save_network
 from scripts.bench.masked import enliven, masked_difference
 
 WIDTH, HEADS, HIDDEN, DEPTH, SIDE = 24, 4, 40, 2, 16
@@ -192,6 +195,36 @@ def test_only_what_is_cut_is_replaced():
     _, recipe = compress(before, [Prune(ratio=0.5, exclude=exclude[1:])], sample=IMAGES)
     assert recipe.entries[0].plan["heads"] == {m: [4, 4] for m in modules("torchvision")}
     assert " heads" not in recipe.summary()[0]
+
+
+@pytest.mark.parametrize(
+    ("option", "settings", "size"),
+    [
+        ("timm", {"name": "test_vit", "depth": 2, "img_size": 32, "patch_size": 16}, 32),
+        ("custom", {"_target_": "torchvision.models.VisionTransformer", "patch_size": 8,
+                    "num_layers": 2, "num_heads": 4, "hidden_dim": 24, "mlp_dim": 40}, 16),
+    ],
+)  # fmt: skip
+def test_a_pruned_transformer_is_saved_and_reloaded(built, tmp_path, option, settings, size):
+    whole, images = built(option, size, **settings)
+    for parameter in whole.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    step = Prune(ratio=0.5, scope="isomorphic", round_to=1)
+    smaller, recipe = compress(whole, [step], sample=images)
+    assert all(left < before for left, before in recipe.entries[0].plan["heads"].values())
+    save_network(smaller, tmp_path)
+    assert torch.equal(load_network(tmp_path, trust=["torchvision"])(images), smaller(images))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_pruned_transformer_is_exported(name, tmp_path):
+    _, smaller, _ = halved(name)
+    path = export_onnx(smaller, tmp_path / "a.onnx", SIDE, images=ImageKind.of(IMAGES))
+    session = onnx_session(str(path))
+    feed = {session.get_inputs()[0].name: IMAGES.numpy()}
+    found = torch.from_numpy(session.run(None, feed)[0])
+    torch.testing.assert_close(found, smaller(IMAGES), atol=1e-5, rtol=1e-4)
 
 
 def test_windows_of_torchvision_are_left_alone_and_said():
