@@ -205,6 +205,18 @@ class Channels:
             axis_counts[name, 0][0] = count
         return ChannelGroup(layer_name(maker), dict(axis_counts), granularity, signatures, heads)
 
+
+class Visits(NamedTuple):
+    """Which channels enter which operators: pairs, each once.
+
+    Attributes:
+        operators: the number that stands for the operator, uint64.
+        channels: the number of the channel.
+    """
+
+    operators: np.ndarray
+    channels: np.ndarray
+
     @classmethod
     def of(cls, trace: Trace, channel: np.ndarray) -> "Visits":
         """Those of a trace; `channel` is the number of the channel of every variable."""
