@@ -58,6 +58,14 @@ def check_order(steps: Sequence[Step], done: Recipe | None = None) -> None:
         folded += [step.name] if step.folds_batch_norm else []
 
 
+def no_images(step: Step) -> CompressionError:
+    """The refusal of a step that weighs layers on images that are not there."""
+    return CompressionError(
+        f"{step.name} weighs each layer by what treating it does to the logits of training images, "
+        "and there are none here; give batches=, or choose another way than optimal."
+    )
+
+
 def run_round(
     step: Step, network: nn.Module, context: Context, round: int
 ) -> tuple[nn.Module, Entry]:
@@ -127,6 +135,9 @@ def compress(
             cannot take the sample, or a step cannot be done on it.
     """
     check_order(steps, getattr(network, "recipe", None))
+    for step in steps:
+        if step.needs_images and batches is None:
+            raise no_images(step)
     check_network(network, sample)
     for name, given in {"batches": batches, "val_batches": val_batches}.items():
         if isinstance(given, Iterator):

@@ -36,6 +36,11 @@ class StepSettings:
 
     reads_batch_norm: str | None = None
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether it can decide nothing without training images."""
+        return False
+
     @classmethod
     def check(cls, settings: Mapping[str, Any], place: str) -> Any:
         """Refuses settings that no network could be changed with; by default what is declared.

@@ -63,6 +63,11 @@ class FactorizationSettings(StepSettings):
         """
         check_ranks(self.ranks, "{place}.ranks", solves=self.target is not None)
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether ranks go by what layers lose on training images."""
+        return self.ranks == "optimal"
+
 
 @declared()
 class TuckerSettings(FactorizationSettings):

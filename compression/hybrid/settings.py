@@ -36,3 +36,8 @@ class HybridSettings(StepSettings):
         """Gives the target that is meant where none is given."""
         if self.target is None:
             self.target = Target("macs", 0.6)
+
+    @property
+    def needs_images(self) -> bool:
+        """It does: choices go by what layers lose on training images."""
+        return True

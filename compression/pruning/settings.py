@@ -81,6 +81,11 @@ class PruneSettings(StepSettings):
             if _named(getattr(self, key), registry) == "bn_scale":
                 self.reads_batch_norm = f"{key}=bn_scale"
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether ratios go by what layers lose on training images."""
+        return self.ratios == "optimal"
+
 
 @declared()
 class PruneLayersSettings(StepSettings):

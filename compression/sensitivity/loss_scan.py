@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from compression.engine import recalibrate
-from compression.errors import CompressionError
+from compression.engine import no_images, recalibrate
 from compression.evaluation_mode import evaluation_mode
 from compression.layer_moments import InputMoments
 from compression.network_copy import copy_network
@@ -106,10 +105,7 @@ def training_images(step: Step, network: nn.Module, context: Context) -> list[Te
     if moments is None and context.train_batches is not None:
         moments = InputMoments(network, context.train_batches, seed=context.seed)
     if moments is None:
-        raise CompressionError(
-            f"{step.name} by optimal weighs each layer by what treating it does to the logits of "
-            "training images, and there are none here; give batches=, or choose another way."
-        )
+        raise no_images(step)
     return list(torch.cat(list(moments.images())).split(BATCH))
 
 

@@ -154,7 +154,7 @@ def test_refusals(network, batches):
     with pytest.raises(CompressionError, match=r"svd.ranks=optimal needs a target, as svd.target"):
         SVD(ranks="optimal")
     step = SVD(ranks="optimal", target={"macs": 0.7})
-    with pytest.raises(CompressionError, match="svd by optimal .* give batches="):
+    with pytest.raises(CompressionError, match="svd weighs .* give batches="):
         compress(network, [step], sample=batches[0][0])
     step = Tucker(ranks="optimal", target={"macs": 0.01})
     wide = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3), *list(network)[5:])

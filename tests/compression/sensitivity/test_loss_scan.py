@@ -112,7 +112,7 @@ def test_what_was_found_is_only_read(network, context, tmp_path, monkeypatch):
 def test_there_must_be_images(network, context):
     bare = Context(sample=context.sample, image_size=SIZE)
     with pytest.raises(
-        CompressionError, match=r"tucker by optimal .* training images, .* give batches="
+        CompressionError, match=r"tucker weighs .* training images, .* give batches="
     ):
         scan_losses(Tucker(), [], network, bare)
 
