@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from compression import Context, Hybrid, compress
+from compression import Context, Hybrid, Prune, compress
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization import layer_timer
@@ -119,8 +119,14 @@ def test_a_latency_target(network, batches, fake_latency, monkeypatch):
 
 
 def test_refusals(network, batches):
-    with pytest.raises(CompressionError, match="by optimal weighs .* give batches="):
+    with pytest.raises(CompressionError, match="hybrid weighs .* give batches="):
         compress(network, [Hybrid()], sample=batches[0][0])
+    tuned = []  # nothing is done first, not even an earlier step
+    with pytest.raises(CompressionError, match="hybrid weighs"):
+        compress(
+            network, [Prune(), Hybrid()], sample=batches[0][0], fine_tune=lambda *_: tuned.append(1)
+        )
+    assert not tuned
     with pytest.raises(
         CompressionError, match=r"target.macs=0.001 cannot be reached: this step can"
     ):
