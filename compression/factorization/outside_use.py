@@ -5,7 +5,7 @@ networks ask a layer for the type of its weights, or use them in a functional ca
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from compression.cost import observed_pass
 from compression.cost.geometry import Layer
+from compression.errors import CompressionError
 
 OF_PRODUCT = frozenset(dir(nn.Sequential()))  # what a product has as well
 
@@ -33,13 +34,28 @@ def used_from_outside(
         CompressionError: the network cannot take images of that size.
     """
     names = [name for name, layer in layers.items() if not isinstance(layer, nn.Sequential)]
-    return observed_pass(network, image_size, partial(_watch, names))
+    found = observed_pass(network, image_size, partial(_watch, names, anew=False))
+    if any(module._non_persistent_buffers_set for module in network.modules()):
+        # What is computed in a first pass, as tables of places, is computed anew when it is loaded.
+        with suppress(CompressionError):
+            found |= observed_pass(network, image_size, partial(_watch, names, anew=True))
+    return found
 
 
 @contextmanager
-def _watch(names: Sequence[str], twin: nn.Module) -> Iterator[set[str]]:
-    """Watch the layers of a copy, which is thrown away afterwards, inside `with`."""
+def _watch(names: Sequence[str], twin: nn.Module, *, anew: bool) -> Iterator[set[str]]:
+    """Watch the layers of a copy, which is thrown away afterwards, inside `with`.
+
+    Args:
+        names: of the layers.
+        twin: the copy.
+        anew: whether what is not stored with the network has another size, as in one not yet used.
+    """
     watch = _Watch()
+    for module in twin.modules() if anew else ():
+        for name in module._non_persistent_buffers_set:
+            if (buffer := module._buffers[name]) is not None:
+                module._buffers[name] = buffer[(slice(0, 1),) * buffer.ndim]
     for name in names:
         layer = twin.get_submodule(name)
         watch.owners |= {id(tensor): name for tensor in layer.parameters(recurse=False)}

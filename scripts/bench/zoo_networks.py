@@ -37,6 +37,8 @@ TIMM = [
     "seresnet18", "skresnet18", "vit_tiny_patch16_224",
     # issue 20: attention biases by head, branches of many kernel sizes, windows as a fifth axis
     "efficientvit_m0", "efficientvit_m5", "mixnet_s", "hiera_tiny_224", "nest_tiny",
+    # issue 22: standardized kernels
+    "nf_seresnet26",
 ]  # fmt: skip
 NETWORKS = {
     **{name: (family, {"variant": name}) for family in TORCHVISION for name in TORCHVISION[family]},

@@ -184,6 +184,28 @@ def test_layers_in_the_way_are_left_alone_and_the_others_are_not(make, left):
         assert logits(smaller).shape == (2, 6)
 
 
+class Places(nn.Module):
+    """Asks a layer for its device in the first pass only, as the gated attention of ConViT."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(3, 16)
+        self.register_buffer("places", torch.zeros(1, 1, 2), persistent=False)
+
+    def forward(self, x):
+        t = x.flatten(2).transpose(1, 2)
+        if self.places.shape[1] != t.shape[1]:
+            self.places = torch.zeros(1, t.shape[1], 2, device=self.a.weight.device)
+        return self.a(t).mean(1) + self.places.sum()
+
+
+def test_what_a_first_pass_alone_reads_is_seen_after_it():
+    network = Places()
+    assert SVD().candidates(network, (64, 64))[1] == {"a": "used from outside"}
+    network(IMAGES)
+    assert SVD().candidates(network, (64, 64))[1] == {"a": "used from outside"}
+
+
 def test_a_transformer_encoder_keeps_its_fast_path():
     network = made(FastPath)
     smaller, recipe = compress(network, [SVD(ratio=0.25)], sample=IMAGES)
