@@ -69,8 +69,8 @@ class Candidate:
         """The same of the outputs, where there are images; else those of the weights."""
         if self.whitening is None or not self.decomposition.fits_ranks:
             return self.weight_spectra
-        kernel = self.whitening.scaled(kernel_of(self.layer))
-        found = self.decomposition.output_spectra(kernel, self.whitening.covariance)
+        kernel, covariance = kernel_of(self.layer), self.whitening.covariance
+        found = self.decomposition.output_spectra(kernel, covariance)
         return [
             replace(spectrum, values=values[:, : spectrum.rows])
             for spectrum, values in zip(self.weight_spectra, found, strict=True)
@@ -87,8 +87,7 @@ class Candidate:
         if not ranks:
             return []
         if self.whitening is not None and self.decomposition.fits_ranks:
-            kernel = self.whitening.scaled(kernel_of(self.layer))
-            covariance = self.whitening.covariance
+            kernel, covariance = kernel_of(self.layer), self.whitening.covariance
             errors = self.decomposition.output_errors(kernel, covariance, ranks)
             return list(zip(ranks, errors, strict=True))
         lost = [spectrum.lost() for spectrum in self.spectra]

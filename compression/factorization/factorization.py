@@ -209,7 +209,7 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         """
         assert context.moments is not None
         layers = find_layers(network, self.decomposition)
-        fit_products(network, smaller, layers, self.decomposition, plan, context.moments)
+        fit_products(smaller, layers, self.decomposition, plan, context.moments)
 
     describe = staticmethod(plan_lines)
     describe_layers = staticmethod(layer_lines)

@@ -8,10 +8,10 @@ from compression.cost.geometry import Layer, factors_of
 from compression.factorization.candidate import Candidate
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.kernels import kernel_of
-from compression.factorization.output_mean import before_batchnorm, output_scale
+from compression.factorization.output_mean import before_batchnorm
 from compression.factorization.plan import FactorizationPlan
 from compression.factorization.whitening import Whitening
-from compression.layer_moments import InputMoments, LayerMoments
+from compression.layer_moments import InputMoments
 from compression.step import Context
 
 MOST_INPUTS = 5000  # in a window: the covariance of more takes too much memory and time
@@ -34,26 +34,10 @@ def see_inputs(candidates: Sequence[Candidate], network: nn.Module, context: Con
     norms = before_batchnorm(network, context.image_size, list(moments))
     for name, own in moments.items():
         centered = layers[name].geometry.bias or name in norms
-        layers[name].whitening = whitening_of(network, own, centered, norms.get(name))
-
-
-def whitening_of(
-    network: nn.Module, moments: LayerMoments, centered: bool, norm: str | None
-) -> Whitening:
-    """What a layer's outputs make of an error, at the scale of the BatchNorm that takes them.
-
-    Args:
-        network: that has the layer.
-        moments: of the layer's inputs.
-        centered: whether something takes up a shift of its outputs' mean.
-        norm: name of the BatchNorm, if there is one.
-    """
-    scale = None if norm is None else output_scale(network.get_submodule(norm))
-    return Whitening(moments, centered=centered, scale=scale, norm=norm)
+        layers[name].whitening = Whitening(own, centered=centered)
 
 
 def fit_products(
-    network: nn.Module,
     smaller: nn.Module,
     layers: Mapping[str, Layer],
     decomposition: type[Decomposition],
@@ -63,7 +47,6 @@ def fit_products(
     """Fit those products that a plan says are fitted.
 
     Args:
-        network: that was planned for.
         smaller: has products filled by the weights alone; changed in place.
         layers: that they stand for, by name; stay as they are.
         decomposition: of the products.
@@ -77,8 +60,7 @@ def fit_products(
     for name, own in moments.of(chosen).items():
         product, choice = smaller.get_submodule(name), chosen[name]
         assert isinstance(product, nn.Sequential)
-        said = choice["whitened"]
-        whitening = whitening_of(network, own, said["centered"], said.get("norm"))
+        whitening = Whitening(own, centered=choice["whitened"]["centered"])
         fit(product, layers[name], decomposition, choice["rank"], whitening)
 
 
@@ -107,11 +89,7 @@ def fit(
         .reshape(len(kernel), -1, *factor.weight.shape[1:])
         for factor in factors
     ]
-    scaled = [*alone[:-1], whitening.scaled(alone[-1])]
-    *first, last = decomposition.fitted_factors(
-        whitening.scaled(kernel), rank, whitening.covariance, scaled
-    )
-    fitted = [*first, whitening.unscaled(last)]
+    fitted = decomposition.fitted_factors(kernel, rank, whitening.covariance, alone)
     before = whitening.error(kernel - kernel_of(product))
     _set_weights(product, fitted)
     if whitening.error(kernel - kernel_of(product)) > before:

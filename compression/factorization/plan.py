@@ -18,14 +18,12 @@ class WhitenedPlan(TypedDict):
         inputs: numbers in each.
         ridge: how far their covariance was shrunk towards white noise, in 0..1.
         centered: whether a bias or a BatchNorm after the layer takes up a shift of its outputs.
-        norm: the BatchNorm after the layer, to whose scale of the channels their error counts.
     """
 
     windows: int
     inputs: int
     ridge: float
     centered: bool
-    norm: NotRequired[str]
 
 
 class LayerPlan(TypedDict):

@@ -24,32 +24,21 @@ class Whitening:
     Args:
         moments: of the layer's inputs.
         centered: whether something after the kernel takes up a shift of its outputs' mean.
-        scale: of the error of each output channel; None: all count as they are.
-        norm: name of the BatchNorm that the scale is of.
+
     """
 
-    def __init__(
-        self,
-        moments: LayerMoments,
-        *,
-        centered: bool,
-        scale: Tensor | None = None,
-        norm: str | None = None,
-    ) -> None:
-        self.moments, self.centered, self.scale, self.norm = moments, centered, scale, norm
+    def __init__(self, moments: LayerMoments, *, centered: bool) -> None:
+        self.moments, self.centered = moments, centered
         self._ridges = _shrinkage(self._second(), moments.positions)
 
     def plan(self) -> WhitenedPlan:
         """What a plan says of it."""
-        found: WhitenedPlan = {
+        return {
             "windows": self.moments.positions,
             "inputs": self.moments.mean.shape[-1],
             "ridge": float(self._ridges.mean()),
             "centered": self.centered,
         }
-        if self.scale is not None and self.norm is not None:
-            found["norm"] = self.norm
-        return found
 
     @property
     def covariance(self) -> Tensor:
@@ -63,25 +52,13 @@ class Whitening:
             size, dtype=second.dtype
         )
 
-    def scaled(self, weights: Tensor) -> Tensor:
-        """Weights G x O x ..., whose outputs then count alike."""
-        return weights if self.scale is None else weights * self._scale_of(weights)
-
-    def unscaled(self, weights: Tensor) -> Tensor:
-        """The same back."""
-        return weights if self.scale is None else weights / self._scale_of(weights)
-
-    def _scale_of(self, weights: Tensor) -> Tensor:
-        assert self.scale is not None
-        return self.scale.reshape(*weights.shape[:2], *[1] * (weights.ndim - 2))
-
     def error(self, kernel: Tensor) -> float:
         """What is off by it in the outputs on the images, squared, for a kernel that is off.
 
         Args:
             kernel: the difference of two, G x O x I x kh x kw in float64.
         """
-        return float(output_energy(self.scaled(kernel), self._second()).sum())
+        return float(output_energy(kernel, self._second()).sum())
 
     def _second(self) -> Tensor:
         second = self.moments.covariance.double()

@@ -300,24 +300,3 @@ def test_a_scan_tries_what_will_be_done():
     assert list(tried) == ["rank 2, whitened", "rank 2"]
     weights = [kernel_of(smaller[0]) for smaller in tried.values()]
     assert not torch.allclose(*weights)
-
-
-@torch.no_grad()
-def test_channels_count_as_batchnorm_hands_them_on():
-    """Here the loudest outputs are those that it turns down the most."""
-    network, given_images = network_of(norm=True), images(40)
-    loudness = torch.logspace(0, 2, 12)
-    network[0].weight *= loudness[:, None, None, None]
-    network[1].running_var.copy_(network[0](given_images).var((0, 2, 3)))
-    smaller, recipe = compressed(network, SVD(ranks={"0": 3}), batches_of(count=40))
-    plan = recipe.entries[0].plan
-    assert plan["layers"]["0"]["whitened"].pop("norm") == "1"
-    moments = InputMoments(network, lambda: batches_of(count=40))
-    context = Context(sample=images(2), image_size=(6, 6), moments=moments)
-    unscaled = SVD().apply(network, plan, context)
-
-    def error(product):
-        off = network[0](given_images) - product(given_images)
-        return (off.var((0, 2, 3)) / network[1].running_var).sum()
-
-    assert error(smaller[0]) < 0.7 * error(unscaled[0])
