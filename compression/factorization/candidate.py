@@ -19,7 +19,7 @@ from compression.factorization.plan import BY_KIND, UNUSED, USED_OUTSIDE
 from compression.factorization.whitening import Whitening
 from compression.step import match_layers
 
-RANKS = 64, 20  # that are looked at of a product with one mode, and of each of two
+RANKS = 64, 20  # of a product with one mode, and of each of two, that are looked at at least
 
 
 class Candidate:
@@ -57,6 +57,7 @@ class Candidate:
         min_ranks = decomposition.min_ranks(self.geometry, head=head)
         self.min_rank = [min(pair) for pair in zip(min_ranks, self.max_rank, strict=True)]
         self._costs: dict[tuple[int, ...], dict[str, int]] = {}
+        self._errors: dict[int, list[tuple[list[int], float]]] = {}
 
     @cached_property
     def weight_spectra(self) -> list[Spectrum]:
@@ -76,14 +77,21 @@ class Candidate:
             for spectrum, values in zip(self.weight_spectra, found, strict=True)
         ]
 
-    @cached_property
-    def output_errors(self) -> list[tuple[list[int], float]]:
+    def output_errors(self, count: int = 0) -> list[tuple[list[int], float]]:
         """Ranks at which it gets cheaper, and the ratio of the output variance that each loses.
 
         Without images it is that of the squared weights; of two modes no more is known than that
         both lose their part.
+
+        Args:
+            count: of ranks to look at, if they are more than `RANKS`.
         """
-        ranks = [rank for rank in self._ranks() if self._is_cheaper(rank)]
+        if count not in self._errors:
+            self._errors[count] = self._output_errors(count)
+        return self._errors[count]
+
+    def _output_errors(self, count: int) -> list[tuple[list[int], float]]:
+        ranks = [rank for rank in self._ranks(count) if self._is_cheaper(rank)]
         if not ranks:
             return []
         if self.whitening is not None and self.decomposition.fits_ranks:
@@ -96,9 +104,10 @@ class Candidate:
             for rank in ranks
         ]
 
-    def _ranks(self) -> list[list[int]]:
-        """Ranks from the smallest to the largest, the small ones denser; fewer of each of two."""
-        count = RANKS[len(self.max_rank) - 1]
+    def _ranks(self, count: int) -> list[list[int]]:
+        """Ranks from the smallest to the largest, the small ones denser."""
+        several = len(self.max_rank)
+        count = max(RANKS[several - 1], round(count ** (1 / several)))
         modes = [
             sorted({round(low + (high - low) * (n / count) ** 1.5) for n in range(count + 1)})
             for low, high in zip(self.min_rank, self.max_rank, strict=True)

@@ -1,6 +1,6 @@
 """The rule that shares out among layers what a cheaper network loses of their outputs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from compression.errors import CompressionError
@@ -9,8 +9,8 @@ from compression.factorization.rank_rule import Rule
 if TYPE_CHECKING:  # it loads torch
     from compression.factorization.candidate import Candidate
 
-FREE, DEAREST = 1e-9, 1e9  # prices of a whole layer and of a MAC that all or no layer is worth
-HALVINGS = 40  # of the logarithm of a price, after which two prices choose the same
+
+OPTIONS = 2500  # of all layers together: few layers need more of each to come near a target
 
 
 class Option(NamedTuple):
@@ -28,18 +28,18 @@ class Option(NamedTuple):
 
 
 class OutputError(Rule):
-    """The ranks of all layers that cost the least together, at one sum of what is lost by them.
+    """The ranks of all layers that lose the least of their outputs together, within one cost.
 
     What is added up is the ratio of each layer's output variance that is lost (of its squared
-    weights, where there are no images), and each layer may stay whole. At the optimum every layer
-    gives up as much of it for a unit of cost (Everett 1963, "Generalized Lagrange Multiplier
-    Method"); a target turns that price.
+    weights, where there are no images), and each layer may stay whole. That is a multiple-choice
+    knapsack; a target turns its budget. Without one it is the other way round: the least cost
+    within a sum of what is lost.
 
     Args:
         ratio: of the output variance that is lost, the mean of the layers; of several rounds each
             loses its part.
         options: of each layer by name; without them `among` comes first.
-        price: of a unit of cost; None: `ratio` decides.
+        budget: of the cost of all; None: `ratio` decides.
     """
 
     setting = "error"
@@ -49,58 +49,54 @@ class OutputError(Rule):
         self,
         ratio: float,
         options: dict[str, list[Option]] | None = None,
-        price: float | None = None,
+        budget: float | None = None,
     ) -> None:
-        self.ratio, self.options, self.price = ratio, options, price
+        self.ratio, self.options, self.budget = ratio, options, budget
+        self._chosen: dict[str, Option] = {}
 
     def among(self, candidates: "Sequence[Candidate]", measure: str) -> "OutputError":
         """The rule that knows what each layer loses at which cost."""
-        return OutputError(
-            self.ratio, {layer.name: _options(layer, measure) for layer in candidates}
-        )
+        count = OPTIONS // max(len(candidates), 1)
+        options = {layer.name: undominated(_options(layer, measure, count)) for layer in candidates}
+        return OutputError(self.ratio, options)
 
     def at(self, parameter: float) -> "OutputError":
-        """The rule at the lowest price at which layers cost no more than a ratio of what they can.
+        """The rule at a budget between the least that the layers can cost, at 0, and what they do.
 
         Raises:
             CompressionError: the layers are not known yet.
         """
         options = self._known()
         whole = sum(own[0].cost for own in options.values())
-        least = sum(min(option.cost for option in own) for own in options.values())
-        budget = least + parameter * (whole - least)
-        _, price = self._boundary(lambda chosen: sum(own.cost for own in chosen) > budget)
-        return OutputError(self.ratio, options, price)
+        least = sum(own[-1].cost for own in options.values())
+        return OutputError(self.ratio, options, least + parameter * (whole - least))
 
     def rank(self, candidate: "Candidate", number: int, rounds: int) -> list[int]:
-        """The rank of the option that is worth its price; zeros where that is the whole layer.
+        """The rank of the option that the layer has at the optimum; zeros where it stays whole.
 
         Raises:
             CompressionError: the layers are not known yet.
         """
-        if self.price is None:
-            most = self.ratio / rounds * len(self._known())
-            self.price, _ = self._boundary(lambda chosen: sum(own.error for own in chosen) <= most)
-        return _chosen(self._known()[candidate.name], self.price).rank
+        options = self._known()
+        if not self._chosen:
+            self._chosen = self._solved(list(options.values()), rounds)
+        return self._chosen[candidate.name].rank
 
     def why(self) -> str:
         """Always `least output error`."""
         return "least output error"
 
-    def _boundary(self, holds: Callable[[list[Option]], bool]) -> tuple[float, float]:
-        """Two prices, all but equal: the highest at which something holds, and the next one."""
-        known = self._known().values()
-        low, high = 0.0, FREE / max([1, *(own[0].cost for own in known)])
+    def _solved(self, options: list[list[Option]], rounds: int) -> dict[str, Option]:
+        from compression.allocation import solve_knapsack  # it loads numpy
 
-        def holds_at(price: float) -> bool:
-            return holds([_chosen(own, price) for own in known])
-
-        while high < DEAREST and holds_at(high):
-            low, high = high, 4 * high
-        for _ in range(HALVINGS if low else 0):
-            price = (low * high) ** 0.5
-            low, high = (price, high) if holds_at(price) else (low, price)
-        return low, high
+        errors = [[option.error for option in own] for own in options]
+        costs = [[float(option.cost) for option in own] for own in options]
+        if self.budget is None:
+            numbers = solve_knapsack(costs, errors, self.ratio / rounds * len(options))
+        else:
+            numbers = solve_knapsack(errors, costs, self.budget)
+        chosen = [own[n] for own, n in zip(options, numbers, strict=True)]
+        return dict(zip(self._known(), chosen, strict=True))
 
     def _known(self) -> dict[str, list[Option]]:
         if self.options is None:
@@ -108,15 +104,20 @@ class OutputError(Rule):
         return self.options
 
 
-def _chosen(options: list[Option], price: float) -> Option:
-    return min(options, key=lambda option: option.error + price * option.cost)
+def undominated(options: list[Option]) -> list[Option]:
+    """Those that no other one beats in both; ever cheaper, the whole layer first."""
+    found: list[Option] = []
+    for option in sorted(options, key=lambda option: (option.error, option.cost)):
+        if not found or option.cost < found[-1].cost:
+            found.append(option)
+    return found
 
 
-def _options(candidate: "Candidate", measure: str) -> list[Option]:
+def _options(candidate: "Candidate", measure: str, count: int) -> list[Option]:
     """The whole layer, and each rank at which it is cheaper."""
     whole = Option(0.0, candidate.cost[measure], [0] * len(candidate.max_rank))
     found = [
         Option(error, candidate.cost_at(rank)[measure], rank)
-        for rank, error in candidate.output_errors
+        for rank, error in candidate.output_errors(count)
     ]
     return [whole, *found]

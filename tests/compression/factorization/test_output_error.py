@@ -1,6 +1,7 @@
 """The rule that shares out the output error, against every choice there is."""
 
 from itertools import product
+from time import process_time
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from compression import compress
 from compression.cost.macs import count_macs
 from compression.errors import CompressionError
 from compression.factorization.cp import CP
-from compression.factorization.output_error import OutputError
+from compression.factorization.output_error import Option, OutputError
+from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
 
@@ -61,9 +63,9 @@ def test_no_other_choice_of_this_cost_loses_less(uneven, batches):
         ]
         cost, error = (sum(getattr(o, name) for o in chosen) for name in ("cost", "error"))
         whole = sum(own[0].cost for own in options)
-        least = sum(min(option.cost for option in own) for own in options)
+        least = sum(own[-1].cost for own in options)
         assert cost <= least + parameter * (whole - least)
-        fewer = [own[:1] + own[1::2] + [c] for own, c in zip(options, chosen, strict=True)]
+        fewer = [[*own[:: 1 + len(own) // 10], c] for own, c in zip(options, chosen, strict=True)]
         best = min(
             sum(option.error for option in choice)
             for choice in product(*fewer)
@@ -124,3 +126,37 @@ def test_it_needs_the_layers_first(uneven):
     for ask in (lambda: OutputError(0.1).at(0.5), lambda: OutputError(0.1).rank(candidate, 0, 1)):
         with pytest.raises(CompressionError, match="needs the layers first: among"):
             ask()
+
+
+def test_few_layers_spend_the_budget():
+    """One layer has nearly all of the cost, so that ranks must be as fine as they are."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.Conv2d(32, 64, 1), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 3),
+    ).eval()  # fmt: skip
+    sample = torch.rand(16, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    batches = [(sample, torch.zeros(16, dtype=torch.int64))]
+    for step in (Tucker, SpatialSVD):
+        smaller, recipe = compress(
+            network, [step(target={"macs": 0.6})], sample=sample, batches=batches
+        )
+        assert count_macs(smaller, 12) / count_macs(network, 12) == pytest.approx(0.6, rel=0.02)
+        assert "nearest" not in recipe.entries[0].plan["target"]
+
+
+def test_the_optimum_is_found_fast():
+    """As many layers and ranks as an EfficientNet has."""
+    generator = torch.Generator().manual_seed(0)
+    options = {}
+    for layer in range(66):
+        scale = float(torch.rand((), generator=generator))
+        options[str(layer)] = [
+            Option(n / 64 * scale, int(1e6 * (1 - n / 65) ** 2), [64 - n]) for n in range(65)
+        ]
+    start = process_time()
+    rule = OutputError(0.1, options).at(0.5)
+    rule._solved(list(options.values()), 1)
+    assert process_time() - start < 2
