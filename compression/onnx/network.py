@@ -4,6 +4,7 @@ What is known of int8 in this project is known here: who treats such networks in
 `is_onnx_network`, not for a class.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from torch import nn
@@ -61,7 +62,15 @@ def onnx_session(source: str | bytes, *, threads: int = 1) -> "onnxruntime.Infer
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
+    if _computes_in_float(source):  # then weights are made floating once, not for each batch
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def _computes_in_float(source: str | bytes) -> bool:
+    """Whether a graph with rounded weights rounds no activation."""
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return b"DequantizeLinear" in content and b"QuantizeLinear" not in content
 
 
 def fixed_batch(session: "onnxruntime.InferenceSession") -> int | None:

@@ -1,9 +1,11 @@
 """The ONNX graph of a network, ready to be quantised, and the int8 graph made of it."""
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import onnx
 import torch
 from onnxruntime.quantization import QuantType
@@ -20,6 +22,8 @@ from compression.quantization.calibration import Ranges, as_tensors_data
 from compression.step import match_layers
 
 WEIGHT = ".weight"
+
+Grid = tuple[int, Sequence[float]]  # axis, scales
 
 
 def float_graph(
@@ -89,6 +93,7 @@ def int8_graph(
     *,
     exclude: Sequence[str],
     reduce_range: bool,
+    grids: Mapping[str, Grid] = MappingProxyType({}),
 ) -> bytes:
     """An ONNX file with unsigned 8-bit activations and signed 8-bit weights, one scale a channel.
 
@@ -97,7 +102,15 @@ def int8_graph(
         ranges: of its activations.
         exclude: nodes that stay floating.
         reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
+        grids: by the tensor of a weight that lies on its levels already: the axis along which it
+            counts outputs, and the scale of each.
     """
+    overrides = {
+        tensor: [
+            {"axis": axis, "scale": np.float32(step), "zero_point": np.int8(0)} for step in scale
+        ]
+        for tensor, (axis, scale) in grids.items()
+    }
     with suppress_output():
         quantizer = QDQQuantizer(
             model,
@@ -109,7 +122,7 @@ def int8_graph(
             nodes_to_quantize=[],
             nodes_to_exclude=list(exclude),
             op_types_to_quantize=[*QDQRegistry, *QLinearOpsRegistry],
-            extra_options={},
+            extra_options={"TensorQuantOverrides": overrides},
         )
         quantizer.quantize_model()
     return quantizer.model.model.SerializeToString()

@@ -43,11 +43,18 @@ class QuantizePlan(TypedDict):
         floating: the layers that stay floating; plans of earlier versions may lack it.
         excluded: the nodes of the ONNX graph that these are.
         layers: all layers with weights.
-        reduce_range: whether weights have 7 bits.
+        reduce_range: whether weights have 7 bits, but those of layers that `bits` names.
         method: `percentile` or `minmax`: how ranges were found.
         percentile: of an activation's values that its range covers, in 50..100.
         images: how many were calibrated on.
         sensitive: the scan that some floating layers were found by, where there was one.
+        bits: of the weight of each layer that is rounded here; in plans of earlier versions, and of
+            `QuantizeAware`, all is left to onnxruntime's quantiser.
+        activations: `float` where no activation is rounded; else it is not there.
+        second_order: whether weights are rounded by what it does to outputs.
+        bias_correction: whether biases take off what that changes the means of outputs by.
+        agreement: on the images that were calibrated on, with 0, ... layers in 8 bits in the place
+            of 4; not there where none was to be tried.
     """
 
     image_size: list[int]
@@ -61,6 +68,11 @@ class QuantizePlan(TypedDict):
     percentile: float
     images: int
     sensitive: NotRequired[SensitiveScan]
+    bits: NotRequired[dict[str, int]]
+    activations: NotRequired[str]
+    second_order: NotRequired[bool]
+    bias_correction: NotRequired[bool]
+    agreement: NotRequired[dict[str, float]]
 
 
 def image_plan(images: ImageKind) -> ImagePlan | None:

@@ -1,6 +1,7 @@
 """What quantisation after training and training aware of it share: the calibration."""
 
 import copy
+from collections import Counter
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from compression.errors import CompressionError
 from compression.images import ImageKind
 from compression.onnx import try_export
 from compression.quantization.calibration import activation_ranges, calibration_images
+from compression.quantization.fitted_weights import Rounded, place_on_grid, weight_only_graph
 from compression.quantization.graph import (
     excluded_layers,
     float_graph,
@@ -26,14 +28,14 @@ from compression.quantization.layer_sensitivity import (
     select_float_layers,
 )
 from compression.quantization.plan import QuantizePlan, SensitiveScan, image_plan
-from compression.quantization.settings import SENSITIVE, QuantizeSettings
+from compression.quantization.settings import SENSITIVE, QuantizationSettings
 from compression.sensitivity import evaluation, scan_key
 from compression.step import Context, Step
 
 Q = TypeVar("Q", bound=QuantizePlan)
 
 
-class Quantization(QuantizeSettings, Step[Q]):
+class Quantization(QuantizationSettings, Step[Q]):
     """The base of `Quantize` and `QuantizeAware`."""
 
     def calibrated(
@@ -65,9 +67,21 @@ class Quantization(QuantizeSettings, Step[Q]):
         }
         if (told := image_plan(kind)) is not None:
             plan["input"] = told
+        rounded = self.plan_weights(plan, network, context, model, images)
         if SENSITIVE in self.exclude:
-            self._find_sensitive(plan, network, context, model, images)
+            self._find_sensitive(plan, network, context, model, images, rounded)
         return plan, model, images
+
+    def plan_weights(
+        self,
+        plan: QuantizePlan,
+        network: nn.Module,
+        context: Context,
+        model: onnx.ModelProto,
+        images: np.ndarray,
+    ) -> Rounded:
+        """Adds to a plan how weights are rounded, and rounds them; here onnxruntime does it."""
+        return []
 
     def structural_plan(self, network: nn.Module, context: Context, round: int) -> None:
         """Nothing follows; but ONNX must have all operations, and the graph the excluded layers.
@@ -92,6 +106,7 @@ class Quantization(QuantizeSettings, Step[Q]):
         context: Context,
         model: onnx.ModelProto,
         images: np.ndarray,
+        rounded: Rounded,
     ) -> None:
         """Adds the layers that a scan finds to those left floating, and what it measured."""
         macro_f1 = evaluation(context)
@@ -101,8 +116,14 @@ class Quantization(QuantizeSettings, Step[Q]):
         free = {layer: value for layer, value in harm.items() if layer not in given}
 
         def quantised(kept: list[str]) -> float:
-            tried: QuantizePlan = {**plan, "excluded": nodes_of(model, [*given, *kept])}
-            return macro_f1(Int8Network(network, planned_graph(copy.deepcopy(model), tried)))
+            floating = [*given, *kept]
+            tried: QuantizePlan = {
+                **plan,
+                "floating": floating,
+                "excluded": nodes_of(model, floating),
+            }
+            content = planned_graph(copy.deepcopy(model), tried, rounded)
+            return macro_f1(Int8Network(network, content))
 
         before = macro_f1(network)
         kept, f1 = select_float_layers(free, quantised, before - (self.max_f1_drop or 0))
@@ -132,10 +153,30 @@ class Quantization(QuantizeSettings, Step[Q]):
         return told
 
 
-def planned_graph(model: onnx.ModelProto, plan: QuantizePlan) -> bytes:
-    """The int8 file that a plan makes of a float graph, which is changed."""
-    exclude, reduce_range = plan["excluded"], plan["reduce_range"]
-    return int8_graph(model, plan["ranges"], exclude=exclude, reduce_range=reduce_range)
+def planned_graph(
+    model: onnx.ModelProto, plan: QuantizePlan, rounded: Rounded | None = None
+) -> bytes:
+    """The file that a plan makes of a float graph, which is changed.
+
+    Args:
+        model: of `float_graph`.
+        plan: of a quantisation.
+        rounded: the weights that are rounded here; all others are left to onnxruntime's quantiser.
+    """
+    floating = plan.get("floating", [])
+    own = [pair for pair in rounded or [] if pair[0].layer not in floating]
+    if plan.get("activations") == "float":
+        return weight_only_graph(model, own, plan["bits"])
+    place_on_grid(model, own)
+    return int8_graph(
+        model,
+        plan["ranges"],
+        exclude=plan["excluded"],
+        reduce_range=plan["reduce_range"],
+        grids={
+            weight.tensor: (weight.axis, found.scale.flatten().tolist()) for weight, found in own
+        },
+    )
 
 
 def quantized_lines(plan: QuantizePlan) -> list[str]:
@@ -144,11 +185,34 @@ def quantized_lines(plan: QuantizePlan) -> list[str]:
     how = "min-max" if plan["method"] == "minmax" else f"percentile {plan['percentile']:g}"
     rest = f", {floating} left floating" if floating else ""
     lines = [f"{layers - floating} layers in int8 ({how}, {plan['images']} images){rest}"]
+    if plan.get("activations") == "float":
+        lines = [f"{layers - floating} layers with {_widths(plan)}, activations floating{rest}"]
+    fitted = {
+        "rounded by what it does to outputs": plan.get("second_order"),
+        "biases corrected": plan.get("bias_correction"),
+    }
+    if any(fitted.values()):
+        done = ", ".join(what for what, is_done in fitted.items() if is_done)
+        lines.append(f"weights: {done}, {plan['images']} images")
+    if agreement := plan.get("agreement"):
+        found = list(agreement.values())[-1]
+        lines.append(
+            f"{found:.2%} of these images get the class that the floating network gives them; with "
+            f"no weights in 8 bits {agreement['0']:.2%}"
+        )
     if scan := plan.get("sensitive"):
-        before, *found = scan["f1"]
+        before, *f1 = scan["f1"]
         kept = f": {', '.join(scan['kept'])}" if scan["kept"] else ""
         lines.append(
             f"sensitive: {len(scan['kept'])} of them{kept}; macro-F1 {before:.4f} before, "
-            f"{found[0]:.4f} all in int8, {found[len(scan['kept'])]:.4f} so"
+            f"{f1[0]:.4f} all in int8, {f1[len(scan['kept'])]:.4f} so"
         )
     return lines
+
+
+def _widths(plan: QuantizePlan) -> str:
+    """How many bits weights have, as `weights of 4 bits, 12 of them of 8`."""
+    counts = Counter(plan.get("bits", {}).values())
+    few, *more = sorted(counts)
+    rest = "".join(f", {counts[bits]} of them of {bits}" for bits in more)
+    return f"weights of {few} bits{rest}"

@@ -19,8 +19,8 @@ def _as_list(value: Any) -> Any:
 
 
 @declared()
-class QuantizeSettings(StepSettings):
-    """The settings of `Quantize`, and of `QuantizeAware`, too.
+class QuantizationSettings(StepSettings):
+    """The settings that `Quantize` and `QuantizeAware` share.
 
     Attributes:
         method: how the ranges of activations are found: `percentile` or `minmax`.
@@ -29,13 +29,12 @@ class QuantizeSettings(StepSettings):
         exclude: name patterns of layers that stay floating; `sensitive` among them, or in their
             place: also as many as it takes to stay within `max_f1_drop`, those first that change
             the logits most when they alone are in eight bits.
-        reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
+        reduce_range: 7-bit weights of what becomes matrix products. With 8 bits, sums overflow on
+            x86 processors without VNNI.
         max_f1_drop: the most macro-F1 that may be lost, or None; for who runs the step to check.
     """
 
-    name: ClassVar[str] = "quantize"
     last: ClassVar[bool] = True
-    fine_tuned: ClassVar[bool] = False
     has_modules: ClassVar[bool] = False
 
     method: Literal["percentile", "minmax"] = "percentile"
@@ -67,7 +66,53 @@ class QuantizeSettings(StepSettings):
 
 
 @declared()
-class QuantizeAwareSettings(QuantizeSettings):
+class QuantizeSettings(QuantizationSettings):
+    """The settings of `Quantize`.
+
+    Attributes:
+        activations: `int8`, or `float`: only the weights are rounded, for the size of the file.
+            `auto`: `int8` with weights of 8 bits, `float` with those of 4.
+        weight_bits: 8, or 4, with which activations are floating.
+        min_agreement: with 4 bits: so many of the training images get the class that the floating
+            network gives them. Layers have 8 bits, those first that change the logits most for the
+            bytes that they save, until it is so; None: none has.
+        rounding: of weights: `nearest`, or `second_order`: by what it does to a layer's outputs on
+            training images. `auto`: the latter where there are any.
+        bias_correction: whether biases take off what the rounding of weights changes the mean of a
+            layer's outputs by on training images. `auto`: where there are any.
+    """
+
+    name: ClassVar[str] = "quantize"
+    fine_tuned: ClassVar[bool] = False
+
+    activations: Literal["auto", "int8", "float"] = "auto"
+    weight_bits: Annotated[Literal[8, 4], Wanted("8 or 4")] = 8
+    min_agreement: Annotated[Fraction | None, Wanted("a ratio in 0..1 or null")] = 0.98
+    rounding: Literal["auto", "nearest", "second_order"] = "auto"
+    bias_correction: Literal["auto", True, False] = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuses impossible settings.
+
+        Raises:
+            CompressionError: says which setting to give.
+        """
+        super().__post_init__()
+        if self.weight_bits == 4 and self.activations == "int8":
+            raise CompressionError(
+                "{place}.weight_bits=4 makes the file small and computes in floating point; give "
+                "{place}.activations=float, or leave it at auto."
+            )
+        floating = self.activations == "float" or self.weight_bits == 4
+        if floating and SENSITIVE in self.exclude:
+            raise CompressionError(
+                "{place}.exclude=sensitive looks for layers that lose too much with int8 "
+                "activations, and here they are floating; leave it out."
+            )
+
+
+@declared()
+class QuantizeAwareSettings(QuantizationSettings):
     """The settings of `QuantizeAware`.
 
     Attributes:
@@ -75,7 +120,6 @@ class QuantizeAwareSettings(QuantizeSettings):
     """
 
     name: ClassVar[str] = "quantize_aware"
-    fine_tuned: ClassVar[bool] = True
 
     averaging: Annotated[Fraction, Wanted("a ratio in 0..1")] = 0.01
 
