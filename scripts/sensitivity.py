@@ -1,6 +1,7 @@
 """What each layer loses, treated alone: `python scripts/sensitivity.py RUN step=prune`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # they load torch, which waits until the names are checked
     from compression.sensitivity import Point, Scan
 
 KEYS = {
-    "step": OwnKey("prune|tucker|svd|spatial_svd|cp", "what is done to each layer"),
+    "step": OwnKey("prune|tucker|svd|spatial_svd|cp|quantize", "what is done to each layer"),
     "ratios": OwnKey(
         "R,R,...",
         "of its channels (prune) or full rank that a layer keeps, in (0, 1) (default: "
@@ -33,6 +34,7 @@ KEYS = {
     ),
 }
 FOLDER = "sensitivity"  # of a run
+QUANTIZE = "quantize"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     step = step_named(own.get("step"))
     ratios = ratios_of(own["ratios"]) if "ratios" in own else None
     run = step_config(name, step, typed.overrides)
+
+    if step == QUANTIZE:
+        if ratios is not None:
+            raise ConfigError("step=quantize rounds numbers and keeps no ratio of them; no ratios.")
+        show_rounding(run, name)
+        return
 
     from lightning_modules.experiment import as_plain, scan_run
     from lightning_modules.reporting.pictures import (  # torch: once the checks passed
@@ -69,7 +77,8 @@ def _parser() -> ScriptParser:
         description="Treats each layer (prune: each group of layers that must be cut together) "
         "alone, estimates BatchNorm statistics anew, and sets the macro-F1 lost on the validation "
         "images against the MACs saved. What was measured once is only read; an interrupted scan "
-        "goes on where it was.",
+        "goes on where it was. With step=quantize: what it costs to round weights, activations, to "
+        "7 bits or 8, and each layer alone: macro-F1, divergence and classes that change.",
         usage="RUN step=STEP [ratios=0.25,0.5,0.75] [key=value ...]",
         keys=KEYS,
         epilog="Other keys are the run's, or the step's: compression.prune.importance=l1. "
@@ -144,6 +153,23 @@ def show(found: "Scan", title: str) -> None:
         f"macro-F1 {found.f1:.4f} (BatchNorm estimated anew, as everywhere here), {found.macs:,} "
         f"MACs, {found.params:,} parameters"
     )
+
+
+def show_rounding(run: NamedRun, name: str) -> None:
+    """Prints what rounding costs, a row for each part of the network, and leaves a JSON file."""
+    from lightning_modules.experiment import rounding_run  # torch: once the checks passed
+
+    table = ScreenTable(title=f"{name}: what is lost where so much is rounded")
+    table.add_column("rounded")
+    for column in ("macro-F1", "divergence", "same class"):
+        table.add_column(column, number=True)
+    found = list(rounding_run(run.cfg, run.path))
+    for row in found:
+        table.add_row(row.what, f"{row.f1:.4f}", f"{row.kl:.5f}", f"{row.agreement:.2%}")
+    table.print(table_console())
+    file = run.path / FOLDER / f"{QUANTIZE}.json"
+    write_json(file, {"step": QUANTIZE, "errors": [asdict(row) for row in found]})
+    print(f"file        {file}")
 
 
 def _cell(found: "Scan", point: "Point") -> str:

@@ -60,7 +60,7 @@ class Quantize(QuantizeSettings, Quantization[QuantizePlan]):
                 weight.layer: 7 if self.reduce_range and not weight.depthwise else 8
                 for weight in own
             }
-        rounded = _rounded(model, plan, plan["bits"], network, context)
+        rounded = rounded_weights(model, plan, plan["bits"], network, context)
         if self.weight_bits == 4 and self.min_agreement is not None:
             wide = {weight.layer: 8 for weight in own}
             rounded = mixed_widths(
@@ -68,7 +68,7 @@ class Quantize(QuantizeSettings, Quantization[QuantizePlan]):
                 model,
                 images,
                 narrow=rounded,
-                wide=_rounded(model, plan, wide, network, context),
+                wide=rounded_weights(model, plan, wide, network, context),
                 min_agreement=self.min_agreement,
             )
         return rounded
@@ -83,19 +83,20 @@ class Quantize(QuantizeSettings, Quantization[QuantizePlan]):
         graph = float_graph(network, plan["image_size"], planned_images(plan))
         rounded = None
         if "bits" in plan:
-            rounded = _rounded(graph, plan, plan["bits"], network, context)
+            rounded = rounded_weights(graph, plan, plan["bits"], network, context)
         return Int8Network(network, planned_graph(graph, plan, rounded))
 
     describe = staticmethod(quantized_lines)
 
 
-def _rounded(
+def rounded_weights(
     model: onnx.ModelProto,
     plan: QuantizePlan,
     bits: dict[str, int],
     network: nn.Module,
     context: Context | None,
 ) -> Rounded:
+    """The weights that `bits` names, rounded as a plan says, with what a context has of moments."""
     second_order, bias_correction = plan["second_order"], plan["bias_correction"]
     asked = context is not None and (second_order or bias_correction)
     return round_weights(

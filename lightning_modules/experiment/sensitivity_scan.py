@@ -1,9 +1,9 @@
 """A sensitivity scan of a finished run's network, as `scripts/sensitivity.py` makes it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -11,12 +11,16 @@ from compression.cost import count_macs, count_params
 from compression.engine import with_moments
 from compression.latency import RelativeLatency
 from compression.sensitivity import Scan, scan
-from compression.step import Step, Treatment
+from compression.step import Context, Step, Treatment
 from datamodules.workers import report_progress
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext, step_context
 from lightning_modules.experiment.stages import initial_network, stages_of
+from lightning_modules.networks import Network
 from lightning_modules.runs import RunSplits, make_data
+
+if TYPE_CHECKING:  # onnxruntime's quantiser, which other steps do without
+    from compression.quantization.rounding_errors import RoundingError
 
 
 def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> Scan:
@@ -31,19 +35,9 @@ def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> S
         ConfigError, DataError, CompressionError: the step does not treat layers one by one, the
             network is quantised, or none of its layers can be treated.
     """
-    (stage,) = stages_of(cfg)
-    step = stage.step
-    assert step is not None  # with from_run there is no plain training
+    step = _step(cfg)
     require_treatments(step)
-    data = make_data(cfg, RunSplits(cfg, None))
-    network = initial_network(cfg, data).eval()
-    data.prepare_data()
-    data.setup()
-    size = data.image_size
-    costs = {"cost/macs": count_macs(network, size), "cost/params": count_params(network)}
-    run = RunContext(cfg, data, folder)
-    context = step_context(step, run, costs, RelativeLatency(network, size))
-    context = with_moments(context, network)
+    network, context = _entered(step, cfg, folder)
     treatments = step.treatments(network, context, ratios or step.scan_ratios)
     if not treatments:
         raise ConfigError(
@@ -54,6 +48,45 @@ def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> S
     if not found.points:
         raise ConfigError(f"{folder}: the network works with none of its layers treated alone.")
     return found
+
+
+def rounding_run(cfg: DictConfig, folder: Path) -> "Iterator[RoundingError]":
+    """What rounding costs the network of `cfg.from_run`, as `rounding_errors` tells it.
+
+    Args:
+        cfg: of the run, with the step `quantize`.
+        folder: the run directory.
+
+    Raises:
+        ConfigError, DataError, CompressionError: the network is quantised already, or has too few
+            images.
+    """
+    from compression.quantization.quantize import Quantize
+    from compression.quantization.rounding_errors import rounding_errors
+
+    step = _step(cfg)
+    assert isinstance(step, Quantize)
+    network, context = _entered(step, cfg, folder)
+    return rounding_errors(step, network, context)
+
+
+def _step(cfg: DictConfig) -> Step:
+    (stage,) = stages_of(cfg)
+    assert stage.step is not None  # with from_run there is no plain training
+    return stage.step
+
+
+def _entered(step: Step, cfg: DictConfig, folder: Path) -> tuple[Network, Context]:
+    """The network that the step enters, and what it may look at."""
+    data = make_data(cfg, RunSplits(cfg, None))
+    network = initial_network(cfg, data).eval()
+    data.prepare_data()
+    data.setup()
+    size = data.image_size
+    costs = {"cost/macs": count_macs(network, size), "cost/params": count_params(network)}
+    run = RunContext(cfg, data, folder)
+    context = step_context(step, run, costs, RelativeLatency(network, size))
+    return network, with_moments(context, network)
 
 
 def require_treatments(step: Step) -> None:
