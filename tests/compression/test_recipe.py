@@ -69,7 +69,7 @@ def test_a_recipe_of_schema_1_is_read_as_names(network, sample):
 
 
 def test_schema_1_knew_every_step_by_one_path():
-    assert sorted([*FORMER_PATHS.values(), "merge"]) == sorted(STEPS.paths)
+    assert sorted([*FORMER_PATHS.values(), "hybrid", "merge"]) == sorted(STEPS.paths)
     for path, name in FORMER_PATHS.items():
         assert Entry(path, 1, {}).step == name
 

@@ -36,7 +36,8 @@ def entered(homes, folder, compose_config):
 
 def test_a_layer_by_hand(entered):
     layer = "body.features.stage1.unit1.compress_conv1"  # 15 x 6 x 1 x 1
-    cfg, run = entered("+compression=svd", f"compression.svd.include=[{layer}]")
+    blind = "compression.svd.whiten=false"
+    cfg, run = entered("+compression=svd", f"compression.svd.include=[{layer}]", blind)
     found = scan_run(cfg, run, [0.4])
     (point,) = found.points
     data = make_data(cfg)
