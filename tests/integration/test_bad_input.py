@@ -56,6 +56,7 @@ def prepare(kind, tmp_path):
     return ["data=image_folder", f"data.root={root}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "words", "sentence"),
     [
@@ -157,6 +158,7 @@ COCO = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

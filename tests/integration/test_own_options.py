@@ -88,6 +88,7 @@ def test_options_of_ones_own_go_through_a_run(homes, own):
     assert "There is no compression=unbias; there are:" in refused.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -31,6 +31,7 @@ for folder in sys.argv[3:]:
 """
 
 
+@pytest.mark.slow
 def test_trained_and_factorised_networks_reload_exactly(homes, folder, compose_config):
     cfg = compose_config(
         "data=image_folder", f"data.root={folder}", "data.image_size=[32,40]", "data.batch_size=8",

@@ -82,6 +82,7 @@ def test_a_format_of_ones_own(named, saved, folder, own_parts):
     assert refused.returncode == 1 and "name a format of your own for it" in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("named", "says"),
     [

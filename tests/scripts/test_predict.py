@@ -77,6 +77,7 @@ def test_a_submission(saved, folder, tmp_path, capsys):
     assert content["time"] > 0 and [p.name for p in tmp_path.glob("*s.json*")] == ["s.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "suffix"),
     [
@@ -165,6 +166,7 @@ def test_one_image_several_and_folders(saved, folder, tmp_path, monkeypatch, cap
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -32,6 +32,7 @@ def factorised(name, step, classes=4):
     return count_macs(smaller, SIZE) / count_macs(network, SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "step", "ratio"),
     [

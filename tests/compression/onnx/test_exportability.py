@@ -10,6 +10,7 @@ from tests.fixtures.cases.networks import NETWORKS
 IMAGES = ImageKind.of(torch.rand(2, 3, 64, 64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "batch", "reason"),
     [

@@ -49,6 +49,7 @@ def scales(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resize_mode", ["stretch", "pad", "crop"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_large_photos_are_decoded_at_a_reduced_scale(tmp_path, scales, orientation, resize_mode):

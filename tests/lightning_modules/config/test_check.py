@@ -376,6 +376,7 @@ def test_a_sweep_starts_when_a_trial_can_run(check_sweep, folder, homes):
     assert len(list((homes / "outputs" / "studies").iterdir())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -82,6 +82,7 @@ def test_every_file_says_how_to_use_it_and_comments_its_keys(path):
             assert "#" in line + above.lstrip()[:1], f"{path.name}: no comment on {line!r}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", chosen("model"))
 def test_models_compose_to_what_is_built_of_them(composed, option):
     """`test_building` builds and runs each option as `option_values` reads it."""
@@ -214,6 +215,7 @@ def test_arcface_brings_its_head(compose_config):
     assert "cosine_scale" not in compose_config("model=resnet").model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", chosen("optimizer"))
 @pytest.mark.parametrize("schedule", chosen("scheduler"))
 def test_optimizers_and_schedulers(compose_config, option, schedule):

@@ -99,6 +99,7 @@ def test_a_network_that_fixes_its_batch_is_shipped_so(name, images, tmp_path, ca
     np.testing.assert_allclose(model(images), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format_name", "name"),
     [

@@ -89,6 +89,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["training", "end", "whole"])
 def test_a_resume_goes_on_with_the_teacher_that_was_in_training(compose_config, homes, moment):
     from types import SimpleNamespace

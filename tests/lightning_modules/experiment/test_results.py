@@ -139,6 +139,7 @@ def test_a_whole_run_has_all_and_says_nothing_of_missing(whole):
         expand([f"resume={run}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [

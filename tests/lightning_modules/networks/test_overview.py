@@ -44,6 +44,7 @@ print(ratio, (resident() - before) / 1e6)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option",
     ["shufflenet_g3", "resnet", "vit"]

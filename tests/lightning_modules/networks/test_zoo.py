@@ -77,6 +77,7 @@ def test_position_embeddings_are_interpolated(monkeypatch, model_cfg):
     assert not network.body.encoder.pos_embedding.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "size", "says"),
     [

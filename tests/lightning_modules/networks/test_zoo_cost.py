@@ -93,6 +93,7 @@ def outline(make, **settings):
     return network.to("meta").eval()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The default weight initialization")
 @pytest.mark.parametrize(
     "name", mostly_slow(CNNS, fast={min(names, key=len) for names in FAMILIES.values()})
@@ -103,6 +104,7 @@ def test_torchvision_cnns(name):
     assert count_macs(network, 96) == pytest.approx(count_layers(network, 96), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(TIMM_CNNS, fast=TIMM_CNNS[::4]))
 def test_timm_cnns(name):
     network = outline(timm.create_model, model_name=name, num_classes=10)

@@ -165,6 +165,7 @@ def test_trials_that_sweep_over_the_split_keep_their_own(make_run, homes):
         assert {n for n, split in split_of.items() if split == "val"} == members(index)["val"]
 
 
+@pytest.mark.slow
 def test_trials_that_start_from_a_run_split_as_that_one(make_run, go_on, photos, homes):
     run, index = make_run()
     class_folders(photos, each=6, first=100)

@@ -405,6 +405,7 @@ def test_a_study_begun_with_former_keys_is_not_begun_anew(multirun, homes):
 FEW = ["optimizer.lr=choice(0.1)", "data.batch_size=choice(8)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["grid", "tpe", "random", "evolution", "nsgaii"])
 def test_quoted_texts_stay_texts_in_every_sampler_also_after_a_reload(search, sampler):
     words = [*FEW, f"sweep.sampler={sampler}", "seed=0,1"]

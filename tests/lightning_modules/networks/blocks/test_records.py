@@ -171,6 +171,7 @@ def moga_by_hand():
     return nn.Sequential(*layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [*SHIPPED, "moga_a"])
 def test_survives_saving(option, model_cfg, tmp_path):
     torch.manual_seed(0)

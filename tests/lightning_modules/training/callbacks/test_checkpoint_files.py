@@ -151,6 +151,7 @@ def killed(folder, work, number):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epoch", "round"), [(3, 0), (2, 0), (0, 1)])
 def test_a_kill_between_any_two_renamings_loses_one_epoch_at_most(tmp_path, caplog, epoch, round):
     """`best.ckpt` is the newest where the kill came between the two; a new round begins it anew."""
