@@ -3,6 +3,7 @@
 import copy
 import json
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
