@@ -39,6 +39,7 @@ COMPOSED = {
     "python run.py -m hydra/sweeper=optuna data=taco sweep.n_trials=100": HOURS,
     "run.py trainer=ddp trainer.devices=4": "needs four accelerators",
     "run.py experiment=multi_teacher": NETWORK,
+    "run.py +compression=merge from_run=last": "the default network has no branches",
     "scripts/download.py taco": NETWORK,
     "scripts/download.py trashnet": NETWORK,
     "scripts/download.py fashion_mnist": NETWORK,
@@ -69,6 +70,12 @@ RUN = {
     "run.py model=mobilenet_v3_small +compression=svd compression.svd.target.macs=0.6": BRIEF,
     "run.py model=mobilenet_v3_small "
     "+compression=prune compression.prune.target.latency=0.6": BRIEF,
+    "run.py model=mobilenet_v3_small +compression=prune compression.prune.ratios=optimal "
+    "compression.prune.target.macs=0.6": BRIEF,
+    "run.py +compression=hybrid compression.hybrid.target.macs=0.6": BRIEF,
+    "run.py model=timm model.name=vit_tiny_patch16_224 data.image_size=224 +compression=prune "
+    "compression.prune.scope=isomorphic": f"{BRIEF} model.name=test_vit +model.img_size=64 "
+    "data.image_size=64",
     "run.py '+compression=[prune_layers,prune]' 'compression.prune_layers.keep=[2,5,2]' "
     "+teacher=original": "",
     "run.py model=resnet +compression=tucker compression.tucker.prefer=latency": BRIEF,
@@ -92,6 +99,8 @@ RUN = {
     "scripts/predict.py RUN|FILE images/": "",
     "scripts/benchmark.py RUN|FILE... --figure f1.png": "",
     "run.py '+compression=[prune,quantize]' +teacher=original": "",
+    "run.py +compression=quantize compression.quantize.activations=float": BRIEF,
+    "scripts/sensitivity.py last step=quantize": "",
     "run.py '+compression=[prune,quantize_aware]' +teacher=original": "",
     "run.py model=mobilenet_v3_small data.image_size=80 '+compression=[prune,quantize]' "
     "+teacher=original": "trainer.max_epochs=2",
