@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from lightning_modules.config.check import check
 from scripts.bench import data_aware, data_aware_bases
 from scripts.bench.data_aware import rows
 from scripts.bench.data_aware_bases import RunFailedError
+from scripts.bench.data_aware_measures import step_of
 from scripts.bench.data_aware_rows import BLOCKS, TREATMENTS, WHOLE, Row
 from scripts.bench.data_aware_table import append_row, read_rows, table
 from tests.conftest import draw_folder
@@ -24,6 +26,19 @@ def test_each_row_is_there_once():
     assert {row.block for row in every} == BLOCKS.keys()
     assert {row.base for row in rows(["int8", "lite0"])} == {"lite0"}
     assert {row.block for row in rows(["int8", "lite0"])} == {"int8"}
+
+
+def test_every_step_takes_its_settings():
+    for row in {(row.treatment, row.target): row for row in rows()}.values():
+        assert (step_of(row) is None) == (row.treatment == WHOLE)
+
+
+@pytest.mark.slow
+def test_all_tunings_can_start(tmp_path, compose_config):
+    for row in {row.treatment: row for row in rows() if row.epochs}.values():
+        words = [word for word in row.words(tmp_path, tmp_path) if "=" in word]
+        own = [word for word in words if not word.startswith(("from_run=", "data.root="))]
+        check(compose_config("data=synthetic", *(w for w in own if w != "data=image_folder")))
 
 
 def test_a_row_reads_as_it_was_written(tmp_path):
