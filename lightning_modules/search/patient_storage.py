@@ -32,6 +32,7 @@ from lightning_modules.search.trial_rows import (
 PATIENCE = 120  # seconds without an answer, of a database that has been there
 SAID_AFTER = 5  # seconds without an answer
 PAUSES = (0.1, 5)  # seconds before the second try, and at most
+APART = 30  # seconds without a failed try, after which the next one is of another outage
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: lost, shut down, starting, too
 # many clients, deadlock and the like.
@@ -83,6 +84,7 @@ class PatientStorage:
         self._trials: dict[int, list[tuple[int, FrozenTrial]]] = {}
         self._numbers: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._outage: tuple[float, float] | None = None  # its first and its last failed try
         self.file = identity_of(file_of(url))
         event.listen(self.engine, "handle_error", _pass_on)
 
@@ -172,25 +174,41 @@ class PatientStorage:
                     if one.user_attrs == attributes:
                         return trial_id
             try:
-                return method(*args, **kwargs)
+                answer = method(*args, **kwargs)
             except LostConnection:
-                lost = True
+                lost, now = True, time.monotonic()
+                self._outage = (self._outage[0] if self._outage else now, now)
                 raise
             except RuntimeError:  # it has ended, as was asked for
                 if "state" in given and self.get_trial(given["trial_id"]).state == given["state"]:
                     return True
                 raise
+            self._outage = None
+            return answer
 
-        return patiently(attempt, self.url, PATIENCE)
+        # What ends a search calls again: the patience is with the outage, not with each call.
+        now = time.monotonic()
+        if self._outage is not None and now - self._outage[1] > APART:
+            self._outage = None
+        start = now if self._outage is None else self._outage[0]
+        return patiently(attempt, self.url, PATIENCE, start)
 
 
-def patiently(call: Callable[[], Any], url: str, patience: float) -> Any:
+def patiently(
+    call: Callable[[], Any], url: str, patience: float, start: float | None = None
+) -> Any:
     """What a call gives, once the database behind a URL answers.
+
+    Args:
+        call: that may raise `LostConnection`.
+        url: of the storage, for sentences.
+        patience: seconds without an answer.
+        start: since when there is none, by `time.monotonic`; None: now.
 
     Raises:
         ConfigError: it does not within so many seconds, or refuses.
     """
-    start, pause, said = time.monotonic(), PAUSES[0], False
+    start, pause, said = start or time.monotonic(), PAUSES[0], False
     while True:
         try:
             return call()

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 
 import optuna
 import pytest
@@ -135,6 +136,26 @@ def test_what_does_not_pass_is_a_sentence(storage, monkeypatch, error, sentence)
         new_trial(study, {"owner": {"token": "one"}})
     with pytest.raises(ConfigError, match=sentence):
         study.get_trials()
+
+
+def test_the_patience_is_with_the_outage_and_not_with_each_call(storage, monkeypatch):
+    monkeypatch.setattr(patient_storage, "PATIENCE", 0.5)
+    study = load_study("mine", storage)
+    failing = Failing(storage, AWAY, always=True)
+    took = []
+    for _ in range(3):
+        start = time.monotonic()
+        with pytest.raises(ConfigError, match="no answer"):
+            study.get_trials()
+        took.append(time.monotonic() - start)
+    assert took[0] > 0.2 and max(took[1:]) < 0.2
+    monkeypatch.setattr(patient_storage, "APART", 0)
+    start = time.monotonic()
+    with pytest.raises(ConfigError, match="no answer"):  # another outage, long after
+        study.get_trials()
+    assert time.monotonic() - start > 0.2
+    failing.always = False
+    assert study.get_trials() == [] and storage._outage is None
 
 
 def test_a_forked_process_has_connections_of_its_own(storage):
