@@ -111,7 +111,7 @@ def _assemble(
     size = _size(image_size)
     resize_to = node.get("input_size")
     body = make_body(
-        {key: value for key, value in node.items() if key not in OWN_KEYS},
+        {key: value for key, value in node.items() if not _is_ours(key, value)},
         num_classes=num_classes,
         size=size if resize_to is None else _size(resize_to),
         pretrained=bool(node.get("pretrained")),
@@ -122,7 +122,7 @@ def _assemble(
         std=node.get("std") or stated.get("std") or IMAGENET_STD,
         scale=node.get("scale") or 1,
         normalize=node.get("normalize", True),
-        channels=node.get("channels") or "rgb",
+        channels="bgr" if node.get("channels") == "bgr" else "rgb",
         resize_to=resize_to,
     )
     network = Network(pixels=pixels, body=body, num_classes=num_classes, image_size=size)
@@ -132,6 +132,11 @@ def _assemble(
         _check(network, node)
         put_cosine_head(network, size, scale=node["cosine_scale"], name=_name(node))
     return network
+
+
+def _is_ours(key: str, value: Any) -> bool:
+    """Whether a key is no argument of the constructor; one of timm's has `channels`, too."""
+    return key in OWN_KEYS and (key != "channels" or value is None or isinstance(value, str))
 
 
 def _size(image_size: int | Sequence[int]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from lightning_modules.config.check import check
 from lightning_modules.config.options import options_of
 from lightning_modules.experiment.stages import stages_of
 from lightning_modules.registry import build
@@ -57,6 +58,7 @@ def test_debug_options_and_experiments_reach_the_top_level(compose_config):
     assert demo.trainer.max_epochs == 3
     assert list(demo.teacher) == ["original"]
     assert list(demo.compression) == ["tucker"]
+    check(demo)
 
 
 def test_the_founding_recipes(compose_config):

@@ -87,3 +87,11 @@ def test_resizes_inside(model_cfg):
 def test_refuses_with_a_sentence(cfg, sizes, says):
     with pytest.raises(ConfigError, match=says):
         build_network({**CUSTOM, **cfg}, **{"num_classes": 3, "image_size": 8, **sizes})
+
+
+def test_channels_are_an_order_or_an_argument_of_the_network():
+    node = {"_target_": "lightning_modules.networks.timm_zoo.timm_network", "variant": "resnet18"}
+    narrow = build_network({**node, "channels": [8, 16, 24, 32]}, num_classes=3, image_size=32)
+    assert narrow.body.layer4[0].conv1.out_channels == 32 and not narrow.pixels.turns
+    turned = build_network({**node, "channels": "bgr"}, num_classes=3, image_size=32)
+    assert turned.body.layer4[0].conv1.out_channels == 512 and turned.pixels.turns
