@@ -37,7 +37,6 @@ class LayerPlan(TypedDict):
         params: before and after.
         latency_ms: of one pass, before and after, where both were measured.
         whitened: where the weights are fitted to the outputs on training images.
-        error: ratio of the variance of the layer's outputs that is thought to be lost there.
     """
 
     rank: list[int]
@@ -47,7 +46,6 @@ class LayerPlan(TypedDict):
     params: list[int]
     latency_ms: NotRequired[list[float]]
     whitened: NotRequired[WhitenedPlan]
-    error: NotRequired[float]
 
 
 class FactorizationPlan(TypedDict):
@@ -113,8 +111,6 @@ def described(choice: LayerPlan) -> str:
     if "latency_ms" in choice:
         slow, fast = choice["latency_ms"]
         text += f", {slow:.3g} -> {fast:.3g} ms"
-    if "error" in choice:
-        text += f", {choice['error']:.1%} of the outputs' variance lost"
     if "whitened" in choice:
         own = choice["whitened"]
         few = own["windows"] < own["inputs"]
