@@ -17,7 +17,7 @@ NETWORKS: dict[str, tuple[tuple[str, ...], int]] = {
             "model.name=tf_efficientnet_lite0",
             "model.weights={shared}/weights/tf_efficientnet_lite0.safetensors",
         ),
-        6,
+        8,
     ),
     "resnet18_w32": (
         ("model=timm", "model.name=resnet18", "+model.channels=[32,64,128,256]"),
@@ -33,8 +33,6 @@ NETWORKS: dict[str, tuple[tuple[str, ...], int]] = {
         for name in ("mobileone_s0", "repvgg_a2", "fastvit_t8", "repvit_m0_9")
     },
 }
-# Where it is another number of epochs: more images, or smaller ones.
-EPOCHS = {("lite0", "flowers128", 112): 4, ("lite0", "trashnet150", 80): 5}
 
 
 class RunFailedError(Exception):
@@ -83,13 +81,12 @@ class Base:
         if weights is not None:
             words = [word for word in words if not word.startswith("model.weights=")]
             words.append(f"model.weights={quote(str(weights))}")
-        length = epochs or EPOCHS.get((self.name, self.data, self.size), usual)
         return [
             *words,
             "data=image_folder",
             f"data.root={quote(str(shared / 'data' / self.data))}",
             f"data.image_size={self.size}",
-            f"trainer.max_epochs={length}",
+            f"trainer.max_epochs={epochs or usual}",
             f"seed={self.seed}",
         ]
 

@@ -19,6 +19,7 @@ from lightning_modules.networks.weights.reading import State, read_state
 HEADS = re.compile(
     r"^(aux\w*|\w*head\w*|(pre_)?(classifier|logits)\w*|fc\d*|output|last_linear)\.", re.IGNORECASE
 )
+HEAD_STD = 0.01  # of a new head's weights
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "n_averaged", "mask", "index",
            "pixels.mean", "pixels.std")  # fmt: skip
 
@@ -28,8 +29,9 @@ def load_weights(
 ) -> str:
     """Load a file of weights into the body of `network`.
 
-    Only the classifier's head may have another size: it then stays new, and so do buffers that the
-    file lacks. Position embeddings of another image size are interpolated.
+    Only the classifier's head may have another size: it then starts anew and small (see
+    `soften_head`), and buffers that the file lacks stay as they are. Position embeddings of another
+    image size are interpolated.
 
     Names are those of the network's library: torchvision's or timm's for their networks, those of
     the published checkpoints for our own (pytorchcv's for ShuffleNet v1); see `names.own_names`
@@ -53,6 +55,7 @@ def load_weights(
         network.body, state, num_classes=network.num_classes, source=str(path), partial=partial
     )
     network.new_tensors = new
+    soften_head(network.body, set(new) & head_keys(network.body, network.num_classes))
     total = len(network.body.state_dict())
     return f"loaded {total - len(new)} of {total} tensors from {path}{where}{said}"
 
@@ -175,6 +178,25 @@ def head_keys(body: nn.Module, num_classes: int) -> set[str]:
         elif isinstance(module, nn.BatchNorm2d) and keys and module.num_features == num_classes:
             keys |= {f"{name}.{key}" for key in module.state_dict()}
     return keys
+
+
+@torch.no_grad()
+def soften_head(body: nn.Module, names: Collection[str]) -> None:
+    """Draw the weights of a new head from N(0, 0.01), its biases become zero.
+
+    Families draw their heads for a thousand classes: EfficientNet's rule, U(+-1/sqrt(classes)), is
+    13 times wider at six, and the first steps of a training then spoil what the weights knew.
+
+    Args:
+        body: whose head is new.
+        names: of the head's tensors that are new; those of a norm stay as they are.
+    """
+    normed = {name.rpartition(".")[0] for name in names if name.endswith(".running_mean")}
+    for name, parameter in body.named_parameters():
+        if name in names and parameter.ndim > 1:
+            nn.init.normal_(parameter, std=HEAD_STD)
+        elif name in names and name.rpartition(".")[0] not in normed:
+            nn.init.zeros_(parameter)
 
 
 def _shape(tensor: Tensor) -> str:

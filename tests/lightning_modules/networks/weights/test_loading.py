@@ -1,3 +1,4 @@
+import math
 import os
 
 import pytest
@@ -130,3 +131,15 @@ def test_refuses_with_a_sentence(network, tmp_path):
         write(tmp_path / name)
         with pytest.raises(ConfigError, match=says):
             load_weights(network, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["efficientnet", "mobilenet_v3", "mnasnet"])
+def test_a_new_head_starts_without_an_opinion(name, model_cfg, tmp_path):
+    """EfficientNet's own rule begins at more than twice ln(classes)."""
+    torch.manual_seed(0)
+    nine, six = (build_network(model_cfg(name), num_classes=n, image_size=32) for n in (9, 6))
+    save_file(nine.body.state_dict(), tmp_path / "w.safetensors")
+    load_weights(six, tmp_path / "w.safetensors")
+    logits = six.train()(torch.randint(256, (16, 3, 32, 32), dtype=torch.uint8))
+    loss = torch.nn.functional.cross_entropy(logits, torch.arange(16) % 6)
+    assert loss.item() < 1.1 * math.log(6)
