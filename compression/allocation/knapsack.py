@@ -11,6 +11,7 @@ import numpy as np
 
 from compression.target import UnreachableTargetError
 
+ROUNDING = 1e-9  # of a budget, by which a sum of costs may be above it: a ratio is no exact number
 UNITS = 20_000  # into which the cost that is to be shared out is divided
 
 
@@ -38,13 +39,14 @@ def solve_knapsack(
     """
     cheapest = [min(own) for own in costs]
     spare = budget - sum(cheapest)
-    if spare < 0:
+    if spare < -ROUNDING * abs(budget):
         dearest = sum(max(own) for own in costs)
         sentence = f"A budget of {budget:,.6g} is less than the cheapest options cost together."
         raise UnreachableTargetError(sentence, sum(cheapest), dearest)
     above = [
         np.asarray(own, dtype=float) - least for own, least in zip(costs, cheapest, strict=True)
     ]
+    spare = max(spare, 0.0)
     unit = _unit(above, spare, units)
     size = int(spare / unit + 1e-9)
     best = np.zeros(size + 1)  # the least loss of the layers so far, by what they may cost

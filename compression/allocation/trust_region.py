@@ -7,7 +7,7 @@ far away as that keeps getting better: a trust region (Conn et al. 2000, "Trust-
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from compression.allocation.knapsack import solve_knapsack
+from compression.allocation.knapsack import ROUNDING, solve_knapsack
 from compression.target import RoundTarget, UnreachableTargetError
 
 BISECTIONS = 12  # of the way to the cheapest options, to begin with
@@ -55,6 +55,7 @@ def minimize_loss(
         UnreachableTargetError: the cheapest options cost more; has the costs of both ends.
     """
     choice = _start(losses, costs, limit)
+    limit = max(limit, costs.whole(choice))  # which may be above it by a rounding error
     radius = max(map(len, losses), default=0)
     while radius:
         found = _near(losses, costs, choice, limit, radius)
@@ -73,7 +74,7 @@ def _start(losses: Sequence[Mapping[Any, float]], costs: Costs, limit: float) ->
 
     found = at(1.0)
     ends = [costs.whole(at(ratio)) for ratio in (1.0, 0.0)]
-    if ends[0] > limit:
+    if ends[0] > limit * (1 + ROUNDING):
         raise UnreachableTargetError(f"No choice costs as little as {limit:,.6g}.", *ends)
     low, high = 0.0, 1.0
     for _ in range(BISECTIONS):

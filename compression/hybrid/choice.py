@@ -1,10 +1,11 @@
 """What is chosen for each group of channels and each layer, and what it costs then."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,25 +16,31 @@ from compression.factorization.layer_timer import LayerTimer
 from compression.factorization.optimal_ranks import OptimalRanks
 from compression.hybrid.hybrid_costs import HybridCosts, Rank, product_cost
 from compression.pruning.channel_budget import ChannelBudget
-from compression.pruning.channel_counts import ChannelCounts, Choice, solve_channel_counts
+from compression.pruning.channel_counts import (
+    ChannelCounts,
+    Choice,
+    group_treatments,
+    plan_of_counts,
+    solve_channel_counts,
+)
 from compression.pruning.optimal_counts import Price, count_losses
 from compression.pruning.prune import Prune
+from compression.pruning.prune_plan import PrunePlan
 from compression.pruning.pruning_state import PruningState
+from compression.pruning.refit import with_refit
 from compression.pruning.width_times import WidthTimes
-from compression.sensitivity import LossCurves, loss_ratios, scan_losses
-from compression.step import Context, Step
+from compression.sensitivity import LossCurves, LossPoint, loss_ratios
+from compression.step import Context, Step, Treatment
 from compression.target import RoundTarget
 
 
 class HybridChoice:
-    """Chooses for a network; begins with scans of what each treatment loses.
+    """Chooses for a network by what each treatment loses.
 
     Args:
-        pruning: which prunes.
-        factorizations: which factorise, each other layers.
         state: of the network.
-        network: stays as it is.
-        context: has training images.
+        curves: of the losses of groups of channels.
+        rules: what chooses ranks, by the layers that may be factorised.
 
     Attributes:
         state: without the groups that are no faster, where time decides.
@@ -41,25 +48,52 @@ class HybridChoice:
 
     def __init__(
         self,
+        state: PruningState,
+        curves: LossCurves,
+        rules: Sequence[tuple[Candidate, OptimalRanks]],
+    ) -> None:
+        self.state, self._curves, self._rules = state, curves, rules
+        self._timer: LayerTimer | None = None
+        self._times: WidthTimes | None = None
+
+    @classmethod
+    def of(
+        cls,
         pruning: Prune,
         factorizations: Mapping[str, Factorization],
         state: PruningState,
         network: nn.Module,
         context: Context,
-    ) -> None:
-        self.state = state
-        self._curves = _curves(pruning, network, context)
-        self._rules: list[tuple[Candidate, OptimalRanks]] = []
+        losses: Callable[[Step, Sequence[Treatment]], Sequence[LossPoint]],
+    ) -> "HybridChoice":
+        """The choice for a network.
+
+        Args:
+            pruning: which prunes.
+            factorizations: which factorise, each other layers.
+            state: of the network.
+            network: stays as it is.
+            context: of the round.
+            losses: what treatments of a step lose: by a scan, or drawn.
+        """
+
+        def plan_of(counts: ChannelCounts) -> PrunePlan:
+            plan = plan_of_counts(state, counts, "alone")
+            return with_refit(plan, network, context, pruning.refit)
+
+        ratios, told = loss_ratios(pruning.scan_ratios), state.told(pruning.importance)
+        curves = LossCurves(losses(pruning, group_treatments(state, ratios, told, plan_of)))
+        rules: list[tuple[Candidate, OptimalRanks]] = []
         for step in factorizations.values():
-            rule = OptimalRanks(_curves(step, network, context))
-            self._rules += [
+            treatments = step.treatments(network, context, loss_ratios(step.scan_ratios))
+            rule = OptimalRanks(LossCurves(losses(step, treatments)))
+            rules += [
                 (candidate, rule)
                 for candidate in step.candidates(network, context.image_size)[0]
                 if candidate.not_factorized
                 and not any(fnmatchcase(candidate.name, pattern) for pattern in pruning.exclude)
             ]
-        self._timer: LayerTimer | None = None
-        self._times: WidthTimes | None = None
+        return cls(state, curves, rules)
 
     def by_time(self) -> None:
         """Measure layers; what is no faster is left as it is."""
@@ -144,6 +178,23 @@ def _price(
     return next(c.cost["macs"] for c in candidates if f"{c.name}.weight" == name)
 
 
-def _curves(step: Step, network: nn.Module, context: Context) -> LossCurves:
-    treatments = step.treatments(network, context, loss_ratios(step.scan_ratios))
-    return LossCurves(scan_losses(step, treatments, network, context))
+def drawn_losses(seed: int, step: Step, treatments: Sequence[Treatment]) -> list[LossPoint]:
+    """Losses that treatments may turn out to have, where there are no values to scan.
+
+    Args:
+        seed: 0: all layers lose alike; any other: by chance.
+        step: that they are of.
+        treatments: of it.
+    """
+    generator = np.random.default_rng(seed)
+    drawn = {treatment.layer: generator.random() if seed else 1.0 for treatment in treatments}
+    return [
+        LossPoint(
+            layer=own.layer,
+            ratio=own.ratio,
+            kept=own.kept,
+            what=own.what,
+            loss=drawn[own.layer] * (1 - own.kept) ** 2,
+        )
+        for own in treatments
+    ]

@@ -5,30 +5,30 @@ against ranks. Here the weight is what each treatment alone does to the logits o
 and the budget is shared out by optimisation (see `allocation`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
 from compression.cost import network_cost
-from compression.engine import recalibrate
-from compression.factorization import SVD, Factorization, Rule, Tucker
-from compression.factorization.candidate import Candidate
-from compression.factorization.fitting import see_inputs
-from compression.factorization.plan import FactorizationPlan
+from compression.errors import CompressionError
+from compression.factorization import SVD, Factorization, Tucker
 from compression.factorization.rank_selection import select_ranks
-from compression.hybrid.choice import HybridChoice
+from compression.hybrid.choice import HybridChoice, drawn_losses
+from compression.hybrid.chosen_ranks import ChosenRanks
+from compression.hybrid.fitted_parts import fitted, following
 from compression.hybrid.hybrid_costs import Rank
 from compression.hybrid.plan import HybridPlan, hybrid_layer_lines, hybrid_lines
 from compression.hybrid.settings import HybridSettings
 from compression.latency import entered_ms, plan_for_latency
-from compression.layer_moments import InputMoments
 from compression.network_copy import copy_network
+from compression.pruning.any_score import AnyScore
 from compression.pruning.channel_counts import ChannelCounts, plan_of_counts
 from compression.pruning.prune import Prune
 from compression.pruning.pruning_state import PruningState
-from compression.pruning.refit import with_refit
-from compression.step import Context, Step
+from compression.sensitivity import LossPoint, scan_losses
+from compression.step import Context, Step, StructuralPlan, Treatment
 from compression.target import RoundTarget, Target
 
 
@@ -54,8 +54,12 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
             round_to=self.round_to,
             min_ratio=self.min_ratio,
             exclude=self.exclude,
+            refit=self.refit,
         )
-        self.factorizations: dict[str, Factorization] = {"svd": SVD(), "tucker": Tucker()}
+        self.factorizations: dict[str, Factorization] = {
+            "svd": SVD(whiten=self.whiten),
+            "tucker": Tucker(whiten=self.whiten),
+        }
 
     def plan(self, network: nn.Module, context: Context, round: int) -> HybridPlan:
         """The plans of its parts.
@@ -64,61 +68,95 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
             CompressionError: there are no training images, no channels can be cut, the target is
                 out of reach, or a pattern matches nothing.
         """
+
+        def scanned(step: Step, treatments: Sequence[Treatment]) -> list[LossPoint]:
+            return scan_losses(step, treatments, network, context)
+
+        plan = self._decided(network, context, round, scanned, timed=self._by_time)
+        self._require_change(plan, round)
+        if context.moments is None:
+            return plan
+        return fitted(plan, network, context, self.pruning, self.factorizations)
+
+    def structural_plan(
+        self, network: nn.Module, context: Context, round: int
+    ) -> StructuralPlan[HybridPlan]:
+        """One of the plans that may come out, whatever the scans will say.
+
+        Raises:
+            CompressionError: no channels can be cut, the target is out of reach, or a pattern
+                matches nothing.
+        """
+        blind = copy.copy(self)
+        blind.pruning = copy.copy(self.pruning)
+        blind.pruning.importance = AnyScore(self.pruning.importance)
+        looks: list[tuple[int, bool]] = [(0, False), (1, False)]  # in other sizes it may work
+        if context.with_values is not None and self._by_time:
+            looks.append((0, True))  # layers that get slower are left alone: it takes long
+        for drawing, timed in looks:
+            looked_at = network if not timed or not context.with_values else context.with_values()
+            losses = partial(drawn_losses, drawing)
+            try:
+                plan = blind._decided(looked_at, context, round, losses, timed=timed)
+                break
+            except CompressionError:
+                if (drawing, timed) == looks[-1]:
+                    raise
+        self._require_change(plan, round)
+        return StructuralPlan(plan=plan, exact=False)
+
+    @property
+    def _by_time(self) -> bool:
+        return self.target.measure == "latency"
+
+    def _require_change(self, plan: HybridPlan, round: int) -> None:
+        parts = plan["prune"], plan["svd"], plan["tucker"]
+        if round == self.rounds - 1 == 0 and not any(parts):
+            raise CompressionError(
+                f"hybrid would change no layer ({plan['why']}). Ask for a smaller target, or a "
+                f"smaller round_to (now {self.round_to})."
+            )
+
+    def _decided(
+        self,
+        network: nn.Module,
+        context: Context,
+        round: int,
+        losses: Callable[[Step, Sequence[Treatment]], Sequence[LossPoint]],
+        *,
+        timed: bool,
+    ) -> HybridPlan:
+        """What is done, by the losses of treatments, and where it is timed by those of layers."""
         state = PruningState.of(network, context, round, self.pruning)
-        choice = HybridChoice(self.pruning, self.factorizations, state, network, context)
-        measure = self.target.measure
-        entered = None
-        if measure == "latency":
+        steps = self.pruning, self.factorizations
+        choice = HybridChoice.of(*steps, state, network, context, losses)
+        measure, entered = self.target.measure, None
+        if timed:
             entered = ("latency", entered_ms(network, context, round))
             choice.by_time()
             now = entered[1]
         else:
-            now = network_cost(network, measure, context.image_size)
+            now = network_cost(network, "macs" if self._by_time else measure, context.image_size)
 
         def plan_at(goal: RoundTarget) -> HybridPlan:
             counts, ranks, milliseconds = choice.at(goal, now)
             plan = self._composed(choice.state, counts, ranks, network, context)
             return plan if entered is None else {**plan, "predicted_ms": milliseconds}
 
-        if entered is None:
+        if not self._by_time:
             costs = context.entry_cost or {measure: now}
-            plan = plan_at(RoundTarget(self.target, costs, round, self.rounds))
-        else:
-            plan = plan_for_latency(
-                self.target,
-                plan_at,
-                self.restructure,
-                network,
-                context,
-                round=round,
-                rounds=self.rounds,
-                entered=entered,
-            )
-            plan = {**plan, "why": plan.get("target", plan["why"])}
-        return plan if context.moments is None else self._fitted(plan, network, context)
-
-    def _fitted(self, plan: HybridPlan, network: nn.Module, context: Context) -> HybridPlan:
-        """The plan with how weights are fitted to data, part by part."""
-        smaller = network
-        assert context.moments is not None
-        if plan["prune"] is not None:
-            plan["prune"] = with_refit(plan["prune"], network, context, self.pruning.refit)
-            smaller = self.pruning.apply(network, plan["prune"], context)
-        for name, step in self.factorizations.items():
-            part: FactorizationPlan | None = plan[name]  # type: ignore[literal-required]
-            if part is None:
-                continue
-            own = context if smaller is network else _moved(context, smaller)
-            assert own is not None and own.moments is not None
-            found, _ = step.candidates(smaller, context.image_size)
-            candidates = [candidate for candidate in found if candidate.name in part["layers"]]
-            see_inputs(candidates, smaller, own)
-            for candidate in candidates:
-                if candidate.whitening is not None:
-                    part["layers"][candidate.name]["whitened"] = candidate.whitening.plan()
-            part["images"] = own.moments.seen
-            smaller = step.apply(smaller, part, own)
-        return plan
+            return plan_at(RoundTarget(self.target, costs, round, self.rounds))
+        plan = plan_for_latency(
+            self.target,
+            plan_at,
+            self.restructure,
+            network,
+            context,
+            round=round,
+            rounds=self.rounds,
+            entered=entered,
+        )
+        return {**plan, "why": plan.get("target", plan["why"])}
 
     def _composed(
         self,
@@ -167,7 +205,7 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
         for name, step in steps.items():
             part = plan[name]  # type: ignore[literal-required]
             if part is not None:
-                own = context if smaller is network else _moved(context, smaller)
+                own = context if smaller is network else following(context, smaller)
                 smaller = step.apply(smaller, part, own)
         return copy_network(network) if smaller is network else smaller
 
@@ -179,34 +217,3 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
 
     describe = staticmethod(hybrid_lines)
     describe_layers = staticmethod(hybrid_layer_lines)
-
-
-class ChosenRanks(Rule):
-    """Ranks that were chosen layer by layer, as far as a narrower layer has them.
-
-    Args:
-        ranks: by layer.
-    """
-
-    nothing = "whole by the optimum"
-
-    def __init__(self, ranks: Mapping[str, Sequence[int]]) -> None:
-        self.ranks = ranks
-
-    def rank(self, candidate: Candidate, number: int, rounds: int) -> list[int]:
-        """The rank of a layer; zeros leave it whole."""
-        wanted = self.ranks.get(candidate.name) or [0] * len(candidate.max_rank)
-        return [min(pair) for pair in zip(wanted, candidate.max_rank, strict=True)]
-
-    def why(self) -> str:
-        """Always `hybrid`."""
-        return "hybrid"
-
-
-def _moved(context: Context | None, network: nn.Module) -> Context | None:
-    """The context for the next part, which finds another network: of our own, recalibrated."""
-    if context is None or context.train_batches is None:
-        return None
-    recalibrate(network, context.train_batches())
-    moments = InputMoments(network, context.train_batches, seed=context.seed)
-    return replace(context, moments=moments)

@@ -1,6 +1,6 @@
 """The settings of `Hybrid`, declared without torch: a mistake is found before training."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from compression.pruning.settings import IMPORTANCES
 from compression.schema import Count, Patterns, Ratio, declared
@@ -20,6 +20,9 @@ class HybridSettings(StepSettings):
         round_to: numbers of channels are multiples of it, see `Prune`.
         min_ratio: of its channels that every group of layers keeps at least.
         exclude: name patterns of layers to leave alone.
+        whiten: whether products are fitted to the outputs on training images, see
+            `FactorizationSettings`.
+        refit: whether layers that lose inputs are refitted on them, see `Prune`.
     """
 
     name: ClassVar[str] = "hybrid"
@@ -31,6 +34,8 @@ class HybridSettings(StepSettings):
     round_to: Count = 8
     min_ratio: Ratio = 0.1
     exclude: Patterns = ()
+    whiten: Literal["auto", True, False] = "auto"
+    refit: Literal["auto", True, False] = "auto"
 
     def __post_init__(self) -> None:
         """Gives the target that is meant where none is given."""

@@ -76,7 +76,14 @@ def plan_for_latency(
     """
     if context.with_values is not None:
         return _smallest_plan(
-            target, plan_at, restructure, network, context, round=round, rounds=rounds
+            target,
+            plan_at,
+            restructure,
+            network,
+            context,
+            round=round,
+            rounds=rounds,
+            entered=entered,
         )
     relative = _relative_latency(network, context, round)
     measure, whole = entered or ("macs", count_macs(network, context.image_size))
@@ -116,12 +123,14 @@ def _smallest_plan(
     *,
     round: int,
     rounds: int,
+    entered: tuple[str, float] | None,
 ) -> P:
-    """Before training: the plan of the fewest MACs, the one measured, to know if it is enough."""
+    """Before training: the cheapest plan, the one measured, to know if it is enough."""
     valued = context.with_values() if context.with_values is not None else network
     relative = _relative_latency(valued, context, round)
-    macs = {"macs": count_macs(network, context.image_size)}
-    plan, _ = _at_least(0.0, lambda ratio: plan_at(RoundTarget(Target("macs", ratio), macs)))
+    measure, whole = entered or ("macs", count_macs(network, context.image_size))
+    costs = {measure: whole}
+    plan, _ = _at_least(0.0, lambda ratio: plan_at(RoundTarget(Target(measure, ratio), costs)))
     start = relative.ratio(valued)
     fastest = min(start, relative.ratio(random_weight_copy(valued, restructure, plan)))
     # Measured once, it is refused only where a better measurement would not help.

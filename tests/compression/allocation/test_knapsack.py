@@ -70,6 +70,12 @@ def test_what_is_out_of_reach_says_what_is_not():
     assert (error.value.minimum, error.value.maximum) == (7, 20)
 
 
+def test_the_least_that_there_is_can_be_asked_for_as_a_ratio():
+    least, whole = 379_735.0, 743_076.0
+    assert least / whole * whole < least  # by a rounding error
+    assert solve_knapsack([[0, 1]], [[whole, least]], least / whole * whole) == [1]
+
+
 def test_of_equals_the_first():
     assert solve_knapsack([[0, 0, 0]], [[3, 2, 3]], 9) == [0]
     assert solve_knapsack([[0.0]], [[0.0]], 0) == [0]

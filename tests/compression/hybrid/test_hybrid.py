@@ -6,13 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from compression import Context, Hybrid, Prune, compress
-from compression.cost import count_macs, count_params
+from compression import SVD, Context, Hybrid, Prune, compress
+from compression.cost import count_macs, count_params, meta_copy
 from compression.errors import CompressionError
 from compression.factorization import layer_timer
 from compression.hybrid.choice import HybridChoice
 from compression.pruning import width_times
 from compression.pruning.pruning_state import PruningState
+from compression.sensitivity import scan_losses
+from compression.structure import check_structure
 from compression.target import RoundTarget, Target
 from tests.compression.fake_latency import fake_latency
 
@@ -59,12 +61,17 @@ def costs_of(network):
     return {"macs": count_macs(network, SIZE), "params": count_params(network)}
 
 
-@pytest.mark.parametrize("measure", ["macs", "params"])
-def test_each_layer_gets_what_suits_it(network, batches, measure):
-    step = Hybrid(target={measure: 0.5}, round_to=1)
+@pytest.mark.parametrize(
+    ("measure", "whiten", "refit"), [("macs", "auto", "auto"), ("params", False, True)]
+)
+def test_each_layer_gets_what_suits_it(network, batches, measure, whiten, refit):
+    step = Hybrid(target={measure: 0.5}, round_to=1, whiten=whiten, refit=refit)
     smaller, recipe = compress(network, [step], sample=batches[0][0], batches=batches)
     plan = recipe.entries[0].plan
     ratio = costs_of(smaller)[measure] / costs_of(network)[measure]
+    products = plan["tucker"]["layers"].values()
+    assert all(("whitened" in own) is (whiten is not False) for own in products)
+    assert plan["prune"] is None or "refit" in plan["prune"]
     assert 0.4 < ratio <= 0.5 and plan["why"].startswith(f"{ratio:.1%} of the")
     assert "2" in plan["tucker"]["layers"] and plan["tucker"]["layers"]["2"]["why"] == "hybrid"
     with torch.no_grad():
@@ -86,7 +93,11 @@ def test_costs_are_those_of_the_network(network, batches):
     context = Context(sample=batches[0][0], image_size=SIZE, train_batches=lambda: batches)
     step = Hybrid(target={"macs": 0.4}, round_to=1)
     state = PruningState.of(network, context, 0, step.pruning)
-    choice = HybridChoice(step.pruning, step.factorizations, state, network, context)
+
+    def scanned(part, treatments):
+        return scan_losses(part, treatments, network, context)
+
+    choice = HybridChoice.of(step.pruning, step.factorizations, state, network, context, scanned)
     for measure in ("macs", "params"):
         now = costs_of(network)[measure]
         for ratio in (0.9, 0.6, 0.3):
@@ -118,6 +129,60 @@ def test_a_latency_target(network, batches, fake_latency, monkeypatch):
     assert "the times of its layers add up to" in plan["why"]
 
 
+def test_how_weights_are_fitted_is_handed_to_the_parts():
+    step = Hybrid(whiten=True, refit=False)
+    assert step.pruning.refit is False
+    assert {part.whiten for part in step.factorizations.values()} == {True}
+    with pytest.raises(CompressionError, match="hybrid.whiten=sometimes does not exist"):
+        Hybrid(whiten="sometimes")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"exclude": ["layer9"]}, "No layer matches the pattern 'layer9'"),
+        ({"exclude": ["*"]}, "can take no channels out"),
+        ({"target": {"macs": 0.001}}, "target.macs=0.001 cannot be reached: this step can"),
+        ({"target": {"macs": 1e-4}, "rounds": 2}, "(in round 2 of 2: 0.0001) cannot"),
+        ({"target": {"params": 1.0}}, "hybrid would change no layer (100.0% of the parameters"),
+    ],
+)
+def test_what_structure_refuses_before_training(network, settings, sentence):
+    with pytest.raises(CompressionError) as refusal:
+        check_structure(meta_copy(network), {"compression.x": Hybrid(**settings)}, SIZE)
+    assert str(refusal.value).startswith("compression.x: ") and sentence in str(refusal.value)
+
+
+def test_what_scans_may_turn_out_is_not_refused(network, batches):
+    step = Hybrid(target={"macs": 0.4}, round_to=1, importance="taylor")
+    later = SVD(target={"macs": 0.7})  # of the network after it, or else of the one before
+    chain = {"compression.x": step, "compression.y": later}
+    assert check_structure(meta_copy(network), chain, SIZE) == []
+    context = Context(sample=batches[0][0], image_size=SIZE, entry_cost=costs_of(network))
+    found = step.structural_plan(meta_copy(network), context, 0)
+    assert not found.exact and found.plan["prune"]
+    macs = count_macs(Hybrid.restructure(meta_copy(network), found.plan), SIZE)
+    assert macs <= 0.4 * count_macs(network, SIZE)
+
+
+def test_a_latency_target_is_tried_on_random_weights(network, fake_latency, monkeypatch):
+    timed = []
+
+    def compare(layers):
+        timed.append(len(layers))
+        return [sum(p.numel() for p in layer.parameters()) / 1e4 for layer, _ in layers]
+
+    monkeypatch.setattr(layer_timer, "compare_layers", compare)
+    monkeypatch.setattr(width_times, "compare_layers", compare)
+    assert check_structure(network, {"x": Hybrid(target={"latency": 0.5}, round_to=1)}, SIZE) == []
+    assert not timed  # the network of the fewest MACs is fast enough
+    # A quarter of the time is overhead, so no network is faster than that.
+    with pytest.raises(CompressionError, match=r"compression\.x: target\.latency=0\.2 cannot"):
+        step = Hybrid(target={"latency": 0.2}, round_to=1)
+        check_structure(network, {"compression.x": step}, SIZE)
+    assert timed
+
+
 def test_refusals(network, batches):
     with pytest.raises(CompressionError, match="hybrid weighs .* give batches="):
         compress(network, [Hybrid()], sample=batches[0][0])
@@ -127,10 +192,6 @@ def test_refusals(network, batches):
             network, [Prune(), Hybrid()], sample=batches[0][0], fine_tune=lambda *_: tuned.append(1)
         )
     assert not tuned
-    with pytest.raises(
-        CompressionError, match=r"target.macs=0.001 cannot be reached: this step can"
-    ):
-        compress(network, [Hybrid(target={"macs": 0.001})], sample=batches[0][0], batches=batches)
     assert Hybrid().target == Target("macs", 0.6)
     with pytest.raises(CompressionError, match=r"has no key|There is no key"):
         Hybrid(ratio=0.5)
