@@ -170,7 +170,7 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
         plan: HybridPlan = {"why": counts.report, "prune": None, "svd": None, "tucker": None}
         smaller = copy_network(network)
         if counts.counts != state.shape_trial.budget.whole():
-            cut = plan_of_counts(state, counts, f"{self.pruning.importance.name}, hybrid")
+            cut = plan_of_counts(state, counts, f"{state.importance.name}, hybrid")
             smaller, plan["prune"] = Prune.restructure(smaller, cut), cut
         for name, step in self.factorizations.items():
             candidates, skipped = step.candidates(smaller, context.image_size)

@@ -29,7 +29,7 @@ class HybridSettings(StepSettings):
     searched: ClassVar[str | None] = "target.macs"
 
     target: TargetSetting = None
-    importance: Annotated[Any, IMPORTANCES] = "l2"
+    importance: Annotated[Any, IMPORTANCES] = "auto"
     rounds: Count = 1
     round_to: Count = 8
     min_ratio: Ratio = 0.1

@@ -67,7 +67,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
             entering the step; `{macs: 0.6}` where neither it nor `ratio` is given.
         ratio: instead of it: ratio of its channels that every group of layers keeps, in (0, 1].
         importance: a name of `settings.IMPORTANCES`, `{_target_: ...}` of a class derived from
-            `Importance`, or an object of one; `taylor` needs data.
+            `Importance`, or an object of one; `taylor` needs data; `auto`: `taylor` where there are
+            labelled training images, else `l2`.
         scope: `global`: the least important channels of the whole network go; `uniform`: every
             group of layers loses the same ratio; `isomorphic`: the least important channels of all
             groups of the same structure go, the same ratio of each structure (see
@@ -160,7 +161,7 @@ class Prune(PruneSettings, Step[PrunePlan]):
             choose = partial(choose_counts, goal, ratios)
             return self._planned(state, solve_channel_counts(state, choose))
 
-        return self._reach(plan_at, network, context, round)
+        return self._reach(plan_at, state, network, context, round)
 
     def _optimum(
         self, state: PruningState, network: nn.Module, context: Context, round: int
@@ -192,11 +193,12 @@ class Prune(PruneSettings, Step[PrunePlan]):
                 plan["predicted_ms"] = costs_of(budget, goal).whole(counts.counts)
             return plan
 
-        return self._reach(plan_at, network, context, round, entered)
+        return self._reach(plan_at, state, network, context, round, entered)
 
     def _reach(
         self,
         plan_at: Callable[[Any], PrunePlan],  # a target, or a ratio of the channels
+        state: PruningState,
         network: nn.Module,
         context: Context,
         round: int,
@@ -220,7 +222,7 @@ class Prune(PruneSettings, Step[PrunePlan]):
             rounds=self.rounds,
             entered=entered,
         )
-        return {**plan, "why": self._why(plan.get("target", "untrained"))}
+        return {**plan, "why": self._why(state, plan.get("target", "untrained"))}
 
     def treatments(
         self, network: nn.Module, context: Context, ratios: Sequence[float]
@@ -239,13 +241,13 @@ class Prune(PruneSettings, Step[PrunePlan]):
         def plan_of(counts: ChannelCounts) -> PrunePlan:
             return with_refit(self._planned(state, counts), network, context, self.refit)
 
-        return group_treatments(state, ratios, state.told(self.importance), plan_of)
+        return group_treatments(state, ratios, state.told_importance(), plan_of)
 
     def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
-        return plan_of_counts(state, counts, self._why(counts.report))
+        return plan_of_counts(state, counts, self._why(state, counts.report))
 
-    def _why(self, report: str) -> str:
-        return f"{self.importance.name}, {self.ratios or self.scope}: {report}"
+    def _why(self, state: PruningState, report: str) -> str:
+        return f"{state.importance.name}, {self.ratios or self.scope}: {report}"
 
     def _ratios(self, state: PruningState, network: nn.Module, context: Context) -> Ratios:
         """How a setting of the parameter becomes ratios among the groups."""
@@ -260,7 +262,7 @@ class Prune(PruneSettings, Step[PrunePlan]):
         channels, structures = state.channels, None
         if self.scope == "isomorphic":
             structures = group_structures(channels, budget.groups, state.shape_trial.bare)
-        normalize = self.importance.normalized
+        normalize = state.importance.normalized
         return global_ratios(
             budget, channels, state.scores, normalize=normalize, classes=structures
         )

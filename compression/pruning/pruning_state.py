@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from compression.errors import CompressionError
+from compression.pruning.auto_importance import AutoImportance
 from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_groups import ChannelGroup, Channels, layer_name
 from compression.pruning.folding import folded, parametrized_layers
@@ -28,6 +29,7 @@ class PruningState:
 
     Attributes:
         channels: of it.
+        importance: by which they are scored; of `auto` the one that was taken.
         scores: importance of each channel, by its number.
         shape_trial: has the groups of layers, and tries sizes out.
         prunable: numbers of the groups that can be cut.
@@ -36,6 +38,7 @@ class PruningState:
     """
 
     channels: Channels
+    importance: Importance
     scores: np.ndarray
     shape_trial: ShapeTrial
     prunable: list[int]
@@ -74,12 +77,14 @@ class PruningState:
             CompressionError: nothing can be cut, a pattern matches nothing, or the importance
                 cannot be measured.
         """
-        importance: Importance = settings.importance
         parametrized = parametrized_layers(network)
         network = folded(network)
         heads = prunable_heads(network, context.image_size)
         traced = with_head_attention(network, heads)
         channels = Channels(trace_channels(traced, context.image_size, heads))
+        importance: Importance = settings.importance
+        if isinstance(importance, AutoImportance):
+            importance = importance.choice(network, context)
         scores = importance.score(network, channels, context, round)
         if np.shape(scores) != (channels.trace.variables,):
             raise CompressionError(
@@ -104,13 +109,14 @@ class PruningState:
         skipped |= {n: why for n, why in channels.left_alone().items() if n not in skipped}
         if not prunable:
             raise CompressionError(_nothing(skipped, channels.trace.unknown))
-        return cls(channels, scores, shape_trial, prunable, skipped, parametrized)
+        return cls(channels, importance, scores, shape_trial, prunable, skipped, parametrized)
 
-    def told(self, importance: Importance) -> str:
+    def told_importance(self) -> str:
         """The importance in words that tell its scores from those of any other.
 
         Of one's own the name says too little: its code, settings and data may have changed.
         """
+        importance = self.importance
         kind = type(importance)
         if IMPORTANCES.name_of(f"{kind.__module__}.{kind.__qualname__}") is not None:
             return importance.name

@@ -25,6 +25,7 @@ IMPORTANCES = Registry(
     kind="importance",
     group="model_diet.importances",
     paths={
+        "auto": "compression.pruning.auto_importance:AutoImportance",
         "l1": "compression.pruning.importance:L1",
         "l2": "compression.pruning.importance:L2",
         "bn_scale": "compression.pruning.importance:BNScale",
@@ -55,7 +56,7 @@ class PruneSettings(StepSettings):
 
     target: TargetSetting = None
     ratio: Ratio | None = None
-    importance: Annotated[Any, IMPORTANCES] = "l2"
+    importance: Annotated[Any, IMPORTANCES] = "auto"
     scope: Literal["global", "uniform", "isomorphic"] = "global"
     ratios: Literal["sensitivity", "optimal"] | None = None
     rounds: Count = 1

@@ -116,7 +116,11 @@ def shufflenet_rows() -> list[Row]:
 def mobilenet_rows() -> list[Row]:
     """Channels to half of the MACs by each importance; the best of them with teachers."""
     half = ["+compression=prune", "compression.prune.target.macs=0.5"]
-    names = {f"channels by {importance}": importance for importance in IMPORTANCES.paths}
+    names = {
+        f"channels by {importance}": importance
+        for importance in IMPORTANCES.paths
+        if importance != "auto"
+    }
     single = [
         Row(name, "mobilenet", constant(*half, f"compression.prune.importance={importance}"))
         for name, importance in names.items()

@@ -5,11 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from compression import Prune, compress, registry
+from compression import Context, Prune, compress, registry
 from compression.errors import CompressionError
 from compression.pruning import Importance
+from compression.pruning.channel_groups import Channels
 from compression.pruning.importance import L2
 from compression.pruning.settings import IMPORTANCES
+from compression.pruning.tracing import trace_channels
 
 
 class Largest(Importance):
@@ -66,7 +68,7 @@ def kept(plan: dict) -> list[int]:
     return plan["kept"][plan["axes"]["0.weight"]["0"]]
 
 
-@pytest.mark.parametrize("name", IMPORTANCES.paths)
+@pytest.mark.parametrize("name", [name for name in IMPORTANCES.paths if name != "auto"])
 def test_a_name_a_target_and_an_object_are_the_same(name):
     path = IMPORTANCES.paths[name].replace(":", ".")
     part = IMPORTANCES.part(name, "importance")
@@ -76,9 +78,49 @@ def test_a_name_a_target_and_an_object_are_the_same(name):
     assert len(kept(plan)) == 8
 
 
+def plan_without(importance, **settings) -> dict:
+    step = Prune(ratio=0.5, importance=importance)
+    return compress(network(), [step], sample=IMAGES, **settings)[1].entries[0].plan
+
+
+UNLABELED = [(IMAGES, torch.full((4,), -1))]
+
+
+def test_auto_is_taylor_where_training_images_have_labels():
+    plan = plan_by("auto")
+    assert plan == plan_by("taylor") and plan["why"].startswith("taylor, global: ")
+    assert Prune.describe(plan)[0].endswith("(taylor, global: 0.5 of the channels)")
+    assert "(taylor, " in Prune.describe_layers(plan)["0"]
+    for given in ({}, {"batches": UNLABELED}, {"val_batches": BATCHES}):
+        assert plan_without("auto", **given) == plan_without("l2", **given)
+        assert plan_without("auto", **given)["why"].startswith("l2, global: ")
+    assert Prune().importance.name == "auto"  # the default
+
+
+def test_auto_is_l2_where_a_weight_is_frozen():
+    frozen = network()
+    frozen[0].requires_grad_(False)
+    _, recipe = compress(frozen, [Prune(ratio=0.5)], sample=IMAGES, batches=BATCHES)
+    assert recipe.entries[0].plan["why"].startswith("l2, global: ")
+
+
+def test_a_scan_says_what_auto_took(tmp_path):
+    assert scans("auto", tmp_path) == scans("taylor", tmp_path)  # found again
+
+
+def test_auto_scores_as_what_it_takes():
+    layers, auto = network(), IMPORTANCES.part("auto", "importance")
+    channels = Channels(trace_channels(layers, (12, 12)))
+    for batches, name in ((lambda: BATCHES, "taylor"), (None, "l2")):
+        context = Context(sample=IMAGES, image_size=(12, 12), train_batches=batches)
+        taken = IMPORTANCES.part(name, "importance")
+        scores = [each.score(layers, channels, context, 0) for each in (auto, taken)]
+        np.testing.assert_array_equal(*scores)
+
+
 def test_scores_of_layers_are_scaled_where_they_differ_by_layer():
     parts = {name: IMPORTANCES.part(name, "importance") for name in IMPORTANCES.paths}
-    assert {name for name, part in parts.items() if part.normalized} == {"l1", "l2", "fpgm"}
+    assert {name for name, part in parts.items() if part.normalized} == {"auto", "l1", "l2", "fpgm"}
 
 
 def test_an_own_importance_of_weights():
@@ -159,7 +201,7 @@ class Failing(Importance):
         ({"_target_": f"{__name__}.Failing"}, "Failing cannot be built: no scores today"),
         ({"_target_": f"{__name__}.Largest", "power": 2}, "Largest cannot be built: .*arguments"),
         ({"kind": "l1"}, "has no _target_, which names your class"),
-        ("lam", r"prune.importance=lam does not exist \(did you mean lamp\?\); there are l1, l2"),
+        ("lam", r"prune.importance=lam does not exist \(did you mean lamp\?\); there are auto, l1, l2"),
     ],
 )
 def test_what_is_no_importance_is_refused_when_the_step_is_built(importance, sentence):

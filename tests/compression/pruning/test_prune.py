@@ -231,7 +231,7 @@ def test_refusals():
         ({"ratio": 0.5, "round_to": 0}, "round_to"),
         ({"ratio": 0.5, "min_ratio": 2}, "min_ratio"),
         ({"rounds": True}, "prune.rounds=true is not allowed; it must be a number from 1"),
-        ({"importance": None}, "prune.importance=null does not exist; there are l1"),
+        ({"importance": None}, "prune.importance=null does not exist; there are auto, l1"),
         ({"min_ratio": None}, "prune.min_ratio=null is not allowed; it must be a ratio"),
         ({"penalty_strength": 0}, "prune.penalty_strength=0 is not allowed; it must be above 0"),
         ({"penalty": "l1"}, "bn_scale, group_norm"),

@@ -218,8 +218,8 @@ def make_finished(root, *, classes=CLASSES, model=None, recipe=(), data=None):
         ),
         (
             ["+compression=prune", "compression.prune.importance=l3"],
-            "compression.prune.importance=l3 does not exist; there are l1, l2, bn_scale, taylor, "
-            "fpgm, lamp, random, or {_target_: ...} of your own importance",
+            "compression.prune.importance=l3 does not exist; there are auto, l1, l2, bn_scale, "
+            "taylor, fpgm, lamp, random, or {_target_: ...} of your own importance",
         ),
         (
             ["+compression=quantize", "compression.quantize.fine_tuning.epochs=3"],
