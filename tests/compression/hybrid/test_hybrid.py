@@ -65,7 +65,8 @@ def costs_of(network):
     ("measure", "whiten", "refit"), [("macs", "auto", "auto"), ("params", False, True)]
 )
 def test_each_layer_gets_what_suits_it(network, batches, measure, whiten, refit):
-    step = Hybrid(target={measure: 0.5}, round_to=1, whiten=whiten, refit=refit)
+    fit = {"whiten": whiten, "refit": refit}
+    step = Hybrid(target={measure: 0.5}, round_to=1, importance="l2", **fit)
     smaller, recipe = compress(network, [step], sample=batches[0][0], batches=batches)
     plan = recipe.entries[0].plan
     ratio = costs_of(smaller)[measure] / costs_of(network)[measure]

@@ -150,7 +150,7 @@ def test_the_network_meets_its_target(network, batches, measure):
     ]
     assert 0.5 <= counted[1] / counted[0] <= 0.6
     plan = json.loads(json.dumps(recipe.entries[0].plan))
-    assert plan["why"].startswith(f"l2, optimal: {counted[1] / counted[0]:.1%} of the")
+    assert plan["why"].startswith(f"taylor, optimal: {counted[1] / counted[0]:.1%} of the")
     assert "nats" in plan["why"]
     again = Prune.restructure(network, plan)
     assert [p.shape for p in again.parameters()] == [p.shape for p in smaller.parameters()]

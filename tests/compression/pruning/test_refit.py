@@ -17,7 +17,7 @@ from compression.layer_moments import InputMoments
 from compression.pruning.refit import with_refit
 from compression.sensitivity import scan_key
 
-STEP = {"ratio": 0.5, "scope": "uniform", "round_to": 1}
+STEP = {"ratio": 0.5, "scope": "uniform", "round_to": 1, "importance": "l2"}
 
 
 def images(count: int, seed: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -103,7 +103,7 @@ def test_a_factorised_layer_by_hand(network, context, batches):
 
 
 def test_a_cut_layer_by_hand(network, context, batches):
-    step = Prune(round_to=1)
+    step = Prune(round_to=1, importance="l2")
     found = scan(step, step.treatments(network, context, (0.25,)), network, context)
     assert [p.layer for p in found.points] == ["0", "2", "5"]
     assert found.points[2].what == "8 of 32 channels by l2"
@@ -163,7 +163,7 @@ def test_what_does_not_work_is_left_out(context):
     network = nn.Sequential(nn.Conv2d(3, 16, 1), nn.BatchNorm2d(16), Even(), *tail).eval()
     step = Prune(round_to=1)
     found = scan(step, step.treatments(network, context, (0.25, 0.5)), network, context)
-    assert [point.what for point in found.points] == ["8 of 16 channels by l2"]
+    assert [point.what for point in found.points] == ["8 of 16 channels by taylor"]
 
 
 @pytest.mark.parametrize("measure", ["macs", "params"])
@@ -175,7 +175,7 @@ def test_the_insensitive_layer_is_cut_first(network, batches, measure):
     plan = recipe.entries[0].plan
     left = {name: after / before for name, after, before in plan["layers"]}
     assert left["5"] < 0.65 and left["2"] > 0.9 and left["0"] > 0.9
-    assert "l2, sensitivity: 7" in plan["why"]
+    assert "taylor, sensitivity: 7" in plan["why"]
     assert by_hand(smaller, batches) > 0.9
     everywhere = Prune(scope="uniform", target={measure: 0.75}, round_to=1)
     other, _ = compress(network, [everywhere], sample=batches[0][0], batches=batches)
