@@ -81,7 +81,7 @@ class HybridChoice:
             plan = plan_of_counts(state, counts, "alone")
             return with_refit(plan, network, context, pruning.refit)
 
-        ratios, told = loss_ratios(pruning.scan_ratios), state.told(pruning.importance)
+        ratios, told = loss_ratios(pruning.scan_ratios), state.told_importance()
         curves = LossCurves(losses(pruning, group_treatments(state, ratios, told, plan_of)))
         rules: list[tuple[Candidate, OptimalRanks]] = []
         for step in factorizations.values():

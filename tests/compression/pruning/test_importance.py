@@ -201,7 +201,7 @@ class Failing(Importance):
         ({"_target_": f"{__name__}.Failing"}, "Failing cannot be built: no scores today"),
         ({"_target_": f"{__name__}.Largest", "power": 2}, "Largest cannot be built: .*arguments"),
         ({"kind": "l1"}, "has no _target_, which names your class"),
-        ("lam", r"prune.importance=lam does not exist \(did you mean lamp\?\); there are auto, l1, l2"),
+        ("lam", r"prune.importance=lam does not exist \(did you mean lamp\?\); there are auto, l1"),
     ],
 )
 def test_what_is_no_importance_is_refused_when_the_step_is_built(importance, sentence):
