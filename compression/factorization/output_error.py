@@ -1,13 +1,15 @@
 """The rule that shares out among layers what a cheaper network loses of their outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from compression.errors import CompressionError
 from compression.factorization.rank_rule import Rule
+from compression.target import TOLERANCE, RoundTarget, Solution
 
 if TYPE_CHECKING:  # it loads torch
     from compression.factorization.candidate import Candidate
+    from compression.factorization.layer_timer import LayerTimer
 
 
 OPTIONS = 2500  # of all layers together: few layers need more of each to come near a target
@@ -32,14 +34,14 @@ class OutputError(Rule):
 
     What is added up is the ratio of each layer's output variance that is lost (of its squared
     weights, where there are no images), and each layer may stay whole. That is a multiple-choice
-    knapsack; a target turns its budget. Without one it is the other way round: the least cost
+    knapsack, whose budget a target is. Without one it is the other way round: the least cost
     within a sum of what is lost.
 
     Args:
         ratio: of the output variance that is lost, the mean of the layers; of several rounds each
             loses its part.
         options: of each layer by name; without them `among` comes first.
-        budget: of the cost of all; None: `ratio` decides.
+        chosen: one of them each; None: `ratio` decides.
     """
 
     setting = "error"
@@ -48,11 +50,10 @@ class OutputError(Rule):
     def __init__(
         self,
         ratio: float,
-        options: dict[str, list[Option]] | None = None,
-        budget: float | None = None,
+        options: Mapping[str, Sequence[Option]] | None = None,
+        chosen: Mapping[str, Option] | None = None,
     ) -> None:
-        self.ratio, self.options, self.budget = ratio, options, budget
-        self._chosen: dict[str, Option] = {}
+        self.ratio, self.options, self.chosen = ratio, options, chosen
 
     def among(self, candidates: "Sequence[Candidate]", measure: str) -> "OutputError":
         """The rule that knows what each layer loses at which cost."""
@@ -66,39 +67,80 @@ class OutputError(Rule):
         Raises:
             CompressionError: the layers are not known yet.
         """
-        options = self._known()
-        whole = sum(own[0].cost for own in options.values())
-        least = sum(own[-1].cost for own in options.values())
-        return OutputError(self.ratio, options, least + parameter * (whole - least))
+        whole, least = self._ends()
+        return self._within(least + parameter * (whole - least))
 
-    def rank(self, candidate: "Candidate", number: int, rounds: int) -> list[int]:
-        """The rank of the option that the layer has at the optimum; zeros where it stays whole.
+    def meet(
+        self,
+        goal: RoundTarget,
+        now: float,
+        candidates: "Sequence[Candidate]",
+        timer: "LayerTimer | None",
+    ) -> "tuple[OutputError, str] | None":
+        """The optimum within a goal; turned, where layers that do not measure faster drop out.
+
+        Raises:
+            UnreachableTargetError: the cheapest options of all layers cost more.
+            CompressionError: the layers are not known yet.
+        """
+        whole, least = self._ends()
+        cheapest, budget = now - whole + least, goal.cost - (now - whole)
+        if timer is not None or least == whole:
+            return None
+        if cheapest > (1 + TOLERANCE) * goal.cost:
+            raise goal.unreachable(cheapest, now)
+        met = self._within(max(budget, least))
+        assert met.chosen is not None
+        cost = now - whole + sum(option.cost for option in met.chosen.values())
+        near = goal.cost - cost <= TOLERANCE * goal.cost
+        return met, goal.report(Solution(0.0, cost, near))
+
+    def ranks_of(
+        self, candidates: "Sequence[Candidate]", number: int, rounds: int
+    ) -> dict[str, list[int]]:
+        """Of the option that each layer has at the optimum; zeros where it stays whole.
 
         Raises:
             CompressionError: the layers are not known yet.
         """
-        options = self._known()
-        if not self._chosen:
-            self._chosen = self._solved(list(options.values()), rounds)
-        return self._chosen[candidate.name].rank
+        chosen = self.chosen
+        if chosen is None:
+            errors, costs = self._table()
+            chosen = self._solved(costs, errors, self.ratio / rounds * len(errors))
+        return {candidate.name: chosen[candidate.name].rank for candidate in candidates}
+
+    def rank(self, candidate: "Candidate", number: int, rounds: int) -> list[int]:
+        """That of one layer, see `ranks_of`."""
+        return self.ranks_of([candidate], number, rounds)[candidate.name]
 
     def why(self) -> str:
         """Always `least output error`."""
         return "least output error"
 
-    def _solved(self, options: list[list[Option]], rounds: int) -> dict[str, Option]:
+    def _within(self, budget: float) -> "OutputError":
+        return OutputError(self.ratio, self.options, self._solved(*self._table(), budget))
+
+    def _table(self) -> tuple[list[list[float]], list[list[float]]]:
+        """Errors and costs, by layer, of its options."""
+        options = self._known().values()
+        errors = [[option.error for option in own] for own in options]
+        return errors, [[float(option.cost) for option in own] for own in options]
+
+    def _solved(
+        self, losses: list[list[float]], costs: list[list[float]], budget: float
+    ) -> dict[str, Option]:
         from compression.allocation import solve_knapsack  # it loads numpy
 
-        errors = [[option.error for option in own] for own in options]
-        costs = [[float(option.cost) for option in own] for own in options]
-        if self.budget is None:
-            numbers = solve_knapsack(costs, errors, self.ratio / rounds * len(options))
-        else:
-            numbers = solve_knapsack(errors, costs, self.budget)
-        chosen = [own[n] for own, n in zip(options, numbers, strict=True)]
-        return dict(zip(self._known(), chosen, strict=True))
+        numbers = solve_knapsack(losses, costs, budget)
+        pairs = zip(self._known().items(), numbers, strict=True)
+        return {name: own[number] for (name, own), number in pairs}
 
-    def _known(self) -> dict[str, list[Option]]:
+    def _ends(self) -> tuple[int, int]:
+        """What all layers cost together, and the least that they can."""
+        options = self._known().values()
+        return sum(own[0].cost for own in options), sum(own[-1].cost for own in options)
+
+    def _known(self) -> Mapping[str, Sequence[Option]]:
         if self.options is None:
             raise CompressionError("The rule error needs the layers first: among.")
         return self.options

@@ -54,6 +54,12 @@ class Rule:
         """
         raise NotImplementedError
 
+    def ranks_of(
+        self, candidates: "Sequence[Candidate]", number: int, rounds: int
+    ) -> dict[str, list[int]]:
+        """The rank of each layer by name; by default each is chosen by itself."""
+        return {candidate.name: self.rank(candidate, number, rounds) for candidate in candidates}
+
     def why(self) -> str:
         """The rule in two words, as `energy 0.9`; the name of its class by default."""
         return type(self).__name__

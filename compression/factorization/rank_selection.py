@@ -29,8 +29,9 @@ def select_ranks(
         rounds: how many there are.
     """
     plan: FactorizationPlan = {"layers": {}, "skipped": {}}
+    ranks = rule.ranks_of(candidates, number, rounds)
     for candidate in candidates:
-        rank = rule.rank(candidate, number, rounds)
+        rank = ranks[candidate.name]
         if not all(rank):
             plan["skipped"][candidate.name] = rule.nothing_of(candidate.name)
             continue
