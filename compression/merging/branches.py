@@ -1,6 +1,6 @@
 """The modules of a network whose parallel branches amount to one convolution.
 
-Each module's `forward` is run on an `EquivalentConv`. Where it gives one, the module is that
+Each module's `forward` is run on an `TracedConv`. Where it gives one, the module is that
 convolution; where it sums branches and hands the sum to one member after the other (an attention,
 an activation), it is the convolution followed by these. So classes need not be known: RepVGG's,
 MobileOne's, FastViT's and RepViT's are found, and whatever else computes the like.
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from compression.cost import observed_pass
-from compression.merging.equivalent_conv import EquivalentConv, NotAConvolutionError
+from compression.merging.equivalent_conv import NotAConvolutionError
+from compression.merging.traced_conv import TracedConv
 
 OTHER = (0, 0)  # the input of a module that is not given one map alone
 
@@ -30,7 +31,7 @@ class Merged:
         then: the members that follow, in order.
     """
 
-    conv: EquivalentConv
+    conv: TracedConv
     then: tuple[str, ...] = ()
 
 
@@ -50,7 +51,7 @@ def merged_branches(module: nn.Module, channels: int, *, flat: bool) -> Merged |
     """
     tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
     floating = next(tensor for tensor in tensors if tensor.is_floating_point())
-    entering = EquivalentConv.of_input(
+    entering = TracedConv.of_input(
         channels, flat=flat, device=floating.device, dtype=floating.dtype
     )
     try:
@@ -60,7 +61,7 @@ def merged_branches(module: nn.Module, channels: int, *, flat: bool) -> Merged |
         raise
     except Exception as error:  # whatever code does that wants a real map
         raise NotAConvolutionError(type(error).__name__) from error
-    merged = Merged(found) if isinstance(found, EquivalentConv) else found
+    merged = Merged(found) if isinstance(found, TracedConv) else found
     if not isinstance(merged, Merged):
         raise NotAConvolutionError(type(found).__name__)
     if merged.conv.branches < 2 or merged.conv.made_by is not None:
@@ -165,7 +166,7 @@ def _members_followed(module: nn.Module) -> Iterator[None]:
 def _followed(name: str, forward: Callable[..., Any], given: Any, *more: Any, **named: Any) -> Any:
     if isinstance(given, Merged) and not (more or named):
         return Merged(given.conv, (*given.then, name))
-    if not isinstance(given, EquivalentConv):
+    if not isinstance(given, TracedConv):
         return forward(given, *more, **named)
     whole, before = given.untouched, replace(given)  # which the member may change in place
     try:
@@ -174,6 +175,6 @@ def _followed(name: str, forward: Callable[..., Any], given: Any, *more: Any, **
         if more or named:
             raise
         return Merged(before, (name,))
-    if whole and isinstance(found, EquivalentConv):
+    if whole and isinstance(found, TracedConv):
         found.made_by = name
     return found

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compression.merging.branches import merged_branches
-from compression.merging.equivalent_conv import EquivalentConv, NotAConvolutionError
+from compression.merging.equivalent_conv import NotAConvolutionError
+from compression.merging.traced_conv import TracedConv
 from tests.compression.merging.blocks import Branches, Costlier, InPlace, TwoHeads, settle
 
 
@@ -100,7 +101,7 @@ def test_heads_of_features():
 def test_pointwise_after_grouped():
     torch.manual_seed(0)
     chain = nn.Sequential(nn.Conv2d(8, 4, 3, 2, 1, groups=2), nn.Conv2d(4, 6, 1, groups=2)).double()
-    start = EquivalentConv.of_input(8, flat=False, device=torch.device("cpu"), dtype=torch.float64)
+    start = TracedConv.of_input(8, flat=False, device=torch.device("cpu"), dtype=torch.float64)
     with torch.no_grad():
         conv = chain(start)
         images = torch.randn(1, 8, 7, 7, dtype=torch.float64)
@@ -116,9 +117,7 @@ def test_a_window_after_a_pointwise():
         nn.Sequential(first, nn.Conv2d(6, 6, 3, 2, 1)).double(),
         nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3, dilation=2)).double().eval(),
     ):
-        start = EquivalentConv.of_input(
-            4, flat=False, device=torch.device("cpu"), dtype=torch.float64
-        )
+        start = TracedConv.of_input(4, flat=False, device=torch.device("cpu"), dtype=torch.float64)
         with torch.no_grad():
             conv = chain(start)
             images = torch.randn(1, 4, 7, 7, dtype=torch.float64)
