@@ -219,10 +219,14 @@ class RoundTarget:
     rounds: int = 1
 
     @property
+    def ratio(self) -> float:
+        """The ratio to reach in this round."""
+        return round_ratio(self.target.ratio, self.round, self.rounds)
+
+    @property
     def cost(self) -> float:
         """The cost to reach in this round."""
-        ratio = round_ratio(self.target.ratio, self.round, self.rounds)
-        return ratio * self.entry_cost[self.target.measure]
+        return self.ratio * self.entry_cost[self.target.measure]
 
     def solve(self, cost_at: Callable[[float], float]) -> Solution:
         """See `Target.solve`."""

@@ -55,25 +55,16 @@ def plan_for_target(
     by_time = not blind and rule.needs_target  # it adds the times of layers up
     entered = ("latency", entered_ms(network, context, goal.round)) if by_time else None
 
-    def plan_at(goal: RoundTarget) -> FactorizationPlan:
-        now = goal.entry_cost[goal.target.measure]
+    def plan_at(aim: RoundTarget) -> FactorizationPlan:
+        now = aim.entry_cost[aim.target.measure]
         clock = timer if by_time else None
-        plan = select_ranks(candidates, rule_for(rule, goal, now, candidates, clock)[0], timer)
+        plan = select_ranks(candidates, rule_for(rule, aim, now, candidates, clock)[0], timer)
         if by_time:
             times = [layer["latency_ms"] for layer in plan["layers"].values()]
             plan["predicted_ms"] = now + sum(after - before for before, after in times)
         return plan
 
-    return plan_for_latency(
-        target,
-        plan_at,
-        restructure,
-        network,
-        context,
-        round=goal.round,
-        rounds=goal.rounds,
-        entered=entered,
-    )
+    return plan_for_latency(goal, plan_at, restructure, network, context, entered=entered)
 
 
 def rule_for(

@@ -143,18 +143,12 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
             plan = self._composed(choice.state, counts, ranks, network, context)
             return plan if entered is None else {**plan, "predicted_ms": milliseconds}
 
+        costs = context.entry_cost if self._by_time else context.entry_cost or {measure: now}
+        goal = RoundTarget(self.target, costs, round, self.rounds)
         if not self._by_time:
-            costs = context.entry_cost or {measure: now}
-            return plan_at(RoundTarget(self.target, costs, round, self.rounds))
+            return plan_at(goal)
         plan = plan_for_latency(
-            self.target,
-            plan_at,
-            self.restructure,
-            network,
-            context,
-            round=round,
-            rounds=self.rounds,
-            entered=entered,
+            goal, plan_at, self.restructure, network, context, entered=entered
         )
         return {**plan, "why": plan.get("target", plan["why"])}
 

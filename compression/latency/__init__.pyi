@@ -1,6 +1,5 @@
 from .latency_target import entered_ms as entered_ms
 from .latency_target import plan_for_latency as plan_for_latency
-from .latency_target import random_weight_copy as random_weight_copy
 from .layer_latency import compare_layers as compare_layers
 from .layer_savings import LayerSaving as LayerSaving
 from .measure import PASSES as PASSES
@@ -12,5 +11,6 @@ from .measure import onnx_call as onnx_call
 from .measure import processor as processor
 from .measure import random_images as random_images
 from .measure import stable_times as stable_times
+from .random_weights import random_weight_copy as random_weight_copy
 from .relative_latency import RelativeLatency as RelativeLatency
 from .threads import torch_threads as torch_threads

@@ -126,7 +126,6 @@ class PruneLayers(PruneLayersSettings, Step[PruneLayersPlan]):
         order: list[str],
     ) -> PruneLayersPlan:
         """The plan that meets the target, from what becomes of the first units of `order`."""
-        progress: dict[str, int] = {"round": round, "rounds": self.rounds}
         measured = target.measure == "latency"
         measure = "macs" if measured else target.measure
         costs = unit_costs(network, context.image_size, order, measure)
@@ -135,21 +134,14 @@ class PruneLayers(PruneLayersSettings, Step[PruneLayersPlan]):
         def count(parameter: float) -> int:
             return round_half_up((1 - parameter) * len(order))
 
-        def plan_at(goal: RoundTarget) -> PruneLayersPlan:
-            found = goal.solve(lambda parameter: total - sum(costs[: count(parameter)]))
-            return {**plan_of(set(order[: count(found.parameter)])), "target": goal.report(found)}
+        def plan_at(aim: RoundTarget) -> PruneLayersPlan:
+            found = aim.solve(lambda parameter: total - sum(costs[: count(parameter)]))
+            return {**plan_of(set(order[: count(found.parameter)])), "target": aim.report(found)}
 
+        goal = RoundTarget(target, context.entry_cost, round, self.rounds)
         if measured:
-            return plan_for_latency(
-                target,
-                plan_at,
-                self.restructure,
-                network,
-                context,
-                round=round,
-                rounds=self.rounds,
-            )
-        return plan_at(RoundTarget(target, context.entry_cost, **progress))
+            return plan_for_latency(goal, plan_at, self.restructure, network, context)
+        return plan_at(goal)
 
     def _named(
         self, network: nn.Module, round: int, stages: list[UnitStage], order: list[str]

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compression.errors import CompressionError
-from compression.latency.latency_target import GUESSES, MEASUREMENTS, plan_for_latency, search
+from compression.latency.latency_search import GUESSES, MEASUREMENTS, search
+from compression.latency.latency_target import plan_for_latency
 from compression.step import Context
-from compression.target import Target, UnreachableTargetError
+from compression.target import RoundTarget, Target, UnreachableTargetError
 from tests.compression.fake_latency import scripted
 
 
@@ -106,6 +107,6 @@ def test_later_rounds_need_the_network_that_entered(network, sample):
     context = Context(sample=sample, image_size=(20, 28))
     with pytest.raises(CompressionError, match=r"needs Context.relative_latency"):
         plan_for_latency(
-            Target("latency", 0.5), lambda aim: {}, lambda n, _: n, network, context,
-            round=1, rounds=2,
+            RoundTarget(Target("latency", 0.5), {}, 1, 2), lambda aim: {}, lambda n, _: n, network,
+            context,
         )  # fmt: skip

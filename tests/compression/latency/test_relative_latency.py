@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from compression.latency.latency_target import random_weight_copy
+from compression.latency.random_weights import random_weight_copy
 from compression.latency.relative_latency import RelativeLatency, structure_of
 from tests.compression.fake_latency import OVERHEAD, fake_latency
 
