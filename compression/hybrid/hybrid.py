@@ -147,9 +147,7 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
         goal = RoundTarget(self.target, costs, round, self.rounds)
         if not self._by_time:
             return plan_at(goal)
-        plan = plan_for_latency(
-            goal, plan_at, self.restructure, network, context, entered=entered
-        )
+        plan = plan_for_latency(goal, plan_at, self.restructure, network, context, entered=entered)
         return {**plan, "why": plan.get("target", plan["why"])}
 
     def _composed(

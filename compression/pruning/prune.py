@@ -6,35 +6,17 @@ reshapes, channel shuffle, chunks and concatenation are followed exactly.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from compression.errors import CompressionError
-from compression.latency import entered_ms, plan_for_latency
-from compression.pruning.allocation import (
-    Ratios,
-    choose_counts,
-    global_ratios,
-    sensitivity_ratios,
-    uniform_ratios,
-)
 from compression.pruning.any_score import AnyScore
-from compression.pruning.channel_budget import ChannelBudget
-from compression.pruning.channel_counts import (
-    ChannelCounts,
-    Choice,
-    group_treatments,
-    plan_of_counts,
-    solve_channel_counts,
-)
 from compression.pruning.cutting import cut_by_plan, cut_structure
 from compression.pruning.folding import folded
 from compression.pruning.importance import Importance
-from compression.pruning.isomorphism import group_structures
-from compression.pruning.optimal_counts import WidthCosts, optimal_counts
 from compression.pruning.penalties import weighted
 from compression.pruning.prune_plan import (
     PrunePlan,
@@ -42,19 +24,10 @@ from compression.pruning.prune_plan import (
     describe_plan_layers,
     require_cut,
 )
-from compression.pruning.pruning_state import PruningState
+from compression.pruning.prune_round import PruneRound
 from compression.pruning.refit import refit, with_refit
 from compression.pruning.settings import IMPORTANCES, PENALTIES, PruneSettings
-from compression.pruning.width_times import WidthTimes
-from compression.sensitivity import (
-    LossCurves,
-    SensitivityCurves,
-    loss_ratios,
-    scan,
-    scan_losses,
-)
 from compression.step import Context, Step, StructuralPlan, Treatment
-from compression.target import RoundTarget, round_ratio
 
 
 class Prune(PruneSettings, Step[PrunePlan]):
@@ -88,6 +61,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
             (in the step's `prepare_epochs`) and between rounds, so that channels become
             dispensable.
         penalty_strength: factor on that penalty.
+        prefer: `macs` takes channels wherever they matter least; `latency`, and a target of it,
+            leave groups of layers whole that are no faster at their smallest size in onnxruntime.
         refit: whether layers that lose inputs get weights by least squares, so that their outputs
             on training images are as near as possible to those before; `auto`: where there are such
             images, and only the layers that come nearer on others as well.
@@ -117,7 +92,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
                 nothing, or the importance or sensitivity cannot be measured, or a refit is asked
                 for where there are no images.
         """
-        plan = self._decided(network, context, round)
+        found = PruneRound.of(self, network, context, round, timed=self.by_time)
+        plan = found.plan()
         self._require_cut(plan, round)
         return with_refit(plan, network, context, self.refit)
 
@@ -132,16 +108,21 @@ class Prune(PruneSettings, Step[PrunePlan]):
         """
         blind = copy.copy(self)
         blind.importance, blind.ratios = AnyScore(self.importance), None
-        blind.scope = "uniform"
-        exact = self.scope == "uniform" and self.ratios is None
-        try:
-            plan = blind._decided(network, context, round)
-        except CompressionError:
-            if exact:
-                raise
+        exact = self.scope == "uniform" and self.ratios is None and not self.by_time
+        looks: list[tuple[Literal["uniform", "global"], bool]] = [("uniform", False)]
+        if not exact:
             # In other sizes it may work: what sizes a network takes is found by trying.
-            blind.scope = "global"
-            plan = blind._decided(network, context, round)
+            looks.append(("global", False))
+        if self.by_time and context.with_values is not None:
+            looks.append(("global", True))  # slow layers are left alone, which may be enough
+        for look in looks:
+            blind.scope, timed = look
+            try:
+                plan = PruneRound.of(blind, network, context, round, timed=timed).plan()
+                break
+            except CompressionError:
+                if look == looks[-1]:
+                    raise
         if exact or self.target is not None or self.ratio == 1:
             self._require_cut(plan, round)
         return StructuralPlan(plan=plan, exact=exact)
@@ -149,80 +130,6 @@ class Prune(PruneSettings, Step[PrunePlan]):
     def _require_cut(self, plan: PrunePlan, round: int) -> None:
         if round == self.rounds - 1 == 0:
             require_cut(plan, self.round_to)
-
-    def _decided(self, network: nn.Module, context: Context, round: int) -> PrunePlan:
-        state = PruningState.of(network, context, round, self)
-        if self.ratios == "optimal":
-            return self._optimum(state, network, context, round)
-        ratios = self._ratios(state, network, context)
-
-        def plan_at(goal: RoundTarget | float) -> PrunePlan:
-            """What follows from a target, or from a ratio of the channels."""
-            choose = partial(choose_counts, goal, ratios)
-            return self._planned(state, solve_channel_counts(state, choose))
-
-        return self._reach(plan_at, state, network, context, round)
-
-    def _optimum(
-        self, state: PruningState, network: nn.Module, context: Context, round: int
-    ) -> PrunePlan:
-        """The plan at the least sum of losses; of a latency by the times of layers."""
-        ratios = loss_ratios(self.scan_ratios)
-        treatments = self._treatments(state, network, context, ratios)
-        curves = LossCurves(scan_losses(self, treatments, network, context))
-        times, entered = None, None
-        if self.target.measure == "latency":
-            trial = state.shape_trial
-            times = WidthTimes(trial.bare, trial.budget, trial.image_size)
-            state = state.leaving(times.slow_groups())
-            entered = ("latency", entered_ms(network, context, round))
-
-        def costs_of(budget: ChannelBudget, goal: RoundTarget) -> WidthCosts:
-            if times is None or entered is None:
-                return WidthCosts(budget, *budget.price(goal.target.measure))
-            return WidthCosts.entered(budget, times, entered[1])
-
-        def plan_at(goal: RoundTarget) -> PrunePlan:
-            def choose(budget: ChannelBudget) -> Choice:
-                return optimal_counts(costs_of(budget, goal), curves, goal)
-
-            counts = solve_channel_counts(state, choose)
-            plan = self._planned(state, counts)
-            if entered is not None:
-                budget = state.shape_trial.budget
-                plan["predicted_ms"] = costs_of(budget, goal).whole(counts.counts)
-            return plan
-
-        return self._reach(plan_at, state, network, context, round, entered)
-
-    def _reach(
-        self,
-        plan_at: Callable[[Any], PrunePlan],  # a target, or a ratio of the channels
-        state: PruningState,
-        network: nn.Module,
-        context: Context,
-        round: int,
-        entered: tuple[str, float] | None = None,
-    ) -> PrunePlan:
-        """The plan for what this round aims at."""
-        progress: dict[str, int] = {"round": round, "rounds": self.rounds}
-        if self.target is None:
-            whole = self.ratio or 1.0
-            ratio = round_ratio(whole, round, self.rounds)
-            return plan_at(ratio / round_ratio(whole, round - 1, self.rounds))
-        if self.target.measure != "latency":
-            return plan_at(RoundTarget(self.target, context.entry_cost, **progress))
-        plan = plan_for_latency(
-            self.target,
-            plan_at,
-            self.restructure,
-            network,
-            context,
-            round=round,
-            rounds=self.rounds,
-            entered=entered,
-        )
-        return {**plan, "why": self._why(state, plan.get("target", "untrained"))}
 
     def treatments(
         self, network: nn.Module, context: Context, ratios: Sequence[float]
@@ -232,40 +139,7 @@ class Prune(PruneSettings, Step[PrunePlan]):
         Raises:
             CompressionError: nothing can be cut.
         """
-        state = PruningState.of(network, context, 0, self)
-        return self._treatments(state, network, context, ratios)
-
-    def _treatments(
-        self, state: PruningState, network: nn.Module, context: Context, ratios: Sequence[float]
-    ) -> list[Treatment]:
-        def plan_of(counts: ChannelCounts) -> PrunePlan:
-            return with_refit(self._planned(state, counts), network, context, self.refit)
-
-        return group_treatments(state, ratios, state.told_importance(), plan_of)
-
-    def _planned(self, state: PruningState, counts: ChannelCounts) -> PrunePlan:
-        return plan_of_counts(state, counts, self._why(state, counts.report))
-
-    def _why(self, state: PruningState, report: str) -> str:
-        return f"{state.importance.name}, {self.ratios or self.scope}: {report}"
-
-    def _ratios(self, state: PruningState, network: nn.Module, context: Context) -> Ratios:
-        """How a setting of the parameter becomes ratios among the groups."""
-        budget = state.shape_trial.budget
-        if self.ratios is not None:
-            treatments = self._treatments(state, network, context, self.scan_ratios)
-            return sensitivity_ratios(
-                budget, SensitivityCurves(scan(self, treatments, network, context))
-            )
-        if self.scope == "uniform":
-            return uniform_ratios(budget)
-        channels, structures = state.channels, None
-        if self.scope == "isomorphic":
-            structures = group_structures(channels, budget.groups, state.shape_trial.bare)
-        normalize = state.importance.normalized
-        return global_ratios(
-            budget, channels, state.scores, normalize=normalize, classes=structures
-        )
+        return PruneRound.of(self, network, context, 0).treatments(ratios)
 
     @staticmethod
     def restructure(network: nn.Module, plan: PrunePlan) -> nn.Module:

@@ -6,6 +6,7 @@ from typing import Any, NotRequired, TypedDict
 from compression.errors import CompressionError
 
 NAMED = 4  # of the layers with one reason
+NO_FASTER = "no faster"  # such a reason begins; times follow
 CHOSEN = ("excluded", "ignored")  # by the command, today and formerly
 
 
@@ -136,8 +137,10 @@ def _kept(plan: PrunePlan, layer: str) -> str | None:
 def _reasons(reasons: Mapping[str, str], what: str = "left alone") -> list[str]:
     """Why layers were left, with their number and names; who excluded them knows those."""
     by_reason: dict[str, list[str]] = {}
+    slow = [name for name, reason in reasons.items() if reason.startswith(NO_FASTER)]
     for name, reason in reasons.items():
-        by_reason.setdefault(reason, []).append(name)
+        alike = len(slow) > 1 and name in slow  # but for their times
+        by_reason.setdefault(f"{NO_FASTER} at their smallest" if alike else reason, []).append(name)
     lines = []
     for reason, names in by_reason.items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

@@ -66,6 +66,7 @@ class PruneSettings(StepSettings):
     penalty: Annotated[Any, PENALTIES] | None = None
     penalty_strength: Positive = 1e-4
     refit: Literal["auto", True, False] = "auto"
+    prefer: Literal["macs", "latency"] = "macs"
 
     def __post_init__(self) -> None:
         """Refuses what excludes each other."""
@@ -86,6 +87,12 @@ class PruneSettings(StepSettings):
     def needs_images(self) -> bool:
         """Whether ratios go by what layers lose on training images."""
         return self.ratios == "optimal"
+
+    @property
+    def by_time(self) -> bool:
+        """Whether layers are left whole that are no faster with fewer channels."""
+        by_latency = self.target is not None and self.target.measure == "latency"
+        return by_latency or self.prefer == "latency"
 
 
 @declared()

@@ -17,9 +17,10 @@ from compression.cost import Geometry, layer_calls
 from compression.cost.geometry import HEIGHT, PLAIN, WIDTH, Layer, Plain, signature
 from compression.latency import compare_layers
 from compression.pruning.channel_budget import ChannelBudget
+from compression.pruning.prune_plan import NO_FASTER
 
 SIDE_BY_SIDE = 8  # channels that a processor computes at once
-POINTS = 4  # widths of an axis that are measured
+ENDS, POINTS = 2, 4  # widths of an axis that are measured: the smallest and all; those between too
 GAIN = 0.05  # a group must be faster by this ratio at its smallest size: less is within the noise
 
 Axes = tuple[tuple[int, ...], tuple[int, ...]]  # widths: outputs, inputs of one group
@@ -32,10 +33,16 @@ class WidthTimes:
         network: without values too.
         budget: says which sizes there are.
         image_size: height and width in pixels.
+        points: widths of an axis that are measured, at least the smallest and all.
     """
 
     def __init__(
-        self, network: nn.Module, budget: ChannelBudget, image_size: Sequence[int]
+        self,
+        network: nn.Module,
+        budget: ChannelBudget,
+        image_size: Sequence[int],
+        *,
+        points: int = POINTS,
     ) -> None:
         self.budget = budget
         smallest = {n: min(allowed) for n, allowed in enumerate(budget.allowed)}
@@ -50,7 +57,7 @@ class WidthTimes:
                 continue
             pairs = zip(budget.shape(name, smallest), layer.weight.shape, strict=True)
             (low, high), (few, many) = list(pairs)[:2]
-            axes = _widths(low, high, _unit(layer)), _widths(few, many)
+            axes = _widths(low, high, points, _unit(layer)), _widths(few, many, points)
             key = (*signature(layer), axes, *map(tuple, calls[path]))
             if key not in tables:
                 tables[key] = _table(layer, axes, calls[path])
@@ -78,7 +85,7 @@ class WidthTimes:
                 for counts in (whole, smallest)
             )
             if smallest != whole and after > (1 - GAIN) * before:
-                found[number] = f"no faster ({before:.3g} -> {after:.3g} ms at its smallest)"
+                found[number] = f"{NO_FASTER} ({before:.3g} -> {after:.3g} ms at its smallest)"
         return found
 
 
@@ -94,11 +101,11 @@ def _unit(layer: Plain) -> int:
     return layer.out_channels // layer.in_channels if depthwise else layer.groups
 
 
-def _widths(smallest: int, whole: int, unit: int = 1) -> tuple[int, ...]:
+def _widths(smallest: int, whole: int, points: int, unit: int = 1) -> tuple[int, ...]:
     """A few widths from the smallest to all, ascending; multiples of the unit, if so many of 8."""
     step = lcm(unit, SIDE_BY_SIDE)
-    step = step if whole - smallest >= step * (POINTS - 1) else unit
-    inner = (smallest + (whole - smallest) * n / (POINTS - 1) for n in range(1, POINTS - 1))
+    step = step if whole - smallest >= step * (points - 1) else unit
+    inner = (smallest + (whole - smallest) * n / (points - 1) for n in range(1, points - 1))
     return tuple(sorted({smallest, *(max(smallest, round(w / step) * step) for w in inner), whole}))
 
 

@@ -9,13 +9,17 @@ from torch import nn
 from compression.cost.macs import count_macs
 from compression.latency import measure as latency
 from compression.latency import relative_latency
+from compression.pruning import width_times
 
 OVERHEAD = 0.25  # of the first network's time; the rest goes with the MACs
 
 
 @pytest.fixture
 def fake_latency(monkeypatch) -> list[float]:
-    """Milliseconds of each network that was 'exported', in order: overhead and MACs."""
+    """Milliseconds of each network that was 'exported', in order: overhead and MACs.
+
+    A single layer that may be pruned takes the longer, the more weights it has.
+    """
     exported: list[float] = []
     whole: list[int] = []
 
@@ -29,6 +33,10 @@ def fake_latency(monkeypatch) -> list[float]:
         assert len(calls) <= 2 and repeats > 0
         return np.array(calls)[:, None] / 1e3
 
+    def compare_layers(layers: list) -> list[float]:
+        return [sum(parameter.numel() for parameter in layer.parameters()) for layer, _ in layers]
+
+    monkeypatch.setattr(width_times, "compare_layers", compare_layers)
     monkeypatch.setattr(relative_latency, "onnx_call", onnx_call)
     monkeypatch.setattr(latency, "interleaved_times", interleaved_times)
     return exported
