@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
-from compression.cost import count_macs, count_params
+from compression.cost import network_cost
 from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 from compression.latency import RelativeLatency
@@ -289,6 +289,7 @@ def _entered(context: Context, step: Step, network: nn.Module) -> Context:
     """The context with what is known of the network as it enters a step."""
     size = context.image_size
     latency = RelativeLatency(network, size, context.images)
-    costs: dict[str, float] = {"macs": count_macs(network, size), "params": count_params(network)}
+    measures = ("macs", "params", "file_bytes")
+    costs: dict[str, float] = {name: network_cost(network, name, size) for name in measures}
     costs |= entry_latency(step, latency)
     return replace(context, entry_cost=costs, relative_latency=latency)

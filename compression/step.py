@@ -48,8 +48,8 @@ class Context:
     val_batches: Callable[[], Batches] | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # (logits N x classes, labels N)
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None  # {"val/f1": ...}
-    # Of the network as it entered the step: `macs` (of one image), `params`, and where the step
-    # has a latency target `latency` (ms).
+    # Of the network as it entered the step: `macs` (of one image), `params`, `file_bytes` (without
+    # the header), and where the step has a latency target `latency` (ms).
     entry_cost: dict[str, float] = field(default_factory=dict)
     relative_latency: RelativeLatency | None = None  # to the network as it entered the step
     moments: InputMoments | None = None  # of the network as it entered the round

@@ -8,7 +8,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
-from compression.cost import count_macs, count_params, runnable_copy
+from compression.cost import network_cost, runnable_copy
 from compression.engine import entry_latency
 from compression.errors import CompressionError
 from compression.images import RAW_PIXELS, ImageKind
@@ -106,7 +106,8 @@ def _context(step: Step, outline: _Outline, sample: Tensor) -> Context:
     size = (sample.shape[-2], sample.shape[-1])
     costs: dict[str, float] = {}
     if target is not None or step.rounds > 1:
-        costs = {"macs": count_macs(network, size), "params": count_params(network)}
+        measures = ("macs", "params", "file_bytes")
+        costs = {name: network_cost(network, name, size) for name in measures}
     context = Context(sample=sample, image_size=size, entry_cost=costs)
     if getattr(target, "measure", None) != "latency":
         return context

@@ -1,4 +1,4 @@
-"""The target of a step: a ratio of the MACs, parameters or latency that it was entered with.
+"""The target of a step: a ratio of the MACs, parameters, bytes or latency that it entered with.
 
 It is met by bisection over the step's own parameter.
 """
@@ -14,7 +14,12 @@ from compression.schema import is_number, nearest, shown
 
 TOLERANCE = 0.02  # a cost this near to the goal, relative to the goal, meets it
 FINEST = 1e-4  # of the parameter's range: settings nearer to each other count as the same
-MEASURES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
+MEASURES = {
+    "macs": "MACs",
+    "params": "parameters",
+    "file_bytes": "bytes of saved weights",
+    "latency": "latency",
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class Target:
     """A cost to reach.
 
     Attributes:
-        measure: `macs`, `params` or `latency`.
+        measure: `macs`, `params`, `file_bytes` or `latency`.
         ratio: of that cost of the network entering the step, in (0, 1].
     """
 
@@ -152,7 +157,7 @@ class Target:
         """The setting of a step's parameter that meets this target, or a round's part of the way.
 
         Args:
-            cost_at: MACs (of one image) or parameters of the *whole* network at a setting.
+            cost_at: MACs (of one image), parameters or bytes of the *whole* network at a setting.
             entry_cost: of the network as it entered the step, see `Context`.
             round: from 0.
             rounds: of the step.

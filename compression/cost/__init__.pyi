@@ -1,5 +1,7 @@
 from .activations import activation_bytes as activation_bytes
+from .file_size import data_bytes as data_bytes
 from .file_size import file_bytes as file_bytes
+from .file_size import saved_bytes as saved_bytes
 from .geometry import Geometry as Geometry
 from .geometry import layer_macs as layer_macs
 from .macs import CONVENTIONS as CONVENTIONS

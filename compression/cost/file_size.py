@@ -24,7 +24,7 @@ def file_bytes(network: nn.Module) -> int:
     entries = sorted((order.index(_dtype(t)), name) for name, t in state.items())
     header, end = {}, 0
     for position, name in entries:
-        start, end = end, end + _bytes(state[name])
+        start, end = end, end + saved_bytes(state[name])
         header[name] = {
             "dtype": order[position],
             "shape": list(state[name].shape),
@@ -32,6 +32,16 @@ def file_bytes(network: nn.Module) -> int:
         }
     text = json.dumps(header, separators=(",", ":"))
     return 8 + -(-len(text) // 8) * 8 + end  # the header's length, the header padded, the data
+
+
+def data_bytes(network: nn.Module) -> int:
+    """Bytes of all parameters and buffers as `weights.safetensors` has them, without its header.
+
+    What layers share is written once for each of them. Of an int8 network the bytes of its file.
+    """
+    if is_onnx_network(network):
+        return len(stored_content(network))
+    return sum(map(saved_bytes, network.state_dict().values()))
 
 
 def compressed_bytes(network: nn.Module) -> int:
@@ -46,5 +56,6 @@ def _dtype(tensor: Tensor) -> str:
     return DTYPES[torch.float32 if tensor.is_floating_point() else tensor.dtype]
 
 
-def _bytes(tensor: Tensor) -> int:
+def saved_bytes(tensor: Tensor) -> int:
+    """Of one tensor, without values too: floating ones are saved in float32."""
     return tensor.numel() * (4 if tensor.is_floating_point() else tensor.element_size())

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from compression.cost.conventions import count_as_leaderboard, count_as_standard
+from compression.cost.file_size import data_bytes
 from compression.cost.meta_pass import float_dtype, meta_copy, observed_pass
 from compression.errors import CompressionError
 
@@ -55,12 +56,14 @@ def macs_per_layer(
 
 
 def network_cost(network: nn.Module, measure: str, image_size: int | Sequence[int]) -> int:
-    """`macs` (of one image) or `params` of a network, the measures of a target.
+    """`macs` (of one image), `params` or `file_bytes` of a network: what a target names.
 
     Raises:
         CompressionError: an image size that the network cannot take.
     """
-    return count_params(network) if measure == "params" else count_macs(network, image_size)
+    if measure == "macs":
+        return count_macs(network, image_size)
+    return count_params(network) if measure == "params" else data_bytes(network)
 
 
 def module_macs(module: nn.Module, input_shape: Sequence[int]) -> int:

@@ -8,7 +8,14 @@ from itertools import product
 import torch
 from torch import nn
 
-from compression.cost import Geometry, count_params, layer_calls, layer_macs, meta_copy
+from compression.cost import (
+    Geometry,
+    count_params,
+    data_bytes,
+    layer_calls,
+    layer_macs,
+    meta_copy,
+)
 from compression.cost.geometry import Layer
 from compression.errors import CompressionError
 from compression.factorization.decomposition import Decomposition
@@ -130,7 +137,7 @@ class Candidate:
 
     @cached_property
     def cost(self) -> dict[str, int]:
-        """`macs` in one pass of the network and `params`, as it is."""
+        """`macs` in one pass of the network, `params` and `file_bytes`, as it is."""
         return self._cost_of(self.layer)
 
     def cost_at(self, rank: Sequence[int]) -> dict[str, int]:
@@ -148,7 +155,7 @@ class Candidate:
 
     def _cost_of(self, layer: Layer) -> dict[str, int]:
         macs = sum(layer_macs(layer, shape) for shape in self.calls)
-        return {"macs": macs, "params": count_params(layer)}
+        return {"macs": macs, "params": count_params(layer), "file_bytes": data_bytes(layer)}
 
 
 def find_candidates(

@@ -107,7 +107,7 @@ class Rule:
 
         Args:
             candidates: the layers that can be factorised.
-            measure: of their cost, `macs` or `params`.
+            measure: of their cost, `macs`, `params` or `file_bytes`.
         """
         return self
 

@@ -27,8 +27,8 @@ class FactorizationSettings(StepSettings):
         error: ratio of the variance of its outputs that a layer may lose, the mean of all, in
             (0, 1]; shared out so that they cost the least.
         target: cost to reach by bisection over the number of the rule, as `{"macs": 0.5}`,
-            `{"params": 0.5}` or `{"latency": 0.6}`, which is measured and implies
-            `prefer=latency`.
+            `{"params": 0.5}`, `{"file_bytes": 0.5}` or `{"latency": 0.6}`, which is measured and
+            implies `prefer=latency`.
         rounds: in how many rounds to get there.
         whiten: `auto` fits ranks and weights to the outputs on training images where there are any,
             instead of to the weights that were there; true insists on it, false never does.

@@ -81,10 +81,14 @@ def rule_for(
     if met is not None:
         return met
 
+    known = {candidate.name: candidate for candidate in candidates}
+
     def cost_at(parameter: float) -> float:
-        layers = select_ranks(candidates, rule.at(parameter), timer)["layers"].values()
-        costs = (layer["macs"] if measure == "macs" else layer["params"] for layer in layers)
-        return now + sum(after - before for before, after in costs)
+        layers = select_ranks(candidates, rule.at(parameter), timer)["layers"]
+        return now + sum(
+            known[name].cost_at(own["rank"])[measure] - known[name].cost[measure]
+            for name, own in layers.items()
+        )
 
     found = goal.solve(cost_at)
     return rule.at(found.parameter), goal.report(found)

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from compression.allocation import Option, meet_goal
+from compression.cost import saved_bytes
+from compression.cost.geometry import factors_of
 from compression.factorization import Factorization
 from compression.factorization.candidate import Candidate
 from compression.factorization.layer_timer import LayerTimer
@@ -173,9 +175,11 @@ def _price(
     """Of a layer's weight; one whose widths no group decides keeps its shape."""
     if name in budget.tensors:
         return price(name, shape)
-    if measure == "params":
-        return shape.numel()
-    return next(c.cost["macs"] for c in candidates if f"{c.name}.weight" == name)
+    candidate = next(c for c in candidates if f"{c.name}.weight" == name)
+    if measure == "macs":
+        return candidate.cost["macs"]
+    weight = factors_of(candidate.layer)[0].weight
+    return shape.numel() if measure == "params" else saved_bytes(weight)
 
 
 def drawn_losses(seed: int, step: Step, treatments: Sequence[Treatment]) -> list[LossPoint]:

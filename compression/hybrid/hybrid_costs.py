@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from compression.cost import saved_bytes
 from compression.cost.geometry import factors_of, layer_macs
 from compression.factorization.candidate import Candidate
 from compression.pruning.channel_budget import ChannelBudget
@@ -78,13 +79,13 @@ class HybridCosts:
 
 
 def product_cost(candidate: Candidate, rank: Rank, shape: torch.Size, measure: str) -> int:
-    """MACs in one pass, or parameters without a bias, of the product of a narrower layer.
+    """MACs in one pass, parameters or bytes without a bias, of the product of a narrower layer.
 
     Args:
         candidate: the layer.
         rank: wanted; no mode has more than the narrower layer has.
         shape: of the narrower layer's weight.
-        measure: `macs` or `params`.
+        measure: `macs`, `params` or `file_bytes`.
     """
     whole, decomposition = candidate.geometry, candidate.decomposition
     inputs = shape[1] * whole.groups
@@ -92,8 +93,9 @@ def product_cost(candidate: Candidate, rank: Rank, shape: torch.Size, measure: s
     full = decomposition.full_ranks(geometry)
     fitting = [min(pair) for pair in zip(rank, full, strict=True)]
     product = decomposition.structure(geometry, decomposition.useful(fitting, geometry))
-    if measure == "params":
-        return sum(factor.weight.numel() for factor in factors_of(product))
+    if measure != "macs":
+        weights = [factor.weight for factor in factors_of(product)]
+        return sum(w.numel() if measure == "params" else saved_bytes(w) for w in weights)
     axis = -1 if whole.linear else 1
     calls = [list(call) for call in candidate.calls]
     for call in calls:

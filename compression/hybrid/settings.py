@@ -13,8 +13,8 @@ class HybridSettings(StepSettings):
     """The settings of `Hybrid`.
 
     Attributes:
-        target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
-            entering the step; `{macs: 0.6}` where none is given.
+        target: `{macs: 0.5}`, `{params: 0.5}`, `{file_bytes: 0.5}` or `{latency: 0.6}` (measured)
+            of the network entering the step; `{macs: 0.6}` where none is given.
         importance: of channels, see `Prune`.
         rounds: in how many rounds to get there.
         round_to: numbers of channels are multiples of it, see `Prune`.

@@ -2,12 +2,13 @@
 
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from math import gcd, lcm
 
 import torch
 from torch import nn
 
+from compression.cost import data_bytes, saved_bytes
 from compression.pruning.channel_groups import ChannelGroup, Channels, united
 from compression.pruning.trace import IN, Key
 
@@ -45,6 +46,10 @@ class ChannelBudget:
         parameters = dict(network.named_parameters())
         self._counted = {name for name in self.tensors if name in parameters}
         self._other_params = sum(p.numel() for n, p in parameters.items() if n not in self._counted)
+        self._element_bytes = _element_bytes(network, self.tensors)
+        self._other_bytes = data_bytes(network) - sum(
+            self._bytes(name, self.trace.shapes[name]) for name in self.tensors
+        )
         self._other_macs = self.trace.other_macs + sum(
             macs for name, macs in self.trace.macs.items() if name not in self.tensors
         )
@@ -125,18 +130,23 @@ class ChannelBudget:
         return {name: self.shape(name, counts)[0] for name in self.trace.heads}
 
     def cost(self, counts: Counts, measure: str) -> int:
-        """MACs of one image or parameters of the whole network."""
+        """MACs of one image, parameters or bytes of the whole network."""
         price, others = self.price(measure)
         return others + sum(price(name, self.shape(name, counts)) for name in self.tensors)
 
     def price(self, measure: str) -> tuple[Callable[[str, torch.Size], int], int]:
-        """MACs or parameters of a tensor of `tensors` in a shape, and those of all else."""
+        """MACs, parameters or bytes of a tensor of `tensors` in a shape, and those of all else."""
+        if measure == "file_bytes":
+            return self._bytes, self._other_bytes
         if measure == "params":
             return self._params, self._other_params
         return self._macs, self._other_macs
 
     def _params(self, name: str, shape: torch.Size) -> int:
         return shape.numel() if name in self._counted else 0
+
+    def _bytes(self, name: str, shape: torch.Size) -> int:
+        return self._element_bytes.get(name, 0) * shape.numel()
 
     def _macs(self, name: str, shape: torch.Size) -> int:
         return self.trace.macs[name] * shape.numel() // self.trace.shapes[name].numel()
@@ -158,6 +168,21 @@ class ChannelBudget:
             whole = self.groups[number].granularity
             lost += count - count * counts.get(number, whole) // whole
         return lost
+
+
+def _element_bytes(network: nn.Module, names: Set[str]) -> dict[str, int]:
+    """What an element of each tensor takes when saved; more where layers share it."""
+    state = network.state_dict(keep_vars=True)
+    shared: dict[int, list[str]] = defaultdict(list)
+    for name, tensor in state.items():
+        shared[id(tensor)].append(name)
+    found = {}
+    for together in shared.values():
+        known = [name for name in together if name in names]
+        for number, name in enumerate(known):
+            times = 1 if number else 1 + len(together) - len(known)
+            found[name] = times * saved_bytes(state[name].flatten()[:1])
+    return found
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

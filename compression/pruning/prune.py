@@ -36,8 +36,8 @@ class Prune(PruneSettings, Step[PrunePlan]):
     The classifier's outputs and the image's channels stay, and no layer loses all of its channels.
 
     Args:
-        target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
-            entering the step; `{macs: 0.6}` where neither it nor `ratio` is given.
+        target: `{macs: 0.5}`, `{params: 0.5}`, `{file_bytes: 0.5}` or `{latency: 0.6}` (measured)
+            of the network entering the step; `{macs: 0.6}` where neither it nor `ratio` is given.
         ratio: instead of it: ratio of its channels that every group of layers keeps, in (0, 1].
         importance: a name of `settings.IMPORTANCES`, `{_target_: ...}` of a class derived from
             `Importance`, or an object of one; `taylor` needs data; `auto`: `taylor` where there are

@@ -53,8 +53,8 @@ class PruneLayers(PruneLayersSettings, Step[PruneLayersPlan]):
         keep: units left in each stage that has removable ones, in order, those that must stay
             included: [2, 5, 2] for a ShuffleNet of [4, 8, 4].
         remove: name patterns of the units to remove.
-        target: `{macs: 0.5}`, `{params: 0.5}` or `{latency: 0.6}` (measured) of the network
-            entering the step; `{macs: 0.7}` where none of the three is given.
+        target: `{macs: 0.5}`, `{params: 0.5}`, `{file_bytes: 0.5}` or `{latency: 0.6}` (measured)
+            of the network entering the step; `{macs: 0.7}` where none of the three is given.
         exclude: name patterns of units that are never removed.
         choose: with `keep` and `target`: the `first` or `last` units of a stage, or by
             `importance`: those without which the loss on validation images grows least.

@@ -12,7 +12,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from compression.cost import forward_shapes, macs_per_layer, runnable_copy
+from compression.cost import forward_shapes, macs_per_layer, network_cost, runnable_copy
 from compression.errors import CompressionError
 
 
@@ -96,14 +96,14 @@ def surplus_units(stages: list[UnitStage], order: list[str], keep: Sequence[int]
 def unit_costs(
     network: nn.Module, image_size: int | Sequence[int], names: list[str], measure: str
 ) -> list[float]:
-    """`macs` or `params` of each of the named units.
+    """`macs`, `params` or `file_bytes` of each of the named units.
 
     Raises:
         CompressionError: an image size that the network cannot take.
     """
-    if measure == "params":
+    if measure != "macs":
         units = [network.get_submodule(name) for name in names]
-        return [sum(p.numel() for p in unit.parameters()) for unit in units]
+        return [network_cost(unit, measure, image_size) for unit in units]
     layers = macs_per_layer(network, image_size)
     return [
         sum(macs for layer, macs in layers.items() if f"{layer}.".startswith(f"{name}."))

@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from compression.cost import data_bytes
 from compression.engine import entry_latency
 from compression.latency import RelativeLatency
 from compression.step import Context, Step
@@ -82,6 +83,7 @@ def step_context(
     """
     data = run.data
     costs = {name: entry_metrics[f"cost/{name}"] for name in ("macs", "params")}
+    size = data_bytes(latency.reference)  # the metric counts the file's header
     return Context(
         sample=next(iter(data.val_dataloader()))[0][:8],
         image_size=data.image_size,
@@ -90,7 +92,7 @@ def step_context(
         val_batches=data.val_dataloader,
         loss=build_loss(run.cfg.loss, class_counts=data.class_counts["train"]),
         evaluate=lambda candidate: validation_metrics(candidate, run),
-        entry_cost={**costs, **entry_latency(step, latency)},
+        entry_cost={**costs, "file_bytes": size, **entry_latency(step, latency)},
         relative_latency=latency,
         scans=scans_folder(run),
         fine_tuned=fine_tuned,

@@ -27,7 +27,7 @@ def test_reads_a_setting():
         ({"macs": True}, "macs=true is not"),
         (
             {"mac": 0.5},
-            r"no key there.mac \(did you mean macs\?\); there are macs, params, latency",
+            r"there.mac \(did you mean macs\?\); there are macs, params, file_bytes, latency",
         ),
         ({"latency": 0}, r"there.latency=0 is not allowed; it must be a ratio"),
         ({"macs": 0.5, "params": 0.5}, "names macs and params"),

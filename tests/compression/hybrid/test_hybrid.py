@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from compression import SVD, Context, Hybrid, Prune, compress
-from compression.cost import count_macs, count_params, meta_copy
+from compression.cost import count_macs, meta_copy, network_cost
 from compression.errors import CompressionError
 from compression.factorization import layer_timer
 from compression.hybrid.choice import HybridChoice
@@ -58,7 +58,8 @@ def batches():
 
 
 def costs_of(network):
-    return {"macs": count_macs(network, SIZE), "params": count_params(network)}
+    measures = ("macs", "params", "file_bytes")
+    return {measure: network_cost(network, measure, SIZE) for measure in measures}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_costs_are_those_of_the_network(network, batches):
         return scan_losses(part, treatments, network, context)
 
     choice = HybridChoice.of(step.pruning, step.factorizations, state, network, context, scanned)
-    for measure in ("macs", "params"):
+    for measure in ("macs", "params", "file_bytes"):
         now = costs_of(network)[measure]
         for ratio in (0.9, 0.6, 0.3):
             goal = RoundTarget(Target(measure, ratio), {measure: now})
