@@ -218,7 +218,7 @@ def require_extra(extra: str, package: str, *, what: str) -> None:
 
 @functools.cache
 def table() -> dict[str, dict[str, Any]]:
-    """`aliases.yaml`: `modules`, `names` map dotted paths; `keys`, `values`, `options` settings."""
+    """`aliases.yaml`: `modules`, `names` map dotted paths; `keys` to `options` settings."""
     path = Path(__file__).with_name("aliases.yaml")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)

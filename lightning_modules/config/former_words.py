@@ -35,7 +35,7 @@ def _current_word(word: str, announce: bool, words: list[str]) -> str:
     if match is None or _in_chosen_file(tuple(match["key"].split(".")), words):
         return word
     sign, old, value = match["sign"], match["key"], match["value"] or ""
-    parts, values = current_key(tuple(old.split(".")), _class_of)
+    parts, values = current_key(tuple(old.split(".")), _class_of, value)
     new = ".".join(parts)
     given = in_expression(value, old, values)
     if given.startswith("={"):

@@ -18,13 +18,13 @@ from lightning_modules.networks.first_pass import check_images, complete, refusa
 from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network, Pixels
 from lightning_modules.networks.weights import load_weights
 from lightning_modules.registry import plain
-from lightning_modules.runs import WEIGHT_SOURCES
+from lightning_modules.runs import WEIGHT_SOURCES, current_config
 
 log = logging.getLogger(__name__)
 
 # Keys of a model node that its body does not get.
 OWN_KEYS = (
-    "name", *WEIGHT_SOURCES, "normalize", "mean", "std", "scale", "channels", "input_size",
+    "name", *WEIGHT_SOURCES, "normalize", "mean", "std", "scale", "channel_order", "input_size",
     "cosine_scale",
 )  # fmt: skip
 # What allocates parameters that an initialiser is going to fill.
@@ -41,7 +41,8 @@ def build_network(
             that it will see where it has an argument `image_size` (see `constructor`), and all
             keys but these: `name`, `pretrained` (the library's own download), `weights` (a file),
             `weights_key` and `partial_weights` (see `load_weights`), `normalize`, `mean`, `std`,
-            `scale`, `channels` and `input_size` (see `Pixels`), `cosine_scale` (see `cosine_head`).
+            `scale`, `channel_order` and `input_size` (see `Pixels`), `cosine_scale` (see
+            `cosine_head`).
         num_classes: at least 2.
         image_size: an int or [height, width] in pixels of the images to come.
 
@@ -82,11 +83,19 @@ def meta_network(
 
 
 def plain_node(model_cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """`model_cfg` resolved as a plain dict, with the rows of its file, `pretrained`, `weights`."""
+    """`model_cfg` resolved as a plain dict, with the rows of its file, `pretrained`, `weights`.
+
+    In today's names.
+    """
     node: Mapping[Any, Any] = model_cfg
     if isinstance(model_cfg, DictConfig):
         node = plain(model_cfg)
-    return with_rows({"pretrained": False, "weights": None, **node})
+    return with_rows({"pretrained": False, "weights": None, **current_model(node)})
+
+
+def current_model(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain model node in today's names."""
+    return current_config({"model": dict(node)})["model"]
 
 
 def assemble(
@@ -111,7 +120,7 @@ def _assemble(
     size = _size(image_size)
     resize_to = node.get("input_size")
     body = make_body(
-        {key: value for key, value in node.items() if not _is_ours(key, value)},
+        {key: value for key, value in node.items() if key not in OWN_KEYS},
         num_classes=num_classes,
         size=size if resize_to is None else _size(resize_to),
         pretrained=bool(node.get("pretrained")),
@@ -122,7 +131,7 @@ def _assemble(
         std=node.get("std") or stated.get("std") or IMAGENET_STD,
         scale=node.get("scale") or 1,
         normalize=node.get("normalize", True),
-        channels="bgr" if node.get("channels") == "bgr" else "rgb",
+        channel_order=node.get("channel_order") or "rgb",
         resize_to=resize_to,
     )
     network = Network(pixels=pixels, body=body, num_classes=num_classes, image_size=size)
@@ -132,11 +141,6 @@ def _assemble(
         _check(network, node)
         put_cosine_head(network, size, scale=node["cosine_scale"], name=_name(node))
     return network
-
-
-def _is_ours(key: str, value: Any) -> bool:
-    """Whether a key is no argument of the constructor; one of timm's has `channels`, too."""
-    return key in OWN_KEYS and (key != "channels" or value is None or isinstance(value, str))
 
 
 def _size(image_size: int | Sequence[int]) -> tuple[int, int]:

@@ -26,7 +26,7 @@ class Pixels(nn.Module):
         std: of each channel, for values in 0..`scale`.
         scale: of a white pixel before that: 1, or 255 for statistics of such values (Caffe's).
         normalize: false leaves mean and deviation to the network: it gets 0..`scale`.
-        channels: their order, which is that of mean and std too: rgb or bgr (OpenCV's).
+        channel_order: of the colors, which is that of mean and std too: rgb or bgr (OpenCV's).
         resize_to: an int or [height, width] in pixels for a network that wants another size than
             the images have; bilinear with antialiasing.
 
@@ -45,7 +45,7 @@ class Pixels(nn.Module):
         std: Sequence[float] = IMAGENET_STD,
         scale: float = 1,
         normalize: bool = True,
-        channels: Literal["rgb", "bgr"] = "rgb",
+        channel_order: Literal["rgb", "bgr"] = "rgb",
         resize_to: int | Sequence[int] | None = None,
     ) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Pixels(nn.Module):
         except CompressionError as error:
             raise ConfigError(f"model.input_size: {error}") from None
         self.white = 255 / scale
-        self.turns = channels == "bgr"
+        self.turns = channel_order == "bgr"
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
 

@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -109,14 +109,10 @@ class ModelSettings:
     partial_weights: Flag = False
     normalize: Flag = True
     scale: Positive = 1
-    channels: Any = "rgb"
+    channel_order: Literal["rgb", "bgr"] | None = "rgb"
     cosine_scale: Positive | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.channels, str) and self.channels not in ("rgb", "bgr"):
-            raise ValueError(
-                f"{{place}}.channels={self.channels} does not exist; there are rgb, bgr."
-            )
         if self.weights is None:
             for key in ("weights_key", "partial_weights"):
                 if getattr(self, key):

@@ -26,11 +26,14 @@ class Rename:
             whose `_target_` is a class `Prune`.
         new: the parts now; each `*` is what it was.
         values: former words for its values, and today's.
+        only: the values, as they are typed, with which it is that key; None: all. With others it
+            is another key, which kept the name.
     """
 
     old: Key
     new: Key
     values: Mapping[str, Any] = field(default_factory=dict)
+    only: frozenset[str] | None = None
 
     def follow(self, key: Key, class_of: ClassOf) -> Key | None:
         """Today's form of this key, or of one below it; None for others."""
@@ -48,11 +51,21 @@ class Rename:
         names = iter(chosen)
         return (*(next(names) if part == "*" else part for part in self.new), *key[len(self.old) :])
 
+    def holds(self, value: Any) -> bool:
+        """Whether a key with this value, or with those of an expression, is the renamed one."""
+        if self.only is None:
+            return True
+        words = _words(value)
+        return bool(words) and words <= self.only
+
 
 @functools.cache
 def renames() -> tuple[Rename, ...]:
     """The `keys` and `values` of the table, in its order."""
     found = [Rename(_parts(old), _parts(new)) for old, new in table()["keys"].items()]
+    for old, moved in table()["keys_of_values"].items():
+        only = frozenset(moved["values"])
+        found.append(Rename(_parts(old), _parts(moved["key"]), only=only))
     for key, values in table()["values"].items():
         plain = tuple("*" if part[0] == "*" else part for part in _parts(key))
         found.append(Rename(_parts(key), plain, values))
@@ -63,15 +76,28 @@ def _parts(key: str) -> Key:
     return tuple(key.split("."))
 
 
-def current_key(key: Key, class_of: ClassOf) -> tuple[Key, dict[str, Any]]:
-    """Today's parts of a key, and the former words among its values."""
+def current_key(key: Key, class_of: ClassOf, value: Any = "") -> tuple[Key, dict[str, Any]]:
+    """Today's parts of a key, and the former words among its values.
+
+    Args:
+        key: its parts.
+        class_of: the class of a node.
+        value: of the key, or an expression of several, as it is typed or plain.
+    """
     values: dict[str, Any] = {}
     for rename in renames():
         follows = rename.follow(key, class_of)
-        if follows is not None:
+        if follows is not None and rename.holds(value):
             key = follows
             values |= rename.values if len(key) == len(rename.new) else {}
     return key, values
+
+
+def _words(value: Any) -> set[str]:
+    """The values that an expression names: one, or several as `choice(a,b)` or `a,b`."""
+    if value is None:
+        return {"null"}
+    return set(re.findall(r"[\w./-]+|[\[{]", str(value))) - {"choice"}
 
 
 def current_option(group: str, option: str) -> str:
@@ -104,9 +130,9 @@ def renamed_config(
 
     renamed = {}
     for old in list(_former(found)):
-        new, values = current_key(old, own_class_of)
         node = select(found, old[:-1])
         value = node[old[-1]]
+        new, values = current_key(old, own_class_of, value)
         if isinstance(value, str):
             value = values.get(value, value)
         if new != old:
@@ -129,7 +155,7 @@ def _space(params: Mapping[str, Any], class_of: ClassOf, renamed: dict[str, str]
     space = {}
     for name, expression in params.items():
         old = str(name).lstrip("+")
-        parts, values = current_key(_parts(old), class_of)
+        parts, values = current_key(_parts(old), class_of, expression)
         new = ".".join(parts)
         if new != old:
             renamed[old] = new

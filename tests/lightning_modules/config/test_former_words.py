@@ -14,6 +14,7 @@ TABLE = {
         "compression.*.epochs": "compression.*.fine_tuning.epochs",
         "compression.*(Prune).least": "compression.*.min_ratio",
     },
+    "keys_of_values": {"model.channels": {"key": "model.order", "values": ["rgb", "bgr", "null"]}},
     "values": {"compression.*(PruneWeights).scope": {"layer": "uniform"}},
     "options": {"distillation/old": "distillation/soft_targets"},
 }
@@ -58,6 +59,12 @@ def said(capsys):
             "compression.prune_weights.scope=global,uniform",
         ),
         ("distillation=old", "distillation=soft_targets"),
+        ("model.channels=bgr", "model.order=bgr"),
+        ("model.channels=null", "model.order=null"),
+        ("model.channels='bgr'", "model.order='bgr'"),
+        ("+model.channels=rgb,bgr", "+model.order=rgb,bgr"),
+        ("model.channels=choice(bgr,rgb)", "model.order=choice(bgr,rgb)"),
+        ("model={channels:bgr,name:x}", "model={name:'x',order:'bgr'}"),
         ("distillation=[old,dkd]", "distillation=[soft_targets,dkd]"),
         ("distillation=choice(old,dkd)", "distillation=choice(soft_targets,dkd)"),
     ],
@@ -82,6 +89,10 @@ def test_former_words_are_read_and_told_once(typed, present, capsys):
         "-m",
         "~logger",
         "data.root='a fit/old'",
+        "+model.channels=[8,16]",  # the network's own
+        "model.channels=36",
+        "model.channels=36,rgb",
+        "~model.channels",
     ],
 )
 def test_other_words_stay_as_they_are(word, capsys):

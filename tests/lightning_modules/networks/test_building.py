@@ -89,9 +89,13 @@ def test_refuses_with_a_sentence(cfg, sizes, says):
         build_network({**CUSTOM, **cfg}, **{"num_classes": 3, "image_size": 8, **sizes})
 
 
-def test_channels_are_an_order_or_an_argument_of_the_network():
+def test_the_order_of_colors_and_an_argument_of_the_network_that_was_called_like_it():
     node = {"_target_": "lightning_modules.networks.timm_zoo.timm_network", "variant": "resnet18"}
     narrow = build_network({**node, "channels": [8, 16, 24, 32]}, num_classes=3, image_size=32)
     assert narrow.body.layer4[0].conv1.out_channels == 32 and not narrow.pixels.turns
     turned = build_network({**node, "channels": "bgr"}, num_classes=3, image_size=32)
     assert turned.body.layer4[0].conv1.out_channels == 512 and turned.pixels.turns
+    assert turned.model_cfg["channel_order"] == "bgr" and "channels" not in turned.model_cfg
+    both = {**node, "channels": [8, 16, 24, 32], "channel_order": "bgr"}
+    network = build_network(both, num_classes=3, image_size=32)
+    assert network.body.layer4[0].conv1.out_channels == 32 and network.pixels.turns

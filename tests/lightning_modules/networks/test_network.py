@@ -77,9 +77,9 @@ RED = torch.tensor([250, 30, 10], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 
     [
         ({"normalize": False}, (250 / 255, 30 / 255, 10 / 255)),
         ({"normalize": False, "scale": 255}, (250, 30, 10)),
-        ({"normalize": False, "channels": "bgr"}, (10 / 255, 30 / 255, 250 / 255)),
+        ({"normalize": False, "channel_order": "bgr"}, (10 / 255, 30 / 255, 250 / 255)),
         (  # Caffe's networks: BGR, means subtracted from 0..255
-            {"mean": [104, 117, 123], "std": [1, 1, 1], "scale": 255, "channels": "bgr"},
+            {"mean": [104, 117, 123], "std": [1, 1, 1], "scale": 255, "channel_order": "bgr"},
             (10 - 104, 30 - 117, 250 - 123),
         ),
         (
@@ -115,7 +115,7 @@ class FirstPixel(nn.Module):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"normalize": False, "channels": "bgr"}, (10 / 255, 30 / 255, 250 / 255)),
+        ({"normalize": False, "channel_order": "bgr"}, (10 / 255, 30 / 255, 250 / 255)),
         ({"mean": [104, 117, 123], "std": [1, 1, 1], "scale": 255}, (146, -87, -113)),
     ],
 )
@@ -126,6 +126,10 @@ def test_a_saved_network_and_its_file_see_the_same_pixels(settings, expected, tm
     loaded = load_network(tmp_path, trust=["tests"])
     assert loaded(RED)[0].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-4)
     images = torch.cat([RED, RED.flip(1)])
+    described = tmp_path / "model" / "network.yaml"  # an earlier version called the key so
+    text = described.read_text("utf-8")
+    described.write_text(text.replace("channel_order: bgr", "channels: bgr"), "utf-8")
+    assert torch.equal(load_network(tmp_path, trust=["tests"])(RED), loaded(RED))
     session = onnx_session(str(export_onnx(loaded, tmp_path / "n.onnx", 4)))
     (logits,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     torch.testing.assert_close(torch.from_numpy(logits), loaded(images), rtol=1e-5, atol=1e-4)
