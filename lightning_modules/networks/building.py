@@ -90,12 +90,8 @@ def plain_node(model_cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     node: Mapping[Any, Any] = model_cfg
     if isinstance(model_cfg, DictConfig):
         node = plain(model_cfg)
-    return with_rows({"pretrained": False, "weights": None, **current_model(node)})
-
-
-def current_model(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain model node in today's names."""
-    return current_config({"model": dict(node)})["model"]
+    node = current_config({"model": node})["model"]
+    return with_rows({"pretrained": False, "weights": None, **node})
 
 
 def assemble(

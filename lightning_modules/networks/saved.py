@@ -25,7 +25,7 @@ from compression.recipe import Recipe
 from lightning_modules.errors import ConfigError
 from lightning_modules.files import whole_file, whole_folder, write_bytes, write_text
 from lightning_modules.networks.blocks.former import as_saved
-from lightning_modules.networks.building import MetaInit, assemble, current_model, plain_node
+from lightning_modules.networks.building import MetaInit, assemble, plain_node
 from lightning_modules.networks.description import (
     FOLDER,
     INT8,
@@ -196,8 +196,7 @@ def _write(
 def _structure(
     description: Description, recipe: Recipe, trust: list[str], tensors: Collection[str]
 ) -> Network:
-    node = current_model(description["model"])
-    node["pretrained"] = False  # whatever a changed file says
+    node = {**description["model"], "pretrained": False}  # whatever a changed file says
     network = assemble(
         as_saved(node, tensors),
         num_classes=description["num_classes"],

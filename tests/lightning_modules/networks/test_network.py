@@ -6,7 +6,9 @@ from torchvision.transforms.v2.functional import normalize, resize
 from compression import CompressionError
 from compression.onnx import export_onnx, onnx_session
 from lightning_modules.errors import ConfigError
+from lightning_modules.files import read_yaml
 from lightning_modules.networks import build_network, load_network, save_network
+from lightning_modules.networks.description import write_description
 from lightning_modules.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network, Pixels
 
 
@@ -126,9 +128,10 @@ def test_a_saved_network_and_its_file_see_the_same_pixels(settings, expected, tm
     loaded = load_network(tmp_path, trust=["tests"])
     assert loaded(RED)[0].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-4)
     images = torch.cat([RED, RED.flip(1)])
-    described = tmp_path / "model" / "network.yaml"  # an earlier version called the key so
-    text = described.read_text("utf-8")
-    described.write_text(text.replace("channel_order: bgr", "channels: bgr"), "utf-8")
+    described = read_yaml(tmp_path / "model" / "network.yaml")
+    if order := described["model"].pop("channel_order", None):  # as an earlier version called it
+        described["model"]["channels"] = order
+    write_description(tmp_path / "model", described)
     assert torch.equal(load_network(tmp_path, trust=["tests"])(RED), loaded(RED))
     session = onnx_session(str(export_onnx(loaded, tmp_path / "n.onnx", 4)))
     (logits,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
