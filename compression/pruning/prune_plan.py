@@ -1,5 +1,6 @@
 """What a round of channel pruning decided, and how that is told."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
@@ -7,6 +8,12 @@ from compression.errors import CompressionError
 
 NAMED = 4  # of the layers with one reason
 NO_FASTER = "no faster"  # such a reason begins; times follow
+# Reasons that differ from layer to layer, and what several of them are called together.
+KINDS = {
+    f"{NO_FASTER}.*": f"{NO_FASTER} at their smallest",
+    r"its channels enter (\S+) in .*": r"their channels enter \1",
+    r"\d+ windows are too few for its \d+ inputs": "too few windows for their inputs",
+}
 CHOSEN = ("excluded", "ignored")  # by the command, today and formerly
 
 
@@ -136,17 +143,27 @@ def _kept(plan: PrunePlan, layer: str) -> str | None:
 
 def _reasons(reasons: Mapping[str, str], what: str = "left alone") -> list[str]:
     """Why layers were left, with their number and names; who excluded them knows those."""
+    alike: dict[str, dict[str, None]] = {}
+    for reason in reasons.values():
+        alike.setdefault(_kind(reason), {})[reason] = None
     by_reason: dict[str, list[str]] = {}
-    slow = [name for name, reason in reasons.items() if reason.startswith(NO_FASTER)]
     for name, reason in reasons.items():
-        alike = len(slow) > 1 and name in slow  # but for their times
-        by_reason.setdefault(f"{NO_FASTER} at their smallest" if alike else reason, []).append(name)
+        several = len(alike[_kind(reason)]) > 1
+        by_reason.setdefault(_kind(reason) if several else reason, []).append(name)
     lines = []
     for reason, names in by_reason.items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         named = "" if reason in CHOSEN else f" ({', '.join(names[:NAMED])}{more})"
         lines.append(f"{len(names)} {what}: {reason}{named}")
     return lines
+
+
+def _kind(reason: str) -> str:
+    """A reason without what it says of one layer alone: times, numbers, the module."""
+    for pattern, kind in KINDS.items():
+        if re.match(pattern, reason):
+            return re.sub(pattern, kind, reason)
+    return reason
 
 
 def _unknown(plan: PrunePlan) -> list[str]:

@@ -30,7 +30,8 @@ class Taylor(Importance):
         """Of the outputs of each layer.
 
         Raises:
-            CompressionError: there is no data, or nothing of the network is trained.
+            CompressionError: there is no data, nothing of the network is trained, or gradients are
+                not finite.
         """
         names = {name for name, axis in channels.of_key if axis == 0}
         totals: dict[Key, Tensor] = {}
@@ -39,6 +40,12 @@ class Taylor(Importance):
             for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
                 if gradient is not None:
                     change = sums(parameter.detach() * gradient, name, 0, channels) ** 2
+                    if not change.isfinite().all():
+                        raise CompressionError(
+                            f"prune.importance=taylor: the gradients of {name} are not all finite "
+                            "numbers on these images: the network's weights or the images are "
+                            "damaged; train it anew, or give other images."
+                        )
                     totals[name, 0] = totals.get((name, 0), 0) + change
         return totals
 

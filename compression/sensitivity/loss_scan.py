@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from compression.engine import no_images, recalibrate
+from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 from compression.layer_moments import InputMoments
 from compression.network_copy import copy_network
@@ -118,11 +119,19 @@ class LogitDivergence:
     Args:
         network: stays as it is.
         images: in batches, N x C x H x W as the network takes them.
+
+    Raises:
+        CompressionError: its logits are not finite.
     """
 
     def __init__(self, network: nn.Module, images: list[Tensor]) -> None:
         self.images = images
         self._target = self._log_probabilities(copy_network(network))
+        if not self._target.isfinite().all():
+            raise CompressionError(
+                "The network's logits are not all finite numbers on these images: its weights or "
+                "the images are damaged; train it anew, or give other images."
+            )
 
     @property
     def count(self) -> int:

@@ -118,6 +118,14 @@ def test_auto_scores_as_what_it_takes():
         np.testing.assert_array_equal(*scores)
 
 
+def test_gradients_that_are_not_finite():
+    images, labels = BATCHES[0]
+    bad = torch.where(torch.arange(len(images)).view(-1, 1, 1, 1) == 0, torch.nan, images)
+    says = r"prune.importance=taylor: the gradients of \S+ are not all finite"
+    with pytest.raises(CompressionError, match=says):
+        compress(network(), [Prune(ratio=0.5)], sample=IMAGES, batches=[(bad, labels)])
+
+
 def test_scores_of_layers_are_scaled_where_they_differ_by_layer():
     parts = {name: IMPORTANCES.part(name, "importance") for name in IMPORTANCES.paths}
     assert {name for name, part in parts.items() if part.normalized} == {"auto", "l1", "l2", "fpgm"}

@@ -70,7 +70,7 @@ def test_nothing_faster(network, fake_latency, monkeypatch):  # noqa: F811
         plan_of(network, target={"latency": 0.9})
 
 
-def test_several_that_are_no_faster_are_one_line(network):
+def test_several_with_a_reason_of_one_kind_are_one_line(network):
     plan = plan_of(network, ratio=0.5)
     plan["left"] = {"a": "no faster (1 -> 2 ms at its smallest)", "b": "excluded"}
     one = "1 left alone: no faster (1 -> 2 ms at its smallest) (a)"
@@ -78,6 +78,15 @@ def test_several_that_are_no_faster_are_one_line(network):
     plan["left"] |= {"c": "no faster (3 -> 3 ms at its smallest)"}
     both = "2 left alone: no faster at their smallest (a, c)"
     assert Prune.describe(plan)[1:] == [both, "1 left alone: excluded"]
+    plan["left"] = {f"rnn{n}": f"its channels enter LSTM in stages.{n}.rnn" for n in range(6)}
+    plan["not_refit"] = {"d": "6 windows are too few for its 16 inputs"}
+    entering = "6 left alone: their channels enter LSTM (rnn0, rnn1, rnn2, rnn3 and 2 more)"
+    few = "1 not refitted: 6 windows are too few for its 16 inputs (d)"
+    assert Prune.describe(plan)[1:] == [entering, few]
+    plan["not_refit"] |= {"e": "6 windows are too few for its 8 inputs"}
+    few = "2 not refitted: too few windows for their inputs (d, e)"
+    assert Prune.describe(plan)[1:] == [entering, few]
+    plan["left"] = {"c": "no faster (3 -> 3 ms at its smallest)"}
     said = Prune.describe_layers(plan)
     assert said["c"] == "left alone: no faster (3 -> 3 ms at its smallest)"
 

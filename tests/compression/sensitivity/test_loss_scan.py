@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from compression import Context
+from compression import Context, compress
 from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
@@ -115,6 +115,14 @@ def test_there_must_be_images(network, context):
         CompressionError, match=r"tucker weighs .* training images, .* give batches="
     ):
         scan_losses(Tucker(), [], network, bare)
+
+
+def test_images_that_are_damaged_are_no_target_out_of_reach(network, images):
+    images[3] = torch.nan
+    batches = [(images, torch.zeros(len(images), dtype=torch.int64))]
+    step = Prune(ratios="optimal", target={"macs": 0.6}, importance="l2")
+    with pytest.raises(CompressionError, match="logits are not all finite .* images are damaged"):
+        compress(network, [step], sample=images, batches=batches)
 
 
 def test_logits_that_are_no_numbers_leave_a_point_out(network, context):
