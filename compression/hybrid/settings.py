@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from compression.pruning.settings import IMPORTANCES
+from compression.pruning.settings import IMPORTANCES, registered_name
 from compression.schema import Count, Patterns, Ratio, declared
 from compression.steps import StepSettings
 from compression.target import Target, TargetSetting
@@ -38,9 +38,11 @@ class HybridSettings(StepSettings):
     refit: Literal["auto", True, False] = "auto"
 
     def __post_init__(self) -> None:
-        """Gives the target that is meant where none is given."""
+        """Gives the target that is meant where none is given; says what reads BatchNorm."""
         if self.target is None:
             self.target = Target("macs", 0.6)
+        if registered_name(self.importance, IMPORTANCES) == "bn_scale":
+            self.reads_batch_norm = "importance=bn_scale"
 
     @property
     def needs_images(self) -> bool:

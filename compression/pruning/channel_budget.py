@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from compression.cost import data_bytes, saved_bytes
-from compression.pruning.channel_groups import ChannelGroup, Channels, united
+from compression.pruning.channel_group import ChannelGroup, united
+from compression.pruning.channel_groups import Channels
 from compression.pruning.trace import IN, Key
 
 Counts = Mapping[int, int]  # by number of the group, how many of its equal parts it keeps

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
-from compression.pruning.channel_groups import ChannelGroup, Channels, layer_name
+from compression.pruning.channel_group import ChannelGroup, layer_name
+from compression.pruning.channel_groups import Channels
 from compression.pruning.head_attention import HeadAttention
 from compression.pruning.kept_channels import ChannelMismatchError, match_kept_channels
 from compression.pruning.prune_plan import KeptIndices, PrunePlan

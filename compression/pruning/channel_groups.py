@@ -1,87 +1,15 @@
 """From a trace to groups: channels that can only be taken out in proportion to each other."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from math import gcd
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from compression.pruning.channel_group import STAYING, ChannelGroup, Signature, layer_name
 from compression.pruning.trace import HEADS, Key, Trace
-
-
-class Signature(NamedTuple):
-    """What tells a channel from others that are not interchangeable with it.
-
-    Attributes:
-        places: each position where it occurs, as an axis and the run of it.
-        visits: the operators that it enters, as one number.
-    """
-
-    places: tuple[tuple[Key, int], ...]
-    visits: int = 0
-
-
-STAYING = Signature(())  # stands for channels that must stay
-
-
-@dataclass(frozen=True)
-class ChannelGroup:
-    """Channels whose number is one decision.
-
-    Attributes:
-        name: of the layer that makes most of them.
-        axis_counts: by axis, how many positions of each of its runs are of this group.
-        granularity: into how many equal parts it can be cut: k / `granularity` of it for k from 1.
-        signatures: of the channels in it.
-        heads: by attention module whose heads are channels of it, how many of them.
-    """
-
-    name: str
-    axis_counts: dict[Key, Counter[int]]
-    granularity: int
-    signatures: tuple[Signature, ...]
-    heads: Mapping[str, int]
-
-    @cached_property
-    def width(self) -> int:
-        """How many channels the layer that names the group makes of it."""
-        made = [
-            n.total() for (name, _), n in self.axis_counts.items() if name == f"{self.name}.weight"
-        ]
-        return max(made or [n.total() for n in self.axis_counts.values()])
-
-    @property
-    def coarse(self) -> bool:
-        """Whether the smallest cut takes more than a quarter, as layers of odd sizes hang on it."""
-        return self.granularity < 4 and not self.heads
-
-    def inside(self, module: str) -> frozenset[str]:
-        """Which tensors inside a module it reaches, named from there, with their axes."""
-        prefix = f"{module}." if module else ""
-        return frozenset(
-            f"{name.removeprefix(prefix)}:{axis}"
-            for name, axis in self.axis_counts
-            if name.startswith(prefix)
-        )
-
-
-def united(groups: Sequence[ChannelGroup]) -> ChannelGroup:
-    """One group of the channels of several, named after the first."""
-    axis_counts: dict[Key, Counter[int]] = defaultdict(Counter)
-    for group in groups:
-        for key, per_run in group.axis_counts.items():
-            axis_counts[key].update(per_run)
-    granularity = gcd(*(group.granularity for group in groups))
-    signatures = tuple(signature for group in groups for signature in group.signatures)
-    heads: Counter[str] = Counter()
-    for group in groups:
-        heads.update(group.heads)
-    return ChannelGroup(groups[0].name, dict(axis_counts), granularity, signatures, dict(heads))
+from compression.pruning.visits import Visits
 
 
 class Channels:
@@ -204,60 +132,6 @@ class Channels:
         for name, count in heads.items():
             axis_counts[name, 0][0] = count
         return ChannelGroup(layer_name(maker), dict(axis_counts), granularity, signatures, heads)
-
-
-class Visits(NamedTuple):
-    """Which channels enter which operators: pairs, each once.
-
-    Attributes:
-        operators: the number that stands for the operator, uint64.
-        channels: the number of the channel.
-    """
-
-    operators: np.ndarray
-    channels: np.ndarray
-
-    @classmethod
-    def of(cls, trace: Trace, channel: np.ndarray) -> "Visits":
-        """Those of a trace; `channel` is the number of the channel of every variable."""
-        numbers = np.array([visit for visit, _ in trace.visits], dtype=np.uint64)
-        operators, index = np.unique(numbers, return_inverse=True)
-        lengths = [len(variables) for _, variables in trace.visits]
-        variables = np.concatenate([np.zeros(0, dtype=np.int64), *(v for _, v in trace.visits)])
-        pairs = np.unique(np.repeat(index, lengths) * len(channel) + channel[variables])
-        return cls(operators[pairs // len(channel)], pairs % len(channel))
-
-    def sums(self, size: int) -> np.ndarray:
-        """By channel, the sum of the numbers of its operators; `size` of them, uint64."""
-        found = np.zeros(size, dtype=np.uint64)
-        np.add.at(found, self.channels, self.operators)
-        return found
-
-    def common_divisors(self, members: list[list[int]], size: int) -> list[int]:
-        """By group, what divides the numbers of its channels that enter each operator.
-
-        Of channels that go different ways, so many go from each.
-
-        Args:
-            members: the channels of each group.
-            size: above all channels.
-        """
-        group = np.full(size, -1)
-        for number, own in enumerate(members):
-            group[own] = number
-        found = [0] * len(members)
-        mine = group[self.channels]
-        operators = np.unique(self.operators, return_inverse=True)[1]
-        pairs = operators[mine >= 0] * len(members) + mine[mine >= 0]
-        for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True):
-            number = int(pair) % len(members)
-            found[number] = gcd(found[number], int(count))
-        return found
-
-
-def layer_name(tensor: str) -> str:
-    """The layer that a tensor belongs to; the tensor itself where it is the network's own."""
-    return tensor.rpartition(".")[0] or tensor
 
 
 def _components(trace: Trace) -> np.ndarray:

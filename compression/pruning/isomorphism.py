@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.channel_group import ChannelGroup
+from compression.pruning.channel_groups import Channels
 from compression.pruning.trace import Key
 
 

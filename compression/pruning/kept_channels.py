@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from compression.pruning.channel_groups import Channels, Signature
+from compression.pruning.channel_group import Signature
+from compression.pruning.channel_groups import Channels
 from compression.pruning.trace import Key
 
 

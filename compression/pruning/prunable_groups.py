@@ -6,7 +6,8 @@ import numpy as np
 from torch import nn
 
 from compression.pruning.channel_budget import Counts
-from compression.pruning.channel_groups import ChannelGroup, Channels
+from compression.pruning.channel_group import ChannelGroup
+from compression.pruning.channel_groups import Channels
 from compression.pruning.kept_channels import ChannelMismatchError, match_kept_channels
 from compression.pruning.shape_trial import ShapeTrial
 from compression.pruning.tied_ratios import tied_ratios

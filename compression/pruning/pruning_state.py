@@ -11,7 +11,8 @@ from torch import nn
 from compression.errors import CompressionError
 from compression.pruning.auto_importance import AutoImportance
 from compression.pruning.channel_budget import ChannelBudget
-from compression.pruning.channel_groups import ChannelGroup, Channels, layer_name
+from compression.pruning.channel_group import ChannelGroup, layer_name
+from compression.pruning.channel_groups import Channels
 from compression.pruning.folding import folded, parametrized_layers
 from compression.pruning.head_attention import with_head_attention
 from compression.pruning.head_trial import prunable_heads

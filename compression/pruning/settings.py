@@ -80,7 +80,7 @@ class PruneSettings(StepSettings):
         if self.ratio is None and self.target is None:
             self.target = Target("macs", 0.6)
         for key, registry in {"importance": IMPORTANCES, "penalty": PENALTIES}.items():
-            if _named(getattr(self, key), registry) == "bn_scale":
+            if registered_name(getattr(self, key), registry) == "bn_scale":
                 self.reads_batch_norm = f"{key}=bn_scale"
 
     @property
@@ -134,7 +134,7 @@ class PruneWeightsSettings(StepSettings):
     exclude: Patterns = ()
 
 
-def _named(part: Any, registry: Registry) -> str | None:
+def registered_name(part: Any, registry: Registry) -> str | None:
     """What a registry calls the part that a setting names, or an object of it."""
     if isinstance(part, str):
         return part

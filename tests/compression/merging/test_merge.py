@@ -12,6 +12,7 @@ from torch import nn
 from compression import (
     SVD,
     CompressionError,
+    Hybrid,
     ImageKind,
     Merge,
     Prune,
@@ -222,13 +223,14 @@ def test_a_fine_tuning_that_follows_is_told():
     [
         (Prune(importance="bn_scale"), "importance=bn_scale"),
         (Prune(penalty="bn_scale"), "penalty=bn_scale"),
+        (Hybrid(importance="bn_scale"), "importance=bn_scale"),
     ],
 )
 def test_no_step_that_reads_batch_norm_follows(later, setting):
     check_order([later, Merge(), Prune(), Step()])
     refusal = (
-        f"prune.{setting} reads the scales of BatchNorm, but merge, which comes before it, folds "
-        f"BatchNorm into convolutions; put merge after it, or choose another "
+        f"{later.name}.{setting} reads the scales of BatchNorm, but merge, which comes before it, "
+        f"folds BatchNorm into convolutions; put merge after it, or choose another "
         f"{setting.partition('=')[0]}."
     )
     for before in ([], [Prune()]):

@@ -244,3 +244,69 @@ def test_windows_of_torchvision_are_left_alone_and_said():
     told = {layer: what for _, layer, what in recipe.layers()}
     assert told["features.1.0.attn.qkv"] == told["features.3.0.attn.qkv"] == why
     assert smaller.features[1][0].attn.num_heads == 2
+
+
+class Masked(nn.Module):
+    """Attention of a user's own that adds something to the scores of each head."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.num_heads, self.head_dim = kind, HEADS, D
+        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        slopes = torch.arange(1.0, HEADS + 1)
+        self.register_buffer("mask", torch.randn(1, HEADS, 1, 4) if kind == "mask" else None)
+        self.register_parameter("slopes", nn.Parameter(slopes) if kind == "slopes" else None)
+
+    def forward(self, x):
+        count, tokens, _ = x.shape
+        q, k, v = self.qkv(x).reshape(count, tokens, 3, -1, self.head_dim).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-2, -1)
+        if self.mask is not None:
+            scores = scores + self.mask
+        else:
+            slopes = torch.arange(1, self.num_heads + 1) if self.slopes is None else self.slopes
+            scores = scores - slopes.to(x)[:, None, None] * torch.arange(tokens).to(x)
+        return self.proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Given(nn.Module):
+    """PyTorch's attention, called with a mask of each head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+        self.register_buffer("mask", torch.randn(HEADS, 4, 4))
+
+    def forward(self, x):
+        return self.inner(x, x, x, attn_mask=self.mask.repeat(len(x), 1, 1))[0]
+
+
+class Tokens(nn.Module):
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.patch, self.attention = nn.Conv2d(3, WIDTH, 8, 8), attention
+        self.head = nn.Linear(WIDTH, 3)
+
+    def forward(self, images):
+        x = self.patch(images).flatten(2).transpose(1, 2)
+        return self.head((x + self.attention(x)).mean(1))
+
+
+@pytest.mark.parametrize("kind", ["mask", "slopes", "computed", "given"])
+def test_what_each_head_is_given_goes_with_it_or_the_heads_stay(kind):
+    torch.manual_seed(0)
+    before = Tokens(Given() if kind == "given" else Masked(kind)).eval()
+    smaller, recipe = compress(before, [Prune(ratio=0.5, round_to=1)], sample=IMAGES)
+    plan = recipe.entries[0].plan
+    assert masked_difference(before, smaller, plan, IMAGES) < 1e-5
+    if kind == "computed":  # from the number of heads, whichever these are
+        assert "heads" not in plan
+        assert plan["left"] == {"attention.qkv": "fixed by the code of Masked"}
+        return
+    name = {"given": "attention.inner"}.get(kind, "attention")
+    assert plan["heads"] == {name: [2, HEADS]}
+    tensor, axis = {"slopes": ("slopes", "0"), "mask": ("mask", "1")}.get(kind, ("mask", "0"))
+    kept = plan["kept"][plan["axes"][f"attention.{tensor}"][axis]]
+    (maker,) = (n for n in plan["axes"] if n in (f"{name}.qkv.weight", f"{name}.in_proj_weight"))
+    rows = plan["kept"][plan["axes"][maker]["0"]]
+    assert [row // D for row in rows[: 2 * D : D]] == kept
