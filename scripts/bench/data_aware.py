@@ -7,8 +7,8 @@ is skipped, so the command can be given again at any time, and a line that is de
 anew. `data_aware_rows` says what the rows are. FOLDER keeps the trained networks that they start
 from and a run that was interrupted; what is missing there is made anew. All rows of a network are
 measured in one process of their own. macro-F1 is that of the last epoch on the validation images,
-costs are ratios of the network that was treated, and latencies medians of three comparisons in
-which both networks alternate.
+costs are ratios of the network that was treated, and latencies (right after surgery: of seed 0)
+medians of three comparisons in which both networks alternate.
 
 `--show` measures nothing and prints the table: means and standard deviations over seeds.
 """

@@ -97,7 +97,7 @@ def measure(row: Row, folder: Path, shared: Path) -> Measured:
     found = {"f1_before": f"{_f1(case.before):.4f}"}
     try:
         network = _tuned(row, folder, shared) if row.epochs else _compressed(row, step, case)
-        found |= figures(network, case, exported=row.block == "merge")
+        found |= figures(network, case, exported=row.block == "merge", timed=row.timed)
     except (CompressionError, RunFailedError) as error:
         if isinstance(error, RunFailedError) and not error.refused:
             raise
@@ -115,18 +115,23 @@ def step_of(row: Row) -> Step | None:
     return None if name is None else STEPS.load(name, "step")(**row.settings)
 
 
-def figures(network: Network, case: Case, *, exported: bool = False) -> dict[str, str]:
+def figures(
+    network: Network, case: Case, *, exported: bool = False, timed: bool = True
+) -> dict[str, str]:
     """A network's costs over the base's, its macro-F1, and how often it says the same class.
 
     Args:
         network: that came of the base.
         case: the base.
         exported: save, load and export it first, and judge the file.
+        timed: whether latency is among the costs.
     """
     after = exported_predictions(network, case) if exported else case.predictions(network)
     macs = count_macs(network, case.size) / count_macs(case.network, case.size)
     same = (after.classes == case.before.classes).double().mean()
     found = {"macs": f"{macs:.4f}", "f1_after": f"{_f1(after):.4f}", "agreement": f"{same:.4f}"}
+    if not timed:
+        return found
     try:
         latency = case.latency(network)
     except CompressionError as error:
