@@ -157,7 +157,8 @@ def _compressed(row: Row, step: Step | None, case: Case) -> Network:
     assert step is not None  # the control is trained
     seen = {"batches": case.batches} if TREATMENTS[row.treatment].images else {}
     sample = case.batches[0][0][:8]
-    return compress(case.network, [step], sample=sample, seed=row.seed, **seen)[0]
+    scans = case.run.with_name(f"{case.run.name}_scans")
+    return compress(case.network, [step], sample=sample, seed=row.seed, scans=scans, **seen)[0]
 
 
 def _tuned(row: Row, folder: Path, shared: Path) -> Network:
