@@ -164,9 +164,9 @@ def untuned() -> Iterator[Row]:
     }
     places = [("lite0", "trashnet150", 112), ("lite0", "flowers128", 112)]
     places.append(("resnet18_w32", "trashnet150", 80))
-    for seed, (base, data, size) in product(SEEDS, places):
-        chosen = treatments[base] + (further[base] if seed == SEEDS[0] else [])
-        for treatment, share in product(chosen, SHARES):
+    every = [(treatments, seed) for seed in SEEDS] + [(further, SEEDS[0])]
+    for (chosen, seed), (base, data, size) in product(every, places):
+        for treatment, share in product(chosen[base], SHARES):
             yield Row(
                 block="untuned",
                 base=base,
