@@ -8,6 +8,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
+from compression.bisection import UnreachableTargetError
 from compression.cost import network_cost, runnable_copy
 from compression.engine import entry_latency
 from compression.errors import CompressionError
@@ -15,7 +16,6 @@ from compression.images import RAW_PIXELS, ImageKind
 from compression.latency import RelativeLatency, random_weight_copy
 from compression.schema import height_width
 from compression.step import Context, Plan, Step
-from compression.target import UnreachableTargetError
 
 
 @dataclass(frozen=True)

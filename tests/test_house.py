@@ -12,8 +12,8 @@ PACKAGES = ("compression", "datamodules", "lightning_modules")
 GROUND_FLOOR = {"__init__", "errors", "files", "registry", "schema"}
 FLAT = {
     "compression": {
-        "engine", "evaluation_mode", "images", "layer_moments", "network_copy", "outputs", "recipe",
-        "step", "steps", "structure", "target",
+        "bisection", "engine", "evaluation_mode", "images", "layer_moments", "network_copy",
+        "outputs", "recipe", "step", "steps", "structure", "target",
     },
     "datamodules": {"typed_words"},
 }  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from compression.target import UnreachableTargetError
+from compression.bisection import UnreachableTargetError
 
 ROUNDING = 1e-9  # of a budget, by which a sum of costs may be above it: a ratio is no exact number
 UNITS = 20_000  # into which the cost that is to be shared out is divided

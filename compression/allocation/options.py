@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compression.allocation.knapsack import solve_knapsack
-from compression.target import RoundTarget, UnreachableTargetError
+from compression.bisection import UnreachableTargetError
+from compression.target import RoundTarget
 
 
 @dataclass(frozen=True, kw_only=True)

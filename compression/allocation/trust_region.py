@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from compression.allocation.knapsack import ROUNDING, solve_knapsack
-from compression.target import RoundTarget, UnreachableTargetError
+from compression.bisection import UnreachableTargetError
+from compression.target import RoundTarget
 
 BISECTIONS = 12  # of the way to the cheapest options, to begin with
 TIGHTENINGS = 4  # of a budget that the linearised costs overran

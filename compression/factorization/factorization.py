@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from compression.bisection import UnreachableTargetError
 from compression.cost import Geometry
 from compression.errors import CompressionError
 from compression.factorization.candidate import Candidate, find_candidates
@@ -28,7 +29,7 @@ from compression.factorization.target_ranks import plan_for_target
 from compression.latency import torch_threads
 from compression.sensitivity import loss_ratios, scan, scan_losses
 from compression.step import Context, LayerSpace, Step, StructuralPlan, Treatment
-from compression.target import RoundTarget, Target, UnreachableTargetError
+from compression.target import RoundTarget, Target
 
 # A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
 # wait for each other made the SVDs of an EfficientNet twenty times slower.

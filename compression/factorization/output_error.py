@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from compression.bisection import TOLERANCE, Solution
 from compression.errors import CompressionError
 from compression.factorization.rank_rule import Rule
-from compression.target import TOLERANCE, RoundTarget, Solution
+from compression.target import RoundTarget
 
 if TYPE_CHECKING:  # it loads torch
     from compression.factorization.candidate import Candidate

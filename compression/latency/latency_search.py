@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from torch import nn
 
+from compression.bisection import UnreachableTargetError
 from compression.latency.relative_latency import Structure, structure_of
 from compression.step import Plan
-from compression.target import UnreachableTargetError
 
 T = TypeVar("T")
 

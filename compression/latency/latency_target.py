@@ -7,13 +7,14 @@ from typing import cast
 from torch import nn
 
 from compression import step
+from compression.bisection import Solution, UnreachableTargetError
 from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.latency.latency_search import NEAR, TOLERANCE, is_met, plan_at_least, search
 from compression.latency.random_weights import random_weight_copy
 from compression.latency.relative_latency import RelativeLatency
 from compression.step import Context, P
-from compression.target import RoundTarget, Solution, Target, UnreachableTargetError
+from compression.target import RoundTarget, Target
 
 
 def plan_for_latency(

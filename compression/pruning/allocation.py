@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from compression.bisection import TOLERANCE, Solution, UnreachableTargetError
 from compression.pruning.channel_budget import ChannelBudget, Counts
 from compression.pruning.channel_groups import Channels
 from compression.sensitivity import SensitivityCurves
-from compression.target import TOLERANCE, RoundTarget, Solution, UnreachableTargetError
+from compression.target import RoundTarget
 
 Ratios = Callable[[float], list[float]]  # of each group, at a setting of the parameter in 0..1
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 
+from compression.bisection import UnreachableTargetError
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.images import RAW_PIXELS
@@ -18,7 +19,6 @@ from compression.onnx import Exportability, is_onnx_network, suppress_output, tr
 from compression.step import Step
 from compression.steps import STEPS
 from compression.structure import check_structure
-from compression.target import UnreachableTargetError
 from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.formats import Format, known_formats
 from lightning_modules.errors import ConfigError

@@ -44,7 +44,7 @@ def fake_latency(monkeypatch) -> list[float]:
 
 def scripted(latency_at: Callable[[float], float], least: float = 0.0):
     """`candidate_at` and `latency_of` for a search, and the shares that were measured."""
-    from compression.target import UnreachableTargetError
+    from compression.bisection import UnreachableTargetError
 
     asked: list[float] = []
 

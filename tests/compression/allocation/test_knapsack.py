@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compression.allocation.knapsack import solve_knapsack
-from compression.target import UnreachableTargetError
+from compression.bisection import UnreachableTargetError
 
 LOSSES = st.floats(0, 10, allow_subnormal=False)
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from compression import Context, compress
+from compression.bisection import UnreachableTargetError
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.factorization import layer_timer, optimal_ranks
@@ -17,7 +18,7 @@ from compression.factorization.svd import SVD
 from compression.factorization.tucker import Tucker
 from compression.layer_moments import InputMoments
 from compression.sensitivity import LossCurves, scan_losses
-from compression.target import RoundTarget, Target, UnreachableTargetError
+from compression.target import RoundTarget, Target
 from tests.compression.fake_latency import fake_latency
 
 __all__ = ["fake_latency"]

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compression import compress
+from compression.bisection import UnreachableTargetError
 from compression.cost import count_macs, count_params
 from compression.errors import CompressionError
 from compression.pruning import width_times
 from compression.pruning.optimal_counts import WidthCosts, optimal_counts
 from compression.pruning.prune import Prune
-from compression.target import RoundTarget, Target, UnreachableTargetError
+from compression.target import RoundTarget, Target
 from tests.compression.fake_latency import fake_latency
 
 __all__ = ["fake_latency"]
