@@ -145,7 +145,7 @@ KEYS = tuple(f.name for f in fields(Row))
 def untuned() -> Iterator[Row]:
     """Right after surgery, at three shares of the MACs; what explains them at one seed only."""
     pruned = ("prune, l2", "prune, taylor, refit", "prune, no images")
-    ways, explaining = (
+    ways, reference_ways = (
         ("blind", "whitened, error", "no images"),
         ("whitened, energy", "blind, ratio"),
     )
@@ -158,9 +158,9 @@ def untuned() -> Iterator[Row]:
             "prune, l2, refit",
             "prune, taylor",
             "prune, optimal",
-            *(f"svd, {way}" for way in explaining),
+            *(f"svd, {way}" for way in reference_ways),
         ],
-        "resnet18_w32": [f"tucker, {way}" for way in explaining],
+        "resnet18_w32": [f"tucker, {way}" for way in reference_ways],
     }
     places = [("lite0", "trashnet150", 112), ("lite0", "flowers128", 112)]
     places.append(("resnet18_w32", "trashnet150", 80))
