@@ -98,7 +98,7 @@ class Candidate:
         return self._errors[count]
 
     def _output_errors(self, count: int) -> list[tuple[list[int], float]]:
-        ranks = [rank for rank in self._ranks(count) if self._is_cheaper(rank)]
+        ranks = [rank for rank in self._ranks(count) if self.is_cheaper(rank)]
         if not ranks:
             return []
         if self.whitening is not None and self.decomposition.fits_ranks:
@@ -120,10 +120,6 @@ class Candidate:
             for low, high in zip(self.min_rank, self.max_rank, strict=True)
         ]
         return [self.decomposition.useful(rank, self.geometry) for rank in product(*modes)]
-
-    def _is_cheaper(self, rank: Sequence[int]) -> bool:
-        before, after = self.cost, self.cost_at(rank)
-        return after["macs"] < before["macs"] and after["params"] <= before["params"]
 
     def clamp_min_rank(self, rank: Sequence[int]) -> list[int]:
         """`rank`, where it is below `min_rank` raised to that."""

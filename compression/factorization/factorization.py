@@ -19,11 +19,7 @@ from compression.factorization.plan_checks import begun, nothing_done, require_r
 from compression.factorization.rank_choice import make_rule
 from compression.factorization.rank_rule import Rule
 from compression.factorization.rank_rules import SmallestRanks
-from compression.factorization.rank_selection import (
-    layer_treatments,
-    ratio_space,
-    select_ranks,
-)
+from compression.factorization.rank_selection import layer_treatments, ratio_space, select_ranks
 from compression.factorization.settings import FactorizationSettings
 from compression.factorization.target_ranks import plan_for_target
 from compression.latency import torch_threads

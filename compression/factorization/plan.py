@@ -86,7 +86,7 @@ def _whitened_lines(plan: FactorizationPlan) -> list[str]:
     if not whitened:
         return []
     few = [name for name, own in whitened.items() if own["windows"] < own["inputs"]]
-    text = f"weights fitted to the outputs on {plan.get('images', 0)} images"
+    text = f"weights fitted to the outputs on {_numbered(plan.get('images', 0), 'image')}"
     if few:
         layers = "a layer" if len(few) == 1 else f"{len(few)} layers"
         text += f"; regularised for {layers} with more inputs than windows seen{_named(few)}"
@@ -115,7 +115,8 @@ def described(choice: LayerPlan) -> str:
         own = choice["whitened"]
         few = own["windows"] < own["inputs"]
         text += ", whitened"
-        text += f" (ridge {own['ridge']:.2g}: {own['windows']} windows)" if few else ""
+        windows = _numbered(own["windows"], "window")
+        text += f" (ridge {own['ridge']:.2g}: {windows})" if few else ""
     return text
 
 
@@ -136,6 +137,10 @@ def counted(skipped: Mapping[str, str]) -> str:
         f"{len(names)} {reason}{_named(names) if reason in NAMED else ''}"
         for reason, names in layers.items()
     )
+
+
+def _numbered(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _named(names: list[str]) -> str:

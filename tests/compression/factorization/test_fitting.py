@@ -233,20 +233,19 @@ def test_the_plan_says_what_was_done():
     assert SVD.describe_layers(plan)["0"].endswith("MACs, whitened")
 
 
-def test_few_images_are_said():
+@pytest.mark.parametrize(("count", "images_seen"), [(1, "1 image"), (4, "4 images")])
+def test_few_images_are_said(count, images_seen):
     network = nn.Sequential(nn.Flatten(), nn.Linear(108, 40), nn.ReLU(), nn.Linear(40, 3)).eval()
-    batches = batches_of(count=4, channels=3)
+    batches = batches_of(count=count, channels=3)
     recipe = compress(network, [SVD(ratio=0.1)], sample=images(2, 3), batches=batches)[1]
     plan = recipe.entries[0].plan
     assert SVD.describe(plan)[1] == (
-        "weights fitted to the outputs on 4 images; regularised for a layer with more inputs than "
-        "windows seen (1)"
+        f"weights fitted to the outputs on {images_seen}; regularised for a layer with more inputs "
+        "than windows seen (1)"
     )
     ridge = plan["layers"]["1"]["whitened"]["ridge"]
-    assert (
-        ridge > 0.1
-        and f"whitened (ridge {ridge:.2g}: 4 windows)" in (SVD.describe_layers(plan)["1"])
-    )
+    said = f"whitened (ridge {ridge:.2g}: {count} window{'' if count == 1 else 's'})"
+    assert ridge > 0.1 and said in SVD.describe_layers(plan)["1"]
 
 
 def test_more_inputs_than_can_be_held_are_left_to_the_weights(monkeypatch):
