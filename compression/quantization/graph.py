@@ -22,6 +22,9 @@ from compression.quantization.calibration import Ranges, as_tensors_data
 from compression.step import match_layers
 
 WEIGHT = ".weight"
+# What hard-swish and squeeze-and-excitation are made of.
+GATES = ("Mul", "Sigmoid", "HardSigmoid")
+ELEMENTWISE = (*GATES, "Relu", "Clip")
 
 Grid = tuple[int, Sequence[float]]  # axis, scales
 
@@ -87,6 +90,25 @@ def nodes_of(model: onnx.ModelProto, layers: Iterable[str]) -> list[str]:
     return sorted(node for layer in layers for node in nodes[layer])
 
 
+def gate_nodes(model: onnx.ModelProto) -> list[str]:
+    """The products and the sigmoids: each rounds what it is given and what it gives."""
+    return sorted({node.name for node in model.graph.node if node.op_type in GATES})
+
+
+def floating_nodes(model: onnx.ModelProto, layers: Iterable[str]) -> list[str]:
+    """The nodes of some layers, and what is computed element by element of their outputs alone."""
+    constant = {tensor.name for tensor in model.graph.initializer}
+    found = set(nodes_of(model, layers))
+    floating: set[str] = set()
+    for node in model.graph.node:
+        read = {name for name in node.input if name} - constant
+        if node.op_type in ELEMENTWISE and read and read <= floating:
+            found.add(node.name)
+        if node.name in found:
+            floating.update(node.output)
+    return sorted(found)
+
+
 def int8_graph(
     model: onnx.ModelProto,
     ranges: Ranges,
@@ -94,6 +116,7 @@ def int8_graph(
     exclude: Sequence[str],
     reduce_range: bool,
     grids: Mapping[str, Grid] = MappingProxyType({}),
+    float_output: bool = False,
 ) -> bytes:
     """An ONNX file with unsigned 8-bit activations and signed 8-bit weights, one scale a channel.
 
@@ -104,6 +127,7 @@ def int8_graph(
         reduce_range: 7-bit weights. With 8 bits, sums overflow on x86 processors without VNNI.
         grids: by the tensor of a weight that lies on its levels already: the axis along which it
             counts outputs, and the scale of each.
+        float_output: the logits are not rounded: their order decides, and it costs no time.
     """
     overrides = {
         tensor: [
@@ -125,4 +149,25 @@ def int8_graph(
             extra_options={"TensorQuantOverrides": overrides},
         )
         quantizer.quantize_model()
-    return quantizer.model.model.SerializeToString()
+    quantized: onnx.ModelProto = quantizer.model.model
+    if float_output:
+        _leave_output(quantized)
+    return quantized.SerializeToString()
+
+
+def _leave_output(model: onnx.ModelProto) -> None:
+    """Takes out what rounds the output of a graph, if anything does."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    output = model.graph.output[0].name
+    back = makers[output]
+    there = makers.get(back.input[0]) if back.op_type == "DequantizeLinear" else None
+    if there is None:
+        return
+    before = there.input[0]
+    model.graph.node.remove(back)
+    model.graph.node.remove(there)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == before:
+                    names[place] = output

@@ -34,11 +34,18 @@ def quantization_sensitivity(
     layers = list(layer_nodes(model))
     bits = 7 if plan["reduce_range"] else 8
     how = f"{bits} bits, {plan['method']} {plan['percentile']:g}, {len(images)} images"
+    float_output = plan.get("float_output", False)
+    if float_output:
+        how += ", floating logits"
 
     def harm(layer: str) -> dict[str, float]:
         others = nodes_of(model, [name for name in layers if name != layer])
         content = int8_graph(
-            copy.deepcopy(model), plan["ranges"], exclude=others, reduce_range=plan["reduce_range"]
+            copy.deepcopy(model),
+            plan["ranges"],
+            exclude=others,
+            reduce_range=plan["reduce_range"],
+            float_output=float_output,
         )
         return {"harm": float(np.square(_logits(content, images) - expected).mean())}
 

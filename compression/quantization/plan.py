@@ -21,6 +21,20 @@ class SensitiveScan(TypedDict):
     kept: list[str]
 
 
+class FloatFirst(TypedDict):
+    """First layers left floating, and what the rest does in eight bits.
+
+    Attributes:
+        layers: how many.
+        gates: whether products and sigmoids stay floating, too.
+        kl: mean Kullback-Leibler divergence from the floating network's probabilities, in nats.
+    """
+
+    layers: int
+    gates: bool
+    kl: float
+
+
 class ImagePlan(TypedDict):
     """The images that the network takes, N x C x H x W.
 
@@ -55,6 +69,8 @@ class QuantizePlan(TypedDict):
         bias_correction: whether biases take off what that changes the means of outputs by.
         agreement: on the images that were calibrated on, with 0, ... layers in 8 bits in the place
             of 4; not there where none was to be tried.
+        float_output: whether the logits are not rounded.
+        first: what was tried of first layers and gates left floating, the one that was taken last.
     """
 
     image_size: list[int]
@@ -73,6 +89,8 @@ class QuantizePlan(TypedDict):
     second_order: NotRequired[bool]
     bias_correction: NotRequired[bool]
     agreement: NotRequired[dict[str, float]]
+    float_output: NotRequired[bool]
+    first: NotRequired[list[FloatFirst]]
 
 
 def image_plan(images: ImageKind) -> ImagePlan | None:

@@ -112,7 +112,7 @@ class Quantization(QuantizationSettings, Step[Q]):
         macro_f1 = evaluation(context)
         folder = context.scans and context.scans / scan_key(self, network, context)
         harm = quantization_sensitivity(model, plan, images, folder)
-        given = plan["floating"]
+        given, excluded = plan["floating"], plan["excluded"]
         free = {layer: value for layer, value in harm.items() if layer not in given}
 
         def quantised(kept: list[str]) -> float:
@@ -120,7 +120,7 @@ class Quantization(QuantizationSettings, Step[Q]):
             tried: QuantizePlan = {
                 **plan,
                 "floating": floating,
-                "excluded": nodes_of(model, floating),
+                "excluded": sorted({*excluded, *nodes_of(model, floating)}),
             }
             content = planned_graph(copy.deepcopy(model), tried, rounded)
             return macro_f1(Int8Network(network, content))
@@ -128,7 +128,7 @@ class Quantization(QuantizationSettings, Step[Q]):
         before = macro_f1(network)
         kept, f1 = select_float_layers(free, quantised, before - (self.max_f1_drop or 0))
         plan["floating"] = sorted([*given, *kept])
-        plan["excluded"] = nodes_of(model, plan["floating"])
+        plan["excluded"] = sorted({*excluded, *nodes_of(model, plan["floating"])})
         plan["sensitive"] = {"harm": harm, "f1": [before, *f1], "kept": kept}
 
     @staticmethod
@@ -176,12 +176,13 @@ def planned_graph(
         grids={
             weight.tensor: (weight.axis, found.scale.flatten().tolist()) for weight, found in own
         },
+        float_output=plan.get("float_output", False),
     )
 
 
 def quantized_lines(plan: QuantizePlan) -> list[str]:
     """How many layers are 8-bit and how the ranges were found; what the scan has found."""
-    layers, floating = len(plan["layers"]), len(plan["excluded"])
+    layers, floating = len(plan["layers"]), len(plan.get("floating", plan["excluded"]))
     how = "min-max" if plan["method"] == "minmax" else f"percentile {plan['percentile']:g}"
     rest = f", {floating} left floating" if floating else ""
     lines = [f"{layers - floating} layers in int8 ({how}, {plan['images']} images){rest}"]
@@ -199,6 +200,15 @@ def quantized_lines(plan: QuantizePlan) -> list[str]:
         lines.append(
             f"{found:.2%} of these images get the class that the floating network gives them; with "
             f"no weights in 8 bits {agreement['0']:.2%}"
+        )
+    if first := plan.get("first"):
+        *others, taken = first
+        gates = " and the gates" if taken["gates"] else ""
+        whole = next((c["kl"] for c in first if not c["layers"] and not c["gates"]), None)
+        rest = "" if whole is None or not others else f", {whole:.3g} with all in int8"
+        lines.append(
+            f"the first {taken['layers']} layers{gates} left floating: {taken['kl']:.3g} nats "
+            f"from what the floating network says{rest}"
         )
     if scan := plan.get("sensitive"):
         before, *f1 = scan["f1"]

@@ -4,14 +4,16 @@ import numpy as np
 import onnx
 from torch import nn
 
+from compression.quantization.calibration import calibration_images
 from compression.quantization.fitted_weights import Rounded, input_moments, round_weights
+from compression.quantization.float_first import leave_first
 from compression.quantization.graph import float_graph
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.layer_weights import layer_weights
 from compression.quantization.mixed_widths import mixed_widths
 from compression.quantization.plan import QuantizePlan, planned_images
 from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
-from compression.quantization.settings import QuantizeSettings
+from compression.quantization.settings import MIN_IMAGES, QuantizeSettings
 from compression.step import Context
 
 
@@ -60,6 +62,7 @@ class Quantize(QuantizeSettings, Quantization[QuantizePlan]):
                 weight.layer: 7 if self.reduce_range and not weight.depthwise else 8
                 for weight in own
             }
+            plan["float_output"] = True
         rounded = rounded_weights(model, plan, plan["bits"], network, context)
         if self.weight_bits == 4 and self.min_agreement is not None:
             wide = {weight.layer: 8 for weight in own}
@@ -71,7 +74,16 @@ class Quantize(QuantizeSettings, Quantization[QuantizePlan]):
                 wide=rounded_weights(model, plan, wide, network, context),
                 min_agreement=self.min_agreement,
             )
+        if "activations" not in plan:
+            leave_first(plan, model, self._unseen(context, images), rounded, self.float_first)
         return rounded
+
+    def _unseen(self, context: Context, images: np.ndarray) -> np.ndarray:
+        """Training images behind those that were calibrated on; too few of them: those."""
+        if context.train_batches is None or self.float_first == 0:
+            return images
+        unseen = calibration_images(context.train_batches(), 2 * len(images))[len(images) :]
+        return unseen if len(unseen) >= MIN_IMAGES else images
 
     def apply(
         self, network: nn.Module, plan: QuantizePlan, context: Context | None = None

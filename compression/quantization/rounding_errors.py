@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from compression.errors import CompressionError
 from compression.onnx import onnx_session, run_session
 from compression.quantization.fitted_weights import QUANTIZED
-from compression.quantization.graph import nodes_of
+from compression.quantization.graph import floating_nodes, gate_nodes
 from compression.quantization.plan import QuantizePlan
 from compression.quantization.quantization import planned_graph
 from compression.quantization.quantize import Quantize, rounded_weights
@@ -42,7 +42,7 @@ def rounding_errors(
 ) -> Iterator[RoundingError]:
     """What rounding costs on the validation images: nothing, all, parts, then each layer alone.
 
-    A layer alone has its weight and its inputs rounded, as have sums and products between layers.
+    A layer alone has its weight, its inputs and its outputs rounded; no gate is.
 
     Args:
         step: how all would be rounded.
@@ -145,7 +145,7 @@ def _widths(bits: int) -> Callable[[QuantizePlan], None]:
 def _alone(model: onnx.ModelProto, layer: str) -> Callable[[QuantizePlan], None]:
     def change(plan: QuantizePlan) -> None:
         plan["floating"] = [name for name in plan["layers"] if name != layer]
-        plan["excluded"] = nodes_of(model, plan["floating"])
+        plan["excluded"] = [*floating_nodes(model, plan["floating"]), *gate_nodes(model)]
         plan["bits"] = {layer: plan["bits"][layer]}
 
     return change

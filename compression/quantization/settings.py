@@ -90,6 +90,10 @@ class QuantizeSettings(QuantizationSettings):
     min_agreement: Annotated[Fraction | None, Wanted("a ratio in 0..1 or null")] = 0.98
     rounding: Literal["auto", "nearest", "second_order"] = "auto"
     bias_correction: Literal["auto", True, False] = "auto"
+    float_first: Annotated[
+        Literal["auto"] | Annotated[int, Strict(), Field(ge=0)],
+        Wanted("`auto`, or a number of layers from 0"),
+    ] = "auto"
 
     def __post_init__(self) -> None:
         """Refuses impossible settings.
