@@ -27,7 +27,7 @@ from compression.quantization.layer_sensitivity import (
     quantization_sensitivity,
     select_float_layers,
 )
-from compression.quantization.plan import QuantizePlan, SensitiveScan, image_plan
+from compression.quantization.plan import FloatFirst, QuantizePlan, SensitiveScan, image_plan
 from compression.quantization.settings import SENSITIVE, QuantizationSettings
 from compression.sensitivity import evaluation, scan_key
 from compression.step import Context, Step
@@ -202,14 +202,7 @@ def quantized_lines(plan: QuantizePlan) -> list[str]:
             f"no weights in 8 bits {agreement['0']:.2%}"
         )
     if first := plan.get("first"):
-        *others, taken = first
-        gates = " and the gates" if taken["gates"] else ""
-        whole = next((c["kl"] for c in first if not c["layers"] and not c["gates"]), None)
-        rest = "" if whole is None or not others else f", {whole:.3g} with all in int8"
-        lines.append(
-            f"the first {taken['layers']} layers{gates} left floating: {taken['kl']:.3g} nats "
-            f"from what the floating network says{rest}"
-        )
+        lines.append(_first_line(first))
     if scan := plan.get("sensitive"):
         before, *f1 = scan["f1"]
         kept = f": {', '.join(scan['kept'])}" if scan["kept"] else ""
@@ -226,3 +219,12 @@ def _widths(plan: QuantizePlan) -> str:
     few, *more = sorted(counts)
     rest = "".join(f", {counts[bits]} of them of {bits}" for bits in more)
     return f"weights of {few} bits{rest}"
+
+
+def _first_line(tried: list[FloatFirst]) -> str:
+    *others, taken = tried
+    parts = [f"the first {taken['layers']} layers"] if taken["layers"] else []
+    left = " and ".join(parts + (["the gates"] if taken["gates"] else [])) or "no first layer"
+    whole = next((c["kl"] for c in others if not c["layers"] and not c["gates"]), None)
+    rest = "" if whole is None else f", {whole:.3g} with all in int8"
+    return f"{left} left floating: {taken['kl']:.3g} nats from what the floating network says{rest}"

@@ -49,7 +49,7 @@ def network():
     return network
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def graph(network):
     """Exporting takes seconds, so all tests share one graph."""
     graph = float_graph(network, (8, 8))
@@ -60,6 +60,7 @@ def graph(network):
         yield graph
 
 
+@pytest.mark.slow
 def test_nodes_behind_floating_layers_float(graph):
     def kinds(names):
         return sorted(node.op_type for node in graph.graph.node if node.name in names)
@@ -69,7 +70,8 @@ def test_nodes_behind_floating_layers_float(graph):
     assert kinds(floating_nodes(graph, ["second"])) == ["Conv", "Relu"]
 
 
-def test_what_changes_the_logits_least_is_taken(network):
+@pytest.mark.slow
+def test_what_changes_the_logits_least_is_taken(network, graph):
     """Each choice, made by hand, has the divergence that the plan says."""
     step = Quantize(images=32, method="minmax")
     plan = step.plan(network, CONTEXT, 0)
@@ -90,18 +92,20 @@ def test_what_changes_the_logits_least_is_taken(network):
     assert f"the first {taken['layers']} layers" in step.describe(plan)[-1]
 
 
-def test_small_networks_stay_whole(network, monkeypatch):
+@pytest.mark.slow
+def test_small_networks_stay_whole(network, graph, monkeypatch):
     monkeypatch.setattr(float_first, "SHARE", 10)
     plan = Quantize(images=32).plan(network, CONTEXT, 0)
     assert plan["floating"] == [] and "first" not in plan
 
 
-def test_logits_are_not_rounded(network):
+@pytest.mark.slow
+def test_logits_are_not_rounded(network, graph):
     step = Quantize(images=32, float_first=0)
     plan = step.plan(network, CONTEXT, 0)
     network_int8 = step.apply(network, plan)
-    graph = onnx.load_from_string(network_int8.onnx_content).graph
-    makers = {name: node.op_type for node in graph.node for name in node.output}
+    rounded_graph = onnx.load_from_string(network_int8.onnx_content).graph
+    makers = {name: node.op_type for node in rounded_graph.node for name in node.output}
     assert makers["logits"] == "Gemm"
     with torch.inference_mode():
         logits = network_int8(IMAGES).numpy()

@@ -143,7 +143,7 @@ KIN = (AddToView, Unbind, Encoder, Gru, Norms, WritesIntoInput, Reused, Frozen)
 FAST = {"InPlaceSlice", "InPlaceView", "ChunkSplitUnbind", "AddToView"}
 REFUSED = {
     "LoopsOverBatch": r"makes the number of images a constant \(networks.py:.*for i in x",
-    "ValueBranch": r"by values of tensors \(networks.py:.*if x.mean\(\) > 0",
+    "ValueBranch": r"values of tensors decide .*\(networks.py:.*if x.mean\(\) > 0",
     "DropoutInEval": r"draws random numbers in eval mode by aten.dropout",
     "NoGrad": "cannot train l.weight, l.bias: the logits depend on them, but no gradient reaches",
     "Detached": "cannot train l.weight, l.bias: .*; freeze them with requires_grad_",
