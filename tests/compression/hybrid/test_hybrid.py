@@ -91,6 +91,7 @@ def test_each_layer_gets_what_suits_it(network, batches, measure, whiten, refit)
     assert "rank" in Hybrid.describe_layers(plan)["2"]
 
 
+@pytest.mark.slow
 def test_costs_are_those_of_the_network(network, batches):
     context = Context(sample=batches[0][0], image_size=SIZE, train_batches=lambda: batches)
     step = Hybrid(target={"macs": 0.4}, round_to=1)

@@ -117,6 +117,7 @@ def test_untrained_it_is_what_quantize_makes(network, images, planned, prepared)
     ]
 
 
+@pytest.mark.slow
 def test_rounded_in_training_as_in_the_file(images, planned, prepared):
     """Both round alike, but for ties: the logits differ by a step or two of the head's inputs."""
     step = planned[0]

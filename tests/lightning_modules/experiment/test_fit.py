@@ -119,7 +119,7 @@ SETTINGS = {
     "name",
     [
         "restarts, freezing and EMA",
-        "epochs, factors and accumulation",
+        pytest.param("epochs, factors and accumulation", marks=pytest.mark.slow),
         pytest.param("plateau and EMA", marks=pytest.mark.slow),
         pytest.param("mixed precision", marks=pytest.mark.slow),
         pytest.param("warm-up", marks=pytest.mark.slow),

@@ -158,7 +158,15 @@ def test_saves_any_memory_format_and_mode(tuckered, images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", ["mnasnet", "efficientnet", "staged", "robnet_free", "blocks/diet_found", "timm"]
+    "option",
+    [
+        "mnasnet",
+        "efficientnet",
+        "staged",
+        pytest.param("robnet_free", marks=pytest.mark.slow),
+        "blocks/diet_found",
+        "timm",
+    ],
 )
 def test_networks_of_every_maker_come_back(option, model_cfg, tmp_path):
     network = build_network(model_cfg(option), num_classes=3, image_size=32).eval()

@@ -31,7 +31,13 @@ def test_a_transformer_is_made_for_the_images(model_cfg):
     assert network.pixels.mean.flatten().tolist() == [0.5, 0.5, 0.5]  # as its weights want it
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vit_tiny_patch16_224",
+        pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.slow),
+    ],
+)
 def test_comes_back_with_buffers_that_no_file_holds(name, model_cfg, tmp_path):
     cfg = model_cfg("timm", name=name)
     network = build_network(cfg, num_classes=3, image_size=64).eval()
