@@ -256,6 +256,7 @@ def test_run_directories(homes, folder, kind):
     assert expected[kind] in found
 
 
+@pytest.mark.slow
 def test_an_older_folder_of_the_user_is_never_removed(homes, folder):
     mine = homes / "mine"
     mine.mkdir()

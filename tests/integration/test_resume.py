@@ -46,10 +46,8 @@ def uninterrupted(homes, folder):
     return run
 
 
-@pytest.mark.parametrize(
-    ("stage", "epoch"),
-    [pytest.param("00_train,0", 1, marks=pytest.mark.slow), ("01_tucker,1", 1)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "epoch"), [("00_train,0", 1), ("01_tucker,1", 1)])
 def test_resumed_runs_equal_the_uninterrupted_one(homes, folder, uninterrupted, stage, epoch):
     expected = load_file(uninterrupted / "model" / "weights.safetensors")
     figures = json.loads((uninterrupted / "metrics.json").read_text())

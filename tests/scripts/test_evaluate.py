@@ -82,6 +82,7 @@ def test_an_unknown_class_is_refused(saved, other, capsys):
     assert not capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_from_elsewhere_without_the_cache_after_images_joined(
     saved, homes, folder, compose_config, tmp_path
 ):
