@@ -17,7 +17,7 @@ from scripts.bench.data_aware_bases import Base
 SEEDS = (0, 1, 2)
 SHARES = (0.8, 0.65, 0.5)  # of all MACs of the network
 # Of fine-tunings, where not the training's own: in one epoch at 2e-3, pretrained weights forget.
-RATES = {"lite0": 5e-4}
+RATES = {"lite0": 5e-4, "int8 trained": 2e-4}
 WHOLE = "tuned on"  # the control: the base itself, trained for as many epochs more
 
 
@@ -48,7 +48,7 @@ def _factorized(step: str) -> dict[str, Treatment]:
     return {**named, f"{step}, no images": alone}
 
 
-BLIND_INT8 = {"rounding": "nearest", "bias_correction": False}
+BLIND_INT8 = {"rounding": "nearest", "bias_correction": False, "float_first": 0}
 TREATMENTS: dict[str, Treatment] = {
     WHOLE: Treatment(step=None),
     **_factorized("svd"),
@@ -132,10 +132,10 @@ class Row:
         base = self.of.run(folder)
         if self.treatment == WHOLE:
             weights = base / "model" / "weights.safetensors"
-            own = [f"optimizer.lr={rate}"] if (rate := RATES.get(self.base)) else []
+            own = [f"optimizer.lr={RATES[self.base]}"]
             return [*self.of.words(shared, weights=weights, epochs=self.epochs), *own]
         step = TREATMENTS[self.treatment].step
-        tuning = {"epochs": self.epochs, "lr": RATES.get(self.base)}
+        tuning = {"epochs": self.epochs, "lr": RATES.get(self.treatment, RATES.get(self.base))}
         settings = {**self.settings, "fine_tuning": tuning}
         if self.block == "int8":
             settings["max_f1_drop"] = None  # what is lost is the figure, no reason to refuse
