@@ -132,7 +132,7 @@ class Row:
         base = self.of.run(folder)
         if self.treatment == WHOLE:
             weights = base / "model" / "weights.safetensors"
-            own = [f"optimizer.lr={RATES[self.base]}"]
+            own = [f"optimizer.lr={rate}"] if (rate := RATES.get(self.base)) else []
             return [*self.of.words(shared, weights=weights, epochs=self.epochs), *own]
         step = TREATMENTS[self.treatment].step
         tuning = {"epochs": self.epochs, "lr": RATES.get(self.treatment, RATES.get(self.base))}
