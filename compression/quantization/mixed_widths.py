@@ -49,7 +49,7 @@ def mixed_widths(
         return float((found.argmax(1) == expected.argmax(1)).mean())
 
     tried = {0: agreement(0)}
-    low, count = 0, 0
+    count = 0
     if tried[0] < min_agreement:
         low, count = 0, len(order)
         while count - low > 1:
