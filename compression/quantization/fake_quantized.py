@@ -51,7 +51,7 @@ class FakeQuantNetwork(nn.Module):
         graph = prepare_qat_pt2e(graph, _Placed(plan, set(names)))
         exchange(graph, {opaque: operation for operation, opaque in OPAQUE.items()})
         _round_again(graph, plan.get("shared", {}))
-        self._switched: bool | None = True
+        self._switched: bool | None = None  # in either mode some ranges are fixed
         self._adopt(graph)
         self._quantisers = {  # activation -> path of the module that rounds it
             names[node.args[0].name]: node.target

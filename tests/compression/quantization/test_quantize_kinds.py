@@ -104,6 +104,8 @@ def test_all_learns_rounded_as_in_the_file(name):
     assert idle == [name for name in idle if "extra" in name]  # not in the file either
     for key, value in frozen.items():
         assert torch.equal(prepared.get_parameter(key), value)
+    for softmax in plan["fixed"]:
+        assert prepared.ranges()[softmax] == [0, 1]
     with torch.inference_mode():
         expected, floating = prepared.eval()(images), prepared.trained()(images)
     found = step.finish(prepared)(images)
