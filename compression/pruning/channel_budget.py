@@ -92,11 +92,20 @@ class ChannelBudget:
         wanted = ratio * self.groups[number].granularity
         return min(self.allowed[number], key=lambda k: (abs(k - wanted), -k))
 
-    def count_to_try(self, number: int) -> int:
-        """A count of parts: other ratios for neighbours, as some code wants two to be equal."""
+    def count_to_try(self, number: int, digit: int = 0) -> int:
+        """A count of parts, by a digit of the group's number to the base of 4.
+
+        As some code wants two ratios to be equal, any two groups get unlike ones by some digit.
+        """
         below = [k for k in self.allowed[number] if k < self.groups[number].granularity]
-        wanted = (0.5, 0.75, 0.6, 0.35)[number % 4] * self.groups[number].granularity
+        ratio = (0.5, 0.75, 0.6, 0.35)[number >> 2 * digit & 3]
+        wanted = ratio * self.groups[number].granularity
         return min(below, key=lambda k: abs(k - wanted))
+
+    @property
+    def digits(self) -> int:
+        """How many digits the numbers of the groups have, to the base of 4."""
+        return max(1, (len(self.groups) - 1).bit_length() + 1 >> 1)
 
     def copy(self) -> "ChannelBudget":
         """The same; what is allowed can be changed without changing it here."""

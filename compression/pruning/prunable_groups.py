@@ -1,5 +1,6 @@
 """Which groups a network lets itself be cut in: its own code may have written sizes down."""
 
+from collections.abc import Sequence
 from itertools import takewhile
 
 import numpy as np
@@ -40,12 +41,9 @@ def _search(shape_trial: ShapeTrial, *, tie: bool) -> tuple[list[int], dict[int,
     """
     fixed: dict[int, str] = {}
     free = [n for n, allowed in enumerate(shape_trial.budget.allowed) if len(allowed) > 1]
-    while free:
+    while free and (found := _failing_together(shape_trial, free)):
         budget = shape_trial.budget
-        tried = {n: budget.count_to_try(n) for n in free}
-        module = shape_trial.failing_module(tried)
-        if module is None:
-            break
+        tried, module = found
         candidates, module = _candidates(shape_trial, free, module, tried)
         block = _block(shape_trial.bare, module)
         around = [n for n in free if budget.groups[n].inside(block)]
@@ -61,10 +59,23 @@ def _search(shape_trial: ShapeTrial, *, tie: bool) -> tuple[list[int], dict[int,
     return free, fixed
 
 
+def _failing_together(shape_trial: ShapeTrial, free: Sequence[int]) -> tuple[Counts, str] | None:
+    """Counts at which all groups together fail, and the module that does."""
+    budget = shape_trial.budget
+    for digit in range(budget.digits):
+        tried = {n: budget.count_to_try(n, digit) for n in free}
+        module = shape_trial.failing_module(tried)
+        if module is not None:
+            return tried, module
+    return None
+
+
 def _computes_the_same(shape_trial: ShapeTrial, channels: Channels, numbers: list[int]) -> bool:
     """Whether the channels of these groups can be told again once they are cut."""
     budget = shape_trial.budget
     counts = {n: budget.count_to_try(n) for n in numbers}
+    if shape_trial.failing_module(counts) is not None:  # coarse groups may have had one ratio
+        return False
     known, scores = shape_trial.channels(counts), np.zeros(channels.trace.variables)
     try:
         match_kept_channels(channels, known, scores, budget.heads(counts))

@@ -108,5 +108,18 @@ def test_a_tie_that_changes_what_is_computed_is_given_up():
     assert plan["left"]["embed"] == "fixed by the code of ByWidth"
 
 
+def test_groups_four_apart_are_not_taken_for_free_as_they_are_tried_at_one_ratio():
+    torch.manual_seed(0)
+    network = Tokens()
+    hidden = [nn.ModuleList([nn.Identity(), Mlp(16)]) for _ in range(3)]
+    network.blocks = nn.ModuleList([*hidden, nn.ModuleList([Attention(16), Mlp(16)])])
+    smaller, plan = pruned(enliven(network))
+    assert smaller.blocks[3][0].qk.weight.shape == (16, 8)
+    assert [name for name, *_ in plan["layers"]] == [
+        "embed",
+        *(f"blocks.{number}.1.a" for number in range(4)),
+    ]
+
+
 def test_one_group_is_tied_to_none():
     assert tied_ratios(None, [3], "", {3: 1}) == []
