@@ -9,9 +9,10 @@ from torch import nn
 from compression.bisection import UnreachableTargetError
 from compression.cost import Geometry
 from compression.errors import CompressionError
+from compression.factorization.asymmetric_fit import fit_in_sequence
 from compression.factorization.candidate import Candidate, find_candidates
 from compression.factorization.decomposition import Decomposition, fill, freeze_as
-from compression.factorization.fitting import fit_products, see_inputs
+from compression.factorization.fitting import DECOMPOSING, fit_products, see_inputs
 from compression.factorization.found_layers import find_layers
 from compression.factorization.layer_timer import LayerTimer
 from compression.factorization.plan import FactorizationPlan, layer_lines, plan_lines
@@ -26,10 +27,6 @@ from compression.latency import torch_threads
 from compression.sensitivity import loss_ratios, scan, scan_losses
 from compression.step import Context, LayerSpace, Step, StructuralPlan, Treatment
 from compression.target import RoundTarget, Target
-
-# A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
-# wait for each other made the SVDs of an EfficientNet twenty times slower.
-DECOMPOSING = 1  # thread
 
 
 class Factorization(FactorizationSettings, Step[FactorizationPlan]):
@@ -195,7 +192,6 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
 
         return layer_treatments(candidates, ratios, running)
 
-    @torch_threads(DECOMPOSING)
     def fit_weights(
         self, network: nn.Module, smaller: nn.Module, plan: FactorizationPlan, context: Context
     ) -> None:
@@ -206,7 +202,9 @@ class Factorization(FactorizationSettings, Step[FactorizationPlan]):
         """
         assert context.moments is not None
         layers = find_layers(network, self.decomposition)
-        fit_products(smaller, layers, self.decomposition, plan, context.moments)
+        chosen = {name: own for name, own in plan["layers"].items() if "whitened" in own}
+        fit_products(smaller, layers, self.decomposition, chosen, context.moments)
+        fit_in_sequence(network, smaller, layers, self.decomposition, chosen, context.moments)
 
     describe = staticmethod(plan_lines)
     describe_layers = staticmethod(layer_lines)

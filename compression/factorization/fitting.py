@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
-from compression.cost.geometry import Layer, factors_of
+from compression.cost.geometry import Geometry, Layer, factors_of
 from compression.factorization.candidate import Candidate
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.kernels import kernel_of
 from compression.factorization.output_mean import before_batchnorm
-from compression.factorization.plan import FactorizationPlan
+from compression.factorization.plan import LayerPlan
 from compression.factorization.whitening import Whitening
+from compression.latency import torch_threads
 from compression.layer_moments import InputMoments
 from compression.step import Context
 
+# A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
+# wait for each other made the SVDs of an EfficientNet twenty times slower.
+DECOMPOSING = 1  # thread
 MOST_INPUTS = 5000  # in a window: the covariance of more takes too much memory and time
 
 
@@ -37,26 +42,26 @@ def see_inputs(candidates: Sequence[Candidate], network: nn.Module, context: Con
         layers[name].whitening = Whitening(own, centered=centered)
 
 
+@torch_threads(DECOMPOSING)
 def fit_products(
     smaller: nn.Module,
     layers: Mapping[str, Layer],
     decomposition: type[Decomposition],
-    plan: FactorizationPlan,
+    chosen: Mapping[str, LayerPlan],
     moments: InputMoments,
 ) -> None:
-    """Fit those products that a plan says are fitted.
+    """Fit products to the outputs that their layers give in the whole network.
 
     Args:
         smaller: has products filled by the weights alone; changed in place.
         layers: that they stand for, by name; stay as they are.
         decomposition: of the products.
-        plan: that they were made by.
+        chosen: of a plan, the products that are fitted to data.
         moments: of the layers' inputs.
 
     Raises:
         CompressionError: these are not finite.
     """
-    chosen = {name: own for name, own in plan["layers"].items() if "whitened" in own}
     for name, own in moments.of(chosen).items():
         product, choice = smaller.get_submodule(name), chosen[name]
         assert isinstance(product, nn.Sequential)
@@ -82,24 +87,34 @@ def fit(
         rank: of the product.
         whitening: of the layer's inputs.
     """
-    kernel, factors = kernel_of(layer), factors_of(product)
-    alone = [
-        factor.weight.detach()
-        .to("cpu", kernel.dtype)
-        .reshape(len(kernel), -1, *factor.weight.shape[1:])
-        for factor in factors
-    ]
+    kernel, alone = kernel_of(layer), factor_weights(product)
     fitted = decomposition.fitted_factors(kernel, rank, whitening.covariance, alone)
     before = whitening.error(kernel - kernel_of(product))
-    _set_weights(product, fitted)
+    set_weights(product, fitted)
     if whitening.error(kernel - kernel_of(product)) > before:
         # The shrunk covariance, or a search that ended early, has led astray.
-        _set_weights(product, alone)
-    bias = factors[-1].bias
+        set_weights(product, alone)
+    bias = factors_of(product)[-1].bias
     if bias is not None:
         bias += whitening.moments.output_mean(kernel - kernel_of(product)).to(bias)
 
 
-def _set_weights(product: nn.Sequential, weights: Sequence[Tensor]) -> None:
+def factor_weights(product: nn.Sequential) -> list[Tensor]:
+    """Copies of the weights of a product's layers, in float64 on the CPU.
+
+    Each is G x O x ..., as `Decomposition.factors` has them.
+    """
+    groups = Geometry.of(product).groups
+    weights = (factor.weight.detach().to("cpu", torch.float64) for factor in factors_of(product))
+    return [weight.reshape(groups, -1, *weight.shape[1:]).clone() for weight in weights]
+
+
+def set_weights(product: nn.Sequential, weights: Sequence[Tensor]) -> None:
+    """Fill the layers of a product with weights that may lack their shapes.
+
+    Args:
+        product: changed in place.
+        weights: of its layers in order.
+    """
     for factor, weight in zip(factors_of(product), weights, strict=True):
         factor.weight.copy_(weight.reshape(factor.weight.shape))

@@ -31,7 +31,9 @@ class FactorizationSettings(StepSettings):
             implies `prefer=latency`.
         rounds: in how many rounds to get there.
         whiten: `auto` fits ranks and weights to the outputs on training images where there are any,
-            instead of to the weights that were there; true insists on it, false never does.
+            instead of to the weights that were there; true insists on it, false never does. Then
+            layer after layer is fitted to what it is given after those before it, if the logits on
+            images that were not fitted to come nearer by that.
         groups: `leave` grouped convolutions alone, or `split` each group's part.
         prefer: `macs` factorises whatever gets cheaper; `latency` only what also measures faster
             in onnxruntime, with one thread, for one image of the network's own size.
