@@ -97,6 +97,11 @@ class HybridChoice:
             ]
         return cls(state, curves, rules)
 
+    @property
+    def factorizes(self) -> bool:
+        """Whether any layer may be factorised."""
+        return bool(self._rules)
+
     def by_time(self) -> None:
         """Measure layers; what is no faster is left as it is."""
         trial = self.state.shape_trial

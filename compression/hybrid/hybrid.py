@@ -65,8 +65,8 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
         """The plans of its parts.
 
         Raises:
-            CompressionError: there are no training images, no channels can be cut, the target is
-                out of reach, or a pattern matches nothing.
+            CompressionError: there are no training images, nothing can be cut or factorised, the
+                target is out of reach, or a pattern matches nothing.
         """
 
         def scanned(step: Step, treatments: Sequence[Treatment]) -> list[LossPoint]:
@@ -84,8 +84,8 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
         """One of the plans that may come out, whatever the scans will say.
 
         Raises:
-            CompressionError: no channels can be cut, the target is out of reach, or a pattern
-                matches nothing.
+            CompressionError: nothing can be cut or factorised, the target is out of reach, or a
+                pattern matches nothing.
         """
         blind = copy.copy(self)
         blind.pruning = copy.copy(self.pruning)
@@ -130,6 +130,11 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
         state = PruningState.of(network, context, round, self.pruning)
         steps = self.pruning, self.factorizations
         choice = HybridChoice.of(*steps, state, network, context, losses)
+        why_whole = state.why_whole()
+        if why_whole and not choice.factorizes:
+            raise CompressionError(
+                f"hybrid finds no layer to factorise, and prune {why_whole}; nothing was changed."
+            )
         measure, entered = self.target.measure, None
         if timed:
             entered = ("latency", entered_ms(network, context, round))
@@ -141,6 +146,8 @@ class Hybrid(HybridSettings, Step[HybridPlan]):
         def plan_at(goal: RoundTarget) -> HybridPlan:
             counts, ranks, milliseconds = choice.at(goal, now)
             plan = self._composed(choice.state, counts, ranks, network, context)
+            if why_whole:
+                plan["no_channels"] = why_whole
             return plan if entered is None else {**plan, "predicted_ms": milliseconds}
 
         costs = context.entry_cost if self._by_time else context.entry_cost or {measure: now}

@@ -14,6 +14,7 @@ class HybridPlan(TypedDict):
         prune: which channels go; None where all stay.
         svd: of the network that pruning leaves; None where it changes nothing.
         tucker: the same.
+        no_channels: why pruning can take none out of this network, in words, where that is so.
         target: what a latency target came to, in words.
         latency_ms: with such a target, of the network before and after, in milliseconds.
         predicted_ms: after it by the times of its layers added up.
@@ -23,6 +24,7 @@ class HybridPlan(TypedDict):
     prune: PrunePlan | None
     svd: FactorizationPlan | None
     tucker: FactorizationPlan | None
+    no_channels: NotRequired[str]
     target: NotRequired[str]
     latency_ms: NotRequired[list[float]]
     predicted_ms: NotRequired[float]
@@ -33,6 +35,8 @@ def hybrid_lines(plan: HybridPlan) -> list[str]:
     lines = [f"now at {plan['why']}"]
     if plan["prune"] is not None:
         lines += [f"prune: {line}" for line in describe_plan(plan["prune"])]
+    if "no_channels" in plan:
+        lines.append(f"prune: {plan['no_channels']}")
     for name, part in (("svd", plan["svd"]), ("tucker", plan["tucker"])):
         if part is not None:
             lines += [f"{name}: {line}" for line in plan_lines(part)]

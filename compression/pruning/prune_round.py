@@ -82,9 +82,10 @@ class PruneRound:
             CompressionError: nothing can be cut, or nothing that is faster then; a pattern matches
                 nothing, or the importance cannot be measured.
         """
-        found = cls(
-            step, step, PruningState.of(network, context, number, step), network, context, number
-        )
+        state = PruningState.of(network, context, number, step)
+        if why := state.why_whole():
+            raise CompressionError(f"prune {why}; nothing was changed.")
+        found = cls(step, step, state, network, context, number)
         return found._timed() if timed else found
 
     def _timed(self) -> "PruneRound":

@@ -75,8 +75,7 @@ class PruningState:
             settings: of the step, of which this takes importance, exclude, round_to and min_ratio.
 
         Raises:
-            CompressionError: nothing can be cut, a pattern matches nothing, or the importance
-                cannot be measured.
+            CompressionError: a pattern matches nothing, or the importance cannot be measured.
         """
         parametrized = parametrized_layers(network)
         network = folded(network)
@@ -108,9 +107,18 @@ class PruningState:
             skipped[budget.names[number]] = f"fixed by the code of {module}"
             budget.allowed[number] = [budget.groups[number].granularity]
         skipped |= {n: why for n, why in channels.left_alone().items() if n not in skipped}
-        if not prunable:
-            raise CompressionError(_nothing(skipped, channels.trace.unknown))
         return cls(channels, importance, scores, shape_trial, prunable, skipped, parametrized)
+
+    def why_whole(self) -> str | None:
+        """Where no channels can be taken out at all, that and why; of `prune`, in words."""
+        if self.prunable:
+            return None
+        counted = Counter(self.skipped.values()).items()
+        reasons = [f"{n} left alone: {reason}" for reason, n in counted]
+        unknown = self.channels.trace.unknown
+        reasons += [f"the operation {op} in {module or 'it'}" for op, module in unknown.items()]
+        told = f" ({', '.join(reasons)})" if reasons else ""
+        return f"can take no channels out of this network{told}"
 
     def told_importance(self) -> str:
         """The importance in words that tell its scores from those of any other.
@@ -143,10 +151,3 @@ def _candidates(
         else:
             found.append(group)
     return found, skipped
-
-
-def _nothing(skipped: Mapping[str, str], unknown: Mapping[str, str]) -> str:
-    reasons = [f"{n} left alone: {reason}" for reason, n in Counter(skipped.values()).items()]
-    reasons += [f"the operation {op} in {module or 'it'}" for op, module in unknown.items()]
-    told = f" ({', '.join(reasons)})" if reasons else ""
-    return f"prune can take no channels out of this network{told}; nothing was changed."

@@ -144,7 +144,7 @@ def test_how_weights_are_fitted_is_handed_to_the_parts():
     ("settings", "sentence"),
     [
         ({"exclude": ["layer9"]}, "No layer matches the pattern 'layer9'"),
-        ({"exclude": ["*"]}, "can take no channels out"),
+        ({"exclude": ["*"]}, "no layer to factorise, and prune can take no channels out"),
         ({"target": {"macs": 0.001}}, "target.macs=0.001 cannot be reached: this step can"),
         ({"target": {"macs": 1e-4}, "rounds": 2}, "(in round 2 of 2: 0.0001) cannot"),
         ({"target": {"params": 1.0}}, "hybrid would change no layer (100.0% of the parameters"),
@@ -184,6 +184,21 @@ def test_a_latency_target_is_tried_on_random_weights(network, fake_latency, monk
         step = Hybrid(target={"latency": 0.2}, round_to=1)
         check_structure(network, {"compression.x": step}, SIZE)
     assert timed
+
+
+def test_a_network_without_prunable_channels_is_factorised_alone():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 64))
+    assert check_structure(meta_copy(network), {"x": Hybrid(target={"macs": 0.75})}, SIZE) == []
+    images = torch.rand(32, 3, *SIZE)
+    batches = [(images, torch.zeros(32, dtype=torch.int64))]
+    step = Hybrid(target={"macs": 0.75}, importance="l2")
+    smaller, recipe = compress(network, [step], sample=images, batches=batches)
+    assert smaller[1][0].out_features == 192 * 64 * 3 // 4 // (192 + 64)
+    said = recipe.summary()
+    assert any("prune: can take no channels out of this network" in line for line in said)
+    with pytest.raises(CompressionError, match=r"target\.macs=0\.01 cannot be reached"):
+        compress(network, [Hybrid(target={"macs": 0.01})], sample=images, batches=batches)
 
 
 def test_refusals(network, batches):
