@@ -4,18 +4,16 @@ What the first layers round goes through all that follow, and there is little to
 (Krishnamoorthi 2018, arXiv:1806.08342, section 6, keeps them wider, too).
 """
 
-import copy
 from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import onnx
 
-from compression.onnx import onnx_session, run_session
 from compression.quantization.fitted_weights import Rounded
 from compression.quantization.graph import floating_nodes, gate_nodes, layer_nodes
+from compression.quantization.graph_divergence import GraphDivergence
 from compression.quantization.plan import FloatFirst, QuantizePlan
-from compression.quantization.quantization import planned_graph
 
 MOST = 2  # first layers that are tried
 SHARE = 10  # of so many layers one may stay floating
@@ -40,12 +38,10 @@ def leave_first(
     tried = list(_choices(model, plan, count))
     if len(tried) == 1 and count in ("auto", 0):
         return
-    expected = _log_softmax(_logits(model.SerializeToString(), images))
+    divergence = GraphDivergence(model, images)
     found: list[FloatFirst] = []
     for layers, gates in tried:
-        changed = _left(plan, model, layers, gates)
-        said = _log_softmax(_logits(planned_graph(copy.deepcopy(model), changed, rounded), images))
-        kl = float((np.exp(expected) * (expected - said)).sum(1).mean())
+        kl = divergence.of_plan(_left(plan, model, layers, gates), rounded)
         found.append({"layers": layers, "gates": gates, "kl": kl})
     best = min(found, key=lambda choice: choice["kl"])
     plan.update(_left(plan, model, best["layers"], best["gates"]))
@@ -81,13 +77,3 @@ def _left(plan: QuantizePlan, model: onnx.ModelProto, layers: int, gates: bool) 
         "excluded": sorted(nodes),
         "bits": {layer: bits for layer, bits in plan["bits"].items() if layer not in floating},
     }
-
-
-def _logits(content: bytes, images: np.ndarray) -> np.ndarray:
-    return run_session(onnx_session(content), images).astype(np.float64)
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    logits = logits - logits.max(1, keepdims=True)
-    value: np.ndarray = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    return value

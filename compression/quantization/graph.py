@@ -25,6 +25,7 @@ WEIGHT = ".weight"
 # What hard-swish and squeeze-and-excitation are made of.
 GATES = ("Mul", "Sigmoid", "HardSigmoid")
 ELEMENTWISE = (*GATES, "Relu", "Clip")
+JOINING = (*GATES, "Add", "ReduceMean", "GlobalAveragePool")
 
 Grid = tuple[int, Sequence[float]]  # axis, scales
 
@@ -93,6 +94,11 @@ def nodes_of(model: onnx.ModelProto, layers: Iterable[str]) -> list[str]:
 def gate_nodes(model: onnx.ModelProto) -> list[str]:
     """The products and the sigmoids: each rounds what it is given and what it gives."""
     return sorted({node.name for node in model.graph.node if node.op_type in GATES})
+
+
+def joining_nodes(model: onnx.ModelProto) -> list[str]:
+    """Gates, sums and means: what layers beside them round is rounded for them, too."""
+    return sorted({node.name for node in model.graph.node if node.op_type in JOINING})
 
 
 def floating_nodes(model: onnx.ModelProto, layers: Iterable[str]) -> list[str]:

@@ -21,6 +21,22 @@ class SensitiveScan(TypedDict):
     kept: list[str]
 
 
+class DivergentScan(TypedDict):
+    """What was measured to find the layers that stay floating for `max_kl`.
+
+    Divergences are of Kullback and Leibler, from the floating network's probabilities, in nats.
+
+    Attributes:
+        alone: where of all layers just this one is in eight bits, by layer.
+        kl: before, and with the layers that are kept.
+        kept: the layers left floating for it.
+    """
+
+    alone: dict[str, float]
+    kl: list[float]
+    kept: list[str]
+
+
 class FloatFirst(TypedDict):
     """First layers left floating, and what the rest does in eight bits.
 
@@ -71,6 +87,7 @@ class QuantizePlan(TypedDict):
             of 4; not there where none was to be tried.
         float_output: whether the logits are not rounded.
         first: what was tried of first layers and gates left floating, the one that was taken last.
+        divergent: the scan that more floating layers were found by, where there was one.
     """
 
     image_size: list[int]
@@ -91,6 +108,7 @@ class QuantizePlan(TypedDict):
     agreement: NotRequired[dict[str, float]]
     float_output: NotRequired[bool]
     first: NotRequired[list[FloatFirst]]
+    divergent: NotRequired[DivergentScan]
 
 
 def image_plan(images: ImageKind) -> ImagePlan | None:

@@ -27,7 +27,13 @@ from compression.quantization.layer_sensitivity import (
     quantization_sensitivity,
     select_float_layers,
 )
-from compression.quantization.plan import FloatFirst, QuantizePlan, SensitiveScan, image_plan
+from compression.quantization.plan import (
+    DivergentScan,
+    FloatFirst,
+    QuantizePlan,
+    SensitiveScan,
+    image_plan,
+)
 from compression.quantization.settings import SENSITIVE, QuantizationSettings
 from compression.sensitivity import evaluation, scan_key
 from compression.step import Context, Step
@@ -140,15 +146,19 @@ class Quantization(QuantizationSettings, Step[Q]):
     def describe_layers(plan: QuantizePlan) -> dict[str, str]:
         """int8 or floating, and what the scan measured; of an older plan nothing is known."""
         nothing: SensitiveScan = {"harm": {}, "f1": [], "kept": []}
+        no_divergence: DivergentScan = {"alone": {}, "kl": [], "kept": []}
         scan = plan.get("sensitive", nothing)
+        divergent = plan.get("divergent", no_divergence)
         told: dict[str, str] = {}
         if "floating" not in plan:
             return told
         for layer in plan["layers"]:
             what = "left floating" if layer in plan["floating"] else "int8"
-            why = " as too sensitive" if layer in scan["kept"] else ""
-            harm = scan["harm"].get(layer)
-            alone = "" if harm is None else f" (alone changes logits by {harm:.3g}, squared)"
+            why = " as too sensitive" if layer in [*scan["kept"], *divergent["kept"]] else ""
+            harm, kl = scan["harm"].get(layer), divergent["alone"].get(layer)
+            alone = "" if kl is None else f" (alone costs {kl:.3g} nats)"
+            if harm is not None:
+                alone += f" (alone changes logits by {harm:.3g}, squared)"
             told[layer] = f"{what}{why}{alone}"
         return told
 
@@ -203,6 +213,12 @@ def quantized_lines(plan: QuantizePlan) -> list[str]:
         )
     if first := plan.get("first"):
         lines.append(_first_line(first))
+    if divergent := plan.get("divergent"):
+        before_kl, after_kl = divergent["kl"]
+        lines.append(
+            f"{len(divergent['kept'])} more layers left floating, those that change the logits "
+            f"most: {after_kl:.3g} nats, {before_kl:.3g} without"
+        )
     if scan := plan.get("sensitive"):
         before, *f1 = scan["f1"]
         kept = f": {', '.join(scan['kept'])}" if scan["kept"] else ""

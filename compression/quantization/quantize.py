@@ -5,6 +5,7 @@ import onnx
 from torch import nn
 
 from compression.quantization.calibration import calibration_images
+from compression.quantization.divergent_layers import leave_divergent
 from compression.quantization.fitted_weights import Rounded, input_moments, round_weights
 from compression.quantization.float_first import leave_first
 from compression.quantization.graph import float_graph
@@ -75,12 +76,15 @@ class Quantize(QuantizeSettings, Quantization[QuantizePlan]):
                 min_agreement=self.min_agreement,
             )
         if "activations" not in plan:
-            leave_first(plan, model, self._unseen(context, images), rounded, self.float_first)
+            unseen = self._unseen(context, images)
+            leave_first(plan, model, unseen, rounded, self.float_first)
+            if self.max_kl is not None:
+                leave_divergent(plan, model, unseen, rounded, self.max_kl)
         return rounded
 
     def _unseen(self, context: Context, images: np.ndarray) -> np.ndarray:
         """Training images behind those that were calibrated on; too few of them: those."""
-        if context.train_batches is None or self.float_first == 0:
+        if context.train_batches is None or (self.float_first == 0 and self.max_kl is None):
             return images
         unseen = calibration_images(context.train_batches(), 2 * len(images))[len(images) :]
         return unseen if len(unseen) >= MIN_IMAGES else images

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from compression.errors import CompressionError
 from compression.onnx import onnx_session, run_session
+from compression.quantization.divergent_layers import only_layer
 from compression.quantization.fitted_weights import QUANTIZED
-from compression.quantization.graph import floating_nodes, gate_nodes
 from compression.quantization.plan import QuantizePlan
 from compression.quantization.quantization import planned_graph
 from compression.quantization.quantize import Quantize, rounded_weights
@@ -42,7 +42,7 @@ def rounding_errors(
 ) -> Iterator[RoundingError]:
     """What rounding costs on the validation images: nothing, all, parts, then each layer alone.
 
-    A layer alone has its weight, its inputs and its outputs rounded; no gate is.
+    A layer alone has its weight, its inputs and its outputs rounded; no gate, sum or mean is.
 
     Args:
         step: how all would be rounded.
@@ -83,7 +83,9 @@ def rounding_errors(
         yield found("all, weights of 7 bits", narrow)
     if by_layer:
         for layer in plan["bits"]:
-            yield found(layer, file(_alone(model, layer)))
+            rounded = rounded_weights(model, plan, {layer: plan["bits"][layer]}, network, context)
+            alone = only_layer(plan, model, layer)
+            yield found(layer, planned_graph(copy.deepcopy(model), alone, rounded))
 
 
 def floating_weights(content: bytes, model: onnx.ModelProto) -> bytes:
@@ -138,15 +140,6 @@ def floating_activations(content: bytes, model: onnx.ModelProto) -> bytes:
 def _widths(bits: int) -> Callable[[QuantizePlan], None]:
     def change(plan: QuantizePlan) -> None:
         plan["bits"] = dict.fromkeys(plan["bits"], bits)
-
-    return change
-
-
-def _alone(model: onnx.ModelProto, layer: str) -> Callable[[QuantizePlan], None]:
-    def change(plan: QuantizePlan) -> None:
-        plan["floating"] = [name for name in plan["layers"] if name != layer]
-        plan["excluded"] = [*floating_nodes(model, plan["floating"]), *gate_nodes(model)]
-        plan["bits"] = {layer: plan["bits"][layer]}
 
     return change
 

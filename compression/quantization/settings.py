@@ -80,6 +80,12 @@ class QuantizeSettings(QuantizationSettings):
             training images. `auto`: the latter where there are any.
         bias_correction: whether biases take off what the rounding of weights changes the mean of a
             layer's outputs by on training images. `auto`: where there are any.
+        float_first: so many first layers stay floating, and the gates; `auto`: what changes the
+            logits least on training images that were not calibrated on.
+        max_kl: with int8 activations: layers stay floating, those first that change the logits
+            most when they alone are in eight bits, until the mean divergence from the floating
+            network's probabilities on those images is within so many nats, and half of the layers
+            at most; None: no more than `float_first` says.
     """
 
     name: ClassVar[str] = "quantize"
@@ -94,6 +100,9 @@ class QuantizeSettings(QuantizationSettings):
         Literal["auto"] | Annotated[int, Strict(), Field(ge=0)],
         Wanted("`auto`, or a number of layers from 0"),
     ] = "auto"
+    max_kl: Annotated[
+        Annotated[float, Strict(), Field(gt=0)] | None, Wanted("a number of nats above 0, or null")
+    ] = 0.0005
 
     def __post_init__(self) -> None:
         """Refuses impossible settings.

@@ -48,7 +48,7 @@ def _factorized(step: str) -> dict[str, Treatment]:
     return {**named, f"{step}, no images": alone}
 
 
-BLIND_INT8 = {"rounding": "nearest", "bias_correction": False, "float_first": 0}
+BLIND_INT8 = {"rounding": "nearest", "bias_correction": False, "float_first": 0, "max_kl": None}
 TREATMENTS: dict[str, Treatment] = {
     WHOLE: Treatment(step=None),
     **_factorized("svd"),
