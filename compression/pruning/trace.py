@@ -38,7 +38,7 @@ class Trace:
         macs: by name of the weight.
         heads: how many an attention module has whose channels go by whole heads, by its name. It
             has a shape too, of that length, and the MACs of its products without a weight.
-        other_macs: of all other products without a weight.
+        other_macs: of all other products, without a weight or in layers that are not looked into.
         unknown: operations that could not be followed, with the modules they were called in.
     """
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from compression.cost import observed_pass
 from compression.evaluation_mode import spelled_out_attention
@@ -25,7 +26,7 @@ from compression.pruning.tracer import Tracer
 
 
 class _Dispatch(TorchDispatchMode):
-    """Passes the labels of every call's inputs on to its results."""
+    """Passes the labels of every call's inputs on to its results; counts products without any."""
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__()
@@ -39,6 +40,8 @@ class _Dispatch(TorchDispatchMode):
         known = any(self.tracer.label_maps(t) or self.tracer.means(t) for t in inputs)
         if known and not self.tracer.opaque:
             propagate(self.tracer, func, args, kwargs or {}, inputs, out)
+        elif count := flop_registry.get(func._overloadpacket):
+            self.tracer.trace.other_macs += count(*args, **(kwargs or {}), out_val=out) // 2
         return out
 
 
