@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from compression.pruning.head_attention import replaceable
+from compression.pruning.positioned_attention import head_width
 
 # Layers that make queries, keys and values, as code calls them, and how many of the three.
 PROJECTIONS = {
@@ -33,7 +34,7 @@ def head_rows(module: nn.Module) -> dict[str, Tensor]:
 
     Empty of what is no attention, or of which it is not known.
     """
-    heads, width = (vars(module).get(name) for name in ("num_heads", "head_dim"))
+    heads, width = vars(module).get("num_heads"), head_width(module)
     if not (isinstance(heads, int) and isinstance(width, int)):
         return {}
     head = torch.arange(heads).repeat_interleave(width)
@@ -58,4 +59,8 @@ def tell_heads(network: nn.Module, heads: Mapping[str, int]) -> None:
         for attribute in WIDTHS:
             if own.get(attribute) == width:
                 setattr(module, attribute, number * own["head_dim"])
+        for child in module.children():  # timm's biases by position
+            shape = vars(child).get("bias_shape", ())
+            if shape[-1:] == (own["num_heads"],):
+                vars(child).update(bias_shape=(*shape[:-1], number), num_heads=number)
         setattr(module, "num_heads", number)  # noqa: B010 - modules know of no such attribute

@@ -11,7 +11,7 @@ from compression.errors import CompressionError
 from compression.pruning.channel_budget import ChannelBudget
 from compression.pruning.channel_group import ChannelGroup, layer_name
 from compression.pruning.channel_groups import Channels
-from compression.pruning.head_attention import HeadAttention
+from compression.pruning.head_attention import REPLACING
 from compression.pruning.kept_channels import ChannelMismatchError, match_kept_channels
 from compression.pruning.prune_plan import KeptIndices, PrunePlan
 from compression.pruning.pruning_state import PruningState
@@ -178,15 +178,15 @@ def plan_of_counts(state: PruningState, counts: ChannelCounts, why: str) -> Prun
 def _heads(shape_trial: ShapeTrial, counts: Mapping[int, int], cut: Iterable[str]) -> dict:
     """[heads left, heads before] of attention modules that are no longer what they were.
 
-    Such have lost heads, or are `nn.MultiheadAttention` and have one of the cut tensors.
+    Such have lost heads, or have one of the cut tensors where another module stands for them.
     """
     before = shape_trial.budget.trace.heads
     inside = {layer_name(tensor) for tensor in cut}
     own = {
         name
         for name in before
-        if isinstance(shape_trial.bare.get_submodule(name), HeadAttention)
-        and not inside.isdisjoint({name, f"{name}.out_proj"})
+        if isinstance(shape_trial.bare.get_submodule(name), REPLACING)
+        and any(f"{layer}.".startswith(f"{name}.") for layer in inside)
     }
     heads = shape_trial.budget.heads(counts)
     return {n: [left, before[n]] for n, left in heads.items() if left < before[n] or n in own}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, scaled_dot_product_attention
 
 from compression.network_copy import copy_network
+from compression.pruning.positioned_attention import REPLACEMENTS, head_width, replacement
 
 
 class HeadAttention(nn.MultiheadAttention):
@@ -103,16 +104,24 @@ def replaceable(module: nn.Module) -> bool:
 
 
 def put_head_attention(network: nn.Module, names: Iterable[str]) -> nn.Module:
-    """Make a `HeadAttention` of each named `nn.MultiheadAttention`, in place."""
+    """Put what lets heads go in the place of each named module that does not, in place."""
     for name in names:
         module = network.get_submodule(name)
         if type(module) is nn.MultiheadAttention:
             module.__class__ = HeadAttention
             del module.__dict__["_qkv_same_embed_dim"]
+        elif kind := replacement(module):
+            module.head_dim = head_width(module)  # type: ignore[assignment]
+            module.__class__ = kind
     return network
 
 
 def with_head_attention(network: nn.Module, names: Iterable[str]) -> nn.Module:
-    """A copy with a `HeadAttention` for each; the network itself where none is to be replaced."""
-    own = [name for name in names if type(network.get_submodule(name)) is nn.MultiheadAttention]
+    """A copy that lets heads of each go; the network itself where none is to be replaced."""
+    modules = {name: network.get_submodule(name) for name in names}
+    own = [n for n, m in modules.items() if type(m) is nn.MultiheadAttention or replacement(m)]
     return put_head_attention(copy_network(network), own) if own else network
+
+
+# Those put in the place of other modules, which cannot do what is asked of them once they are cut.
+REPLACING = (HeadAttention, *REPLACEMENTS.values())

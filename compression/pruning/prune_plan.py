@@ -28,7 +28,8 @@ class KeptIndices(TypedDict):
         groups: of the convolutions among them that have groups.
         folded: layers whose weights were made of other tensors, and are plain ones first.
         heads: [heads after, heads before] of attention modules that lost whole ones; and of each
-            `nn.MultiheadAttention` one of whose tensors is cut, which becomes a `HeadAttention`.
+            module that another one stands for (such as `HeadAttention` for
+            `nn.MultiheadAttention`) as one of its tensors is cut.
     """
 
     kept: list[list[int]]

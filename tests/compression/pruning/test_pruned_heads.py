@@ -234,15 +234,18 @@ def test_a_pruned_transformer_is_exported(name, tmp_path):
     torch.testing.assert_close(found, smaller(IMAGES), atol=1e-5, rtol=1e-4)
 
 
-def test_windows_of_torchvision_are_left_alone_and_said():
+def test_windows_of_the_second_version_are_left_alone_and_said():
+    blocks = torchvision.models.swin_transformer
     swin = torchvision.models.SwinTransformer(
         patch_size=[4, 4], embed_dim=24, depths=[1, 1], num_heads=[2, 4], window_size=[2, 2],
-        num_classes=3,
+        num_classes=3, block=blocks.SwinTransformerBlockV2, downsample_layer=blocks.PatchMergingV2,
     ).eval()  # fmt: skip
     smaller, recipe = compress(swin, [Prune(ratio=0.5)], sample=IMAGES)
-    why = "left alone: fixed by the code of ShiftedWindowAttention"
     told = {layer: what for _, layer, what in recipe.layers()}
-    assert told["features.1.0.attn.qkv"] == told["features.3.0.attn.qkv"] == why
+    assert told["features.0.0"] == "left alone: fixed by the code of ShiftedWindowAttentionV2"
+    for module in ("features.1.0.attn", "features.3.0.attn"):
+        why = f"left alone: its channels meet a tensor of a size of its own in {module}"
+        assert told[f"{module}.qkv"] == why
     assert smaller.features[1][0].attn.num_heads == 2
 
 

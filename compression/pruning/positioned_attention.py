@@ -1,0 +1,132 @@
+"""Attention of libraries with a bias by relative position, with heads that need not fill its width.
+
+Each computes what it stands for while they do; there the heads' result is as wide as the tokens.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, pad, scaled_dot_product_attention
+
+
+class _Attention(nn.Module):
+    """What both have."""
+
+    num_heads: int
+    head_dim: int
+    qkv: nn.Linear
+    proj: nn.Linear
+
+    def _by_head(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of tokens N x L x E: N x heads x L x width each."""
+        parts = self.qkv(tokens).unflatten(-1, (3, self.num_heads, self.head_dim))
+        return parts.permute(2, 0, 3, 1, 4).unbind(0)
+
+
+class RelPosHeadAttention(_Attention):
+    """timm's `RelPosAttention`, whose attributes it has."""
+
+    q_norm: nn.Module
+    k_norm: nn.Module
+    rel_pos: Any  # a module, or None
+    attn_drop: nn.Dropout
+    proj_drop: nn.Module
+
+    def forward(self, x: Tensor, shared_rel_pos: Tensor | None = None) -> Tensor:
+        """Tokens N x L x E -> N x L x E.
+
+        Args:
+            x: the tokens.
+            shared_rel_pos: 1 x heads x L x L, of a module that has no bias of its own.
+        """
+        q, k, v = self._by_head(x)
+        bias = shared_rel_pos if self.rel_pos is None else self.rel_pos.get_bias()
+        chance = self.attn_drop.p if self.training else 0.0
+        x = scaled_dot_product_attention(self.q_norm(q), self.k_norm(k), v, bias, chance)
+        tokens: Tensor = self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
+        return tokens
+
+
+class ShiftedWindowHeadAttention(_Attention):
+    """torchvision's `ShiftedWindowAttention` (Liu et al. 2021, arXiv:2103.14030).
+
+    It has its attributes, and the width of a head as `head_dim`.
+    """
+
+    window_size: list[int]
+    shift_size: list[int]
+    attention_dropout: float
+    dropout: float
+    relative_position_bias_table: nn.Parameter
+    relative_position_index: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps N x H x W x E -> N x H x W x E."""
+        height, width = x.shape[1:3]
+        x = pad(x, (0, 0, 0, -width % self.window_size[1], 0, -height % self.window_size[0]))
+        sizes = list(zip(x.shape[1:3], self.window_size, self.shift_size, strict=True))
+        shifts = [0 if window >= size else shift for size, window, shift in sizes]
+        if any(shifts):
+            x = x.roll([-shift for shift in shifts], (1, 2))
+        q, k, v = self._by_head(self._windows(x).flatten(0, 1))
+        scores = q * self.head_dim**-0.5 @ k.transpose(-2, -1) + self.get_relative_position_bias()
+        if any(shifts):
+            mask = self._mask(x, shifts)
+            scores = (scores.unflatten(0, (-1, len(mask))) + mask[:, None]).flatten(0, 1)
+        weights = dropout(scores.softmax(-1), self.attention_dropout, self.training)
+        tokens = self.proj((weights @ v).transpose(1, 2).flatten(2))
+        x = self._maps(dropout(tokens, self.dropout, self.training), x.shape)
+        if any(shifts):
+            x = x.roll(shifts, (1, 2))
+        return x[:, :height, :width]
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """N x H x W x E -> N x windows x places x E."""
+        high, wide = self.window_size
+        x = x.unflatten(2, (-1, wide)).unflatten(1, (-1, high))
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def _maps(self, tokens: Tensor, shape: torch.Size) -> Tensor:
+        """N windows x places x E -> N x H x W x E."""
+        high, wide = self.window_size
+        x = tokens.reshape(shape[0], shape[1] // high, shape[2] // wide, high, wide, -1)
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def _mask(self, x: Tensor, shifts: list[int]) -> Tensor:
+        """Windows x places x places: -100 where rolling has brought two together."""
+        regions = x.new_zeros(x.shape[1:3])
+        for axis, (window, shift) in enumerate(zip(self.window_size, shifts, strict=True)):
+            size = x.shape[1 + axis]
+            place = torch.arange(size, device=x.device)
+            region = (place >= size - window).to(x.dtype) + (place >= size - shift).to(x.dtype)
+            regions = 3 * regions + (region if axis else region[:, None])
+        own = self._windows(regions[None, ..., None])[0, ..., 0]
+        return torch.where(own[:, None] == own[:, :, None], 0.0, -100.0).to(x.dtype)
+
+    def get_relative_position_bias(self) -> Tensor:
+        """1 x heads x places x places."""
+        places = self.window_size[0] * self.window_size[1]
+        bias = self.relative_position_bias_table[self.relative_position_index]
+        return bias.reshape(places, places, -1).permute(2, 0, 1)[None]
+
+
+REPLACEMENTS = {
+    "timm.models.vision_transformer_relpos.RelPosAttention": RelPosHeadAttention,
+    "torchvision.models.swin_transformer.ShiftedWindowAttention": ShiftedWindowHeadAttention,
+}
+
+
+def replacement(module: nn.Module) -> type[nn.Module] | None:
+    """What can stand for a module of a library; None where there is nothing."""
+    kind = type(module)
+    return REPLACEMENTS.get(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def head_width(module: nn.Module) -> int | None:
+    """The number of channels of a head of attention; None where it is not known."""
+    own = vars(module)
+    if "head_dim" not in own and replacement(module) is not None:
+        qkv: Any = module.qkv
+        return int(qkv.out_features) // (3 * own["num_heads"])
+    return own.get("head_dim")
