@@ -3,11 +3,12 @@
 Each computes what it stands for while they do; there the heads' result is as wide as the tokens.
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, pad, scaled_dot_product_attention
+from torch.nn.functional import dropout, linear, normalize, pad, scaled_dot_product_attention
 
 
 class _Attention(nn.Module):
@@ -70,7 +71,7 @@ class ShiftedWindowHeadAttention(_Attention):
         if any(shifts):
             x = x.roll([-shift for shift in shifts], (1, 2))
         q, k, v = self._by_head(self._windows(x).flatten(0, 1))
-        scores = q * self.head_dim**-0.5 @ k.transpose(-2, -1) + self.get_relative_position_bias()
+        scores = self._products(q, k) + self.get_relative_position_bias()
         if any(shifts):
             mask = self._mask(x, shifts)
             scores = (scores.unflatten(0, (-1, len(mask))) + mask[:, None]).flatten(0, 1)
@@ -80,6 +81,10 @@ class ShiftedWindowHeadAttention(_Attention):
         if any(shifts):
             x = x.roll(shifts, (1, 2))
         return x[:, :height, :width]
+
+    def _products(self, q: Tensor, k: Tensor) -> Tensor:
+        """Of queries and keys, N x heads x places x width -> N x heads x places x places."""
+        return q * self.head_dim**-0.5 @ k.transpose(-2, -1)
 
     def _windows(self, x: Tensor) -> Tensor:
         """N x H x W x E -> N x windows x places x E."""
@@ -106,14 +111,49 @@ class ShiftedWindowHeadAttention(_Attention):
 
     def get_relative_position_bias(self) -> Tensor:
         """1 x heads x places x places."""
+        return self._by_place(self.relative_position_bias_table)
+
+    def _by_place(self, table: Tensor) -> Tensor:
+        """Distances x heads -> 1 x heads x places x places."""
         places = self.window_size[0] * self.window_size[1]
-        bias = self.relative_position_bias_table[self.relative_position_index]
+        bias = table[self.relative_position_index]
         return bias.reshape(places, places, -1).permute(2, 0, 1)[None]
+
+
+class CosineWindowHeadAttention(ShiftedWindowHeadAttention):
+    """torchvision's `ShiftedWindowAttentionV2` (Liu et al. 2022, arXiv:2111.09883).
+
+    It has its attributes, and the width of a head as `head_dim`.
+    """
+
+    logit_scale: nn.Parameter
+    cpb_mlp: nn.Module
+    relative_coords_table: Tensor
+
+    def _by_head(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """As there; keys without the bias that their layer has."""
+        bias: Tensor | None = self.qkv.bias
+        if bias is not None:
+            of_queries, of_keys, of_values = bias.chunk(3)
+            bias = torch.cat([of_queries, 0 * of_keys, of_values])  # which go with their heads
+        parts = linear(tokens, self.qkv.weight, bias)
+        parts = parts.unflatten(-1, (3, self.num_heads, self.head_dim))
+        return parts.permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _products(self, q: Tensor, k: Tensor) -> Tensor:
+        scale = self.logit_scale.clamp(max=math.log(100.0)).exp()
+        return normalize(q, dim=-1) @ normalize(k, dim=-1).transpose(-2, -1) * scale
+
+    def get_relative_position_bias(self) -> Tensor:
+        """1 x heads x places x places, of a network of the distances."""
+        table = self.cpb_mlp(self.relative_coords_table).flatten(0, -2)
+        return 16 * self._by_place(table).sigmoid()
 
 
 REPLACEMENTS = {
     "timm.models.vision_transformer_relpos.RelPosAttention": RelPosHeadAttention,
     "torchvision.models.swin_transformer.ShiftedWindowAttention": ShiftedWindowHeadAttention,
+    "torchvision.models.swin_transformer.ShiftedWindowAttentionV2": CosineWindowHeadAttention,
 }
 
 

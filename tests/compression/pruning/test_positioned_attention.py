@@ -8,6 +8,7 @@ import timm
 import torch
 import torchvision
 from torch import nn
+from torchvision.models import swin_transformer as swin
 
 from compression import compress
 from compression.cost import count_macs
@@ -30,11 +31,11 @@ def of_timm(kind: str, **settings) -> nn.Module:
     )  # fmt: skip
 
 
-def of_torchvision(window: int) -> nn.Module:
+def of_torchvision(window: int, **settings) -> nn.Module:
     """Maps of 8 x 8: windows of 3 x 3 are padded, those of 8 x 8 are not shifted."""
     return torchvision.models.SwinTransformer(
         patch_size=[2, 2], embed_dim=WIDTH, depths=[2], num_heads=[HEADS],
-        window_size=[window, window], mlp_ratio=2, num_classes=3,
+        window_size=[window, window], mlp_ratio=2, num_classes=3, **settings,
     )  # fmt: skip
 
 
@@ -44,6 +45,9 @@ NETWORKS = {
     "normalized": lambda: of_timm("bias", qk_norm=True),
     "windows": lambda: of_torchvision(3),
     "one window": lambda: of_torchvision(8),
+    "second version": lambda: of_torchvision(
+        3, block=swin.SwinTransformerBlockV2, downsample_layer=swin.PatchMergingV2
+    ),
 }
 
 
@@ -102,7 +106,7 @@ def test_all_heads_may_stay_where_the_width_goes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mlp", "windows"])
+@pytest.mark.parametrize("name", ["mlp", "windows", "second version"])
 def test_pruned_again_and_exported(name, tmp_path):
     step = Prune(ratio=0.5, scope="uniform", round_to=1)
     once, _ = compress(network(name), [step], sample=IMAGES)
