@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from compression.pruning.head_attention import replaceable
-from compression.pruning.positioned_attention import head_width
+from compression.pruning.head_replacements import head_width
 
 # Layers that make queries, keys and values, as code calls them, and how many of the three.
 PROJECTIONS = {

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, scaled_dot_product_attention
 
 from compression.network_copy import copy_network
-from compression.pruning.positioned_attention import REPLACEMENTS, head_width, replacement
+from compression.pruning.head_replacements import REPLACEMENTS, head_width, replacement
 
 
 class HeadAttention(nn.MultiheadAttention):
@@ -124,4 +124,4 @@ def with_head_attention(network: nn.Module, names: Iterable[str]) -> nn.Module:
 
 
 # Those put in the place of other modules, which cannot do what is asked of them once they are cut.
-REPLACING = (HeadAttention, *REPLACEMENTS.values())
+REPLACING: tuple[type[nn.Module], ...] = (HeadAttention, *REPLACEMENTS.values())

@@ -4,6 +4,7 @@ Each computes what it stands for while they do; there the heads' result is as wi
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, normalize, pad, scaled_dot_product_attention
 
 
-class _Attention(nn.Module):
-    """What both have."""
+class HeadsOfTokens(nn.Module):
+    """Attention that makes queries, keys and values by one layer."""
 
     num_heads: int
     head_dim: int
@@ -25,7 +26,7 @@ class _Attention(nn.Module):
         return parts.permute(2, 0, 3, 1, 4).unbind(0)
 
 
-class RelPosHeadAttention(_Attention):
+class RelPosHeadAttention(HeadsOfTokens):
     """timm's `RelPosAttention`, whose attributes it has."""
 
     q_norm: nn.Module
@@ -49,7 +50,7 @@ class RelPosHeadAttention(_Attention):
         return tokens
 
 
-class ShiftedWindowHeadAttention(_Attention):
+class ShiftedWindowHeadAttention(HeadsOfTokens):
     """torchvision's `ShiftedWindowAttention` (Liu et al. 2021, arXiv:2103.14030).
 
     It has its attributes, and the width of a head as `head_dim`.
@@ -70,14 +71,15 @@ class ShiftedWindowHeadAttention(_Attention):
         shifts = [0 if window >= size else shift for size, window, shift in sizes]
         if any(shifts):
             x = x.roll([-shift for shift in shifts], (1, 2))
-        q, k, v = self._by_head(self._windows(x).flatten(0, 1))
+        q, k, v = self._by_head(into_windows(x, self.window_size).flatten(0, 1))
         scores = self._products(q, k) + self.get_relative_position_bias()
         if any(shifts):
             mask = self._mask(x, shifts)
             scores = (scores.unflatten(0, (-1, len(mask))) + mask[:, None]).flatten(0, 1)
         weights = dropout(scores.softmax(-1), self.attention_dropout, self.training)
         tokens = self.proj((weights @ v).transpose(1, 2).flatten(2))
-        x = self._maps(dropout(tokens, self.dropout, self.training), x.shape)
+        tokens = dropout(tokens, self.dropout, self.training)
+        x = out_of_windows(tokens, self.window_size, x.shape)
         if any(shifts):
             x = x.roll(shifts, (1, 2))
         return x[:, :height, :width]
@@ -85,18 +87,6 @@ class ShiftedWindowHeadAttention(_Attention):
     def _products(self, q: Tensor, k: Tensor) -> Tensor:
         """Of queries and keys, N x heads x places x width -> N x heads x places x places."""
         return q * self.head_dim**-0.5 @ k.transpose(-2, -1)
-
-    def _windows(self, x: Tensor) -> Tensor:
-        """N x H x W x E -> N x windows x places x E."""
-        high, wide = self.window_size
-        x = x.unflatten(2, (-1, wide)).unflatten(1, (-1, high))
-        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-
-    def _maps(self, tokens: Tensor, shape: torch.Size) -> Tensor:
-        """N windows x places x E -> N x H x W x E."""
-        high, wide = self.window_size
-        x = tokens.reshape(shape[0], shape[1] // high, shape[2] // wide, high, wide, -1)
-        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
     def _mask(self, x: Tensor, shifts: list[int]) -> Tensor:
         """Windows x places x places: -100 where rolling has brought two together."""
@@ -106,7 +96,7 @@ class ShiftedWindowHeadAttention(_Attention):
             place = torch.arange(size, device=x.device)
             region = (place >= size - window).to(x.dtype) + (place >= size - shift).to(x.dtype)
             regions = 3 * regions + (region if axis else region[:, None])
-        own = self._windows(regions[None, ..., None])[0, ..., 0]
+        own = into_windows(regions[None, ..., None], self.window_size)[0, ..., 0]
         return torch.where(own[:, None] == own[:, :, None], 0.0, -100.0).to(x.dtype)
 
     def get_relative_position_bias(self) -> Tensor:
@@ -150,23 +140,14 @@ class CosineWindowHeadAttention(ShiftedWindowHeadAttention):
         return 16 * self._by_place(table).sigmoid()
 
 
-REPLACEMENTS = {
-    "timm.models.vision_transformer_relpos.RelPosAttention": RelPosHeadAttention,
-    "torchvision.models.swin_transformer.ShiftedWindowAttention": ShiftedWindowHeadAttention,
-    "torchvision.models.swin_transformer.ShiftedWindowAttentionV2": CosineWindowHeadAttention,
-}
+def into_windows(x: Tensor, window: Sequence[int]) -> Tensor:
+    """N x H x W x E -> N x windows x places x E, of a height and a width that divide H and W."""
+    x = x.unflatten(2, (-1, window[1])).unflatten(1, (-1, window[0]))
+    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def replacement(module: nn.Module) -> type[nn.Module] | None:
-    """What can stand for a module of a library; None where there is nothing."""
-    kind = type(module)
-    return REPLACEMENTS.get(f"{kind.__module__}.{kind.__qualname__}")
-
-
-def head_width(module: nn.Module) -> int | None:
-    """The number of channels of a head of attention; None where it is not known."""
-    own = vars(module)
-    if "head_dim" not in own and replacement(module) is not None:
-        qkv: Any = module.qkv
-        return int(qkv.out_features) // (3 * own["num_heads"])
-    return own.get("head_dim")
+def out_of_windows(tokens: Tensor, window: Sequence[int], shape: torch.Size) -> Tensor:
+    """N windows x places x E -> N x H x W x E; `shape` says all but E."""
+    high, wide = window
+    x = tokens.reshape(shape[0], shape[1] // high, shape[2] // wide, high, wide, -1)
+    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""Attention of timm and torchvision with a bias by position, which loses whole heads."""
+"""Attention of timm and torchvision whose code ties heads to its width, and loses whole ones."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ from compression.onnx import export_onnx
 from compression.pruning import Prune
 from compression.pruning.attention_heads import attention_modules
 from compression.pruning.head_attention import with_head_attention
-from compression.pruning.positioned_attention import head_width
+from compression.pruning.head_replacements import head_width
 from scripts.bench.masked import enliven, masked_difference
 
 SIDE, WIDTH, HEADS = 16, 24, 4
@@ -39,12 +39,21 @@ def of_torchvision(window: int, **settings) -> nn.Module:
     )  # fmt: skip
 
 
+def of_twins() -> nn.Module:
+    """Maps of 4 x 4, in windows of 3 x 3 and then, for keys, of every second place."""
+    return timm.models.twins.Twins(
+        img_size=SIDE, patch_size=4, embed_dims=(WIDTH,), num_heads=(HEADS,), mlp_ratios=(2,),
+        depths=(2,), sr_ratios=(2,), wss=(3,), num_classes=3,
+    )  # fmt: skip
+
+
 NETWORKS = {
     "bias": lambda: of_timm("bias"),
     "mlp": lambda: of_timm("mlp", class_token=True, global_pool="token"),
     "normalized": lambda: of_timm("bias", qk_norm=True),
     "windows": lambda: of_torchvision(3),
     "one window": lambda: of_torchvision(8),
+    "twins": of_twins,
     "second version": lambda: of_torchvision(
         3, block=swin.SwinTransformerBlockV2, downsample_layer=swin.PatchMergingV2
     ),
@@ -82,8 +91,7 @@ def test_half_of_the_heads_go(name):
     plan = json.loads(json.dumps(recipe.entries[0].plan))
     names = attention_modules(before)
     assert plan["heads"] == {attention: [2, HEADS] for attention in names}
-    weight = smaller.get_submodule(names[0]).qkv.weight
-    assert weight.shape == (3 * WIDTH // 2, WIDTH // 2)
+    assert smaller.get_submodule(names[0]).qkv.weight.shape == (3 * WIDTH // 2, WIDTH // 2)
     assert masked_difference(before, smaller, plan, IMAGES) < 1e-5
     bare = Prune.restructure(copy.deepcopy(before).to("meta"), plan)
     shapes = {key: value.shape for key, value in smaller.state_dict().items()}
@@ -106,7 +114,7 @@ def test_all_heads_may_stay_where_the_width_goes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mlp", "windows", "second version"])
+@pytest.mark.parametrize("name", ["mlp", "windows", "second version", "twins"])
 def test_pruned_again_and_exported(name, tmp_path):
     step = Prune(ratio=0.5, scope="uniform", round_to=1)
     once, _ = compress(network(name), [step], sample=IMAGES)
