@@ -210,6 +210,12 @@ def test_only_what_is_cut_is_replaced():
         ("timm", {"name": "test_vit", "depth": 2, "img_size": 32, "patch_size": 16}, 32),
         ("custom", {"_target_": "torchvision.models.VisionTransformer", "patch_size": 8,
                     "num_layers": 2, "num_heads": 4, "hidden_dim": 24, "mlp_dim": 40}, 16),
+        pytest.param("timm", {"name": "test_vit_relpos", "img_size": 32}, 32,
+                     marks=pytest.mark.slow),
+        pytest.param("custom", {"_target_": "torchvision.models.SwinTransformer",
+                                "patch_size": [2, 2], "embed_dim": 24, "depths": [2],
+                                "num_heads": [4], "window_size": [3, 3]}, 16,
+                     marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_pruned_transformer_is_saved_and_reloaded(built, tmp_path, option, settings, size):
