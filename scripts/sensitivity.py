@@ -1,6 +1,6 @@
 """What each layer loses, treated alone: `python scripts/sensitivity.py RUN step=prune`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show_rounding(run, name)
         return
 
-    from lightning_modules.experiment import as_plain, scan_run
+    from lightning_modules.experiment import as_plain, divergences, scan_run
     from lightning_modules.reporting.pictures import (  # torch: once the checks passed
         draw_sensitivity,
         fonts,
@@ -59,13 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
     try:
-        found = scan_run(run.cfg, run.path, ratios)
+        found, losses = scan_run(run.cfg, run.path, ratios)
     except KeyboardInterrupt:
         raise SystemExit("interrupted; the same command goes on after the last point") from None
     title = f"{name}: sensitivity to {step}"
-    show(found, title)
+    show(found, divergences(losses), title)
     file = run.path / FOLDER / f"{step}.json"
-    write_json(file, as_plain(found, step))
+    write_json(file, as_plain(found, losses, step))
     with fonts():
         picture = save(draw_sensitivity(found, title=title), file.with_suffix(".png"))
     print(f"file        {file}")
@@ -76,9 +76,11 @@ def _parser() -> ScriptParser:
     return ScriptParser(
         description="Treats each layer (prune: each group of layers that must be cut together) "
         "alone, estimates BatchNorm statistics anew, and sets the macro-F1 lost on the validation "
-        "images against the MACs saved. What was measured once is only read; an interrupted scan "
-        "goes on where it was. With step=quantize: what it costs to round weights, activations, to "
-        "7 bits or 8, and each layer alone: macro-F1, divergence and classes that change.",
+        "images against the MACs saved; nats: how far the logits then are from those of the whole "
+        "network on training images (Kullback-Leibler divergence). What was measured once is only "
+        "read; an interrupted scan goes on where it was. With step=quantize: what it costs to "
+        "round weights, activations, to 7 bits or 8, and each layer alone: macro-F1, divergence and "
+        "classes that change.",
         usage="RUN step=STEP [ratios=0.25,0.5,0.75] [key=value ...]",
         keys=KEYS,
         epilog="Other keys are the run's, or the step's: compression.prune.importance=l1. "
@@ -135,18 +137,24 @@ def step_config(name: str, step: str, overrides: list[str]) -> NamedRun:
     return run
 
 
-def show(found: "Scan", title: str) -> None:
-    """Prints one row for each layer: what it loses and saves at each ratio."""
+def show(found: "Scan", nats: Mapping[tuple[str, str], float], title: str) -> None:
+    """Prints one row for each layer: what it loses and saves at each ratio.
+
+    Args:
+        found: the scan.
+        nats: by the layer and what was done to it: the divergence on training images.
+        title: of the table.
+    """
     ratios = sorted({point.ratio for point in found.points})
     table = ScreenTable(title=title)
     table.add_column("layer")
     for ratio in ratios:
-        table.add_column(f"F1 lost, MACs saved at {ratio:g}", number=True)
+        table.add_column(f"F1 lost, MACs saved at {ratio:g}, nats", number=True)
     rows: dict[str, dict[float, Point]] = {}
     for point in found.points:
         rows.setdefault(point.layer, {})[point.ratio] = point
     for layer, points in rows.items():
-        cells = (_cell(found, points[r]) if r in points else "" for r in ratios)
+        cells = (_cell(found, points[r], nats) if r in points else "" for r in ratios)
         table.add_row(layer, *cells)
     table.print(table_console())
     print(
@@ -161,19 +169,27 @@ def show_rounding(run: NamedRun, name: str) -> None:
 
     table = ScreenTable(title=f"{name}: what is lost where so much is rounded")
     table.add_column("rounded")
-    for column in ("macro-F1", "divergence", "same class"):
+    for column in ("macro-F1", "divergence", "same class", "nats on training images"):
         table.add_column(column, number=True)
     found = list(rounding_run(run.cfg, run.path))
     for row in found:
-        table.add_row(row.what, f"{row.f1:.4f}", f"{row.kl:.5f}", f"{row.agreement:.2%}")
+        table.add_row(
+            row.what,
+            f"{row.f1:.4f}",
+            f"{row.kl:.5f}",
+            f"{row.agreement:.2%}",
+            f"{row.training_kl:.5f}",
+        )
     table.print(table_console())
     file = run.path / FOLDER / f"{QUANTIZE}.json"
     write_json(file, {"step": QUANTIZE, "errors": [asdict(row) for row in found]})
     print(f"file        {file}")
 
 
-def _cell(found: "Scan", point: "Point") -> str:
-    return f"{found.lost(point):7.4f}  {found.saved(point):6.2%}"
+def _cell(found: "Scan", point: "Point", nats: Mapping[tuple[str, str], float]) -> str:
+    loss = nats.get((point.layer, point.what))
+    said = "" if loss is None else f"  {loss:8.5f}"
+    return f"{found.lost(point):7.4f}  {found.saved(point):6.2%}{said}"
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ class GraphDivergence:
 
     def of_plan(self, plan: QuantizePlan, rounded: Rounded) -> float:
         """Of the file that a plan makes of the graph, with the weights that are rounded here."""
-        content = planned_graph(copy.deepcopy(self.model), plan, rounded)
+        return self(planned_graph(copy.deepcopy(self.model), plan, rounded))
+
+    def __call__(self, content: bytes) -> float:
+        """Of a file."""
         said = _log_softmax(_logits(content, self.images))
         return float((np.exp(self._expected) * (self._expected - said)).sum(1).mean())
 

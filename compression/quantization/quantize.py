@@ -76,16 +76,15 @@ class Quantize(QuantizeSettings, Quantization[QuantizePlan]):
                 min_agreement=self.min_agreement,
             )
         if "activations" not in plan:
-            unseen = self._unseen(context, images)
+            unseen = self.unseen_images(context, images)
             leave_first(plan, model, unseen, rounded, self.float_first)
             if self.max_kl is not None:
                 leave_divergent(plan, model, unseen, rounded, self.max_kl)
         return rounded
 
-    def _unseen(self, context: Context, images: np.ndarray) -> np.ndarray:
+    def unseen_images(self, context: Context, images: np.ndarray) -> np.ndarray:
         """Training images behind those that were calibrated on; too few of them: those."""
-        if context.train_batches is None or (self.float_first == 0 and self.max_kl is None):
-            return images
+        assert context.train_batches is not None  # `images` come from there
         unseen = calibration_images(context.train_batches(), 2 * len(images))[len(images) :]
         return unseen if len(unseen) >= MIN_IMAGES else images
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from compression.errors import CompressionError
 from compression.onnx import onnx_session, run_session
 from compression.quantization.divergent_layers import only_layer
 from compression.quantization.fitted_weights import QUANTIZED
+from compression.quantization.graph_divergence import GraphDivergence
 from compression.quantization.plan import QuantizePlan
 from compression.quantization.quantization import planned_graph
 from compression.quantization.quantize import Quantize, rounded_weights
@@ -29,12 +31,14 @@ class RoundingError:
         f1: macro-F1.
         kl: mean Kullback-Leibler divergence from the floating network's probabilities, in nats.
         agreement: fraction of the images that get the class which the floating network gives them.
+        training_kl: that divergence on training images which were not calibrated on.
     """
 
     what: str
     f1: float
     kl: float
     agreement: float
+    training_kl: float
 
 
 def rounding_errors(
@@ -55,14 +59,16 @@ def rounding_errors(
     """
     if context.val_batches is None:
         raise CompressionError(f"{step.name} is looked at on validation images: there are none.")
-    plan, model, _ = step.calibrated(network, context)
+    plan, model, seen = step.calibrated(network, context)
+    divergence = GraphDivergence(model, step.unseen_images(context, seen))
     batches = list(context.val_batches())
     images = torch.cat([images for images, _ in batches]).cpu().numpy()
     labels = torch.cat([labels for _, labels in batches]).cpu()
     float_logits = _logits(model.SerializeToString(), images)
 
     def found(what: str, content: bytes) -> RoundingError:
-        return _error(what, _logits(content, images), float_logits, labels)
+        error = _error(what, _logits(content, images), float_logits, labels)
+        return RoundingError(**error, training_kl=divergence(content))
 
     def file(changes: Callable[[QuantizePlan], None] = lambda plan: None) -> bytes:
         tried = copy.deepcopy(plan)
@@ -148,14 +154,14 @@ def _logits(content: bytes, images: np.ndarray) -> Tensor:
     return torch.from_numpy(run_session(onnx_session(content), images))
 
 
-def _error(what: str, logits: Tensor, expected: Tensor, labels: Tensor) -> RoundingError:
+def _error(what: str, logits: Tensor, expected: Tensor, labels: Tensor) -> dict[str, Any]:
     # Loads much that steps do not need.
     from torchmetrics.functional.classification import multiclass_f1_score
 
     before, after = expected.log_softmax(1), logits.log_softmax(1)
-    return RoundingError(
-        what=what,
-        f1=float(multiclass_f1_score(logits, labels, logits.shape[1], average="macro")),
-        kl=float((before.exp() * (before - after)).sum(1).mean()),
-        agreement=float((logits.argmax(1) == expected.argmax(1)).double().mean()),
-    )
+    return {
+        "what": what,
+        "f1": float(multiclass_f1_score(logits, labels, logits.shape[1], average="macro")),
+        "kl": float((before.exp() * (before - after)).sum(1).mean()),
+        "agreement": float((logits.argmax(1) == expected.argmax(1)).double().mean()),
+    }

@@ -5,6 +5,7 @@ from .run_context import RunContext as RunContext
 from .run_context import step_context as step_context
 from .run_context import validation_metrics as validation_metrics
 from .sensitivity_scan import as_plain as as_plain
+from .sensitivity_scan import divergences as divergences
 from .sensitivity_scan import rounding_run as rounding_run
 from .sensitivity_scan import scan_run as scan_run
 from .stage_run import run_stage as run_stage

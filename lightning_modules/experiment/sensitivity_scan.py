@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from compression.cost import count_macs, count_params
 from compression.engine import with_moments
 from compression.latency import RelativeLatency
-from compression.sensitivity import Scan, scan
+from compression.sensitivity import LossPoint, Scan, scan, scan_losses
 from compression.step import Context, Step, Treatment
 from datamodules.workers import report_progress
 from lightning_modules.errors import ConfigError
@@ -23,8 +23,12 @@ if TYPE_CHECKING:  # onnxruntime's quantiser, which other steps do without
     from compression.quantization.rounding_errors import RoundingError
 
 
-def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> Scan:
+def scan_run(
+    cfg: DictConfig, folder: Path, ratios: Sequence[float] | None
+) -> tuple[Scan, list[LossPoint]]:
     """The scan of the one step that `cfg.compression` describes, on the network of `cfg.from_run`.
+
+    And what the same treatments do to the logits on training images.
 
     Args:
         cfg: of the run, with the step.
@@ -47,7 +51,7 @@ def scan_run(cfg: DictConfig, folder: Path, ratios: Sequence[float] | None) -> S
     found = scan(step, _shown(treatments, step), network, context)
     if not found.points:
         raise ConfigError(f"{folder}: the network works with none of its layers treated alone.")
-    return found
+    return found, scan_losses(step, treatments, network, context)
 
 
 def rounding_run(cfg: DictConfig, folder: Path) -> "Iterator[RoundingError]":
@@ -104,10 +108,21 @@ def _shown(treatments: list[Treatment], step: Step) -> Iterable[Treatment]:
     return report_progress(treatments, total=len(treatments), job=job)
 
 
-def as_plain(found: Scan, step: str) -> dict[str, Any]:
-    """The scan for a JSON file, with what each point loses and saves."""
+def as_plain(found: Scan, losses: Sequence[LossPoint], step: str) -> dict[str, Any]:
+    """The scan for a JSON file, with what each point loses and saves; `kl` in nats, or null."""
+    nats = divergences(losses)
     points = [
-        {**asdict(point), "f1_lost": found.lost(point), "macs_saved": found.saved(point)}
+        {
+            **asdict(point),
+            "f1_lost": found.lost(point),
+            "macs_saved": found.saved(point),
+            "kl": nats.get((point.layer, point.what)),
+        }
         for point in found.points
     ]
     return {"step": step, **asdict(found), "points": points}
+
+
+def divergences(losses: Sequence[LossPoint]) -> dict[tuple[str, str], float]:
+    """Nats by the layer and what was done to it."""
+    return {(point.layer, point.what): point.loss for point in losses}

@@ -36,12 +36,13 @@ def test_scan_then_compress_by_it(homes, folder):
 
     words = ["last", "step=prune", "ratios=0.25,0.5,0.75", "compression.prune.round_to=1"]
     done = run_command("scripts/sensitivity.py", *words)
-    assert "F1 lost, MACs saved at 0.25" in done.stdout
+    assert "F1 lost, MACs saved at 0.25, nats" in done.stdout
     assert "stage1.unit2.compress_conv1" in done.stdout
     kept = homes / run / "sensitivity"
     scan = json.loads((kept / "prune.json").read_text())
     assert {p["ratio"] for p in scan["points"]} == {0.25, 0.5, 0.75}
     assert all(p["macs"] < scan["macs"] and 0 <= p["f1"] <= 1 for p in scan["points"])
+    assert all(p["kl"] >= 0 for p in scan["points"])
     assert Image.open(kept / "prune.png").width > 500
     (file,) = (homes / "cache" / "sensitivity").glob("*/*/figures.json")
     stamp = file.stat().st_mtime_ns
@@ -62,7 +63,7 @@ def test_scan_then_compress_by_it(homes, folder):
     metrics = json.loads((homes / after / "metrics.json").read_text())
     assert metrics["cost/macs"] / scan["macs"] == pytest.approx(0.8, rel=0.05)
     recipe = json.loads((homes / after / "model" / "recipe.json").read_text())
-    assert "l2, sensitivity" in recipe["entries"][0]["plan"]["why"]
+    assert "taylor, sensitivity" in recipe["entries"][0]["plan"]["why"]
 
     step = ["+compression=[tucker,quantize]", "compression.tucker.ranks=sensitivity"]
     step += ["compression.tucker.sensitivity=1", "compression.tucker.fine_tuning.epochs=0"]

@@ -78,6 +78,8 @@ def test_parts_of_the_rounding(case):
     same = found["all, weights of 7 bits"]
     assert same.kl == pytest.approx(found["all, as the step does it"].kl)
     assert same.kl > found["activations alone"].kl > 0
+    for error in found.values():  # there are no others here than the 40 images of both splits
+        assert error.training_kl == pytest.approx(error.kl, rel=1e-4, abs=1e-7)
 
 
 def test_weights_of_an_int8_file_in_the_float_graph(case):

@@ -38,8 +38,8 @@ def test_a_layer_by_hand(entered):
     layer = "body.features.stage1.unit1.compress_conv1"  # 15 x 6 x 1 x 1
     blind = "compression.svd.whiten=false"
     cfg, run = entered("+compression=svd", f"compression.svd.include=[{layer}]", blind)
-    found = scan_run(cfg, run, [0.4])
-    (point,) = found.points
+    found, losses = scan_run(cfg, run, [0.4])
+    (point,), (loss,) = found.points, losses
     data = make_data(cfg)
     data.prepare_data()
     network = load_network(run)
@@ -50,9 +50,17 @@ def test_a_layer_by_hand(entered):
         weight.copy_(best[:, :, None, None])
     recalibrate(network, data.train_eval_batches())
     assert point.f1 == pytest.approx(evaluate(network, data.val_dataloader())["val/f1"])
-    plain = as_plain(found, "svd")
+    whole, images = load_network(run), torch.cat([x for x, _ in data.train_eval_batches()])
+    recalibrate(whole, [images])
+    recalibrate(network, [images])
+    with torch.no_grad():
+        said, expected = (made.eval()(images).log_softmax(1) for made in (network, whole))
+    kl = torch.nn.functional.kl_div(said, expected, reduction="batchmean", log_target=True)
+    assert loss.what == point.what and loss.loss == pytest.approx(kl.item(), rel=1e-3)
+    plain = as_plain(found, losses, "svd")
+    assert plain["points"][0]["kl"] == loss.loss
     assert plain["step"] == "svd" and plain["points"][0]["f1_lost"] == found.f1 - point.f1
-    assert scan_run(cfg, run, [0.4]) == found
+    assert scan_run(cfg, run, [0.4]) == (found, losses)
 
 
 def test_scans_are_of_one_data_set(entered):
