@@ -79,8 +79,8 @@ def _parser() -> ScriptParser:
         "images against the MACs saved; nats: how far the logits then are from those of the whole "
         "network on training images (Kullback-Leibler divergence). What was measured once is only "
         "read; an interrupted scan goes on where it was. With step=quantize: what it costs to "
-        "round weights, activations, to 7 bits or 8, and each layer alone: macro-F1, divergence and "
-        "classes that change.",
+        "round weights, activations, to 7 bits or 8, and each layer alone: macro-F1, divergence "
+        "and classes that change.",
         usage="RUN step=STEP [ratios=0.25,0.5,0.75] [key=value ...]",
         keys=KEYS,
         epilog="Other keys are the run's, or the step's: compression.prune.importance=l1. "
