@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from compression.cost.geometry import Geometry, Layer, factors_of
-from compression.evaluation_mode import evaluation_mode
+from compression.evaluation_mode import batch_statistics, evaluation_mode
 from compression.factorization.asymmetric_regression import AsymmetricRegression
 from compression.factorization.decomposition import Decomposition
 from compression.factorization.fitting import DECOMPOSING, factor_weights, set_weights
@@ -26,7 +25,6 @@ from compression.factorization.kernels import kernel_of
 from compression.factorization.plan import LayerPlan
 from compression.latency import torch_threads
 from compression.layer_moments import InputMoments, windows
-from compression.network_copy import copy_network
 from compression.sensitivity.loss_scan import LogitDivergence
 
 FITTED, JUDGED, FEWEST = 256, 128, 16  # images
@@ -64,7 +62,7 @@ def fit_in_sequence(
     if images is None or len(chosen) < 2:  # the first product is given what its layer was
         return found
     divergence = LogitDivergence(network, [images[1]])
-    before = divergence(copy_network(smaller))
+    before = divergence(smaller)
     states = {name: copy.deepcopy(smaller.get_submodule(name).state_dict()) for name in chosen}
     together = torch.cat(images)
     outputs = _Outputs(network, {name: layers[name] for name in chosen}, together)
@@ -82,9 +80,9 @@ def fit_in_sequence(
         if improve(product, layer, decomposition, plan["rank"], fitted, judged):
             found.append(name)
 
-    with torch.no_grad(), _batch_statistics(smaller), _at_first_call(smaller, chosen, fit):
+    with torch.no_grad(), batch_statistics(smaller), _at_first_call(smaller, chosen, fit):
         smaller(together)
-    after = divergence(copy_network(smaller))
+    after = divergence(smaller)
     if before is not None and (after is None or after >= before):
         for name, state in states.items():
             smaller.get_submodule(name).load_state_dict(state)
@@ -181,22 +179,6 @@ def _first(batches: Iterator[Tensor], count: int) -> Tensor:
 def _places(name: str) -> torch.Generator:
     """Draws the same places of a layer's input in both networks."""
     return torch.Generator().manual_seed(zlib.crc32(name.encode()))
-
-
-@contextmanager
-def _batch_statistics(network: nn.Module) -> Iterator[None]:
-    """BatchNorm by the images that pass, all else in evaluation mode; afterwards as before."""
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    with evaluation_mode(network):
-        for norm in norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
-            norm.train()
-        try:
-            yield
-        finally:
-            for norm, (momentum, count) in zip(norms, before, strict=True):
-                norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 @contextmanager

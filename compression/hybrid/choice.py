@@ -22,14 +22,12 @@ from compression.pruning.channel_counts import (
     ChannelCounts,
     Choice,
     group_treatments,
-    plan_of_counts,
     solve_channel_counts,
 )
 from compression.pruning.optimal_counts import Price, count_losses
 from compression.pruning.prune import Prune
-from compression.pruning.prune_plan import PrunePlan
 from compression.pruning.pruning_state import PruningState
-from compression.pruning.refit import with_refit
+from compression.pruning.treatment_plans import TreatmentPlans
 from compression.pruning.width_times import WidthTimes
 from compression.sensitivity import LossCurves, LossPoint, loss_ratios
 from compression.step import Context, Step, Treatment
@@ -78,13 +76,9 @@ class HybridChoice:
             context: of the round.
             losses: what treatments of a step lose: by a scan, or drawn.
         """
-
-        def plan_of(counts: ChannelCounts) -> PrunePlan:
-            plan = plan_of_counts(state, counts, "alone")
-            return with_refit(plan, network, context, pruning.refit)
-
+        plans = TreatmentPlans(state, network, context, refit=pruning.refit, why="alone")
         ratios, told = loss_ratios(pruning.scan_ratios), state.told_importance()
-        curves = LossCurves(losses(pruning, group_treatments(state, ratios, told, plan_of)))
+        curves = LossCurves(losses(pruning, group_treatments(state, ratios, told, plans)))
         rules: list[tuple[Candidate, OptimalRanks]] = []
         for step in factorizations.values():
             treatments = step.treatments(network, context, loss_ratios(step.scan_ratios))

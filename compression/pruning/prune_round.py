@@ -29,8 +29,8 @@ from compression.pruning.isomorphism import group_structures
 from compression.pruning.optimal_counts import WidthCosts, optimal_counts
 from compression.pruning.prune_plan import PrunePlan
 from compression.pruning.pruning_state import PruningState
-from compression.pruning.refit import with_refit
 from compression.pruning.settings import PruneSettings
+from compression.pruning.treatment_plans import TreatmentPlans
 from compression.pruning.width_times import ENDS, POINTS, WidthTimes
 from compression.sensitivity import (
     LossCurves,
@@ -129,12 +129,9 @@ class PruneRound:
 
     def treatments(self, ratios: Sequence[float]) -> list[Treatment]:
         """Each group of layers cut alone, to the ratios of its channels."""
-
-        def plan_of(counts: ChannelCounts) -> PrunePlan:
-            plan = self._planned(counts)
-            return with_refit(plan, self.network, self.context, self.settings.refit)
-
-        return group_treatments(self.state, ratios, self.state.told_importance(), plan_of)
+        refit, why = self.settings.refit, self._why("alone")
+        plans = TreatmentPlans(self.state, self.network, self.context, refit=refit, why=why)
+        return group_treatments(self.state, ratios, self.state.told_importance(), plans)
 
     def _optimum(self) -> PrunePlan:
         """The plan at the least sum of losses; of a latency by the times of layers."""

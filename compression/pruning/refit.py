@@ -91,6 +91,23 @@ def with_refit(
     return {**plan, "refit": found, "not_refit": left}
 
 
+def see_cut_layers(plan: PrunePlan, network: nn.Module, moments: InputMoments) -> None:
+    """Collect the moments of all layers that a plan may refit, and of the images to judge by.
+
+    Args:
+        plan: of `network`, before its refit.
+        network: stays as it is.
+        moments: of the network.
+
+    Raises:
+        CompressionError: they are not finite.
+    """
+    layers, _ = _cut_layers(network, plan)
+    for own in (moments, moments.held_out):
+        if own is not None:
+            own.of(layers)
+
+
 def refit(network: nn.Module, smaller: nn.Module, plan: PrunePlan, context: Context) -> None:
     """Give the layers that the plan names their new weights, in place, and the means to biases.
 

@@ -8,24 +8,24 @@ candidates by the outputs of the whole. Validation images stay unseen.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from compression.engine import no_images, recalibrate
+from compression.engine import no_images
 from compression.errors import CompressionError
-from compression.evaluation_mode import evaluation_mode
+from compression.evaluation_mode import batch_statistics, evaluation_mode
 from compression.layer_moments import InputMoments
-from compression.network_copy import copy_network
 from compression.outputs import main_output
 from compression.sensitivity.progress import Progress
 from compression.sensitivity.sensitivity_scan import scan_key
 from compression.sensitivity.stored_metrics import stored_metrics
 from compression.step import Context, Step, Treatment
 
-BATCH = 64
+BATCH = 64  # images, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,9 @@ def scan_losses(
         points, progress = [], Progress(f"losses of {step.name}")
         for treatment in treatments:
             measure = partial(_try, treatment, step, network, divergence, context)
-            key = f"{treatment.layer}: {treatment.what}, loss on {divergence.count} images"
+            key = (
+                f"{treatment.layer}: {treatment.what}, loss on batches of {divergence.count} images"
+            )
             found = stored.get(key, measure)
             if found is not None:
                 own = {
@@ -107,14 +109,15 @@ def training_images(step: Step, network: nn.Module, context: Context) -> list[Te
         moments = InputMoments(network, context.train_batches, seed=context.seed)
     if moments is None:
         raise no_images(step)
-    return list(torch.cat(list(moments.images())).split(BATCH))
+    images = torch.cat(list(moments.images()))
+    return list(images.tensor_split(ceil(len(images) / BATCH)))  # none of them is a small rest
 
 
 class LogitDivergence:
     """How far the logits of networks are from one network's.
 
-    Of all of them BatchNorm is estimated anew on the same images, so that they differ in nothing
-    but their layers.
+    The BatchNorm of all of them goes by the same batches, as it is recalibrated after surgery; so
+    they differ in nothing but their layers.
 
     Args:
         network: stays as it is.
@@ -126,7 +129,7 @@ class LogitDivergence:
 
     def __init__(self, network: nn.Module, images: list[Tensor]) -> None:
         self.images = images
-        self._target = self._log_probabilities(copy_network(network))
+        self._target = self._log_probabilities(network)
         if not self._target.isfinite().all():
             raise CompressionError(
                 "The network's logits are not all finite numbers on these images: its weights or "
@@ -139,10 +142,7 @@ class LogitDivergence:
         return sum(map(len, self.images))
 
     def __call__(self, network: nn.Module) -> float | None:
-        """The mean divergence of a network of our own; None where its logits are not finite.
-
-        Its BatchNorm statistics change.
-        """
+        """The mean divergence of another network; None where its logits are not finite."""
         said = self._log_probabilities(network)
         if not said.isfinite().all():
             return None
@@ -151,7 +151,8 @@ class LogitDivergence:
     @torch.no_grad()
     def _log_probabilities(self, network: nn.Module) -> Tensor:
         """N x classes, in float64."""
-        recalibrate(network, self.images)
-        with evaluation_mode(network):
+        # One image may have no variance.
+        mode = batch_statistics if min(map(len, self.images)) > 1 else evaluation_mode
+        with mode(network):
             logits = [main_output(network(images)).double().cpu() for images in self.images]
         return torch.cat(logits).log_softmax(-1)

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from compression import Context, compress
-from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.layer_moments import InputMoments
 from compression.pruning.prune import Prune
 from compression.sensitivity import LossCurves, LossPoint, scan_key, scan_losses
+from compression.sensitivity.loss_scan import LogitDivergence, training_images
 
 SIZE = (8, 8)
 
@@ -53,10 +53,9 @@ def context(images):
 
 
 def logits_of(network, images):
-    twin = copy.deepcopy(network)
-    recalibrate(twin, [images])
+    """The only modules that training mode changes are those of BatchNorm."""
     with torch.no_grad():
-        return twin.eval()(images).double()
+        return copy.deepcopy(network).train()(images).double()
 
 
 def by_hand(entering, treated):
@@ -107,6 +106,26 @@ def test_what_was_found_is_only_read(network, context, tmp_path, monkeypatch):
     found = scan_losses(step, treatments, network, context)
     monkeypatch.setattr(Tucker, "apply", None)
     assert scan_losses(step, treatments, network, context) == found
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, [1]), (64, [64]), (65, [33, 32]), (130, [44, 43, 43])]
+)
+def test_no_batch_is_a_small_rest(network, count, sizes):
+    """BatchNorm goes by each of them, but by its own statistics where there is but one image."""
+    images = torch.rand(count, 3, *SIZE)
+    context = Context(sample=images[:1], image_size=SIZE, train_batches=lambda: [(images, None)])
+    batches = training_images(Tucker(), network, context)
+    assert [len(batch) for batch in batches] == sizes
+    before = copy.deepcopy(network.state_dict())
+    divergence, other = LogitDivergence(network, batches), copy.deepcopy(network)
+    assert divergence(other) == 0
+    other[3].weight.data *= 2
+    assert divergence(other) > 0
+    assert all(torch.equal(before[name], v) for name, v in network.state_dict().items())
+    shifted = copy.deepcopy(network)
+    shifted[1].running_mean += 5
+    assert (divergence(shifted) == 0) is (count > 1)
 
 
 def test_there_must_be_images(network, context):
