@@ -1,7 +1,7 @@
+from .context import Context as Context
 from .cost.macs import count_macs as count_macs
 from .cost.macs import count_params as count_params
 from .engine import compress as compress
-from .engine import recalibrate as recalibrate
 from .errors import CompressionError as CompressionError
 from .factorization.cp import CP as CP
 from .factorization.spatial_svd import SpatialSVD as SpatialSVD
@@ -18,8 +18,8 @@ from .pruning.prune_layers import PruneLayers as PruneLayers
 from .pruning.prune_weights import PruneWeights as PruneWeights
 from .quantization.quantize import Quantize as Quantize
 from .quantization.quantize_aware import QuantizeAware as QuantizeAware
+from .recalibration import recalibrate as recalibrate
 from .recipe import Entry as Entry
 from .recipe import Recipe as Recipe
-from .step import Context as Context
 from .step import Step as Step
 from .target import Target as Target

@@ -1,16 +1,16 @@
 """The engine: runs steps round by round, for plain PyTorch as for an experiment."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
+from compression.context import Batches, Context
 from compression.cost import network_cost
 from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
@@ -18,8 +18,9 @@ from compression.latency import RelativeLatency
 from compression.layer_moments import InputMoments
 from compression.onnx import is_onnx_network
 from compression.outputs import main_output
+from compression.recalibration import recalibrate
 from compression.recipe import Entry, Recipe
-from compression.step import Batches, Context, Step
+from compression.step import Step
 from compression.steps import batch_norm_refusal
 
 FineTune = Callable[[nn.Module, Step, int], nn.Module | None]
@@ -238,51 +239,6 @@ def entry_latency(step: Step, latency: RelativeLatency) -> dict[str, float]:
     target = getattr(step, "target", None)
     asked = getattr(target, "measure", None) == "latency"
     return {"latency": latency.reference_ms} if asked else {}
-
-
-def recalibrate(
-    network: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]], *, max_batches: int = 20
-) -> None:
-    """Estimate all running statistics anew, in place, as plain averages over the batches.
-
-    A few seconds of this bring back most of what surgery lost, before any fine-tuning; without it
-    an evaluation right after surgery says nothing. Only BatchNorm layers are in training mode
-    meanwhile; modes and momenta are restored. Batches of one image have no variance and are
-    passed over; without any usable batch, or any BatchNorm, nothing changes.
-
-    Args:
-        network: takes the images; its weights stay as they are.
-        batches: images N x 3 x H x W, or sequences that begin with them.
-        max_batches: how many of them to look at.
-    """
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    # Of an int8 network there is only an outline.
-    norms = [norm for norm in norms if not _is_meta(norm.running_mean)]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    device = _device(network)
-    images = (b if isinstance(b, Tensor) else b[0] for b in islice(batches, max_batches))
-    try:
-        with evaluation_mode(network), torch.no_grad():
-            for number, batch in enumerate(b for b in images if len(b) > 1):
-                if number == 0:
-                    _start_over(norms)
-                network(batch.to(device))
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-
-
-def _is_meta(statistics: Tensor | None) -> bool:
-    return statistics is not None and statistics.is_meta
-
-
-def _start_over(norms: list[_BatchNorm]) -> None:
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # PyTorch's way to ask for the cumulative average
-        norm.train()
 
 
 def _entered(context: Context, step: Step, network: nn.Module) -> Context:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from compression.bisection import UnreachableTargetError
+from compression.context import Context
 from compression.cost import network_cost, runnable_copy
 from compression.engine import entry_latency
 from compression.errors import CompressionError
 from compression.images import RAW_PIXELS, ImageKind
 from compression.latency import RelativeLatency, random_weight_copy
 from compression.schema import height_width
-from compression.step import Context, Plan, Step
+from compression.step import Plan, Step
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ PACKAGES = ("compression", "datamodules", "lightning_modules")
 GROUND_FLOOR = {"__init__", "errors", "files", "registry", "schema"}
 FLAT = {
     "compression": {
-        "bisection", "engine", "evaluation_mode", "images", "layer_moments", "network_copy",
-        "outputs", "recipe", "step", "steps", "structure", "target",
+        "bisection", "context", "engine", "evaluation_mode", "images", "layer_moments",
+        "network_copy", "outputs", "recalibration", "recipe", "step", "steps", "structure",
+        "target",
     },
     "datamodules": {"typed_words"},
 }  # fmt: skip

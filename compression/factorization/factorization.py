@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from compression.bisection import UnreachableTargetError
+from compression.context import Context
 from compression.cost import Geometry
 from compression.errors import CompressionError
 from compression.factorization.asymmetric_fit import fit_in_sequence
@@ -25,7 +26,7 @@ from compression.factorization.settings import FactorizationSettings
 from compression.factorization.target_ranks import plan_for_target
 from compression.latency import torch_threads
 from compression.sensitivity import loss_ratios, scan, scan_losses
-from compression.step import Context, LayerSpace, Step, StructuralPlan, Treatment
+from compression.step import LayerSpace, Step, StructuralPlan, Treatment
 from compression.target import RoundTarget, Target
 
 

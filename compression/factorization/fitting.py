@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from compression.context import Context
 from compression.cost.geometry import Geometry, Layer, factors_of
 from compression.factorization.candidate import Candidate
 from compression.factorization.decomposition import Decomposition
@@ -14,7 +15,6 @@ from compression.factorization.plan import LayerPlan
 from compression.factorization.whitening import Whitening
 from compression.latency import torch_threads
 from compression.layer_moments import InputMoments
-from compression.step import Context
 
 # A layer's matrices are too small to be shared out with profit, and on a busy machine threads that
 # wait for each other made the SVDs of an EfficientNet twenty times slower.

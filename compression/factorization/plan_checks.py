@@ -2,12 +2,13 @@
 
 from torch import nn
 
+from compression.context import Context
 from compression.cost import meta_copy, network_cost, output_shape
 from compression.errors import CompressionError
 from compression.factorization.plan import FactorizationPlan, counted
 from compression.factorization.rank_rule import Rule
 from compression.factorization.settings import FactorizationSettings
-from compression.step import Context, Step
+from compression.step import Step
 
 
 def require_running(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from compression.context import Context
 from compression.cost import network_cost
 from compression.factorization.candidate import Candidate
 from compression.factorization.layer_timer import LayerTimer
@@ -11,7 +12,6 @@ from compression.factorization.plan import FactorizationPlan
 from compression.factorization.rank_rule import Rule
 from compression.factorization.rank_selection import select_ranks
 from compression.latency import entered_ms, plan_for_latency
-from compression.step import Context
 from compression.target import RoundTarget
 
 Restructure = Callable[[nn.Module, FactorizationPlan], nn.Module]

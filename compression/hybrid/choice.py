@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from compression.allocation import Option, meet_goal
+from compression.context import Context
 from compression.cost import saved_bytes
 from compression.cost.geometry import factors_of
 from compression.factorization import Factorization
@@ -30,7 +31,7 @@ from compression.pruning.pruning_state import PruningState
 from compression.pruning.treatment_plans import TreatmentPlans
 from compression.pruning.width_times import WidthTimes
 from compression.sensitivity import LossCurves, LossPoint, loss_ratios
-from compression.step import Context, Step, Treatment
+from compression.step import Step, Treatment
 from compression.target import RoundTarget
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from compression.engine import recalibrate
+from compression.context import Context
 from compression.factorization import Factorization
 from compression.factorization.fitting import see_inputs
 from compression.factorization.plan import FactorizationPlan
@@ -13,7 +13,7 @@ from compression.hybrid.plan import HybridPlan
 from compression.layer_moments import InputMoments
 from compression.pruning.prune import Prune
 from compression.pruning.refit import with_refit
-from compression.step import Context
+from compression.recalibration import recalibrate
 
 
 def fitted(

@@ -11,6 +11,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from compression.context import Context
 from compression.cost import network_cost
 from compression.errors import CompressionError
 from compression.factorization import SVD, Factorization, Tucker
@@ -28,7 +29,7 @@ from compression.pruning.channel_counts import ChannelCounts, plan_of_counts
 from compression.pruning.prune import Prune
 from compression.pruning.pruning_state import PruningState
 from compression.sensitivity import LossPoint, scan_losses
-from compression.step import Context, Step, StructuralPlan, Treatment
+from compression.step import Step, StructuralPlan, Treatment
 from compression.target import RoundTarget, Target
 
 

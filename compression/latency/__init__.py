@@ -1,6 +1,6 @@
 """How long networks and single layers take, and how a step meets a latency target.
 
-It may import `target`, `step`, `cost`, `onnx` and the ground floor.
+It may import `target`, `step`, `context`, `cost`, `onnx` and the ground floor.
 """
 
 import lazy_loader

@@ -6,14 +6,15 @@ from typing import cast
 
 from torch import nn
 
-from compression import step
 from compression.bisection import Solution, UnreachableTargetError
+from compression.context import Context
+from compression.context import RelativeLatency as LatencyRatios
 from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.latency.latency_search import NEAR, TOLERANCE, is_met, plan_at_least, search
 from compression.latency.random_weights import random_weight_copy
 from compression.latency.relative_latency import RelativeLatency
-from compression.step import Context, P
+from compression.step import P
 from compression.target import RoundTarget, Target
 
 
@@ -106,7 +107,7 @@ def entered_ms(network: nn.Module, context: Context, round: int) -> float:
     return relative.reference_ms * relative.ratio(network)
 
 
-def _relative_latency(network: nn.Module, context: Context, round: int) -> step.RelativeLatency:
+def _relative_latency(network: nn.Module, context: Context, round: int) -> LatencyRatios:
     if context.relative_latency is not None:
         return context.relative_latency
     if round > 0:

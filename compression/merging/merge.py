@@ -10,13 +10,14 @@ from typing import NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
+from compression.context import Context
 from compression.cost import meta_copy, output_shape
 from compression.errors import CompressionError
 from compression.merging.branches import Merged, find_branches, merged_branches
 from compression.merging.equivalent_conv import NotAConvolutionError
 from compression.merging.settings import MergeSettings
 from compression.network_copy import copy_network
-from compression.step import Context, Step, StructuralPlan, match_layers
+from compression.step import Step, StructuralPlan, match_layers
 
 CONV = "reparam_conv"  # the merged convolution of a module that has more in it, as timm calls it
 OTHER = "The merge plan was made for another architecture:"

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 from compression.outputs import main_output
-from compression.step import Context
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (logits N x classes, labels N)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 from torch import nn
 
+from compression.context import Context
 from compression.pruning.channel_groups import Channels
 from compression.pruning.importance import Importance
 from compression.pruning.trace import Key
-from compression.step import Context
 
 
 class AnyScore(Importance):

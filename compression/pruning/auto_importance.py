@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from compression.context import Context
 from compression.pruning.channel_groups import Channels
 from compression.pruning.importance import L2, Importance
 from compression.pruning.taylor import Taylor
-from compression.step import Context
 
 
 class AutoImportance(Importance):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.pruning.channel_groups import Channels
 from compression.pruning.trace import IN, Key
-from compression.step import Context
 
 
 class Importance:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.pruning.any_score import AnyScore
 from compression.pruning.cutting import cut_by_plan, cut_structure
@@ -27,7 +28,7 @@ from compression.pruning.prune_plan import (
 from compression.pruning.prune_round import PruneRound
 from compression.pruning.refit import refit, with_refit
 from compression.pruning.settings import IMPORTANCES, PENALTIES, PruneSettings
-from compression.step import Context, Step, StructuralPlan, Treatment
+from compression.step import Step, StructuralPlan, Treatment
 
 
 class Prune(PruneSettings, Step[PrunePlan]):

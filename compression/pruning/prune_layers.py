@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict
 
 from torch import nn
 
+from compression.context import Context
 from compression.cost import network_cost
 from compression.errors import CompressionError
 from compression.latency import plan_for_latency
@@ -20,7 +21,7 @@ from compression.pruning.units import (
     unit_costs,
     unit_stages,
 )
-from compression.step import Context, LayerSpace, Step, StructuralPlan, match_layers
+from compression.step import LayerSpace, Step, StructuralPlan, match_layers
 from compression.target import RoundTarget, Target
 
 

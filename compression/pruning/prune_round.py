@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.latency import entered_ms, plan_for_latency
 from compression.pruning.allocation import (
@@ -39,7 +40,7 @@ from compression.sensitivity import (
     scan,
     scan_losses,
 )
-from compression.step import Context, Step, Treatment
+from compression.step import Step, Treatment
 from compression.target import RoundTarget, round_ratio
 
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import L1Unstructured
 
+from compression.context import Context
 from compression.cost import file_bytes
 from compression.cost.file_size import compressed_bytes
 from compression.errors import CompressionError
 from compression.pruning.settings import PruneWeightsSettings
-from compression.step import Context, Step, StructuralPlan, match_layers
+from compression.step import Step, StructuralPlan, match_layers
 
 
 class KeepZero:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.pruning.auto_importance import AutoImportance
 from compression.pruning.channel_budget import ChannelBudget
@@ -21,7 +22,7 @@ from compression.pruning.prunable_groups import prunable_groups
 from compression.pruning.settings import IMPORTANCES, PruneSettings
 from compression.pruning.shape_trial import ShapeTrial
 from compression.pruning.tracing import trace_channels
-from compression.step import Context, match_layers
+from compression.step import match_layers
 
 
 @dataclass(frozen=True)

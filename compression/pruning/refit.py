@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from compression.context import Context
 from compression.cost.geometry import PLAIN, Plain
 from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
@@ -22,7 +23,6 @@ from compression.pruning.cutting import tensor_axes
 from compression.pruning.folding import folded
 from compression.pruning.least_squares import CutKernel
 from compression.pruning.prune_plan import KeptIndices, PrunePlan, RefittedLayer
-from compression.step import Context
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 CAREFUL = 1e-1  # where there are no other images to choose the ridge by

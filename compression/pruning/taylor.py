@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 from compression.outputs import main_output
 from compression.pruning.channel_groups import Channels
 from compression.pruning.importance import Importance, sums
 from compression.pruning.trace import Key
-from compression.step import Context
 
 BATCHES = 10
 

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from torch import nn
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.pruning.channel_counts import (
     ChannelCounts,
@@ -14,7 +15,6 @@ from compression.pruning.channel_counts import (
 from compression.pruning.prune_plan import PrunePlan
 from compression.pruning.pruning_state import PruningState
 from compression.pruning.refit import see_cut_layers, with_refit
-from compression.step import Context
 
 
 class TreatmentPlans:

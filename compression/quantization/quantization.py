@@ -9,6 +9,7 @@ import onnx
 import torch
 from torch import nn
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.images import ImageKind
 from compression.onnx import try_export
@@ -36,7 +37,7 @@ from compression.quantization.plan import (
 )
 from compression.quantization.settings import SENSITIVE, QuantizationSettings
 from compression.sensitivity import evaluation, scan_key
-from compression.step import Context, Step
+from compression.step import Step
 
 Q = TypeVar("Q", bound=QuantizePlan)
 

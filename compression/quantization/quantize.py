@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 from torch import nn
 
+from compression.context import Context
 from compression.quantization.calibration import calibration_images
 from compression.quantization.divergent_layers import leave_divergent
 from compression.quantization.fitted_weights import Rounded, input_moments, round_weights
@@ -15,7 +16,6 @@ from compression.quantization.mixed_widths import mixed_widths
 from compression.quantization.plan import QuantizePlan, planned_images
 from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
 from compression.quantization.settings import MIN_IMAGES, QuantizeSettings
-from compression.step import Context
 
 
 class Quantize(QuantizeSettings, Quantization[QuantizePlan]):

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import nn
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.onnx import suppress_output
 from compression.quantization.gradients import trainable_graph
@@ -21,7 +22,6 @@ from compression.quantization.placement import (
 from compression.quantization.plan import QuantizeAwarePlan, planned_images
 from compression.quantization.quantization import Quantization, planned_graph, quantized_lines
 from compression.quantization.settings import QuantizeAwareSettings
-from compression.step import Context
 
 COMPARED = 8  # images by whose values activations are found again
 

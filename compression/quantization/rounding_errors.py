@@ -11,6 +11,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.onnx import onnx_session, run_session
 from compression.quantization.divergent_layers import only_layer
@@ -19,7 +20,6 @@ from compression.quantization.graph_divergence import GraphDivergence
 from compression.quantization.plan import QuantizePlan
 from compression.quantization.quantization import planned_graph
 from compression.quantization.quantize import Quantize, rounded_weights
-from compression.step import Context
 
 
 @dataclass(frozen=True, kw_only=True)

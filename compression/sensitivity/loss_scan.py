@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
+from compression.context import Context
 from compression.engine import no_images
 from compression.errors import CompressionError
 from compression.evaluation_mode import batch_statistics, evaluation_mode
@@ -23,7 +24,7 @@ from compression.outputs import main_output
 from compression.sensitivity.progress import Progress
 from compression.sensitivity.sensitivity_scan import scan_key
 from compression.sensitivity.stored_metrics import stored_metrics
-from compression.step import Context, Step, Treatment
+from compression.step import Step, Treatment
 
 BATCH = 64  # images, at most
 

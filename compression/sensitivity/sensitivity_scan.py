@@ -15,15 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compression.context import Context
 from compression.cost import count_macs, count_params
-from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.evaluation_mode import evaluation_mode
 from compression.network_copy import copy_network
 from compression.outputs import main_output
+from compression.recalibration import recalibrate
 from compression.sensitivity.progress import Progress
 from compression.sensitivity.stored_metrics import digest_weights, stored_metrics
-from compression.step import Context, Step, Treatment
+from compression.step import Step, Treatment
 
 FORMAT_VERSION = 2
 METRIC = "val/f1"

@@ -10,10 +10,11 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from compression.context import Context
 from compression.cost import data_bytes
 from compression.engine import entry_latency
 from compression.latency import RelativeLatency
-from compression.step import Context, Step
+from compression.step import Step
 from datamodules.loading import ImageData
 from lightning_modules.evaluation import Predictions, predict, split_metrics
 from lightning_modules.experiment.stages import Stage

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from compression.context import Context
 from compression.cost import count_macs, count_params
 from compression.engine import with_moments
 from compression.latency import RelativeLatency
 from compression.sensitivity import LossPoint, Scan, scan, scan_losses
-from compression.step import Context, Step, Treatment
+from compression.step import Step, Treatment
 from datamodules.workers import report_progress
 from lightning_modules.errors import ConfigError
 from lightning_modules.experiment.run_context import RunContext, step_context

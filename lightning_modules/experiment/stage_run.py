@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+from compression.context import Context
 from compression.engine import run_round
 from compression.latency import RelativeLatency
 from compression.recipe import Entry, Recipe
-from compression.step import Context, Step
+from compression.step import Step
 from lightning_modules.distillation import Teacher
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation import cost_metrics, split_metrics

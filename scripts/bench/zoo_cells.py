@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from compression import compress, recalibrate
+from compression.context import Context
 from compression.cost import count_macs
 from compression.errors import CompressionError
 from compression.onnx import try_export
@@ -30,7 +31,7 @@ from compression.outputs import main_output
 from compression.pruning import Prune
 from compression.quantization import Quantize, QuantizeAware
 from compression.quantization.settings import MIN_IMAGES
-from compression.step import Context, Step
+from compression.step import Step
 from compression.structure import check_structure
 from lightning_modules.deployment import export, format_named
 from lightning_modules.errors import ConfigError

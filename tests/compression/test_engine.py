@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from compression import Step, compress
-from compression.engine import check_order, recalibrate, run_round
+from compression.engine import check_order, run_round
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
+from compression.recalibration import recalibrate
 from compression.recipe import Entry, Recipe
 
 

@@ -6,10 +6,10 @@ from safetensors.torch import save
 from torch import nn
 
 from compression import SVD, Prune, PruneLayers, SpatialSVD, Tucker, compress
+from compression.context import Context
 from compression.cost import data_bytes, file_bytes, meta_copy
 from compression.errors import CompressionError
 from compression.hybrid import Hybrid
-from compression.step import Context
 
 SIZE = (12, 12)
 IMAGES = torch.rand(24, 3, *SIZE, generator=torch.Generator().manual_seed(1))

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compression import compress
+from compression.context import Context
 from compression.cost.geometry import Geometry
-from compression.engine import recalibrate
 from compression.factorization import asymmetric_fit
 from compression.factorization.asymmetric_regression import AsymmetricRegression
 from compression.factorization.kernels import kernel_of
 from compression.factorization.svd import SVD
 from compression.layer_moments import InputMoments
-from compression.step import Context
+from compression.recalibration import recalibrate
 
 
 def network_of(norm=True):

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from compression.bisection import UnreachableTargetError
+from compression.context import Context
 from compression.errors import CompressionError
 from compression.latency.latency_search import GUESSES, MEASUREMENTS, search
 from compression.latency.latency_target import plan_for_latency
-from compression.step import Context
 from compression.target import RoundTarget, Target
 from tests.compression.fake_latency import scripted
 

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from compression.context import Context
 from compression.cost.geometry import layer_macs
 from compression.latency.layer_advice import advise, elements_moved
 from compression.latency.layer_savings import layer_savings
 from compression.pruning.prune import Prune
-from compression.step import Context
 
 FLOOR = 0.01  # ms
 

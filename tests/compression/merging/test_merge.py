@@ -21,10 +21,12 @@ from compression import (
     compress,
     count_macs,
 )
-from compression.engine import check_order, recalibrate, run_round
+from compression.context import Context
+from compression.engine import check_order, run_round
 from compression.latency import RelativeLatency
 from compression.onnx import export_onnx, onnx_session
-from compression.step import Context, Step
+from compression.recalibration import recalibrate
+from compression.step import Step
 from compression.structure import check_structure
 from tests.compression.merging.blocks import (
     Branches,

@@ -11,10 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from compression import Context, Prune, compress
-from compression.engine import recalibrate, with_moments
+from compression.engine import with_moments
 from compression.errors import CompressionError
 from compression.layer_moments import InputMoments
 from compression.pruning.refit import with_refit
+from compression.recalibration import recalibrate
 from compression.sensitivity import scan_key
 
 STEP = {"ratio": 0.5, "scope": "uniform", "round_to": 1, "importance": "l2"}

@@ -11,12 +11,12 @@ from torchmetrics.functional.classification import multiclass_f1_score
 
 from compression import Context, compress
 from compression.cost.macs import count_macs, count_params
-from compression.engine import recalibrate
 from compression.errors import CompressionError
 from compression.factorization.tucker import Tucker
 from compression.pruning.channel_budget import _numbered
 from compression.pruning.prune import Prune
 from compression.pruning.prune_layers import PruneLayers
+from compression.recalibration import recalibrate
 from compression.sensitivity.sensitivity_scan import WHOLE, scan
 from tests.compression.fake_latency import fake_latency
 

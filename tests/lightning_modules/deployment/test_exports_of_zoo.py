@@ -15,7 +15,6 @@ from PIL import Image
 from torch import nn
 
 from compression import compress
-from compression.engine import recalibrate
 from compression.factorization.cp import CP
 from compression.factorization.spatial_svd import SpatialSVD
 from compression.factorization.svd import SVD
@@ -25,6 +24,7 @@ from compression.pruning.prune_layers import PruneLayers
 from compression.pruning.prune_weights import PruneWeights
 from compression.quantization.int8_network import Int8Network
 from compression.quantization.quantize import Quantize
+from compression.recalibration import recalibrate
 from lightning_modules.config.options import option_values
 from lightning_modules.deployment.exporting import export
 from lightning_modules.deployment.formats import format_named

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from compression.engine import recalibrate
 from compression.factorization.tucker import Tucker
 from compression.pruning.prune_weights import PruneWeights
+from compression.recalibration import recalibrate
 from lightning_modules.errors import ConfigError
 from lightning_modules.evaluation.metrics import evaluate
 from lightning_modules.experiment.run_context import RunContext, scans_folder

@@ -14,7 +14,7 @@ import torch
 from compression.cost.activations import activation_bytes
 from compression.cost.macs import count_macs, count_params
 from compression.cost.profile import profile_network
-from compression.engine import recalibrate
+from compression.recalibration import recalibrate
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network, load_network, meta_network, save_network
 from lightning_modules.networks.overview import overview

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from compression.cost.macs import count_macs, count_params
-from compression.engine import recalibrate
+from compression.recalibration import recalibrate
 from lightning_modules.errors import ConfigError
 from lightning_modules.networks import build_network
 from lightning_modules.networks.shufflenet_v1 import STAGES, ChannelShuffle, ShuffleNetV1
